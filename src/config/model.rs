@@ -1,0 +1,173 @@
+//! The configuration as the rest of the program sees it: complete, checked, with defaults filled in.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Family, IfName, PerFamily};
+
+/// Everything a configuration file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// The chain: order is priority.
+    pub uplinks: Vec<UplinkConfig>,
+    /// The LAN, if this box forwards for one.
+    pub lan: Option<LanConfig>,
+    /// How uplinks are probed.
+    pub probe: ProbeConfig,
+    /// When to climb back.
+    pub failback: FailbackConfig,
+    /// Where the page listens.
+    pub web: WebConfig,
+    /// What outlives a reboot (`[state] dir`).
+    pub state_dir: PathBuf,
+    /// What outlives a restart (`[run] dir`).
+    pub run_dir: PathBuf,
+}
+
+/// One `[[uplink]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkConfig {
+    /// What people call it.
+    pub name: String,
+    /// Which interface it is.
+    pub device: DeviceMatch,
+    /// What kind of line it is; sets the probing profile.
+    pub kind: Kind,
+    /// Whether traffic on it costs money or quota.
+    pub metered: bool,
+    /// A gateway that is not learned but given (`gateway`, `gateway6`).
+    pub gateway: PerFamily<Option<IpAddr>>,
+    /// Its own DNS resolvers; empty: learned, else the targets are asked.
+    pub resolvers: Vec<IpAddr>,
+    /// IPv6 prefixes that are routed to this uplink and need no masquerade.
+    pub prefixes6: Vec<Ipv6Net>,
+    /// What happens to flows on it when a better uplink returns.
+    pub on_return: OnReturn,
+    /// Fixes the detection window of this uplink.
+    pub window: Option<Duration>,
+}
+
+/// How an uplink's interface is recognised. All given fields must fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceMatch {
+    /// The interface name.
+    pub interface: Option<IfName>,
+    /// The USB port path as in sysfs, for example `1-1.3`.
+    pub usb_path: Option<String>,
+    /// The kernel driver, for example `cdc_ether`.
+    pub driver: Option<String>,
+    /// The link-layer address.
+    pub mac: Option<[u8; 6]>,
+    /// The Wi-Fi network that it is associated with.
+    pub ssid: Option<String>,
+}
+
+/// The kind of line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Cable, fibre, DSL by Ethernet.
+    #[default]
+    Wired,
+    /// A wireless network with a good line behind it.
+    Wifi,
+    /// A mobile network: MiFi, phone, modem.
+    Cellular,
+}
+
+/// `on_return`: what happens to flows on a backup when traffic climbs back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReturn {
+    /// They finish where they began, however long it takes.
+    Drain,
+    /// They may finish for that long, then they are moved.
+    DrainFor(Duration),
+    /// They are moved at once.
+    Cut,
+}
+
+/// `[lan]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LanConfig {
+    /// The LAN's interfaces.
+    pub interfaces: Vec<IfName>,
+    /// Whether new flows from an uplink to the LAN are dropped unless port-forwarded.
+    pub guard: bool,
+    /// Whether a dead uplink's IPv6 prefix is deprecated to the LAN by router advertisements.
+    pub announce: bool,
+}
+
+/// `[probe]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeConfig {
+    /// Whom to ask, by literal address, best three operators (`targets`, `targets6`).
+    pub targets: PerFamily<Vec<IpAddr>>,
+    /// The name asked through each uplink's resolvers; `None`: this proof is off.
+    pub dns: Option<String>,
+    /// Plain-HTTP checks, any one of which passes; empty: this proof is off.
+    pub http: Vec<HttpCheck>,
+    /// Fixes the detection window of every uplink.
+    pub window: Option<Duration>,
+}
+
+impl ProbeConfig {
+    /// The targets of one family.
+    #[must_use]
+    pub fn targets(&self, family: Family) -> &[IpAddr] {
+        self.targets.get(family)
+    }
+}
+
+/// One plain-HTTP check: this URL must answer exactly so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpCheck {
+    /// The host of the URL, a name or an address.
+    pub host: String,
+    /// The port of the URL.
+    pub port: u16,
+    /// Path and query of the URL.
+    pub path: String,
+    /// What the answer must be.
+    pub expect: HttpExpect,
+}
+
+/// What a plain-HTTP check must answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpExpect {
+    /// This status code.
+    Status(u16),
+    /// Status 200 and exactly this body, white space at its ends aside.
+    Body(String),
+}
+
+/// `[failback]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailbackConfig {
+    /// How long a better uplink must have been good before traffic climbs back.
+    pub hold: Duration,
+    /// The longest hold, however often the uplink was left in the last hour.
+    pub hold_max: Duration,
+}
+
+/// `[web]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebConfig {
+    /// Where the page listens; empty: nowhere.
+    pub listen: Vec<Listen>,
+}
+
+/// One entry of `[web] listen`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Listen {
+    /// `lan:PORT`: the LAN interfaces' own addresses.
+    Lan(u16),
+    /// `ADDRESS:PORT`.
+    Addr(std::net::SocketAddr),
+}

@@ -1,0 +1,64 @@
+//! The dataplane: what we want in the kernel, as one value.
+//!
+//! `plan` makes it from a decision, `diff` compares it with what is there, `render` prints it as
+//! `ip` and `nft` would. The kernel is changed through this value and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Family, Fwmark, IfIndex, Metric, RulePriority, TableId};
+
+pub mod diff;
+pub mod nft;
+
+/// Everything of ours in the kernel: desired, or observed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataplane {
+    /// Routes with our protocol number.
+    pub routes: BTreeSet<Route>,
+    /// Policy rules with our protocol number.
+    pub rules: BTreeSet<Rule>,
+    /// Our nftables table.
+    pub nft: nft::Table,
+    /// Values under `/proc/sys`, by path such as `net/ipv4/ip_forward`.
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// A route of ours. The kernel's key is family, table, destination and metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Route {
+    /// IP version.
+    pub family: Family,
+    /// Its table, 8300 or one of 8301–8314.
+    pub table: TableId,
+    /// Its metric: 1 active, 2 and up the spares behind it.
+    pub metric: Metric,
+    /// Where it leads; ours are default routes, others are only ever observed.
+    pub dst: IpNet,
+    /// The next hop; `None` on point-to-point devices.
+    pub via: Option<IpAddr>,
+    /// The outgoing interface.
+    pub dev: IfIndex,
+    /// The next hop is declared to be on the link.
+    pub onlink: bool,
+    /// Path MTU of the route, where the foreign one had it.
+    pub mtu: Option<u32>,
+}
+
+/// A policy rule of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Rule {
+    /// IP version.
+    pub family: Family,
+    /// Its priority.
+    pub priority: RulePriority,
+    /// Which packets.
+    pub fwmark: Option<Fwmark>,
+    /// The table that is looked into.
+    pub table: TableId,
+    /// Results with a prefix this short or shorter do not count (`FRA_SUPPRESS_PREFIXLEN`).
+    pub suppress_prefixlength: Option<u32>,
+}

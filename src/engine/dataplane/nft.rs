@@ -1,0 +1,341 @@
+//! A small vocabulary for nftables: the statements our ruleset is made of, as values.
+//!
+//! Two readers turn them into something: `render` into the text that `nft` prints, `io::netlink`
+//! into the bytes that the kernel reads. The structure (chains, rules, set definitions) is written
+//! only at start or when it changes, and compared by [`Table::digest`]; what moves at run time is set
+//! elements, because a rebuild lets packets slip between hooks and zeroes the counters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Family, Fwmark, IfName};
+
+/// A table of family `inet`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Named sets and verdict maps, with their elements.
+    pub sets: BTreeMap<String, Set>,
+    /// Named counters.
+    pub counters: BTreeSet<String>,
+    /// Chains in the order in which they are made; a chain stands before those that jump to it.
+    pub chains: Vec<Chain>,
+}
+
+/// A named set, or a verdict map if its elements carry verdicts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Set {
+    /// The types that make up its key.
+    pub key: Vec<KeyType>,
+    /// Elements are prefixes (`flags interval`).
+    pub interval: bool,
+    /// Elements may carry a timeout (`flags timeout`): seconds that new elements live.
+    pub timeout: Option<u32>,
+    /// Elements map to a verdict.
+    pub verdict_map: bool,
+    /// What is in it.
+    pub elements: BTreeMap<Key, Option<Verdict>>,
+}
+
+/// An element's key: one part for each type of the set's key.
+pub type Key = Vec<KeyPart>;
+
+/// A type in a set's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyType {
+    /// `ifname`.
+    IfName,
+    /// `ipv4_addr`.
+    Ipv4,
+    /// `ipv6_addr`.
+    Ipv6,
+    /// `nf_proto`.
+    Family,
+    /// `mark`.
+    Mark,
+}
+
+/// A value in an element's key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyPart {
+    /// An interface name.
+    IfName(IfName),
+    /// An address, or a prefix in an interval set.
+    Net(IpNet),
+    /// An IP version.
+    Family(Family),
+    /// A mark.
+    Mark(u32),
+}
+
+/// A chain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// Where packets enter it; `None`: only by jump or goto.
+    pub hook: Option<Hook>,
+    /// Its rules, in order.
+    pub rules: Vec<Vec<Stmt>>,
+}
+
+/// Where a base chain sits. Policy is always accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hook {
+    /// Chain type.
+    pub kind: ChainKind,
+    /// Netfilter hook.
+    pub point: HookPoint,
+    /// Priority (linux/netfilter_ipv4.h: raw -300, mangle -150, dstnat -100, filter 0, srcnat 100).
+    pub priority: i32,
+}
+
+/// Chain types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChainKind {
+    /// `filter`.
+    Filter,
+    /// `route`: looks the route up again when the mark changes.
+    Route,
+    /// `nat`.
+    Nat,
+}
+
+/// Netfilter hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookPoint {
+    /// `prerouting`.
+    Prerouting,
+    /// `input`.
+    Input,
+    /// `forward`.
+    Forward,
+    /// `output`.
+    Output,
+    /// `postrouting`.
+    Postrouting,
+}
+
+/// Where a packet goes next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// `accept`.
+    Accept,
+    /// `drop`.
+    Drop,
+    /// `return`.
+    Return,
+    /// `jump CHAIN`.
+    Jump(String),
+    /// `goto CHAIN`.
+    Goto(String),
+}
+
+/// Conntrack states and bits of `ct status` (host-order bits of linux/nf_conntrack_common.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CtState {
+    /// `invalid`, bit 1.
+    Invalid,
+    /// `established`, bit 2.
+    Established,
+    /// `new`, bit 8.
+    New,
+}
+
+/// One piece of a rule: a match, or something to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stmt {
+    // ---- matches
+    /// `iifname NAME`.
+    Iifname(IfName),
+    /// `oifname NAME`.
+    Oifname(IfName),
+    /// `iifname @SET` or `iifname != @SET`.
+    IifnameIn {
+        /// The set's name.
+        set: String,
+        /// `!=`.
+        not: bool,
+    },
+    /// `oifname @SET` or `oifname != @SET`.
+    OifnameIn {
+        /// The set's name.
+        set: String,
+        /// `!=`.
+        not: bool,
+    },
+    /// `iifname . ip saddr @SET` (or `!=`), of the family given.
+    IifSaddrIn {
+        /// IP version.
+        family: Family,
+        /// The set's name.
+        set: String,
+        /// `!=`.
+        not: bool,
+    },
+    /// `oifname . ip saddr @SET`, of the family given.
+    OifSaddrIn {
+        /// IP version.
+        family: Family,
+        /// The set's name.
+        set: String,
+    },
+    /// `ip saddr NET` / `ip6 saddr NET`.
+    Saddr(IpNet),
+    /// `ip daddr NET` / `ip6 daddr NET`.
+    Daddr(IpNet),
+    /// `meta nfproto ipv4` / `ipv6`.
+    Nfproto(Family),
+    /// `meta nfproto @SET`.
+    NfprotoIn(String),
+    /// `meta l4proto N` (6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6).
+    L4proto(u8),
+    /// `tcp dport N` / `udp dport N`; the protocol must have been matched before.
+    Dport(u16),
+    /// `udp sport N`; the protocol must have been matched before.
+    Sport(u16),
+    /// `tcp flags & (MASK) == VALUE`; the protocol must have been matched before.
+    TcpFlags {
+        /// Which flags are looked at.
+        mask: u8,
+        /// What they must be.
+        value: u8,
+    },
+    /// `ct state …`, any of these.
+    CtState(CtState),
+    /// `ct status dnat` (`true`) or its absence.
+    CtDnat(bool),
+    /// `ct direction original` (`false`) / `reply` (`true`).
+    CtReply(bool),
+    /// `ct mark & MASK == VALUE`.
+    CtMark(Fwmark),
+    /// `meta mark & MASK == VALUE`.
+    MetaMark(Fwmark),
+    /// `fib saddr . oif type local`, equal (`true`) or not.
+    FibSaddrOifLocal(bool),
+    /// `oif "lo"`.
+    OifLoopback,
+    /// `numgen random mod MODULUS < BELOW`: the lab's lossy lines.
+    Random {
+        /// One in so many …
+        modulus: u32,
+        /// … this many match.
+        below: u32,
+    },
+
+    // ---- lookups that end in a verdict
+    /// `iifname vmap @MAP`.
+    IifnameVmap(String),
+    /// `oifname vmap @MAP`.
+    OifnameVmap(String),
+    /// `ct mark & MASK vmap @MAP`.
+    CtMarkVmap {
+        /// Which bits are looked at.
+        mask: u32,
+        /// The map's name.
+        map: String,
+    },
+
+    // ---- actions
+    /// `ct mark set ct mark & ~MASK | VALUE`.
+    SetCtMark(Fwmark),
+    /// `meta mark set meta mark & ~MASK | VALUE`.
+    SetMetaMark(Fwmark),
+    /// `counter name NAME`.
+    Counter(String),
+    /// `masquerade`.
+    Masquerade,
+    /// `notrack`.
+    Notrack,
+    /// `reject with tcp reset`; TCP must have been matched before.
+    RejectTcpReset,
+    /// `reject with icmpx admin-prohibited`.
+    RejectAdminProhibited,
+    /// `tcp option maxseg size set rt mtu`.
+    MssRtMtu,
+    /// `tcp option maxseg size set N`.
+    Mss(u16),
+    /// `redirect to :N`: the lab's portals.
+    Redirect(u16),
+    /// `dnat to ADDRESS`: port forwards in tests.
+    Dnat(IpAddr, Option<u16>),
+    /// A verdict.
+    Verdict(Verdict),
+}
+
+/// TCP flag bits (RFC 9293 §3.1).
+pub mod tcp {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// The acknowledgement field is significant.
+    pub const ACK: u8 = 0x10;
+}
+
+impl Set {
+    /// An empty set with such a key.
+    #[must_use]
+    pub fn new(key: &[KeyType]) -> Self {
+        Self {
+            key: key.to_vec(),
+            interval: false,
+            timeout: None,
+            verdict_map: false,
+            elements: BTreeMap::new(),
+        }
+    }
+
+    /// An empty set of prefixes.
+    #[must_use]
+    pub fn prefixes(key: &[KeyType]) -> Self {
+        Self { interval: true, ..Self::new(key) }
+    }
+
+    /// An empty verdict map.
+    #[must_use]
+    pub fn vmap(key: KeyType) -> Self {
+        Self { verdict_map: true, ..Self::new(&[key]) }
+    }
+}
+
+impl Table {
+    /// An identity of the structure: everything but the elements. Kept in the table's userdata in
+    /// the kernel, so that a restarted agent knows its own work without decoding every rule.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut text = format!("{}\n{:?}\n{:?}\n", self.name, self.counters, self.chains);
+        for (name, set) in &self.sets {
+            text += &format!("{name} {:?} {} {:?} {}\n", set.key, set.interval, set.timeout, set.verdict_map);
+        }
+        fnv1a(text.as_bytes())
+    }
+}
+
+/// FNV-1a, 64 bits (RFC 9923): small, stable over versions, and nobody attacks it here.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// The prefix of exactly one address.
+#[must_use]
+pub fn host(addr: IpAddr) -> IpNet {
+    match addr {
+        IpAddr::V4(a) => IpNet::V4(Ipv4Net::from(a)),
+        IpAddr::V6(a) => IpNet::V6(Ipv6Net::from(a)),
+    }
+}

@@ -1,0 +1,1 @@
+//! What happened, in a form that log, page, message and history all read.

@@ -1,0 +1,109 @@
+//! Questions to an uplink and their answers.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::HttpExpect;
+use crate::units::{Fwmark, IfIndex, IfName, Rtt, UplinkId};
+
+/// Names one probe, so that its answer finds its way home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProbeId(pub u64);
+
+/// Through which door a probe leaves: device and mark, both (a mark alone would follow the active
+/// default when the uplink's own table is empty and prove the wrong uplink).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Path {
+    /// The uplink that is asked.
+    pub uplink: UplinkId,
+    /// Its interface, for `SO_BINDTODEVICE`.
+    pub dev: IfName,
+    /// Its interface's index now; sockets of another index are stale.
+    pub index: IfIndex,
+    /// Its mark, for `SO_MARK`.
+    pub mark: Fwmark,
+    /// The uplink's own address; a change makes sockets stale.
+    pub source: IpAddr,
+}
+
+/// A question to send now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeRequest {
+    /// Its name.
+    pub id: ProbeId,
+    /// Which way it goes.
+    pub path: Path,
+    /// What is asked, and whom.
+    pub question: Question,
+    /// How long an answer still counts; late is slow, not lost.
+    pub timeout: Duration,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// ICMP or ICMPv6 echo.
+    Echo(IpAddr),
+    /// A TCP handshake, closed at once.
+    TcpConnect(IpAddr, u16),
+    /// The addresses of a name, asked over UDP port 53 at that resolver.
+    Dns {
+        /// Whom.
+        resolver: IpAddr,
+        /// Which name.
+        name: String,
+    },
+    /// A plain HTTP GET.
+    Http {
+        /// The server's address.
+        server: IpAddr,
+        /// Its port.
+        port: u16,
+        /// The `Host` header.
+        host: String,
+        /// Path and query.
+        path: String,
+        /// What it must answer.
+        expect: HttpExpect,
+    },
+}
+
+/// How a probe ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeReply {
+    /// Which probe.
+    pub id: ProbeId,
+    /// Which uplink it went through.
+    pub uplink: UplinkId,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a probe can end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The right answer from the right one: echo reply, TCP handshake.
+    Answered(Rtt),
+    /// The resolver answered with these addresses.
+    Resolved(Rtt, Vec<IpAddr>),
+    /// The resolver answered, but without an address (`NXDOMAIN`, `SERVFAIL`, refused).
+    NoSuchName(Rtt),
+    /// The HTTP answer was the expected one.
+    HttpExpected(Rtt),
+    /// The HTTP answer was another: a portal. Where it sends people, if it says so.
+    HttpOther {
+        /// The status code.
+        status: u16,
+        /// The `Location` header.
+        location: Option<String>,
+    },
+    /// Nothing came within the time limit.
+    Silent,
+    /// It could not even be sent, or the far end refused (the operating system's words).
+    Failed(String),
+}

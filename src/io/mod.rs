@@ -1,0 +1,2 @@
+//! Does. Thin shells with mirrored names; nothing here decides.
+pub mod netlink;

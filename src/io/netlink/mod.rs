@@ -1,0 +1,1 @@
+//! rtnetlink, nftables and conntrack: the one door to the kernel.

@@ -1,0 +1,273 @@
+//! Newtypes for ids and units, with the numbers this project owns in the kernel.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// An uplink by its number, 1–14: numbered at first sight and kept by name over reloads and
+/// restarts, because it is also its routing table and its bits in the mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UplinkId(u8);
+
+impl UplinkId {
+    /// The highest number: four mark bits, without 0 (no uplink) and 15 (the agent's own pokes).
+    pub const MAX: u8 = 14;
+
+    /// The uplink numbered `n`, or `None` outside 1–14.
+    #[must_use]
+    pub const fn new(n: u8) -> Option<Self> {
+        if n >= 1 && n <= Self::MAX { Some(Self(n)) } else { None }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// Its routing table, 8301–8314.
+    #[must_use]
+    pub const fn table(self) -> TableId {
+        TableId(TableId::ACTIVE.0 + self.0 as u32)
+    }
+
+    /// The priority of its `fwmark` rule, equal to its table's number.
+    #[must_use]
+    pub const fn rule_priority(self) -> RulePriority {
+        RulePriority(TableId::ACTIVE.0 + self.0 as u32)
+    }
+
+    /// Its value in the uplink bits of packet and conntrack marks.
+    #[must_use]
+    pub const fn mark(self) -> Fwmark {
+        Fwmark { value: (self.0 as u32) << 24, mask: Fwmark::UPLINK_MASK }
+    }
+}
+
+impl fmt::Display for UplinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A value under a mask, in packet (`SO_MARK`) and conntrack (`CTA_MARK`) marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fwmark {
+    /// The bits that are set.
+    pub value: u32,
+    /// The bits that count; never zero (a zero mask would match every flow).
+    pub mask: u32,
+}
+
+impl Fwmark {
+    /// The uplink bits.
+    pub const UPLINK_MASK: u32 = 0x0f00_0000;
+    /// The traffic-class bits.
+    pub const CLASS_MASK: u32 = 0x7000_0000;
+    /// All bits that are ours.
+    pub const OURS_MASK: u32 = 0x7f00_0000;
+    /// The agent's own pokes to idle TCP clients.
+    pub const POKE: Self = Self { value: Self::OURS_MASK, mask: Self::OURS_MASK };
+}
+
+impl fmt::Display for Fwmark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#010x}/{:#010x}", self.value, self.mask)
+    }
+}
+
+/// A routing table (rtnetlink `RTA_TABLE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TableId(pub u32);
+
+impl TableId {
+    /// The kernel's `main`, which sparelink reads and never writes.
+    pub const MAIN: Self = Self(254);
+    /// The active default route, with the ready spares behind it.
+    pub const ACTIVE: Self = Self(8300);
+    /// The last table that could be ours (8301–8314 uplinks, 8341–8347 classes).
+    pub const LAST: Self = Self(8399);
+
+    /// Whether the number lies in the range that belongs to sparelink.
+    #[must_use]
+    pub const fn is_ours(self) -> bool {
+        self.0 >= Self::ACTIVE.0 && self.0 <= Self::LAST.0
+    }
+}
+
+impl fmt::Display for TableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The priority (`pref`) of a policy rule; lower is looked at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RulePriority(pub u32);
+
+impl RulePriority {
+    /// LAN and connected routes win: `lookup main suppress_prefixlength 0`.
+    pub const LOCAL_FIRST: Self = Self(8300);
+    /// Everything else follows the active default: `lookup 8300`.
+    pub const ACTIVE: Self = Self(8390);
+}
+
+/// The metric (`priority`, `RTA_PRIORITY`) of a route; lower wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Metric(pub u32);
+
+/// The route and rule protocol (`RTA_PROTOCOL`, `FRA_PROTOCOL`) that marks what is ours.
+pub const PROTOCOL: u8 = 83;
+
+/// The name of our nftables table, family `inet`.
+pub const NFT_TABLE: &str = "sparelink";
+
+/// A kernel interface index; changes when a device is unplugged and comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IfIndex(pub u32);
+
+/// An interface name, 1–15 bytes without `/` and white space (`IFNAMSIZ` in linux/if.h).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IfName(String);
+
+impl IfName {
+    /// Takes a name as the kernel would (`dev_valid_name`), or `None`.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
+        let plain = !name.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+        (fits && plain).then(|| Self(name.to_owned()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// IP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both, in the order in which people read them.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of an address.
+    #[must_use]
+    pub const fn of(addr: &std::net::IpAddr) -> Self {
+        match addr {
+            std::net::IpAddr::V4(_) => Self::V4,
+            std::net::IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// One value per IP version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PerFamily<T> {
+    /// For IPv4.
+    pub v4: T,
+    /// For IPv6.
+    pub v6: T,
+}
+
+impl<T> PerFamily<T> {
+    /// The value of one family.
+    pub const fn get(&self, family: Family) -> &T {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    /// The value of one family, to change it.
+    pub const fn get_mut(&mut self, family: Family) -> &mut T {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+
+    /// Both, with their family.
+    pub fn iter(&self) -> impl Iterator<Item = (Family, &T)> {
+        [(Family::V4, &self.v4), (Family::V6, &self.v6)].into_iter()
+    }
+}
+
+/// A round-trip time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rtt(pub Duration);
+
+impl Rtt {
+    /// In milliseconds, with fractions.
+    #[must_use]
+    pub fn as_ms(self) -> f64 {
+        self.0.as_secs_f64() * 1e3
+    }
+}
+
+/// A share of lost probes, in percent (0–100).
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LossPercent(pub f32);
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ByteCount(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_uplink_has_its_table_rule_and_mark() {
+        let third = UplinkId::new(3).unwrap();
+        assert_eq!(third.table(), TableId(8303));
+        assert_eq!(third.rule_priority(), RulePriority(8303));
+        assert_eq!(third.mark().to_string(), "0x03000000/0x0f000000");
+        assert_eq!(UplinkId::new(0), None);
+        assert_eq!(UplinkId::new(15), None);
+    }
+
+    #[test]
+    fn interface_names_are_the_kernels() {
+        for good in ["eth0", "br-lan", "wlan0.12", "enx001122334455"] {
+            assert!(IfName::new(good).is_some(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "sixteen-bytes-xx", "eth0:1"] {
+            assert!(IfName::new(bad).is_none(), "{bad}");
+        }
+    }
+}
