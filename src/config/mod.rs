@@ -1,3 +1,304 @@
 //! The configuration: a TOML file, read with every mistake at once.
+//!
+//! `syntax` reads TOML and goes on after each broken statement, `raw` walks the document, `value`
+//! and `address` turn single values into types, `check` builds the [`Config`] and looks across it.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+mod address;
+mod check;
 mod model;
+mod nearest;
+mod raw;
+mod syntax;
+mod value;
+
 pub use model::*;
+pub(crate) use nearest::nearest;
+pub use value::parse_duration;
+
+/// The largest configuration file that is read, in bytes; a real one has about a thousand.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The most mistakes that are listed; who has more has given the wrong file.
+const MAX_MISTAKES: usize = 100;
+
+/// Why there is no configuration. Its text is ready for people: one line for each mistake, as
+/// `FILE:LINE:COLUMN: what is wrong`, followed by a `hint:` line where one helps.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be read.
+    #[error("{file}: {what}\n  hint: {hint}")]
+    Unreadable {
+        /// The file, as it was named.
+        file: String,
+        /// What is wrong.
+        what: String,
+        /// What helps.
+        hint: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is larger than a configuration can be.
+    #[error(
+        "{file}: the file is larger than 1 MiB\n  hint: this does not look like a configuration; \
+         name the right file with --config FILE"
+    )]
+    TooLarge {
+        /// The file, as it was named.
+        file: String,
+    },
+    /// The file was read and is wrong.
+    #[error("{}", Listed { file, mistakes, more: *more })]
+    Mistakes {
+        /// The file, as it was named.
+        file: String,
+        /// What is wrong, in the order of the file; never empty.
+        mistakes: Vec<Mistake>,
+        /// How many more there are than are listed.
+        more: usize,
+    },
+}
+
+/// One thing that is wrong in a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub text: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// If the file cannot be read, is too large, is not UTF-8 or holds mistakes.
+pub fn load(path: &Path) -> Result<Config, Error> {
+    let file = path.display().to_string();
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    if let Err(source) = read {
+        return Err(unreadable(file, source));
+    }
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Error::TooLarge { file });
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => parse(text, &file),
+        Err(error) => {
+            let good = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or(&[]));
+            let notes = raw::Notes::new(&good);
+            notes.push(
+                good.len(),
+                "this is not UTF-8 text",
+                "save the file as UTF-8",
+            );
+            Err(mistakes(&file, notes))
+        }
+    }
+}
+
+/// Checks a configuration given as text; `file` names it in the mistakes.
+///
+/// # Errors
+/// If it holds mistakes: all of them, in the order of the text.
+pub fn parse(text: &str, file: &str) -> Result<Config, Error> {
+    let notes = raw::Notes::new(text);
+    let mended = syntax::mend(text, &notes);
+    let (document, structural) = syntax::read(&mended.text);
+    for note in structural {
+        notes.note(note);
+    }
+    let notes = notes.with_broken(mended.broken);
+    let config = check::config(document.get_ref(), &notes);
+    if notes.is_empty() {
+        Ok(config)
+    } else {
+        Err(mistakes(file, notes))
+    }
+}
+
+/// Puts into words why a file could not be read.
+fn unreadable(file: String, source: io::Error) -> Error {
+    const OTHER: &str = "name another file with --config FILE";
+    let (what, hint) = if source.kind() == io::ErrorKind::NotFound {
+        let hint = "ten lines are enough, see the README; or name another file with --config FILE";
+        ("there is no such file".to_owned(), hint)
+    } else if source.kind() == io::ErrorKind::PermissionDenied {
+        (
+            "this file may not be read by you".to_owned(),
+            "try it as root, for example with sudo",
+        )
+    } else if source.kind() == io::ErrorKind::IsADirectory {
+        ("this is a directory, not a file".to_owned(), OTHER)
+    } else {
+        (format!("the file cannot be read: {source}"), OTHER)
+    };
+    Error::Unreadable {
+        file,
+        what,
+        hint,
+        source,
+    }
+}
+
+/// Sorts what was noted and finds its lines and columns.
+fn mistakes(file: &str, notes: raw::Notes<'_>) -> Error {
+    let text = notes.text();
+    let mut found = notes.into_sorted();
+    let more = found.len().saturating_sub(MAX_MISTAKES);
+    found.truncate(MAX_MISTAKES);
+    let (mut line, mut line_start, mut seen) = (1, 0, 0);
+    let mistakes = found.into_iter().map(|note| {
+        let near = (0..=note.at.min(text.len())).rev();
+        let at = near
+            .into_iter()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        for (offset, _) in text[seen..at].match_indices('\n') {
+            line += 1;
+            line_start = seen + offset + 1;
+        }
+        seen = at;
+        let before = text[line_start..at].trim_start_matches('\u{feff}');
+        Mistake {
+            line,
+            column: before.chars().count() + 1,
+            text: note.text,
+            hint: note.hint,
+        }
+    });
+    Error::Mistakes {
+        file: file.to_owned(),
+        mistakes: mistakes.collect(),
+        more,
+    }
+}
+
+/// Prints mistakes as `FILE:LINE:COLUMN: what is wrong`.
+struct Listed<'a> {
+    file: &'a str,
+    mistakes: &'a [Mistake],
+    more: usize,
+}
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
+            let Mistake {
+                line,
+                column,
+                text,
+                hint,
+            } = mistake;
+            let newline = if index == 0 { "" } else { "\n" };
+            write!(f, "{newline}{}:{line}:{column}: {text}", self.file)?;
+            if let Some(hint) = hint {
+                write!(f, "\n  hint: {hint}")?;
+            }
+        }
+        if self.more > 0 {
+            write!(f, "\n{}: and {} more mistakes", self.file, self.more)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINIMAL: &str = "[[uplink]]\nname = \"cable\"\ninterface = \"eth1\"\n";
+
+    fn mistakes_of(text: &str) -> String {
+        parse(text, "x.toml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let text = format!("{MINIMAL}kind = \"wired\"  \n[probe]\nä = 1\ndns = \"ö\" # ü\n");
+        let listed = mistakes_of(&text);
+        assert!(listed.contains("x.toml:6:1: "), "{listed}");
+        assert!(listed.contains("x.toml:7:7: "), "{listed}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_crlf_do_no_harm() {
+        let windows = format!("\u{feff}{}", MINIMAL.replace('\n', "\r\n"));
+        assert_eq!(parse(&windows, "x").unwrap(), parse(MINIMAL, "x").unwrap());
+    }
+
+    #[test]
+    fn unreadable_files_are_told_in_words() {
+        let dir = std::env::temp_dir().join(format!("sparelink-config-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let put = |name: &str, bytes: &[u8]| {
+            let path = dir.join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let told = |path: &Path| load(path).unwrap_err().to_string();
+        assert!(told(&dir.join("none")).contains("none: there is no such file\n  hint: "));
+        assert!(told(&dir).contains("this is a directory"));
+        let latin = told(&put("latin", b"# gr\xfc\xdfe\n"));
+        assert!(
+            latin.contains("latin:1:5: this is not UTF-8 text"),
+            "{latin}"
+        );
+        let big = put("big", &b"#\n".repeat(600_000));
+        assert!(told(&big).contains("larger than 1 MiB"));
+        assert!(load(&put("good", MINIMAL.as_bytes())).is_ok());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_rubbish_ends_with_a_count() {
+        let text = "x = 1\n".repeat(5000);
+        let listed = mistakes_of(&text);
+        assert!(listed.lines().count() < 250, "{listed}");
+        assert!(listed.ends_with("more mistakes"), "{listed}");
+    }
+
+    proptest! {
+        /// Never panics, and what is wrong has a place in the text.
+        #[test]
+        fn any_text_gets_an_answer(text in "\\PC*|[\\[\\]a-z=\"'#{}., \\n0-9]{0,200}") {
+            check_answer(&text);
+        }
+
+        /// The same for a good file in which something was overwritten.
+        #[test]
+        fn a_damaged_file_gets_an_answer(
+            at in 0usize..400, len in 0usize..40, put in "[\\[\\]=\"'\\n{}a-z0-9ä]{0,8}",
+        ) {
+            let good = include_str!("../../tests/config/design.toml");
+            let start = at.min(good.len());
+            let end = (start + len).min(good.len());
+            check_answer(&format!("{}{put}{}", &good[..start], &good[end..]));
+        }
+    }
+
+    fn check_answer(text: &str) {
+        if let Err(Error::Mistakes { mistakes, .. }) = parse(text, "x") {
+            let lines = text.split('\n').count();
+            assert!(!mistakes.is_empty());
+            assert!(
+                mistakes
+                    .iter()
+                    .all(|m| (1..=lines).contains(&m.line) && m.column > 0)
+            );
+            let order = |m: &Mistake| (m.line, m.column);
+            assert!(mistakes.is_sorted_by_key(order));
+        }
+    }
+}
