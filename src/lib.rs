@@ -1,4 +1,5 @@
 //! sparelink moves a home or small office to the next uplink when one dies, and back when it is safe.
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod io;

@@ -1,0 +1,519 @@
+//! From words to a typed [`Command`]: first what was typed (checked against the spec), then what
+//! was meant.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::failure::Failure;
+use super::spec::{self, COMMANDS, EARLY, Flag};
+use super::{help, spec::Command as Spec};
+use crate::config::{nearest, parse_duration};
+
+/// The longest `--for`: whoever wants more wants no limit.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// What was meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) command: Command,
+    /// `--config`.
+    pub(super) config: Option<PathBuf>,
+    /// `--run-dir`.
+    pub(super) run_dir: Option<PathBuf>,
+}
+
+/// A command with its arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Help(String),
+    Version,
+    Run {
+        observe: bool,
+        record: Option<PathBuf>,
+        verbose: bool,
+    },
+    Check,
+    Plan,
+    Status {
+        json: bool,
+        watch: bool,
+    },
+    Switch {
+        /// An uplink's name or `auto`.
+        to: String,
+        limit: Option<Duration>,
+    },
+    Pause {
+        uplink: String,
+        limit: Option<Duration>,
+        reason: Option<String>,
+    },
+    Resume {
+        uplink: String,
+    },
+    Reload,
+    History {
+        json: bool,
+    },
+    Replay(Recording),
+    Purge,
+    #[cfg(feature = "lab")]
+    Lab {
+        tour: bool,
+        json: bool,
+    },
+}
+
+/// Which recording to replay.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Recording {
+    /// What was saved around the last switch.
+    Last,
+    /// A file.
+    File(PathBuf),
+}
+
+/// Understands a command line, of which the first word is the program.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Line, Failure> {
+    let typed = match typed(arguments)? {
+        Typed::Command(typed) => typed,
+        Typed::Help(text) => return Ok(Line::of(Command::Help(text))),
+        Typed::Version => return Ok(Line::of(Command::Version)),
+    };
+    let command = meant(&typed)?;
+    let path = |flag: &Flag| typed.flags.get(flag.long).map(PathBuf::from);
+    Ok(Line {
+        command,
+        config: path(&spec::CONFIG),
+        run_dir: path(&spec::RUN_DIR),
+    })
+}
+
+impl Line {
+    fn of(command: Command) -> Self {
+        Self {
+            command,
+            config: None,
+            run_dir: None,
+        }
+    }
+}
+
+/// What was typed.
+enum Typed {
+    Help(String),
+    Version,
+    Command(Low),
+}
+
+/// A command with its words, each known to the spec.
+struct Low {
+    spec: &'static Spec,
+    argument: Option<OsString>,
+    /// Flags by their long names; empty for those without a value.
+    flags: BTreeMap<&'static str, OsString>,
+}
+
+fn typed(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Failure> {
+    let mut parser = lexopt::Parser::from_iter(arguments);
+    let mut spec: Option<&'static Spec> = None;
+    let mut argument = None;
+    let mut flags = BTreeMap::new();
+    while let Some(word) = parser.next().map_err(|error| unexpected_value(&error))? {
+        let name = match word {
+            lexopt::Arg::Value(word) => {
+                match spec {
+                    None if word == "help" => spec = Some(&HELP_COMMAND),
+                    None => spec = Some(find_command(&word)?),
+                    Some(spec) if argument.is_none() && spec.argument.is_some() => {
+                        argument = Some(word);
+                    }
+                    Some(spec) => return Err(surplus(spec, &word)),
+                }
+                continue;
+            }
+            lexopt::Arg::Long(long) => format!("--{long}"),
+            lexopt::Arg::Short(short) => format!("-{short}"),
+        };
+        if is(&spec::HELP, &name) {
+            return Ok(Typed::Help(spec.map_or_else(help::program, help::command)));
+        }
+        if is(&spec::VERSION, &name) {
+            return Ok(Typed::Version);
+        }
+        let flag = find_flag(spec, &name)?;
+        let value = match flag.value {
+            None => OsString::new(),
+            Some(what) => value_of(&mut parser, &name, what)?,
+        };
+        flags.insert(flag.long, value);
+    }
+    let Some(spec) = spec else {
+        let text = "which command?";
+        return Err(Failure::new(
+            text,
+            "sparelink status is a good start; --help lists them all",
+        ));
+    };
+    if spec.name == HELP_COMMAND.name {
+        let about = argument.as_deref().map(find_command).transpose()?;
+        return Ok(Typed::Help(about.map_or_else(help::program, help::command)));
+    }
+    if let Some(early) = flags
+        .keys()
+        .find(|long| !spec.flags.iter().any(|f| f.long == **long))
+    {
+        return Err(unknown_flag(spec, &format!("--{early}")));
+    }
+    Ok(Typed::Command(Low {
+        spec,
+        argument,
+        flags,
+    }))
+}
+
+/// `sparelink help [COMMAND]`, which people try; not listed, because `--help` is.
+const HELP_COMMAND: Spec = Spec {
+    name: "help",
+    argument: Some("COMMAND"),
+    about: "print help",
+    more: "",
+    flags: &[],
+    group: spec::Group::Look,
+};
+
+/// From what was typed to what was meant.
+fn meant(low: &Low) -> Result<Command, Failure> {
+    let given = |flag: &Flag| low.flags.contains_key(flag.long);
+    let path = |flag: &Flag| low.flags.get(flag.long).map(PathBuf::from);
+    Ok(match low.spec.name {
+        "run" => Command::Run {
+            observe: given(&spec::OBSERVE),
+            record: path(&spec::RECORD),
+            verbose: given(&spec::VERBOSE),
+        },
+        "check" => Command::Check,
+        "plan" => Command::Plan,
+        "status" => Command::Status {
+            json: given(&spec::JSON),
+            watch: given(&spec::WATCH),
+        },
+        "switch" => Command::Switch {
+            to: low.word()?,
+            limit: low.limit()?,
+        },
+        "pause" => {
+            let reason = low
+                .flags
+                .get(spec::REASON.long)
+                .map(|reason| text(reason))
+                .transpose()?;
+            Command::Pause {
+                uplink: low.word()?,
+                limit: low.limit()?,
+                reason,
+            }
+        }
+        "resume" => Command::Resume {
+            uplink: low.word()?,
+        },
+        "reload" => Command::Reload,
+        "history" => Command::History {
+            json: given(&spec::JSON),
+        },
+        "replay" => match low.required()? {
+            last if last == "last" => Command::Replay(Recording::Last),
+            file => Command::Replay(Recording::File(PathBuf::from(file))),
+        },
+        "purge" => Command::Purge,
+        #[cfg(feature = "lab")]
+        "lab" => Command::Lab {
+            tour: given(&spec::TOUR),
+            json: given(&spec::JSON),
+        },
+        other => return Err(Failure::plain(format!("{other} is listed and not known"))),
+    })
+}
+
+impl Low {
+    /// The argument that the command cannot do without.
+    fn required(&self) -> Result<&OsStr, Failure> {
+        self.argument
+            .as_deref()
+            .filter(|word| !word.is_empty())
+            .ok_or_else(|| {
+                let what = self.spec.argument.unwrap_or_default();
+                let text = format!("{} needs {what}", self.spec.name);
+                Failure::new(text, format!("usage: {}", help::usage(self.spec)))
+            })
+    }
+
+    /// The same as text.
+    fn word(&self) -> Result<String, Failure> {
+        text(self.required()?)
+    }
+
+    /// `--for`.
+    fn limit(&self) -> Result<Option<Duration>, Failure> {
+        const HINT: &str = "durations look like 90s, 30m or 2h";
+        let Some(typed) = self.flags.get(spec::FOR.long) else {
+            return Ok(None);
+        };
+        let typed = text(typed)?;
+        let limit = parse_duration(&typed)
+            .map_err(|error| Failure::new(format!("--for: {error}"), HINT))?;
+        if limit.is_zero() || limit > LONGEST {
+            let hint = "leave --for out for no limit";
+            return Err(Failure::new(
+                format!("--for: {typed} is out of range"),
+                hint,
+            ));
+        }
+        Ok(Some(limit))
+    }
+}
+
+fn text(word: &OsStr) -> Result<String, Failure> {
+    let wrong = || Failure::plain(format!("{} is not UTF-8 text", word.to_string_lossy()));
+    word.to_str().map(str::to_owned).ok_or_else(wrong)
+}
+
+fn is(flag: &Flag, name: &str) -> bool {
+    name.strip_prefix("--") == Some(flag.long)
+        || flag.short.is_some_and(|short| name == format!("-{short}"))
+}
+
+fn find_command(word: &OsStr) -> Result<&'static Spec, Failure> {
+    if let Some(spec) = COMMANDS.iter().find(|spec| word == spec.name) {
+        return Ok(spec);
+    }
+    let word = word.to_string_lossy();
+    let hint = nearest(&word, COMMANDS.iter().map(|spec| spec.name)).map_or_else(
+        || "sparelink --help lists the commands".to_owned(),
+        |near| format!("did you mean {near}?"),
+    );
+    Err(Failure::new(
+        format!("there is no command {:?}", shown(&word)),
+        hint,
+    ))
+}
+
+fn find_flag(spec: Option<&'static Spec>, name: &str) -> Result<&'static Flag, Failure> {
+    let known: &[&Flag] = spec.map_or(&EARLY, |spec| spec.flags);
+    if let Some(flag) = known.iter().find(|flag| is(flag, name)) {
+        return Ok(flag);
+    }
+    match spec {
+        Some(spec) => Err(unknown_flag(spec, name)),
+        None => {
+            let belongs = COMMANDS
+                .iter()
+                .any(|spec| spec.flags.iter().any(|f| is(f, name)));
+            let hint = if belongs {
+                "it belongs behind a command, as in sparelink status --json"
+            } else {
+                "sparelink --help lists commands and flags"
+            };
+            Err(Failure::new(
+                format!("there is no flag {} here", shown(name)),
+                hint,
+            ))
+        }
+    }
+}
+
+fn unknown_flag(spec: &Spec, name: &str) -> Failure {
+    let near = nearest(
+        name.trim_start_matches('-'),
+        spec.flags.iter().map(|flag| flag.long),
+    );
+    let hint = match near {
+        Some(near) if !name.ends_with(near) => format!("did you mean --{near}?"),
+        _ => format!("sparelink {} --help lists its flags", spec.name),
+    };
+    Failure::new(format!("{} has no flag {}", spec.name, shown(name)), hint)
+}
+
+fn surplus(spec: &Spec, word: &OsStr) -> Failure {
+    let word = word.to_string_lossy();
+    let text = if spec.argument.is_some() {
+        format!(
+            "{} takes one argument, and {:?} is one more",
+            spec.name,
+            shown(&word)
+        )
+    } else {
+        format!(
+            "{} takes no argument, and {:?} is one",
+            spec.name,
+            shown(&word)
+        )
+    };
+    Failure::new(text, format!("usage: {}", help::usage(spec)))
+}
+
+fn value_of(parser: &mut lexopt::Parser, name: &str, what: &str) -> Result<OsString, Failure> {
+    let missing = || {
+        let hint = format!("write {name} and then the {}", what.to_lowercase());
+        Failure::new(format!("{name} needs a {what}"), hint)
+    };
+    parser
+        .value()
+        .ok()
+        .filter(|value| !value.is_empty())
+        .ok_or_else(missing)
+}
+
+fn unexpected_value(error: &lexopt::Error) -> Failure {
+    match error {
+        lexopt::Error::UnexpectedValue { option, .. } => Failure::new(
+            format!("{option} takes no value"),
+            format!("write {option} alone"),
+        ),
+        lexopt::Error::MissingValue { .. }
+        | lexopt::Error::UnexpectedOption(_)
+        | lexopt::Error::UnexpectedArgument(_)
+        | lexopt::Error::ParsingFailed { .. }
+        | lexopt::Error::NonUnicodeValue(_)
+        | lexopt::Error::Custom(_) => Failure::plain(error.to_string()),
+    }
+}
+
+/// A word from the command line, short enough to be repeated.
+fn shown(word: &str) -> String {
+    word.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(words: &str) -> Result<Line, String> {
+        let words = std::iter::once("sparelink").chain(words.split_whitespace());
+        parse(words.map(OsString::from)).map_err(|failure| failure.to_string())
+    }
+
+    fn command(words: &str) -> Command {
+        line(words).unwrap().command
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        let minutes = |m: u64| Some(Duration::from_secs(m * 60));
+        let name = |n: &str| n.to_owned();
+        let cases = [
+            ("check", Command::Check),
+            (
+                "status",
+                Command::Status {
+                    json: false,
+                    watch: false,
+                },
+            ),
+            (
+                "status --json -w",
+                Command::Status {
+                    json: true,
+                    watch: true,
+                },
+            ),
+            (
+                "switch mifi --for 30m",
+                Command::Switch {
+                    to: name("mifi"),
+                    limit: minutes(30),
+                },
+            ),
+            (
+                "switch --for=2h auto",
+                Command::Switch {
+                    to: name("auto"),
+                    limit: minutes(120),
+                },
+            ),
+            (
+                "pause mifi --reason lent",
+                Command::Pause {
+                    uplink: name("mifi"),
+                    limit: None,
+                    reason: Some(name("lent")),
+                },
+            ),
+            (
+                "resume mifi",
+                Command::Resume {
+                    uplink: name("mifi"),
+                },
+            ),
+            ("replay last", Command::Replay(Recording::Last)),
+            (
+                "replay x.jsonl",
+                Command::Replay(Recording::File("x.jsonl".into())),
+            ),
+            (
+                "run -v --observe --record r",
+                Command::Run {
+                    observe: true,
+                    record: Some("r".into()),
+                    verbose: true,
+                },
+            ),
+        ];
+        for (words, meant) in cases {
+            assert_eq!(command(words), meant, "{words}");
+        }
+    }
+
+    #[test]
+    fn common_flags_stand_before_or_behind_the_command() {
+        for words in [
+            "--config c --run-dir r status",
+            "status --run-dir=r --config c",
+        ] {
+            let line = line(words).unwrap();
+            assert_eq!(line.config.as_deref(), Some("c".as_ref()), "{words}");
+            assert_eq!(line.run_dir.as_deref(), Some("r".as_ref()), "{words}");
+        }
+    }
+
+    #[test]
+    fn every_listed_command_is_known_and_has_help() {
+        for spec in COMMANDS {
+            let words = format!("{} {}", spec.name, spec.argument.unwrap_or_default());
+            assert!(!matches!(command(&words), Command::Help(_)), "{words}");
+            let help = command(&format!("{} --help", spec.name));
+            assert_eq!(help, command(&format!("help {}", spec.name)));
+            assert!(matches!(help, Command::Help(text) if text.contains("Usage: sparelink")));
+        }
+    }
+
+    #[test]
+    fn mistakes_come_with_a_hint() {
+        let cases = [
+            ("", "which command?"),
+            ("statsu", "did you mean status?"),
+            ("frobnicate", "--help lists the commands"),
+            ("status --jsn", "did you mean --json?"),
+            ("status --observe", "status --help lists its flags"),
+            ("--json status", "behind a command"),
+            ("status now", "takes no argument"),
+            ("switch", "needs UPLINK|auto"),
+            ("switch a b", "\"b\" is one more"),
+            ("switch a --for", "--for needs a DURATION"),
+            ("switch a --for 5", "\"5\" has no unit"),
+            ("switch a --for 0s", "out of range"),
+            ("status --json=yes", "--json takes no value"),
+            ("check --run-dir x", "check has no flag --run-dir"),
+        ];
+        for (words, told) in cases {
+            let error = line(words).unwrap_err();
+            assert!(error.contains(told), "{words}: {error}");
+            assert!(
+                error.starts_with("error: ") && error.contains("\n  hint: "),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The command line, for people: what they type, and answers that they like to read.
+//!
+//! `spec` defines every command and flag, `args` turns words into a [`args::Command`], `help`
+//! prints the spec. Data goes to stdout, everything else to stderr. Exit codes: 0 yes, 1 no,
+//! 2 error.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::config::{self, Config};
+
+mod args;
+mod check;
+mod client;
+mod control;
+mod failure;
+mod help;
+mod history;
+mod logs;
+mod spec;
+mod status;
+mod table;
+mod terminal;
+mod work;
+
+use args::{Command, Line};
+use client::Client;
+use failure::Failure;
+
+/// Where the configuration is if nobody says otherwise.
+const CONFIG_FILE: &str = "/etc/sparelink/sparelink.toml";
+/// Where the agent's socket is if neither flag nor configuration says otherwise.
+const RUN_DIR: &str = "/run/sparelink";
+
+/// Does what the arguments say (the first is the program's name) and returns the exit code.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let done = args::parse(arguments).and_then(dispatch);
+    done.unwrap_or_else(|failure| failure.tell())
+}
+
+fn dispatch(line: Line) -> Result<ExitCode, Failure> {
+    let Line {
+        command,
+        config: file,
+        run_dir,
+    } = line;
+    let client = || {
+        Ok::<_, Failure>(Client::new(&find_run_dir(
+            run_dir.clone(),
+            file.as_deref(),
+        )?))
+    };
+    let config_file = || file.clone().unwrap_or_else(|| PathBuf::from(CONFIG_FILE));
+    match command {
+        Command::Help(text) => terminal::print(&text),
+        Command::Version => terminal::print(concat!("sparelink ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Check => check::check(&config_file()),
+        Command::Run {
+            observe,
+            record,
+            verbose,
+        } => {
+            let config = load(&config_file(), run_dir.clone())?;
+            logs::start(verbose);
+            let config_file = config_file();
+            let options = work::RunOptions {
+                config_file,
+                config,
+                run_dir,
+                observe,
+                record,
+            };
+            Ok(work::run(options)?)
+        }
+        Command::Plan => Ok(work::plan(&load(&config_file(), run_dir)?)?),
+        Command::Status {
+            json: true,
+            watch: false,
+        } => status::json(&client()?),
+        Command::Status {
+            json: false,
+            watch: false,
+        } => status::show(&client()?),
+        Command::Status { json, watch: true } => status::watch(&client()?, json),
+        Command::Switch { to, limit } => control::switch(&client()?, to, limit),
+        Command::Pause {
+            uplink,
+            limit,
+            reason,
+        } => control::pause(&client()?, &uplink, limit, reason),
+        Command::Resume { uplink } => control::resume(&client()?, &uplink),
+        Command::Reload => control::reload(&client()?),
+        Command::History { json } => history::history(&client()?, json),
+        Command::Replay(recording) => {
+            let run_dir = find_run_dir(run_dir, file.as_deref())?;
+            Ok(work::replay(recording, &run_dir)?)
+        }
+        Command::Purge => Ok(work::purge(&find_run_dir(run_dir, file.as_deref())?)?),
+        #[cfg(feature = "lab")]
+        Command::Lab { tour, json } => Ok(work::lab(work::LabOptions { tour, json })?),
+    }
+}
+
+/// The configuration, with the run directory from the command line if one was given.
+fn load(file: &Path, run_dir: Option<PathBuf>) -> Result<Config, Failure> {
+    let mut config = config::load(file)?;
+    if let Some(run_dir) = run_dir {
+        config.run_dir = run_dir;
+    }
+    Ok(config)
+}
+
+/// Where the agent's socket is: as the flag says, else as the configuration says. Only a file that
+/// was named has to be there and right: `status` must work beside a half-edited configuration.
+fn find_run_dir(flag: Option<PathBuf>, config: Option<&Path>) -> Result<PathBuf, Failure> {
+    match (flag, config) {
+        (Some(dir), _) => Ok(dir),
+        (None, Some(file)) => Ok(config::load(file)?.run_dir),
+        (None, None) => Ok(config::load(Path::new(CONFIG_FILE))
+            .map_or_else(|_| PathBuf::from(RUN_DIR), |config| config.run_dir)),
+    }
+}

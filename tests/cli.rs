@@ -1,0 +1,303 @@
+//! The command line as people meet it: the binary is started, and what it says is compared.
+//! The agent on the other end of the socket is a few lines that answer one request each.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread::JoinHandle;
+
+#[test]
+#[cfg(feature = "lab")]
+fn help_reads_well() {
+    let mut text = String::new();
+    let commands = "status history check plan replay switch pause resume reload run purge lab";
+    for command in std::iter::once("").chain(commands.split(' ')) {
+        let words = format!("{command} --help");
+        let output = sparelink(&words);
+        assert_eq!(output.status.code(), Some(0));
+        let title = words.trim_start();
+        text.push_str(&format!("$ sparelink {title}\n{}\n", stdout(&output)));
+    }
+    assert_golden("help.txt", &text);
+}
+
+#[test]
+fn check_names_the_chain_or_every_mistake() {
+    let good = sparelink("check --config tests/config/design.toml");
+    let text = "tests/config/design.toml: ok, 3 uplinks: cable > mifi > phone\n";
+    assert_eq!(
+        (stdout(&good), good.status.code()),
+        (text.to_owned(), Some(0))
+    );
+
+    let bad = sparelink("check --config tests/config/pairs.toml");
+    assert_eq!((stdout(&bad), bad.status.code()), (String::new(), Some(2)));
+    let first = "tests/config/pairs.toml:8:13: ";
+    assert!(stderr(&bad).starts_with(first), "{}", stderr(&bad));
+
+    let none = sparelink("check --config /nonexistent.toml");
+    assert_eq!(none.status.code(), Some(2));
+    assert!(stderr(&none).starts_with("/nonexistent.toml: there is no such file\n  hint: "));
+}
+
+#[test]
+fn mistakes_on_the_command_line_end_with_2() {
+    for words in [
+        "",
+        "statsu",
+        "status --jsn",
+        "switch",
+        "run --config /nonexistent.toml",
+    ] {
+        let output = sparelink(words);
+        assert_eq!(
+            (stdout(&output), output.status.code()),
+            (String::new(), Some(2)),
+            "{words}"
+        );
+        assert!(
+            stderr(&output).contains("\n  hint: "),
+            "{words}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn without_an_agent_it_says_so() {
+    let dir = Dir::new("none");
+    for command in [
+        "status",
+        "status --json",
+        "status --watch",
+        "switch auto",
+        "history",
+    ] {
+        let output = sparelink(&format!("{command} --run-dir {}", dir.0.display()));
+        let text = format!(
+            "error: no agent is running (no socket at {}/sparelink.sock)\n  hint: ",
+            dir.0.display()
+        );
+        assert!(
+            stderr(&output).starts_with(&text),
+            "{command}: {}",
+            stderr(&output)
+        );
+        assert_eq!(
+            (stdout(&output), output.status.code()),
+            (String::new(), Some(2)),
+            "{command}"
+        );
+    }
+    // A socket that a dead agent left behind.
+    drop(UnixListener::bind(dir.0.join("sparelink.sock")).unwrap());
+    let output = sparelink(&format!("status --run-dir {}", dir.0.display()));
+    assert!(
+        stderr(&output).contains("(nobody answers at "),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn status_tells_and_its_exit_code_too() {
+    let uplink = |role: &str, health: &str| {
+        format!(
+            r#"{{"sentence":"So it is","uplinks":[{{"name":"cable","role":"{role}","health":"{health}","rtt_ms":9.5}}]}}"#
+        )
+    };
+    let up = Agent::answers("up", 200, &uplink("active", "up")).ask("status");
+    let table = "So it is\n\nUPLINK  ROLE    HEALTH     RTT  LOSS  WHY  NEXT\n\
+                 cable   active  up      9.5 ms\n";
+    assert_eq!((up.stdout.as_str(), up.code), (table, 0));
+    assert!(
+        up.request.starts_with("GET /api/v1/status HTTP/1.1\r\n"),
+        "{}",
+        up.request
+    );
+
+    let down = Agent::answers("down", 200, &uplink("active", "down")).ask("status --json");
+    assert_eq!(down.code, 1);
+    assert!(
+        down.stdout.starts_with("{\n  \"sentence\""),
+        "{}",
+        down.stdout
+    );
+}
+
+#[test]
+fn requests_say_what_was_typed() {
+    let done = r#"{"message":"the traffic goes by mifi"}"#;
+    let cases = [
+        (
+            "switch mifi --for 1500ms",
+            "switch",
+            r#"{"for_s":2,"uplink":"mifi"}"#,
+        ),
+        ("switch auto", "switch", r#"{"for_s":null,"uplink":"auto"}"#),
+        (
+            "pause mifi --for 2h --reason lent",
+            "pause",
+            r#"{"for_s":7200,"reason":"lent","uplink":"mifi"}"#,
+        ),
+        ("resume mifi", "resume", r#"{"uplink":"mifi"}"#),
+        ("reload", "reload", "{}"),
+    ];
+    for (words, route, body) in cases {
+        let got = Agent::answers(route, 200, done).ask(words);
+        assert_eq!(
+            (got.stdout.as_str(), got.code),
+            ("the traffic goes by mifi\n", 0),
+            "{words}"
+        );
+        let line = format!("POST /api/v1/{route} HTTP/1.1\r\n");
+        assert!(
+            got.request.starts_with(&line) && got.request.ends_with(body),
+            "{}",
+            got.request
+        );
+    }
+}
+
+#[test]
+fn a_refusal_is_told_in_the_agents_words() {
+    let problem = |status: u16| {
+        format!(
+            r#"{{"type":"about:blank","title":"no","status":{status},"detail":"there is no uplink x"}}"#
+        )
+    };
+    for (status, code) in [(404, 2), (409, 1)] {
+        let got = Agent::answers(&format!("no{status}"), status, &problem(status)).ask("switch x");
+        assert_eq!((got.stdout.as_str(), got.code), ("", code));
+        assert_eq!(got.stderr, "error: there is no uplink x\n");
+    }
+}
+
+#[test]
+fn history_lists_what_happened() {
+    let events = r#"[{"at":"2026-01-01T12:00:00Z","code":"x","uplink":"mifi","text":"it rained"}]"#;
+    let got = Agent::answers("history", 200, events).ask("history");
+    assert!(
+        got.stdout
+            .ends_with("2026-01-01 12:00:00  mifi    it rained\n"),
+        "{}",
+        got.stdout
+    );
+    assert_eq!(got.code, 0);
+}
+
+/// An agent that answers one request.
+struct Agent {
+    dir: Dir,
+    request: JoinHandle<String>,
+}
+
+/// What came of a command.
+struct Answer {
+    stdout: String,
+    stderr: String,
+    code: i32,
+    /// What the agent was asked.
+    request: String,
+}
+
+impl Agent {
+    fn answers(name: &str, status: u16, body: &str) -> Self {
+        let dir = Dir::new(name);
+        let listener = UnixListener::bind(dir.0.join("sparelink.sock")).unwrap();
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        let request = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let request = read_request(&mut stream);
+            stream.write_all(answer.as_bytes()).unwrap();
+            request
+        });
+        Self { dir, request }
+    }
+
+    fn ask(self, words: &str) -> Answer {
+        let output = sparelink(&format!("{words} --run-dir {}", self.dir.0.display()));
+        Answer {
+            stdout: stdout(&output),
+            stderr: stderr(&output),
+            code: output.status.code().unwrap(),
+            request: self.request.join().unwrap(),
+        }
+    }
+}
+
+/// Reads head and body of a request.
+fn read_request(stream: &mut impl Read) -> String {
+    let mut request = String::new();
+    let mut piece = [0; 4096];
+    loop {
+        let read = stream.read(&mut piece).unwrap();
+        request.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+        if let Some((head, body)) = request.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            if read == 0 || body.len() >= length.map_or(0, |n| n.parse().unwrap()) {
+                return request;
+            }
+        }
+    }
+}
+
+/// A directory of this test and this process, removed at the end.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("sl-cli-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test starts what it tests")]
+fn sparelink(words: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sparelink"))
+        .args(words.split_whitespace())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch for the person who runs the tests"
+)]
+fn assert_golden(name: &str, got: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/cli")
+        .join(name);
+    if std::env::var("UPDATE_GOLDEN").is_ok() {
+        fs::write(&file, got).unwrap();
+    }
+    let expected = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        expected == got,
+        "{name} would be:\n{got}\nUPDATE_GOLDEN=1 accepts this"
+    );
+}
