@@ -158,6 +158,12 @@ impl IfName {
         (fits && plain).then(|| Self(name.to_owned()))
     }
 
+    /// `lo`, where nothing that is meant for the Internet gets anywhere.
+    #[must_use]
+    pub fn loopback() -> Self {
+        Self("lo".to_owned())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

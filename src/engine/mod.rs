@@ -1,9 +1,385 @@
 //! Decides. Pure: no clock, socket, file, log, thread, async or randomness.
+//!
+//! [`Engine::handle`] takes one input and the time, [`Engine::poll_output`] hands out what is to be
+//! done, [`Engine::poll_timeout`] says when to come back. Everything else is private to the house:
+//!
+//! ```text
+//! observe   link, kernel     what netlink said, and what each uplink has of it
+//! judge     health, probe    each line by itself: probes, evidence, verdict
+//! select    policy           one uplink per family, with a reason for each
+//! plan      dataplane        the wish as one value
+//! move      switching        flows that must move, and what is left over
+//! tell      event, snapshot  one fact, many readers
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::time::{Instant, Now};
+use crate::units::{Family, PerFamily, UplinkId};
+
 pub mod dataplane;
 pub mod event;
 pub mod health;
+pub mod history;
 pub mod kernel;
 pub mod link;
 pub mod message;
 pub mod policy;
 pub mod probe;
+pub mod snapshot;
+mod commands;
+mod converge;
+mod deciding;
+mod observing;
+mod switching;
+mod uplink;
+
+use dataplane::Dataplane;
+use event::{Event, Fact};
+use health::line::{Line, News, Surroundings};
+use history::History;
+use kernel::KernelView;
+use message::{Input, Output, Restored, RunState};
+use probe::{Asker, Path, ProbeRequest};
+use switching::Switch;
+use uplink::{Household, Uplink};
+
+/// Whether the agent may write to the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It steers.
+    #[default]
+    Steer,
+    /// It only looks, and tells what it would do.
+    Observe,
+}
+
+/// The uplink that carries a family's traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Active {
+    uplink: Option<UplinkId>,
+    since: Option<Instant>,
+    /// Taken at the start without proof, until then.
+    provisional_until: Option<Instant>,
+    /// It is dead and no other is alive: said once.
+    no_way_out: bool,
+    /// A better uplink is waiting out its hold.
+    waiting: Option<(Instant, UplinkId)>,
+    /// It is degraded: when it is next measured beside the spares.
+    sample_at: Option<Instant>,
+}
+
+/// Decides. See the module's words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Engine {
+    config: Config,
+    mode: Mode,
+    uplinks: BTreeMap<UplinkId, Uplink>,
+    chain: Vec<UplinkId>,
+    run: RunState,
+    view: KernelView,
+    started: Option<Instant>,
+    household: Household,
+    active: PerFamily<Active>,
+    switches: PerFamily<Option<Switch>>,
+    last_switch: Option<snapshot::LastSwitch>,
+    switch_count: u64,
+    /// A person put an uplink first and it has not been left since.
+    manual_fresh: bool,
+    undecided: bool,
+    kernel: converge::Converging,
+    polls: observing::Polls,
+    housekeeping: Housekeeping,
+    history: History,
+    next_probe: u64,
+    last_handled: Option<Instant>,
+    #[serde(skip)]
+    outputs: VecDeque<Output>,
+}
+
+/// Timers of the house, and what was last said about spares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Housekeeping {
+    learn_at: Instant,
+    learned_until: Instant,
+    save_at: Instant,
+    /// Since when no spare has been ready, and whether that has been said.
+    spareless: Option<(Instant, bool)>,
+    repairs: u64,
+}
+
+/// A gap in the agent's own loop longer than this voids the silence that it covers.
+const STALL: Duration = Duration::from_millis(500);
+/// Learned windows move once an hour.
+const LEARN_EVERY: Duration = Duration::from_secs(3600);
+/// What was learned is saved once a day.
+const SAVE_EVERY: Duration = Duration::from_secs(86_400);
+/// "No spare left" is said when it has been true for so long.
+const SPARELESS_FOR: Duration = Duration::from_secs(10);
+/// After the start, spares get so long to prove themselves before their absence is news.
+const SETTLE_FOR: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// An engine for this configuration. The seed varies probe numbers from run to run.
+    #[must_use]
+    pub fn new(config: Config, mode: Mode, restored: Restored, seed: u64, now: Now) -> Self {
+        let mut this = Self {
+            config,
+            mode,
+            uplinks: BTreeMap::new(),
+            chain: Vec::new(),
+            run: restored.run,
+            view: KernelView::default(),
+            started: None,
+            household: Household::default(),
+            active: PerFamily::default(),
+            switches: PerFamily::default(),
+            last_switch: None,
+            switch_count: restored.saved.switches,
+            manual_fresh: false,
+            undecided: false,
+            kernel: converge::Converging::default(),
+            polls: observing::Polls::default(),
+            housekeeping: Housekeeping {
+                learn_at: now.mono + LEARN_EVERY,
+                learned_until: now.mono,
+                save_at: now.mono + SAVE_EVERY,
+                ..Housekeeping::default()
+            },
+            history: History::default(),
+            next_probe: seed & 0xffff_ffff,
+            last_handled: None,
+            outputs: VecDeque::new(),
+        };
+        this.enrol(now);
+        this.restore(&restored.saved, now);
+        this
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        self.notice_stall(now);
+        match input {
+            Input::Timeout => {}
+            Input::Started { view, adopted } => self.start(view, adopted, now),
+            Input::Kernel(changes) => self.kernel_changed(&changes, now),
+            Input::View(view) => self.view_changed(view, now),
+            Input::Probe(reply) => self.probe_ended(&reply, now),
+            Input::Counters(counters) => self.counters_read(&counters, now),
+            Input::Applied(report) => self.applied(report, now),
+            Input::Flushed(report) => self.flushed(&report, now),
+            Input::Flows(flows) => self.flows_counted(&flows, now),
+            Input::Command(number, command) => self.command(number, command, now),
+            Input::Reload(config) => self.reload(*config, now),
+            Input::Stop => self.stop(now),
+        }
+        self.run_lines(now);
+        self.decide(now);
+        self.run_switches(now);
+        self.converge(now);
+        self.poll_counters(now);
+        self.keep_house(now);
+        self.last_handled = Some(now.mono);
+    }
+
+    /// The next thing to do, in order; `None`: wait.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to come back with [`Input::Timeout`], and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        self.started?;
+        let lines = self.uplinks.values().flat_map(|u| [u.due.v4, u.due.v6]).min();
+        let switches = self.switches.iter().filter_map(|(_, s)| s.as_ref()?.deadline()).min();
+        let waiting = self.active.iter().filter_map(|(_, a)| a.waiting.map(|w| w.0)).min();
+        let provisional = self.active.iter().filter_map(|(_, a)| a.provisional_until).min();
+        let sampling = self.active.iter().filter_map(|(_, a)| a.sample_at).min();
+        let paused = self.uplinks.values().filter_map(|u| u.paused.as_ref()?.until).min();
+        let manual = self.run.manual.as_ref().and_then(|(_, until)| *until);
+        let house = &self.housekeeping;
+        let spareless = house.spareless.filter(|(_, said)| !said).map(|(at, _)| at + SPARELESS_FOR);
+        [
+            (lines, "a line"),
+            (switches, "a switch"),
+            (waiting, "the hold"),
+            (provisional, "the first choice"),
+            (sampling, "a comparison"),
+            (paused, "a pause"),
+            (manual, "a switch by hand"),
+            (self.kernel.deadline(self.mode), "the dataplane"),
+            (self.polls.deadline(self.mode), "the counters"),
+            (Some(house.learn_at.min(house.save_at)), "the house"),
+            (spareless, "the spares"),
+        ]
+        .into_iter()
+        .filter_map(|(at, why)| at.map(|at| (at, why)))
+        .min_by_key(|(at, _)| *at)
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The dataplane that is wanted now.
+    #[must_use]
+    pub const fn wish(&self) -> &Dataplane {
+        self.kernel.wish()
+    }
+
+    /// What happened lately.
+    #[must_use]
+    pub const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Names the uplink with that number.
+    #[must_use]
+    pub fn name(&self, id: UplinkId) -> String {
+        self.uplinks.get(&id).map_or_else(|| id.to_string(), |u| u.config.name.clone())
+    }
+
+    /// Books and passes on what happened.
+    fn record(&mut self, fact: Fact, now: Now) {
+        let event = Event { at: now.mono, utc: now.utc, fact };
+        self.history.push(event.clone());
+        self.outputs.push_back(Output::Record(event));
+    }
+
+    /// Lets a line do something, sends what it asks, and listens to its news.
+    fn with_line<R>(
+        &mut self,
+        id: UplinkId,
+        family: Family,
+        now: Now,
+        act: impl FnOnce(&mut Line, &Surroundings<'_>, &mut Asker<'_>, &mut Vec<News>) -> R,
+    ) -> Option<R> {
+        let uplink = self.uplinks.get_mut(&id)?;
+        let line = uplink.lines.get_mut(family);
+        let s = uplink::surroundings(id, &uplink.config, &self.config, &self.household, family, now.mono);
+        let mut requests: Vec<ProbeRequest> = Vec::new();
+        let mut news = Vec::new();
+        let path = path(id, line, self.mode);
+        let mut asker = Asker { next_id: &mut self.next_probe, requests: &mut requests, path: &path };
+        let result = act(line, &s, &mut asker, &mut news);
+        *uplink.due.get_mut(family) = line.deadline(&s);
+        self.outputs.extend(requests.into_iter().map(Output::Probe));
+        for item in news {
+            self.line_news(id, family, item, now);
+        }
+        Some(result)
+    }
+
+    /// Runs every line whose time has come.
+    fn run_lines(&mut self, now: Now) {
+        let due: Vec<(UplinkId, Family)> = self
+            .uplinks
+            .values()
+            .flat_map(|u| u.due.iter().map(move |(family, at)| (u.id, family, *at)))
+            .filter(|(_, _, at)| *at <= now.mono)
+            .map(|(id, family, _)| (id, family))
+            .collect();
+        for (id, family) in due {
+            self.with_line(id, family, now, Line::timeout);
+        }
+    }
+
+    /// Works out anew when every line wants to be woken: their surroundings have changed.
+    fn refresh_deadlines(&mut self, now: Now) {
+        let all: Vec<UplinkId> = self.uplinks.keys().copied().collect();
+        for id in all {
+            for family in Family::BOTH {
+                self.with_line(id, family, now, |_, _, _, _| ());
+            }
+        }
+    }
+
+    /// Silence counts only while the agent itself is awake to hear.
+    fn notice_stall(&mut self, now: Now) {
+        let (Some(last), Some((due, _))) = (self.last_handled, self.poll_timeout()) else { return };
+        let gap = now.mono.since(due.max(last));
+        if gap <= STALL {
+            return;
+        }
+        self.record(Fact::Stalled { gap }, now);
+        for uplink in self.uplinks.values_mut() {
+            uplink.lines.v4.void(now.mono);
+            uplink.lines.v6.void(now.mono);
+        }
+        self.refresh_deadlines(now);
+    }
+
+    /// What is done by the hour and by the day, and the news about spares.
+    fn keep_house(&mut self, now: Now) {
+        if self.housekeeping.learn_at <= now.mono {
+            self.housekeeping.learn_at = now.mono + LEARN_EVERY;
+            self.learn(now);
+        }
+        if self.housekeeping.save_at <= now.mono {
+            self.housekeeping.save_at = now.mono + SAVE_EVERY;
+            self.save(now);
+        }
+        self.watch_spares(now);
+    }
+
+    /// Losing the last spare is news even while everything works.
+    fn watch_spares(&mut self, now: Now) {
+        let Some(started) = self.started else { return };
+        let carrying = self.household.active;
+        let works = |id: Option<UplinkId>| {
+            id.and_then(|id| self.uplinks.get(&id)).is_some_and(Uplink::is_ready)
+        };
+        let settled = now.mono.since(started) >= SETTLE_FOR;
+        if self.chain.len() < 2 || !settled || !(works(carrying.v4) || works(carrying.v6)) {
+            return;
+        }
+        let is_spare = |u: &&Uplink| {
+            u.is_ready() && Some(u.id) != carrying.v4 && Some(u.id) != carrying.v6
+        };
+        let spare = self.uplinks.values().find(is_spare).map(|u| u.config.name.clone());
+        match (spare, self.housekeeping.spareless) {
+            (None, None) => self.housekeeping.spareless = Some((now.mono, false)),
+            (None, Some((since, false))) if now.mono.since(since) >= SPARELESS_FOR => {
+                self.housekeeping.spareless = Some((since, true));
+                self.record(Fact::NoSpareLeft, now);
+            }
+            (Some(uplink), Some((_, said))) => {
+                self.housekeeping.spareless = None;
+                if said {
+                    self.record(Fact::SpareBack { uplink }, now);
+                }
+            }
+            (None, Some(_)) | (Some(_), None) => {}
+        }
+    }
+
+    fn stop(&mut self, now: Now) {
+        self.learn(now);
+        self.save(now);
+        self.record(Fact::Stopped, now);
+    }
+}
+
+/// The door through which a line's probes leave.
+fn path(id: UplinkId, line: &Line, mode: Mode) -> Path {
+    let unmarked = crate::units::Fwmark { value: 0, mask: 0 };
+    let unspecified = std::net::IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED);
+    let (dev, index, source) = line.way.as_ref().map_or_else(
+        || (crate::units::IfName::loopback(), crate::units::IfIndex(0), unspecified),
+        |way| (way.dev.clone(), way.index, way.source),
+    );
+    let mark = match mode {
+        Mode::Steer => id.mark(),
+        Mode::Observe => unmarked,
+    };
+    Path { uplink: id, dev, index, mark, source }
+}

@@ -15,7 +15,7 @@ use crate::config::Kind;
 use crate::engine::link::Way;
 use crate::engine::probe::estimator::{LossWindow, RttEstimator};
 use crate::engine::probe::window::{Learned, Range};
-use crate::engine::probe::{Asker, Outcome, ProbeId, Question};
+use crate::engine::probe::{Asker, Outcome, ProbeId};
 use crate::time::Instant;
 
 /// What a line needs to know of its surroundings.
@@ -119,6 +119,8 @@ struct Sampling {
 pub struct Line {
     /// Its way out, if the box has one here.
     pub way: Option<Way>,
+    /// The way that it had last.
+    pub last_way: Option<Way>,
     /// What is known of it.
     pub health: Health,
     /// Round-trip time.

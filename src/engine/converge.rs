@@ -1,0 +1,207 @@
+//! From what is decided to what is wanted in the kernel, and what came of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::dataplane::Dataplane;
+use super::dataplane::plan::{self, Wanted, plan};
+use super::event::Fact;
+use super::link::Way;
+use super::message::{ApplyReport, Output};
+use super::policy::select::Standing;
+use super::uplink::Uplink;
+use super::{Engine, Mode};
+use crate::config::Listen;
+use crate::time::{Instant, Now};
+use crate::units::{Family, PerFamily, UplinkId};
+
+/// How it stands between the wish and the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Converging {
+    wish: Dataplane,
+    generation: u64,
+    /// The generation that the kernel was last seen to be equal to.
+    settled: u64,
+    /// One is under way, since then.
+    asked: Option<Instant>,
+    look_again: bool,
+    /// Something that the wish depends on may have changed.
+    stale: bool,
+    audit_at: Instant,
+    /// After a failure or a fight: not before.
+    not_before: Instant,
+    failures: u32,
+    /// When others last changed what is ours.
+    repairs: Vec<Instant>,
+    last_error: Option<String>,
+    /// Uplinks on which stale connections are reset, and until when.
+    pub(super) armed: Option<(BTreeSet<UplinkId>, Instant)>,
+}
+
+/// The whole wish is compared with the kernel this often even if nothing seems to have happened.
+const AUDIT_EVERY: Duration = Duration::from_secs(30);
+/// So many repairs a minute are a fight …
+const FIGHT: usize = 6;
+/// … which nobody wins: wait.
+const TRUCE: Duration = Duration::from_secs(10);
+/// An answer that takes longer is not waited for.
+const LOST: Duration = Duration::from_secs(10);
+
+impl Converging {
+    pub(super) const fn wish(&self) -> &Dataplane {
+        &self.wish
+    }
+
+    pub(super) const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Something that the wish depends on may have changed.
+    pub(super) const fn replan(&mut self) {
+        self.stale = true;
+    }
+
+    /// Somebody touched what is ours, or netlink lost messages.
+    pub(super) const fn look_again(&mut self) {
+        self.look_again = true;
+    }
+
+    pub(super) fn deadline(&self, mode: Mode) -> Option<Instant> {
+        if mode == Mode::Observe {
+            return None;
+        }
+        let lost = self.asked.map(|asked| asked + LOST);
+        let wanted = self.look_again || self.settled != self.generation;
+        let next = if wanted { self.not_before } else { self.audit_at };
+        let disarm = self.armed.as_ref().map(|(_, until)| *until);
+        [Some(lost.unwrap_or(next)), disarm].into_iter().flatten().min()
+    }
+}
+
+impl Engine {
+    /// Asks for the wish to be applied: when it is new, when something of ours was touched, and
+    /// every 30 s.
+    pub(super) fn converge(&mut self, now: Now) {
+        if self.started.is_none() {
+            return;
+        }
+        let disarmed = self.kernel.armed.take_if(|(_, until)| *until <= now.mono).is_some();
+        if std::mem::take(&mut self.kernel.stale) || disarmed {
+            let wish = plan(&self.wanted(now));
+            let kernel = &mut self.kernel;
+            if wish != kernel.wish || kernel.generation == 0 {
+                kernel.wish = wish;
+                kernel.generation += 1;
+                kernel.asked = None;
+                kernel.not_before = now.mono;
+            }
+        }
+        let kernel = &mut self.kernel;
+        kernel.asked.take_if(|asked| now.mono.since(*asked) >= LOST);
+        let unsettled = kernel.settled != kernel.generation || kernel.look_again;
+        let due = (unsettled && kernel.not_before <= now.mono) || kernel.audit_at <= now.mono;
+        if self.mode == Mode::Observe || kernel.asked.is_some() || !due {
+            return;
+        }
+        kernel.asked = Some(now.mono);
+        kernel.look_again = false;
+        kernel.audit_at = now.mono + AUDIT_EVERY;
+        let wish = Box::new(kernel.wish.clone());
+        self.outputs.push_back(Output::Converge { generation: kernel.generation, wish });
+    }
+
+    /// Takes what came of it.
+    pub(super) fn applied(&mut self, report: ApplyReport, now: Now) {
+        let kernel = &mut self.kernel;
+        if report.generation != kernel.generation {
+            return;
+        }
+        kernel.asked = None;
+        if let Some(error) = report.errors.first() {
+            kernel.failures += 1;
+            let pause = Duration::from_secs(1 << kernel.failures.min(5).saturating_sub(1));
+            kernel.not_before = now.mono + pause;
+            kernel.settled = 0;
+            let news = kernel.last_error.replace(error.clone()).as_ref() != Some(error);
+            if news {
+                self.record(Fact::ApplyFailed { error: report.errors.join("; ") }, now);
+            }
+            return;
+        }
+        kernel.failures = 0;
+        kernel.last_error = None;
+        if kernel.settled == kernel.generation && !report.changes.is_empty() {
+            kernel.repairs.retain(|at| now.mono.since(*at) < Duration::from_secs(60));
+            kernel.repairs.push(now.mono);
+            if kernel.repairs.len() >= FIGHT {
+                kernel.not_before = now.mono + TRUCE;
+            }
+            self.housekeeping.repairs += 1;
+            let what: Vec<String> = report.changes.iter().map(ToString::to_string).collect();
+            self.record(Fact::Repaired { what: what.join(", ") }, now);
+        }
+        self.kernel.settled = report.generation;
+        self.switch_applied(report.generation, now);
+    }
+
+    /// Everything the dataplane depends on, as it stands.
+    fn wanted(&self, now: Now) -> Wanted {
+        let order = |family: Family| -> Vec<UplinkId> {
+            let active = self.active.get(family).uplink;
+            let ready = |id: &UplinkId| {
+                self.uplinks.get(id).is_some_and(|u| {
+                    let s = u.surroundings(&self.config, &self.household, family, now.mono);
+                    u.standing(family, &s) == Standing::Ready
+                })
+            };
+            let spares = self.chain.iter().filter(|id| Some(**id) != active && ready(id));
+            active.into_iter().chain(spares.copied()).collect()
+        };
+        let lan = self.config.lan.as_ref();
+        let ports = self.config.web.listen.iter().map(|listen| match listen {
+            Listen::Lan(port) => *port,
+            Listen::Addr(addr) => addr.port(),
+        });
+        let armed = self.kernel.armed.as_ref().map(|(on, _)| on.clone());
+        Wanted {
+            uplinks: self.uplinks.values().map(|u| self.wanted_uplink(u)).collect(),
+            order: PerFamily { v4: order(Family::V4), v6: order(Family::V6) },
+            no_way: PerFamily {
+                v4: self.active.v4.no_way_out,
+                v6: self.active.v6.no_way_out,
+            },
+            reset_on: armed.unwrap_or_default(),
+            lan: lan.map(|lan| plan::Lan { interfaces: lan.interfaces.clone(), guard: lan.guard }),
+            page_ports: ports.collect(),
+        }
+    }
+
+    fn wanted_uplink(&self, u: &Uplink) -> plan::Uplink {
+        let dev = u.attachment.link.clone();
+        let own = self.view.addresses.iter().filter(|a| {
+            dev.as_ref().is_some_and(|(index, _)| a.index == *index)
+        });
+        let addresses: Vec<_> = own.map(|a| a.net.addr()).collect();
+        // Without a way now the last one stands, as long as the kernel can hold such a route: a
+        // dead default is better than none.
+        let holds = |way: &Way| {
+            dev.as_ref().is_some_and(|(index, _)| way.index == *index)
+                && addresses.contains(&way.source)
+                && self.view.links.get(&way.index).is_some_and(|link| link.up)
+        };
+        let way = |family: Family| {
+            let line = u.lines.get(family);
+            line.way.clone().or_else(|| line.last_way.clone().filter(holds))
+        };
+        plan::Uplink {
+            id: u.id,
+            ways: PerFamily { v4: way(Family::V4), v6: way(Family::V6) },
+            dev,
+            near: u.attachment.near.clone(),
+            own6: u.config.prefixes6.clone(),
+            addresses: addresses.clone(),
+        }
+    }
+}

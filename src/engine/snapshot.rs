@@ -1,0 +1,335 @@
+//! The whole state as one plain value, with the words that people read: page, command line, LED and
+//! log say the same.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::health::{Condition, Health};
+use super::policy::select::Standing;
+use super::uplink::Uplink;
+use crate::time::{Instant, Now, Utc, human};
+use crate::units::{Family, LossPercent, PerFamily, Rtt, UplinkId};
+
+/// The last switch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastSwitch {
+    /// When.
+    pub at: Instant,
+    /// From which uplink.
+    pub from: Option<String>,
+    /// To which.
+    pub to: String,
+    /// Why.
+    pub reason: String,
+    /// How long people felt it, once known.
+    pub felt: Option<Duration>,
+}
+
+/// The state at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The uplink that carries each family, if that works.
+    pub active: PerFamily<Option<String>>,
+    /// Since when the active uplink has been the one.
+    pub since: Option<Utc>,
+    /// Everything in one sentence.
+    pub sentence: String,
+    /// Some uplink works.
+    pub works: bool,
+    /// The last switch, with its wall-clock time.
+    pub last_switch: Option<(LastSwitch, Option<Utc>)>,
+    /// How many uplinks could take over now.
+    pub spares_ready: usize,
+    /// Switches in all, over restarts.
+    pub switches: u64,
+    /// How often something of ours was put back.
+    pub repairs: u64,
+    /// The uplink that a person put first.
+    pub manual: Option<String>,
+    /// The chain in order.
+    pub uplinks: Vec<UplinkState>,
+}
+
+/// One uplink at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UplinkState {
+    /// Its name.
+    pub name: String,
+    /// Its interface now, else the configured one.
+    pub interface: String,
+    /// What it is to the household.
+    pub role: Role,
+    /// Its health: the worse of its lines that count.
+    pub health: Health,
+    /// Why it is so.
+    pub condition: Condition,
+    /// Each line by itself; `None`: the family is missing here.
+    pub lines: PerFamily<Option<LineState>>,
+    /// Why it is, or is not, in use.
+    pub reason: String,
+    /// What happens next.
+    pub next: String,
+    /// Data on it is precious.
+    pub metered: bool,
+    /// Flows on it, when last counted.
+    pub flows: Option<u64>,
+    /// Received and sent bytes of its interface.
+    pub bytes: Option<(u64, u64)>,
+}
+
+/// One line at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LineState {
+    /// What is known of it.
+    pub health: Health,
+    /// Why it is so.
+    pub condition: Condition,
+    /// The box's own address.
+    pub address: String,
+    /// The next hop.
+    pub gateway: Option<String>,
+    /// Round-trip time.
+    pub rtt: Option<Rtt>,
+    /// Its mean deviation.
+    pub jitter: Option<Rtt>,
+    /// Loss of the last probes.
+    pub loss: Option<LossPercent>,
+    /// The detection window.
+    pub window: Duration,
+}
+
+/// What an uplink is to the household.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Carries traffic of some family.
+    Active,
+    /// Could take over now.
+    Ready,
+    /// Could not.
+    NotReady,
+    /// Set aside by a person.
+    Paused,
+}
+
+impl Role {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Ready => "ready",
+            Self::NotReady => "not_ready",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+impl Engine {
+    /// The state now.
+    #[must_use]
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        let uplinks: Vec<UplinkState> = self
+            .chain
+            .iter()
+            .filter_map(|id| self.uplinks.get(id))
+            .map(|u| self.uplink_state(u, now))
+            .collect();
+        let carries = |family: Family| {
+            let u = self.uplinks.get(&self.active.get(family).uplink?)?;
+            let line = u.lines.get(family);
+            let usable = line.way.is_some() && !matches!(line.health, Health::Down { .. });
+            usable.then(|| u.config.name.clone())
+        };
+        let since = if self.active.v4.uplink.is_some() { &self.active.v4 } else { &self.active.v6 };
+        let active = PerFamily { v4: carries(Family::V4), v6: carries(Family::V6) };
+        Snapshot {
+            works: active.v4.is_some() || active.v6.is_some(),
+            sentence: self.sentence(&active, now),
+            active,
+            since: since.since.and_then(|at| now.utc_of(at)),
+            last_switch: self.last_switch.clone().map(|last| {
+                let utc = now.utc_of(last.at);
+                (last, utc)
+            }),
+            spares_ready: uplinks.iter().filter(|u| u.role == Role::Ready).count(),
+            switches: self.switch_count,
+            repairs: self.housekeeping.repairs,
+            manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
+            uplinks,
+        }
+    }
+
+    fn sentence(&self, active: &PerFamily<Option<String>>, now: Now) -> String {
+        let first = self.chain.first().copied();
+        match (&active.v4, &active.v6) {
+            (None, None) => {
+                let said = |id: &UplinkId| {
+                    let name = self.name(*id);
+                    format!("{name} {}", self.worst(*id, now).phrase())
+                };
+                let all: Vec<String> = self.chain.iter().map(said).collect();
+                format!("No Internet: {}", all.join(", "))
+            }
+            (Some(v4), Some(v6)) if v4 != v6 => {
+                format!("Internet works, on {v4} (IPv4) and {v6} (IPv6)")
+            }
+            (Some(name), _) | (None, Some(name)) => match first {
+                Some(id) if self.name(id) != *name => {
+                    let why = self.why_not_first(id, now);
+                    format!("Internet works, on {name}: {why}")
+                }
+                _ => format!("Internet works, on {name}"),
+            },
+        }
+    }
+
+    /// Why the first uplink of the chain is not the one in use.
+    fn why_not_first(&self, id: UplinkId, now: Now) -> String {
+        let name = self.name(id);
+        let Some(u) = self.uplinks.get(&id) else { return name };
+        let family = if u.lines.v4.way.is_some() { Family::V4 } else { Family::V6 };
+        if u.paused.is_some() {
+            return format!("{name} is set aside by hand");
+        }
+        match self.active.get(family).waiting {
+            Some((at, waiting)) if waiting == id => {
+                format!("{name} works again and takes over in {}", human(at.since(now.mono)))
+            }
+            _ if self.run.manual.is_some() => "asked for by hand".to_owned(),
+            _ => match self.worst(id, now) {
+                Condition::Ok => format!("{name} is being proven"),
+                worst => format!("{name} {}", worst.phrase()),
+            },
+        }
+    }
+
+    /// The worst condition of an uplink's lines that count.
+    fn worst(&self, id: UplinkId, now: Now) -> Condition {
+        let Some(u) = self.uplinks.get(&id) else { return Condition::Absent };
+        let fault = u.attachment.fault.unwrap_or(Condition::Ok);
+        let lines = u.present().map(|(family, _)| self.condition(id, family, now));
+        lines.max().unwrap_or(fault)
+    }
+
+    fn uplink_state(&self, u: &Uplink, now: Now) -> UplinkState {
+        let is_active = Family::BOTH.iter().any(|f| self.active.get(*f).uplink == Some(u.id));
+        let role = match (is_active, u.paused.is_some()) {
+            (true, _) => Role::Active,
+            (false, true) => Role::Paused,
+            (false, false) if u.is_ready() => Role::Ready,
+            (false, false) => Role::NotReady,
+        };
+        let lines = PerFamily {
+            v4: self.line_state(u, Family::V4, now),
+            v6: self.line_state(u, Family::V6, now),
+        };
+        let worse = |a: Health, b: Health| if badness(b) > badness(a) { b } else { a };
+        let present = u.present().map(|(_, line)| line.health);
+        let health = present.reduce(worse).unwrap_or(u.lines.v4.health);
+        let configured = u.config.device.interface.as_ref().map(ToString::to_string);
+        let name = u.attachment.link.as_ref().map(|(_, name)| name.to_string());
+        UplinkState {
+            name: u.config.name.clone(),
+            interface: name.or(configured).unwrap_or_default(),
+            role,
+            health,
+            condition: self.worst(u.id, now),
+            lines,
+            reason: self.reason(u, role, now),
+            next: self.next(u, role, now),
+            metered: u.config.metered,
+            flows: u.flows,
+            bytes: u.bytes,
+        }
+    }
+
+    fn line_state(&self, u: &Uplink, family: Family, now: Now) -> Option<LineState> {
+        let line = u.lines.get(family);
+        let way = line.way.as_ref()?;
+        let s = u.surroundings(&self.config, &self.household, family, now.mono);
+        Some(LineState {
+            health: line.health,
+            condition: line.condition(&s),
+            address: way.source.to_string(),
+            gateway: way.gateway.map(|gateway| gateway.to_string()),
+            rtt: line.rtt.rtt(),
+            jitter: line.rtt.jitter(),
+            loss: line.loss.percent(),
+            window: line.window(&s),
+        })
+    }
+
+    fn reason(&self, u: &Uplink, role: Role, now: Now) -> String {
+        let worst = self.worst(u.id, now);
+        match role {
+            Role::Paused => match u.paused.as_ref().and_then(|paused| paused.reason.as_ref()) {
+                Some(reason) => format!("set aside by hand: {reason}"),
+                None => "set aside by hand".to_owned(),
+            },
+            Role::Active | Role::NotReady if worst != Condition::Ok => worst.phrase().to_owned(),
+            Role::Active => match u.present().map(|(_, line)| line.health).max_by_key(badness_of) {
+                Some(Health::Failing { since, .. }) => {
+                    format!("suspected for {}", human(now.mono.since(since)))
+                }
+                Some(Health::Up { .. }) | None => match self.last_switch.as_ref() {
+                    Some(last) if last.to == u.config.name => last.reason.clone(),
+                    _ => "works".to_owned(),
+                },
+                Some(_) => "being proven".to_owned(),
+            },
+            Role::Ready => "works, and could take over now".to_owned(),
+            Role::NotReady => "being proven".to_owned(),
+        }
+    }
+
+    fn next(&self, u: &Uplink, role: Role, now: Now) -> String {
+        for (_, active) in self.active.iter() {
+            if let Some((at, id)) = active.waiting
+                && id == u.id
+            {
+                return format!("takes over in {}", human(at.since(now.mono)));
+            }
+        }
+        let until = u.paused.as_ref().and_then(|paused| paused.until);
+        match (role, until) {
+            (Role::Paused, Some(at)) => format!("comes back in {}", human(at.since(now.mono))),
+            (Role::Paused, None) => "waits for \"sparelink resume\"".to_owned(),
+            (Role::Active, _) => {
+                let stuck = self.active.iter().any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
+                if stuck { "moves as soon as any uplink answers".to_owned() } else { String::new() }
+            }
+            (Role::Ready, _) => String::new(),
+            (Role::NotReady, _) => match self.worst(u.id, now) {
+                Condition::Absent => "waits to be plugged in".to_owned(),
+                Condition::NoCarrier | Condition::NoAddress | Condition::NoGateway => {
+                    "proven the moment it is connected".to_owned()
+                }
+                _ => "asked again and again; proven before it is used".to_owned(),
+            },
+        }
+    }
+
+    /// How selection sees an uplink in a family, for plans and tests.
+    #[must_use]
+    pub fn standing(&self, name: &str, family: Family, now: Now) -> Option<Standing> {
+        let u = self.uplinks.values().find(|u| u.config.name == name)?;
+        let s = u.surroundings(&self.config, &self.household, family, now.mono);
+        Some(u.standing(family, &s))
+    }
+}
+
+const fn badness(health: Health) -> u8 {
+    match health {
+        Health::Up { .. } => 0,
+        Health::Failing { .. } => 1,
+        Health::Recovering { .. } => 2,
+        Health::Unknown => 3,
+        Health::Down { .. } => 4,
+    }
+}
+
+const fn badness_of(health: &Health) -> u8 {
+    badness(*health)
+}

@@ -1,0 +1,167 @@
+//! One uplink at run time: what it is, its two lines, and what people said about it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::health::line::{Line, Surroundings};
+use super::health::proof::Plan;
+use super::health::suspicion::Duty;
+use super::health::{Condition, Health};
+use super::link::Attachment;
+use super::policy::select::Standing;
+use crate::config::{Config, UplinkConfig};
+use crate::time::Instant;
+use crate::units::{Family, PerFamily, UplinkId};
+
+/// One uplink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Uplink {
+    /// Its number.
+    pub id: UplinkId,
+    /// What the configuration says.
+    pub config: UplinkConfig,
+    /// What netlink says.
+    pub attachment: Attachment,
+    /// Its line in each family.
+    pub lines: PerFamily<Line>,
+    /// A person set it aside.
+    pub paused: Option<Paused>,
+    /// When traffic had to leave it, in the last hour.
+    pub departures: Vec<Instant>,
+    /// Received and sent bytes of its interface.
+    pub bytes: Option<(u64, u64)>,
+    /// Flows on it, when last counted.
+    pub flows: Option<u64>,
+    /// When each line next wants to be woken.
+    pub due: PerFamily<Instant>,
+}
+
+/// Set aside by a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Until then; `None`: until resumed.
+    pub until: Option<Instant>,
+    /// Why, in the person's words.
+    pub reason: Option<String>,
+}
+
+/// What is the same for all lines at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Household {
+    /// Which uplink is active.
+    pub active: PerFamily<Option<UplinkId>>,
+    /// No line is alive at all.
+    pub desperate: bool,
+    /// The page check passed on some line of the family.
+    pub page_works: PerFamily<bool>,
+}
+
+impl Uplink {
+    /// An uplink of which nothing is known yet.
+    #[must_use]
+    pub fn new(id: UplinkId, config: UplinkConfig) -> Self {
+        Self {
+            id,
+            config,
+            attachment: Attachment::default(),
+            lines: PerFamily::default(),
+            paused: None,
+            departures: Vec::new(),
+            bytes: None,
+            flows: None,
+            due: PerFamily::default(),
+        }
+    }
+
+    /// What a line of this uplink needs to know of its surroundings.
+    #[must_use]
+    pub fn surroundings<'a>(
+        &'a self,
+        config: &'a Config,
+        household: &Household,
+        family: Family,
+        now: Instant,
+    ) -> Surroundings<'a> {
+        surroundings(self.id, &self.config, config, household, family, now)
+    }
+
+    /// The lines that this uplink really has: a missing family does not count.
+    pub fn present(&self) -> impl Iterator<Item = (Family, &Line)> {
+        self.lines.iter().filter(|(_, line)| line.way.is_some())
+    }
+
+    /// Whether it could take over now: every family it has is proven.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let mut present = self.present().peekable();
+        self.paused.is_none()
+            && present.peek().is_some()
+            && present.all(|(_, line)| line.health.is_alive())
+    }
+
+    /// How selection sees one of its lines.
+    #[must_use]
+    pub fn standing(&self, family: Family, s: &Surroundings<'_>) -> Standing {
+        let line = self.lines.get(family);
+        if self.paused.is_some() {
+            return Standing::Paused;
+        }
+        match line.health {
+            _ if line.way.is_none() => {
+                Standing::Unfit(self.attachment.fault.unwrap_or(Condition::NoAddress))
+            }
+            Health::Up { .. } => match line.obstacle(s) {
+                Some(Condition::Portal) => Standing::Unfit(Condition::Portal),
+                _ => Standing::Ready,
+            },
+            // Suspected as a spare: no place to go to now.
+            Health::Failing { .. } => Standing::Unproven,
+            Health::Down { condition, .. } => Standing::Unfit(condition),
+            Health::Recovering { .. } if line.is_last_resort(s) => Standing::LastResort,
+            Health::Recovering { .. } => match line.obstacle(s) {
+                None | Some(Condition::Ok) => Standing::Unproven,
+                Some(condition) => Standing::Unfit(condition),
+            },
+            Health::Unknown => Standing::Unproven,
+        }
+    }
+}
+
+/// As [`Uplink::surroundings`], for when the uplink's lines are borrowed.
+#[must_use]
+pub fn surroundings<'a>(
+    id: UplinkId,
+    uplink: &'a UplinkConfig,
+    config: &'a Config,
+    household: &Household,
+    family: Family,
+    now: Instant,
+) -> Surroundings<'a> {
+    let targets = config.probe.targets(family);
+    let own = uplink.resolvers.as_slice();
+    let active = Family::BOTH.iter().any(|f| *household.active.get(*f) == Some(id));
+    Surroundings {
+        now,
+        kind: uplink.kind,
+        duty: match (active, uplink.metered) {
+            (true, _) => Duty::Active,
+            (false, false) => Duty::Spare,
+            (false, true) => Duty::MeteredSpare,
+        },
+        metered: uplink.metered,
+        desperate: household.desperate,
+        fixed_window: uplink.window.or(config.probe.window),
+        targets,
+        plan: Plan {
+            name: config.probe.dns.as_deref(),
+            resolvers: if own.is_empty() { targets } else { own },
+            resolvers_known: !own.is_empty(),
+            pages: &config.probe.http,
+        },
+        page_works_somewhere: *household.page_works.get(family),
+    }
+}
+
+/// How long a departure is remembered, at the least.
+pub const DEPARTURES_KEPT: Duration = super::policy::hold::MEMORY;
