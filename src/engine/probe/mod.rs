@@ -1,5 +1,8 @@
 //! Questions to an uplink and their answers.
 
+pub mod dns;
+pub mod http;
+
 use std::net::IpAddr;
 use std::time::Duration;
 

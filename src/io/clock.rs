@@ -1,0 +1,104 @@
+//! Reads the clocks: the only place that does. Everybody else is given a [`Now`].
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::time::{Instant, Now, Utc};
+
+/// A wall clock that reads earlier than this has never been set: 2024-01-01T00:00:00Z, in
+/// milliseconds. A board without a battery-backed clock starts in 1970, or at its last shutdown.
+const EARLIEST_PLAUSIBLE: u64 = 1_704_067_200_000;
+
+/// What time it is. Monotonic time is `CLOCK_BOOTTIME`, which also runs while the box sleeps.
+#[must_use]
+pub fn now() -> Now {
+    let mono = read(ClockId::CLOCK_BOOTTIME).map_or(Instant::ZERO, |t| {
+        Instant::from_micros(u64::try_from(t.as_micros()).unwrap_or(u64::MAX))
+    });
+    Now {
+        mono,
+        utc: read(ClockId::CLOCK_REALTIME).and_then(plausible),
+    }
+}
+
+/// Waits until the monotonic clock reads at least `deadline`.
+pub async fn sleep_until(deadline: Instant) {
+    // tokio's timers stand still while the box sleeps, so the clock has the last word.
+    loop {
+        let left = deadline.since(now().mono);
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left).await;
+    }
+}
+
+/// A random number to start generators from. It comes from the system's random source
+/// (`getrandom(2)`, else `/dev/urandom`) by way of the standard library's hash keys, which
+/// cannot fail and need no file.
+#[must_use]
+pub fn seed() -> u64 {
+    RandomState::new().hash_one(0_u64)
+}
+
+/// Time since a clock's origin. Both clocks exist in every kernel since 2.6.39.
+fn read(clock: ClockId) -> Option<Duration> {
+    clock_gettime(clock)
+        .ok()
+        .map(|t: TimeSpec| Duration::from(t))
+}
+
+/// The wall-clock time, unless nobody has set the clock yet.
+fn plausible(since_1970: Duration) -> Option<Utc> {
+    let millis = u64::try_from(since_1970.as_millis()).ok()?;
+    (millis >= EARLIEST_PLAUSIBLE).then_some(Utc(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn monotonic_time_moves_on() {
+        let before = now().mono;
+        assert!(before > Instant::ZERO);
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(now().mono.since(before) >= Duration::from_millis(2));
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_is_no_clock() {
+        assert_eq!(plausible(Duration::from_secs(40)), None);
+        assert_eq!(
+            plausible(Duration::from_millis(EARLIEST_PLAUSIBLE - 1)),
+            None
+        );
+        let set = Duration::from_millis(EARLIEST_PLAUSIBLE);
+        assert_eq!(plausible(set), Some(Utc(EARLIEST_PLAUSIBLE)));
+        assert_eq!(
+            Utc(EARLIEST_PLAUSIBLE).to_string(),
+            "2024-01-01T00:00:00.000Z"
+        );
+    }
+
+    #[test]
+    fn sleeping_ends_at_the_deadline_and_not_before() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let start = now().mono;
+        runtime.block_on(sleep_until(start + Duration::from_millis(20)));
+        assert!(now().mono.since(start) >= Duration::from_millis(20));
+        runtime.block_on(sleep_until(start));
+        assert!(now().mono.since(start) < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn seeds_differ() {
+        assert_ne!(seed(), seed());
+    }
+}

@@ -1,0 +1,174 @@
+//! Network namespaces for a test that stays on one thread: the thread steps into a namespace to
+//! open something there, steps back, and what it opened stays behind.
+
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
+
+use ipnet::IpNet;
+use nix::mount::{MsFlags, mount};
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::{getgid, getuid};
+use rtnetlink::packet_route::route::RouteType;
+use rtnetlink::packet_route::rule::RuleAction;
+use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
+
+/// Moves this process, which must have one thread only, into user, network and mount namespaces
+/// of its own, where it is root. Says why if the system does not let it.
+pub(crate) fn enter() -> Result<(), String> {
+    let (uid, gid) = (getuid(), getgid());
+    let own = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
+    match unshare(own | CloneFlags::CLONE_NEWUSER) {
+        Ok(()) => {
+            write("/proc/self/setgroups", "deny")?;
+            write("/proc/self/uid_map", &format!("0 {uid} 1"))?;
+            write("/proc/self/gid_map", &format!("0 {gid} 1"))?;
+        }
+        Err(_) if uid.is_root() => unshare(own).map_err(|e| format!("no namespaces: {e}"))?,
+        Err(e) => return Err(format!("no user namespaces for ordinary users: {e}")),
+    }
+    mount::<str, _, str, str>(None, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)
+        .map_err(|e| format!("no private mounts: {e}"))
+}
+
+fn write(path: &str, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|e| format!("{path}: {e}"))
+}
+
+/// A network namespace, as long as this value (or anything opened in it) lives.
+pub(crate) struct Namespace {
+    file: File,
+    /// rtnetlink in it.
+    pub(crate) net: Handle,
+}
+
+impl Namespace {
+    /// The one this thread is in. Must be called within a tokio runtime.
+    pub(crate) async fn here() -> Self {
+        let file = File::open("/proc/thread-self/ns/net").unwrap();
+        let (connection, net, _) = rtnetlink::new_connection().unwrap();
+        tokio::spawn(connection);
+        // Addresses are usable at once, without looking for duplicates.
+        for scope in ["all", "default"] {
+            fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/accept_dad"), "0").unwrap();
+        }
+        let namespace = Self { file, net };
+        namespace.up("lo").await;
+        namespace
+    }
+
+    /// A new one; the thread stays where it is.
+    pub(crate) async fn new() -> Self {
+        let back = File::open("/proc/thread-self/ns/net").unwrap();
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let namespace = Self::here().await;
+        setns(&back, CloneFlags::CLONE_NEWNET).unwrap();
+        namespace
+    }
+
+    /// Does something in it.
+    pub(crate) fn inside<T>(&self, act: impl FnOnce() -> T) -> T {
+        let back = File::open("/proc/thread-self/ns/net").unwrap();
+        setns(&self.file, CloneFlags::CLONE_NEWNET).unwrap();
+        let result = act();
+        setns(&back, CloneFlags::CLONE_NEWNET).unwrap();
+        result
+    }
+
+    /// The index of a device in it.
+    pub(crate) fn index(&self, name: &str) -> u32 {
+        self.inside(|| if_nametoindex(name)).unwrap()
+    }
+
+    /// A cable from `name` in this namespace to `far_name` in another.
+    pub(crate) async fn cable(&self, name: &str, far: &Self, far_name: &str) {
+        self.net
+            .link()
+            .add(LinkVeth::new(name, "far").build())
+            .execute()
+            .await
+            .unwrap();
+        let end = LinkUnspec::new_with_index(self.index("far"))
+            .name(far_name)
+            .setns_by_fd(far.file.as_raw_fd())
+            .build();
+        self.net.link().set(end).execute().await.unwrap();
+        self.up(name).await;
+        far.up(far_name).await;
+    }
+
+    pub(crate) async fn up(&self, name: &str) {
+        let link = LinkUnspec::new_with_index(self.index(name)).up().build();
+        self.net.link().set(link).execute().await.unwrap();
+    }
+
+    pub(crate) async fn delete(&self, name: &str) {
+        self.net
+            .link()
+            .del(self.index(name))
+            .execute()
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn address(&self, name: &str, address: &str) {
+        let net: IpNet = address.parse().unwrap();
+        let index = self.index(name);
+        self.net
+            .address()
+            .add(index, net.addr(), net.prefix_len())
+            .execute()
+            .await
+            .unwrap();
+    }
+
+    /// Takes every IPv4 address away from a device by setting it down and up, and `address` on it.
+    pub(crate) async fn renumber(&self, name: &str, old: &str, new: &str) {
+        let (old, index): (IpNet, u32) = (old.parse().unwrap(), self.index(name));
+        let mut message = self.net.address().add(index, old.addr(), old.prefix_len());
+        let message = message.message_mut().clone();
+        self.net.address().del(message).execute().await.unwrap();
+        self.address(name, new).await;
+    }
+
+    /// A default route in `main`.
+    pub(crate) async fn default(&self, name: &str, gateway: &str, metric: u32) {
+        let index = self.index(name);
+        let add = match gateway.parse().unwrap() {
+            IpAddr::V4(gateway) => self.net.route().add(
+                RouteMessageBuilder::<Ipv4Addr>::new()
+                    .gateway(gateway)
+                    .output_interface(index)
+                    .priority(metric)
+                    .build(),
+            ),
+            IpAddr::V6(gateway) => self.net.route().add(
+                RouteMessageBuilder::<Ipv6Addr>::new()
+                    .gateway(gateway)
+                    .output_interface(index)
+                    .priority(metric)
+                    .build(),
+            ),
+        };
+        add.execute().await.unwrap();
+    }
+
+    /// Sends what carries a mark nowhere.
+    pub(crate) async fn unreachable_by_mark(&self, mark: u32, table: u32) {
+        let nowhere = RouteMessageBuilder::<Ipv4Addr>::new()
+            .table_id(table)
+            .kind(RouteType::Unreachable)
+            .build();
+        self.net.route().add(nowhere).execute().await.unwrap();
+        let rule = self
+            .net
+            .rule()
+            .add()
+            .v4()
+            .fw_mark(mark)
+            .table_id(table)
+            .priority(table);
+        rule.action(RuleAction::ToTable).execute().await.unwrap();
+    }
+}
