@@ -10,7 +10,7 @@ use nix::mount::{MsFlags, mount};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{getgid, getuid};
-use rtnetlink::packet_route::route::RouteType;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::rule::RuleAction;
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
@@ -49,7 +49,7 @@ impl Namespace {
         let file = File::open("/proc/thread-self/ns/net").unwrap();
         let (connection, net, _) = rtnetlink::new_connection().unwrap();
         tokio::spawn(connection);
-        // Addresses are usable at once, without looking for duplicates.
+        // Link-local addresses come without looking for duplicates for a second.
         for scope in ["all", "default"] {
             fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/accept_dad"), "0").unwrap();
         }
@@ -115,15 +115,14 @@ impl Namespace {
     pub(crate) async fn address(&self, name: &str, address: &str) {
         let net: IpNet = address.parse().unwrap();
         let index = self.index(name);
-        self.net
-            .address()
-            .add(index, net.addr(), net.prefix_len())
-            .execute()
-            .await
-            .unwrap();
+        let mut add = self.net.address().add(index, net.addr(), net.prefix_len());
+        // Usable at once, without looking for duplicates.
+        let flags = AddressAttribute::Flags(AddressFlags::Nodad);
+        add.message_mut().attributes.push(flags);
+        add.execute().await.unwrap();
     }
 
-    /// Takes every IPv4 address away from a device by setting it down and up, and `address` on it.
+    /// Gives a device another address.
     pub(crate) async fn renumber(&self, name: &str, old: &str, new: &str) {
         let (old, index): (IpNet, u32) = (old.parse().unwrap(), self.index(name));
         let mut message = self.net.address().add(index, old.addr(), old.prefix_len());
@@ -154,13 +153,15 @@ impl Namespace {
         add.execute().await.unwrap();
     }
 
-    /// Sends what carries a mark nowhere.
-    pub(crate) async fn unreachable_by_mark(&self, mark: u32, table: u32) {
-        let nowhere = RouteMessageBuilder::<Ipv4Addr>::new()
+    /// Sends what carries a mark through `name` to a gateway of its own. (An unreachable route would
+    /// not do: for a socket bound to a device the kernel then takes every target to be on the link.)
+    pub(crate) async fn detour(&self, mark: u32, table: u32, name: &str, gateway: Ipv4Addr) {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
             .table_id(table)
-            .kind(RouteType::Unreachable)
+            .output_interface(self.index(name))
+            .gateway(gateway)
             .build();
-        self.net.route().add(nowhere).execute().await.unwrap();
+        self.net.route().add(route).execute().await.unwrap();
         let rule = self
             .net
             .rule()
