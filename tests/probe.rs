@@ -22,6 +22,7 @@ use sparelink::config::HttpExpect;
 use sparelink::engine::probe::{Outcome, Path, ProbeId, ProbeReply, ProbeRequest, Question};
 use sparelink::io::clock;
 use sparelink::io::probe::Prober;
+use sparelink::time::human;
 use sparelink::units::{Fwmark, IfIndex, IfName, UplinkId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -87,8 +88,13 @@ fn main() -> ExitCode {
     };
     let mut failed = 0;
     for (name, case) in CASES.iter().filter(|(name, _)| wanted(name)) {
+        let start = clock::now().mono;
         let ok = catch_unwind(AssertUnwindSafe(|| case(&world))).is_ok();
-        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
+        let took = human(clock::now().mono.since(start));
+        println!(
+            "test {name} ... {} ({took})",
+            if ok { "ok" } else { "FAILED" }
+        );
         failed += u32::from(!ok);
     }
     println!("\n{failed} failed");
@@ -96,15 +102,15 @@ fn main() -> ExitCode {
 }
 
 fn echo_over_raw_sockets(world: &World) {
-    world.run(echo(world));
+    world.run(echo(world, "raw"));
 }
 
 fn echo_over_datagram_sockets(world: &World) {
     std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0").unwrap();
-    world.run(echo(world));
+    world.run(echo(world, "icmp"));
 }
 
-async fn echo(world: &World) {
+async fn echo(world: &World, kind: &str) {
     let mut asker = Asker::new();
     for (one, two, server) in [
         (world.one(), world.two(), SERVER),
@@ -123,6 +129,13 @@ async fn echo(world: &World) {
             "the modem itself: {outcome:?}"
         );
     }
+    // Which sockets these were, as the kernel lists them below a line of headings.
+    let open = std::fs::read_to_string(format!("/proc/thread-self/net/{kind}")).unwrap();
+    assert_eq!(
+        open.lines().count(),
+        3,
+        "two IPv4 sockets of this kind: {open}"
+    );
     let gateway = world.isp.inside(|| link_local("isp"));
     let outcome = asker.ask(&world.one6(), Question::Echo(gateway)).await;
     assert!(

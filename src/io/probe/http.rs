@@ -1,5 +1,6 @@
 //! Plain HTTP checks.
 
+use std::error::Error;
 use std::net::{Ipv6Addr, SocketAddr};
 
 use http_body_util::{BodyExt, Empty};
@@ -15,6 +16,7 @@ use crate::config::HttpExpect;
 use crate::engine::probe::http::{self, Head, MAX_BODY};
 use crate::engine::probe::{Outcome, Path};
 use crate::io::clock;
+use crate::io::socket::words;
 use crate::units::Rtt;
 
 /// Most headers an answer may have.
@@ -55,7 +57,7 @@ pub(super) async fn ask(
             let rtt = Rtt(clock::now().mono.since(start));
             judge(response, expect, rtt).await
         }
-        Err(error) => Outcome::Failed(error.to_string()),
+        Err(error) => Outcome::Failed(failure(&error)),
     }
 }
 
@@ -68,12 +70,18 @@ async fn judge(response: Response<Incoming>, expect: &HttpExpect, rtt: Rtt) -> O
     let body = if head.body_matters(expect) {
         match read_body(response.into_body()).await {
             Ok(body) => body,
-            Err(error) => return Outcome::Failed(error.to_string()),
+            Err(error) => return Outcome::Failed(failure(&error)),
         }
     } else {
         Vec::new()
     };
     http::judge(expect, head, &body, rtt)
+}
+
+/// Why there is no answer: the operating system's words, if it was that.
+fn failure(error: &hyper::Error) -> String {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.map_or_else(|| error.to_string(), words)
 }
 
 /// The body, cut where it is certainly too long.
