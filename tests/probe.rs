@@ -579,6 +579,10 @@ impl World {
         isp.address("isp", "fd09:1::1/64").await;
         home.default("wan0", "10.9.1.1", 1).await;
         home.default("wan0", "fd09:1::1", 1).await;
+        // The Internet would also answer what came from the second uplink's address by the first
+        // uplink: only the binding to the device keeps the dead one silent.
+        isp.route("10.9.2.0/24", "isp", ip("10.9.1.2"), 1).await;
+        isp.route("fd09:2::/64", "isp", ip("fd09:1::2"), 1).await;
     }
 
     /// Starts the servers behind the first uplink.

@@ -2,7 +2,7 @@
 //! open something there, steps back, and what it opened stays behind.
 
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
 
 use ipnet::IpNet;
@@ -133,24 +133,27 @@ impl Namespace {
 
     /// A default route in `main`.
     pub(crate) async fn default(&self, name: &str, gateway: &str, metric: u32) {
-        let index = self.index(name);
-        let add = match gateway.parse().unwrap() {
-            IpAddr::V4(gateway) => self.net.route().add(
-                RouteMessageBuilder::<Ipv4Addr>::new()
-                    .gateway(gateway)
-                    .output_interface(index)
-                    .priority(metric)
-                    .build(),
-            ),
-            IpAddr::V6(gateway) => self.net.route().add(
-                RouteMessageBuilder::<Ipv6Addr>::new()
-                    .gateway(gateway)
-                    .output_interface(index)
-                    .priority(metric)
-                    .build(),
-            ),
+        let gateway: IpAddr = gateway.parse().unwrap();
+        let everywhere = if gateway.is_ipv4() {
+            "0.0.0.0/0"
+        } else {
+            "::/0"
         };
-        add.execute().await.unwrap();
+        self.route(everywhere, name, gateway, metric).await;
+    }
+
+    /// A route in `main`.
+    pub(crate) async fn route(&self, to: &str, name: &str, gateway: IpAddr, metric: u32) {
+        let to: IpNet = to.parse().unwrap();
+        let route = RouteMessageBuilder::<IpAddr>::new()
+            .destination_prefix(to.addr(), to.prefix_len())
+            .unwrap()
+            .gateway(gateway)
+            .unwrap()
+            .output_interface(self.index(name))
+            .priority(metric)
+            .build();
+        self.net.route().add(route).execute().await.unwrap();
     }
 
     /// Sends what carries a mark through `name` to a gateway of its own. (An unreachable route would

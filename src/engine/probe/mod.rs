@@ -1,8 +1,5 @@
 //! Questions to an uplink and their answers.
 
-pub mod dns;
-pub mod http;
-
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::HttpExpect;
 use crate::units::{Fwmark, IfIndex, IfName, Rtt, UplinkId};
 
+pub mod dns;
 pub mod estimator;
+pub mod http;
 pub mod window;
 
 /// Names one probe, so that its answer finds its way home.
