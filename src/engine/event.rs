@@ -1,1 +1,348 @@
 //! What happened, in a form that log, page, message and history all read.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::health::Condition;
+use crate::time::{Instant, Utc, human};
+use crate::units::Family;
+
+/// How much a person should care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// For those who look closely.
+    Debug,
+    /// A change that a user would notice.
+    Info,
+    /// Something a person should look at.
+    Warning,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, for logic.
+    pub at: Instant,
+    /// When, for people, if the box knew.
+    pub utc: Option<Utc>,
+    /// What.
+    pub fact: Fact,
+}
+
+/// What can happen. `Display` says it in one sentence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "code")]
+pub enum Fact {
+    /// The agent began; the uplinks in order.
+    Started {
+        /// Names in chain order.
+        chain: Vec<String>,
+    },
+    /// The agent ends and leaves everything as it is.
+    Stopped,
+    /// A line's health changed.
+    Health {
+        /// The uplink.
+        uplink: String,
+        /// The family.
+        family: Family,
+        /// Health before.
+        from: String,
+        /// Health after.
+        to: String,
+        /// Why.
+        condition: Condition,
+    },
+    /// Traffic moved.
+    Switched {
+        /// The family.
+        family: Family,
+        /// From which uplink.
+        from: Option<String>,
+        /// To which.
+        to: String,
+        /// What kind of move.
+        kind: SwitchKind,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The switch is done and was felt for so long.
+    Felt {
+        /// The uplink that carries the traffic now.
+        to: String,
+        /// Last answer by the old way to first answer by the new one.
+        gap: Duration,
+    },
+    /// The active uplink is dead and no other is alive.
+    NoWayOut {
+        /// The uplink on which traffic stays.
+        stays_on: Option<String>,
+        /// The family.
+        family: Family,
+    },
+    /// A verdict was wrong; the window was widened.
+    Premature {
+        /// The uplink.
+        uplink: String,
+        /// The new window.
+        window: Duration,
+    },
+    /// An uplink became degraded or good again.
+    Quality {
+        /// The uplink.
+        uplink: String,
+        /// Whether it is degraded now.
+        degraded: bool,
+        /// Loss, in percent.
+        loss: f32,
+    },
+    /// Flows of a dead uplink were flushed.
+    Flushed {
+        /// The uplink.
+        uplink: String,
+        /// How many.
+        flows: u64,
+    },
+    /// Flows are still on an uplink that was left.
+    FlowsLeft {
+        /// The uplink.
+        uplink: String,
+        /// How many.
+        flows: u64,
+        /// How long after the switch.
+        after: Duration,
+    },
+    /// Something of ours in the kernel was changed by others and has been put back.
+    Repaired {
+        /// What, in words.
+        what: String,
+    },
+    /// The kernel refused something.
+    ApplyFailed {
+        /// Why.
+        error: String,
+    },
+    /// No spare is left although everything works.
+    NoSpareLeft,
+    /// A spare is there again.
+    SpareBack {
+        /// Which.
+        uplink: String,
+    },
+    /// A person did something.
+    ByHand {
+        /// What.
+        what: String,
+    },
+    /// The agent stood still for so long; what it did not hear meanwhile proves nothing.
+    Stalled {
+        /// How long.
+        gap: Duration,
+    },
+    /// A new configuration is in force.
+    Reloaded,
+}
+
+/// Kinds of moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchKind {
+    /// The first choice after the start.
+    First,
+    /// Down the chain, away from a dead uplink.
+    Failover,
+    /// Back up the chain.
+    Failback,
+    /// To a line that loses fewer packets, or that resolves names.
+    Quality,
+    /// A person asked.
+    Manual,
+}
+
+impl Fact {
+    /// How much a person should care.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Health { .. }
+            | Self::Felt { .. }
+            | Self::Flushed { .. }
+            | Self::Stalled { .. } => Severity::Debug,
+            Self::Started { .. }
+            | Self::Stopped
+            | Self::Switched { .. }
+            | Self::SpareBack { .. }
+            | Self::Quality {
+                degraded: false, ..
+            }
+            | Self::ByHand { .. }
+            | Self::Reloaded => Severity::Info,
+            Self::NoWayOut { .. }
+            | Self::Premature { .. }
+            | Self::Quality { degraded: true, .. }
+            | Self::FlowsLeft { .. }
+            | Self::Repaired { .. }
+            | Self::ApplyFailed { .. }
+            | Self::NoSpareLeft => Severity::Warning,
+        }
+    }
+
+    /// The word in JSON.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Stopped => "stopped",
+            Self::Health { .. } => "health",
+            Self::Switched { .. } => "switched",
+            Self::Felt { .. } => "felt",
+            Self::NoWayOut { .. } => "no_way_out",
+            Self::Premature { .. } => "premature",
+            Self::Quality { .. } => "quality",
+            Self::Flushed { .. } => "flushed",
+            Self::FlowsLeft { .. } => "flows_left",
+            Self::Repaired { .. } => "repaired",
+            Self::ApplyFailed { .. } => "apply_failed",
+            Self::NoSpareLeft => "no_spare_left",
+            Self::SpareBack { .. } => "spare_back",
+            Self::ByHand { .. } => "by_hand",
+            Self::Stalled { .. } => "stalled",
+            Self::Reloaded => "reloaded",
+        }
+    }
+
+    /// The uplink it is about, if it is about one.
+    #[must_use]
+    pub fn uplink(&self) -> Option<&str> {
+        match self {
+            Self::Health { uplink, .. }
+            | Self::Premature { uplink, .. }
+            | Self::Quality { uplink, .. }
+            | Self::Flushed { uplink, .. }
+            | Self::FlowsLeft { uplink, .. }
+            | Self::SpareBack { uplink } => Some(uplink),
+            Self::Switched { to, .. } | Self::Felt { to, .. } => Some(to),
+            Self::NoWayOut { stays_on, .. } => stays_on.as_deref(),
+            Self::Started { .. }
+            | Self::Stopped
+            | Self::Repaired { .. }
+            | Self::ApplyFailed { .. }
+            | Self::NoSpareLeft
+            | Self::ByHand { .. }
+            | Self::Stalled { .. }
+            | Self::Reloaded => None,
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { chain } => write!(f, "watching {}", chain.join(" > ")),
+            Self::Stopped => f.write_str("stopped; traffic goes on as it is"),
+            Self::Health {
+                uplink,
+                family,
+                from,
+                to,
+                condition,
+            } => {
+                write!(
+                    f,
+                    "{uplink} ({family}): {from} to {to}; {uplink} {}",
+                    condition.phrase()
+                )
+            }
+            Self::Switched {
+                family,
+                from,
+                to,
+                kind,
+                reason,
+            } => {
+                let verb = match kind {
+                    SwitchKind::First => "begins",
+                    SwitchKind::Failover => "fails over",
+                    SwitchKind::Failback => "climbs back",
+                    SwitchKind::Quality => "moves",
+                    SwitchKind::Manual => "is moved by hand",
+                };
+                match from {
+                    Some(from) => write!(f, "{family} {verb} from {from} to {to}: {reason}"),
+                    None => write!(f, "{family} {verb} on {to}: {reason}"),
+                }
+            }
+            Self::Felt { to, gap } => {
+                write!(
+                    f,
+                    "answers come over {to}, {} after the last one before",
+                    human(*gap)
+                )
+            }
+            Self::NoWayOut {
+                stays_on: Some(name),
+                family,
+            } => {
+                write!(
+                    f,
+                    "{family}: no uplink is alive; stays on {name} and keeps asking"
+                )
+            }
+            Self::NoWayOut {
+                stays_on: None,
+                family,
+            } => {
+                write!(f, "{family}: no uplink is alive; keeps asking")
+            }
+            Self::Premature { uplink, window } => {
+                let window = human(*window);
+                write!(
+                    f,
+                    "{uplink} answered again by itself; its window is {window} from now on"
+                )
+            }
+            Self::Quality {
+                uplink,
+                degraded: true,
+                loss,
+            } => {
+                write!(f, "{uplink} loses {loss:.0} % of the probes")
+            }
+            Self::Quality {
+                uplink,
+                degraded: false,
+                ..
+            } => {
+                write!(f, "{uplink} no longer loses packets")
+            }
+            Self::Flushed { uplink, flows } => write!(f, "{flows} flows of {uplink} flushed"),
+            Self::FlowsLeft {
+                uplink,
+                flows,
+                after,
+            } => {
+                write!(
+                    f,
+                    "{flows} flows are still on {uplink} {} after the switch",
+                    human(*after)
+                )
+            }
+            Self::Repaired { what } => write!(f, "put back what others changed: {what}"),
+            Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
+            Self::NoSpareLeft => f.write_str("Internet works, but no spare is left"),
+            Self::SpareBack { uplink } => write!(f, "{uplink} is a ready spare"),
+            Self::ByHand { what } => f.write_str(what),
+            Self::Stalled { gap } => {
+                write!(
+                    f,
+                    "the agent stood still for {}; silence in it does not count",
+                    human(*gap)
+                )
+            }
+            Self::Reloaded => f.write_str("a new configuration is in force"),
+        }
+    }
+}

@@ -13,6 +13,8 @@ use crate::units::{Family, Fwmark, IfIndex, Metric, RulePriority, TableId};
 
 pub mod diff;
 pub mod nft;
+pub mod plan;
+pub mod ruleset;
 
 /// Everything of ours in the kernel: desired, or observed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +26,16 @@ pub struct Dataplane {
     /// Our nftables table.
     pub nft: nft::Table,
     /// Values under `/proc/sys`, by path such as `net/ipv4/ip_forward`.
-    pub sysctls: BTreeMap<String, String>,
+    pub sysctls: BTreeMap<String, Sysctl>,
+}
+
+/// A value under `/proc/sys`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// What it should be, or is.
+    pub value: String,
+    /// Change it only if it is exactly this now: other values are somebody's choice.
+    pub only_from: Option<String>,
 }
 
 /// A route of ours. The kernel's key is family, table, destination and metric.

@@ -191,6 +191,15 @@ pub enum Stmt {
         /// The set's name.
         set: String,
     },
+    /// `oifname . ip daddr @SET` (or `!=`), of the family given.
+    OifDaddrIn {
+        /// IP version.
+        family: Family,
+        /// The set's name.
+        set: String,
+        /// `!=`.
+        not: bool,
+    },
     /// `ip saddr NET` / `ip6 saddr NET`.
     Saddr(IpNet),
     /// `ip daddr NET` / `ip6 daddr NET`.
@@ -302,13 +311,19 @@ impl Set {
     /// An empty set of prefixes.
     #[must_use]
     pub fn prefixes(key: &[KeyType]) -> Self {
-        Self { interval: true, ..Self::new(key) }
+        Self {
+            interval: true,
+            ..Self::new(key)
+        }
     }
 
     /// An empty verdict map.
     #[must_use]
     pub fn vmap(key: KeyType) -> Self {
-        Self { verdict_map: true, ..Self::new(&[key]) }
+        Self {
+            verdict_map: true,
+            ..Self::new(&[key])
+        }
     }
 }
 
@@ -319,7 +334,10 @@ impl Table {
     pub fn digest(&self) -> u64 {
         let mut text = format!("{}\n{:?}\n{:?}\n", self.name, self.counters, self.chains);
         for (name, set) in &self.sets {
-            text += &format!("{name} {:?} {} {:?} {}\n", set.key, set.interval, set.timeout, set.verdict_map);
+            text += &format!(
+                "{name} {:?} {} {:?} {}\n",
+                set.key, set.interval, set.timeout, set.verdict_map
+            );
         }
         fnv1a(text.as_bytes())
     }

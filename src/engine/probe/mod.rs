@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::HttpExpect;
 use crate::units::{Fwmark, IfIndex, IfName, Rtt, UplinkId};
 
+pub mod estimator;
+pub mod window;
+
 /// Names one probe, so that its answer finds its way home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -106,4 +109,30 @@ pub enum Outcome {
     Silent,
     /// It could not even be sent, or the far end refused (the operating system's words).
     Failed(String),
+}
+
+/// Gives numbers to questions and hands them out through one door.
+#[derive(Debug)]
+pub struct Asker<'a> {
+    /// The next number.
+    pub next_id: &'a mut u64,
+    /// Where requests go.
+    pub requests: &'a mut Vec<ProbeRequest>,
+    /// The door.
+    pub path: &'a Path,
+}
+
+impl Asker<'_> {
+    /// Asks a question now; an answer counts for so long.
+    pub fn ask(&mut self, question: Question, timeout: Duration) -> ProbeId {
+        let id = ProbeId(*self.next_id);
+        *self.next_id += 1;
+        self.requests.push(ProbeRequest {
+            id,
+            path: self.path.clone(),
+            question,
+            timeout,
+        });
+        id
+    }
 }

@@ -1,0 +1,177 @@
+//! From a decision to the dataplane that carries it out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::ruleset::ruleset;
+use super::{Dataplane, Route, Rule, Sysctl};
+use crate::engine::link::Way;
+use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, RulePriority, TableId, UplinkId};
+
+/// Everything the dataplane depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The uplinks of the configuration, in no particular order.
+    pub uplinks: Vec<Uplink>,
+    /// The uplinks of each family in the order in which the kernel should try them: the active one,
+    /// then the ready spares.
+    pub order: PerFamily<Vec<UplinkId>>,
+    /// Families without a living uplink: new LAN flows are refused at once.
+    pub no_way: PerFamily<bool>,
+    /// Uplinks on which stale TCP connections are reset.
+    pub reset_on: BTreeSet<UplinkId>,
+    /// The LAN, if this box forwards for one.
+    pub lan: Option<Lan>,
+    /// TCP ports of the page, closed towards uplinks.
+    pub page_ports: BTreeSet<u16>,
+}
+
+/// One uplink, as far as the dataplane cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uplink {
+    /// Its number.
+    pub id: UplinkId,
+    /// Its interface now, if there is one.
+    pub dev: Option<(IfIndex, IfName)>,
+    /// Its way out by family: now, or the last one as long as the kernel can hold it.
+    pub ways: PerFamily<Option<Way>>,
+    /// Subnets on the link.
+    pub near: Vec<IpNet>,
+    /// IPv6 prefixes that need no masquerade here.
+    pub own6: Vec<Ipv6Net>,
+    /// The box's own addresses here.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The LAN side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lan {
+    /// Its interfaces.
+    pub interfaces: Vec<IfName>,
+    /// Drop new flows from uplinks to the LAN unless they are port forwards.
+    pub guard: bool,
+}
+
+/// The dataplane that is wanted.
+#[must_use]
+pub fn plan(wanted: &Wanted) -> Dataplane {
+    Dataplane {
+        routes: routes(wanted),
+        rules: rules(wanted),
+        nft: ruleset(wanted),
+        sysctls: sysctls(wanted),
+    }
+}
+
+fn routes(wanted: &Wanted) -> BTreeSet<Route> {
+    let mut routes = BTreeSet::new();
+    for family in Family::BOTH {
+        for uplink in &wanted.uplinks {
+            let way = uplink.ways.get(family).as_ref();
+            routes.extend(way.map(|way| default_route(way, family, uplink.id.table(), Metric(1))));
+        }
+        let in_order = wanted.order.get(family).iter().filter_map(|id| {
+            wanted
+                .uplinks
+                .iter()
+                .find(|u| u.id == *id)
+                .and_then(|u| u.ways.get(family).as_ref())
+        });
+        for (metric, way) in (1..).zip(in_order) {
+            routes.insert(default_route(way, family, TableId::ACTIVE, Metric(metric)));
+        }
+    }
+    routes
+}
+
+fn default_route(way: &Way, family: Family, table: TableId, metric: Metric) -> Route {
+    Route {
+        family,
+        table,
+        metric,
+        dst: everything(family),
+        via: way.gateway,
+        dev: way.index,
+        onlink: way.onlink && way.gateway.is_some(),
+        mtu: way.mtu,
+    }
+}
+
+/// The default route's destination, `0.0.0.0/0` or `::/0`.
+#[must_use]
+pub fn everything(family: Family) -> IpNet {
+    match family {
+        Family::V4 => IpNet::V4(Ipv4Net::default()),
+        Family::V6 => IpNet::V6(Ipv6Net::default()),
+    }
+}
+
+fn rules(wanted: &Wanted) -> BTreeSet<Rule> {
+    let mut rules = BTreeSet::new();
+    for family in Family::BOTH {
+        rules.insert(Rule {
+            family,
+            priority: RulePriority::LOCAL_FIRST,
+            fwmark: None,
+            table: TableId::MAIN,
+            suppress_prefixlength: Some(0),
+        });
+        for uplink in &wanted.uplinks {
+            rules.insert(Rule {
+                family,
+                priority: uplink.id.rule_priority(),
+                fwmark: Some(uplink.id.mark()),
+                table: uplink.id.table(),
+                suppress_prefixlength: None,
+            });
+        }
+        rules.insert(Rule {
+            family,
+            priority: RulePriority::ACTIVE,
+            fwmark: None,
+            table: TableId::ACTIVE,
+            suppress_prefixlength: None,
+        });
+    }
+    rules
+}
+
+fn sysctls(wanted: &Wanted) -> BTreeMap<String, Sysctl> {
+    let mut sysctls = BTreeMap::new();
+    let mut set = |path: String, value: &str, only_from: Option<&str>| {
+        let only_from = only_from.map(str::to_owned);
+        sysctls.insert(
+            path,
+            Sysctl {
+                value: value.to_owned(),
+                only_from,
+            },
+        );
+    };
+    // Mid-stream pick-up is what lets a stale connection be answered with a reset.
+    set("net/netfilter/nf_conntrack_tcp_loose".into(), "1", None);
+    for (_, dev) in wanted
+        .uplinks
+        .iter()
+        .filter_map(|uplink| uplink.dev.as_ref())
+    {
+        let v4 = |key: &str| format!("net/ipv4/conf/{dev}/{key}");
+        let v6 = |key: &str| format!("net/ipv6/conf/{dev}/{key}");
+        // Strict reverse-path filtering drops every answer on a second uplink.
+        set(v4("rp_filter"), "2", Some("1"));
+        set(v4("src_valid_mark"), "1", None);
+        set(v4("ignore_routes_with_linkdown"), "1", None);
+        set(v6("ignore_routes_with_linkdown"), "1", None);
+        if wanted.lan.is_some() {
+            // With forwarding on, 1 means "ignore router advertisements", and the default goes.
+            set(v6("accept_ra"), "2", Some("1"));
+        }
+    }
+    if wanted.lan.is_some() {
+        set("net/ipv4/ip_forward".into(), "1", None);
+        set("net/ipv6/conf/all/forwarding".into(), "1", None);
+    }
+    sysctls
+}

@@ -1,0 +1,494 @@
+//! One line: an uplink in one IP version, how it is watched and what is known of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::proof::{Finding, Plan, Proof};
+use super::quality::{self, Quality, Sample};
+use super::suspicion::{Burst, Duty, Profile};
+use super::traffic::{Evidence, Traffic};
+use super::{Condition, Health, Signal, Transition};
+use crate::config::Kind;
+use crate::engine::link::Way;
+use crate::engine::probe::estimator::{LossWindow, RttEstimator};
+use crate::engine::probe::window::{Learned, Range};
+use crate::engine::probe::{Asker, Outcome, ProbeId, Question};
+use crate::time::Instant;
+
+/// What a line needs to know of its surroundings.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The time.
+    pub now: Instant,
+    /// The kind of line.
+    pub kind: Kind,
+    /// What it is to the household.
+    pub duty: Duty,
+    /// Whether every probe costs.
+    pub metered: bool,
+    /// Nothing works at all: save nothing.
+    pub desperate: bool,
+    /// A window that the configuration fixes.
+    pub fixed_window: Option<Duration>,
+    /// Whom to ask.
+    pub targets: &'a [IpAddr],
+    /// The checks above ICMP.
+    pub plan: Plan<'a>,
+    /// The page check passed on some line: its silence here is this line's fault.
+    pub page_works_somewhere: bool,
+}
+
+/// News of a line.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// Its health changed.
+    Health(Transition),
+    /// It became degraded, or good again.
+    Quality,
+    /// A check above ICMP came to another finding.
+    Proof,
+    /// It answered as a candidate.
+    Confirmed,
+    /// A verdict was wrong: it answered again by itself.
+    Premature,
+    /// Side-by-side sampling ended.
+    Sampled,
+}
+
+/// Why a probe was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Use {
+    Base,
+    Burst,
+    Gateway,
+    Proof,
+    Sample,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pending {
+    sent: Instant,
+    target: IpAddr,
+    purpose: Use,
+    /// Already given up for the statistics; an answer still is a sign of life.
+    counted: bool,
+}
+
+/// How a line is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Method {
+    #[default]
+    Echo,
+    /// Its operator drops ICMP: handshakes with the targets' DNS port.
+    Tcp,
+}
+
+/// The quick burst that proves a line that comes up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Trial {
+    next: Instant,
+    pause: Duration,
+    asked: u32,
+    answers: u32,
+    targets: BTreeSet<IpAddr>,
+}
+
+/// Asked as a candidate while the active line is suspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Candidacy {
+    since: Instant,
+    next: Instant,
+    ticks: u32,
+}
+
+/// Side-by-side loss measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Sampling {
+    next: Instant,
+    until: Instant,
+    sample: Sample,
+}
+
+/// One line.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Its way out, if the box has one here.
+    pub way: Option<Way>,
+    /// What is known of it.
+    pub health: Health,
+    /// Round-trip time.
+    pub rtt: RttEstimator,
+    /// Loss.
+    pub loss: LossWindow,
+    /// The adaptive window.
+    pub learned: Learned,
+    /// Return traffic.
+    pub traffic: Traffic,
+    /// Loss, as a judgement.
+    pub quality: Quality,
+    /// Checks above ICMP.
+    pub proof: Proof,
+    /// Loss as last sampled beside the others.
+    pub sampled: Option<Sample>,
+    method: Method,
+    pending: BTreeMap<ProbeId, Pending>,
+    base_at: Instant,
+    base_last: Instant,
+    turn: usize,
+    misses: BTreeMap<IpAddr, u32>,
+    last_life: Option<Instant>,
+    asked_since: Option<Instant>,
+    burst: Option<Burst>,
+    linger_until: Option<Instant>,
+    gateway_answers: bool,
+    trial: Option<Trial>,
+    candidacy: Option<Candidacy>,
+    sampling: Option<Sampling>,
+}
+
+/// How long an echo is waited for: late is slow, not lost.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A base probe without an answer for so long counts as lost (until it is answered after all).
+const LOST_AFTER: Duration = Duration::from_secs(2);
+/// Ticks of the proving burst.
+const TRIAL_TICK: Duration = Duration::from_millis(100);
+/// A proof needs so many answers …
+const TRIAL_ANSWERS: u32 = 10;
+/// … from so many targets.
+const TRIAL_TARGETS: usize = 2;
+/// A trial without an answer for so long has failed.
+const TRIAL_GIVE_UP: Duration = Duration::from_secs(3);
+/// Between questions to a dead line.
+const DEAD_EVERY: Duration = Duration::from_secs(1);
+/// Between questions to a dead line that costs, while another one works.
+const DEAD_METERED: Duration = Duration::from_secs(60);
+/// A target that missed so many base probes in a row, on a line that is up, is set aside.
+const TARGET_FAULT: u32 = 4;
+/// A verdict was wrong if the line answers by itself within so long.
+const PREMATURE: Duration = Duration::from_secs(3);
+/// The DNS port of the targets, for lines that drop ICMP.
+const TCP_PORT: u16 = 53;
+
+impl Line {
+    /// Begins anew with another way out, or none. What was learned of the line stays.
+    pub fn relink(&mut self, way: Option<Way>, now: Instant) {
+        let learned = std::mem::take(&mut self.learned);
+        let (health, sampled) = (self.health, self.sampled);
+        *self = Self {
+            way,
+            health,
+            learned,
+            sampled,
+            base_at: now,
+            ..Self::default()
+        };
+    }
+
+    /// The window that applies now.
+    #[must_use]
+    pub fn window(&self, s: &Surroundings<'_>) -> Duration {
+        let profile = Profile::of(s.kind, s.duty);
+        let learned = self.learned.window(Range::of(s.kind));
+        let fixed = s.fixed_window.or(profile.fixed_window);
+        // A slow line is not a silent one: its answers must have time to arrive.
+        let slow = self.rtt.rtt().map_or(Duration::ZERO, |_| {
+            self.rtt.late_after().min(Duration::from_secs(3)) + profile.tick * 4
+        });
+        fixed.unwrap_or(learned).max(if s.fixed_window.is_some() {
+            Duration::ZERO
+        } else {
+            slow
+        })
+    }
+
+    /// When the line last gave a sign of life.
+    #[must_use]
+    pub const fn last_life(&self) -> Option<Instant> {
+        self.last_life
+    }
+
+    /// Whether it answered since it became a candidate.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.candidacy
+            .is_some_and(|c| self.last_life.is_some_and(|life| life >= c.since))
+    }
+
+    /// Whether it is a candidate.
+    #[must_use]
+    pub const fn is_candidate(&self) -> bool {
+        self.candidacy.is_some()
+    }
+
+    /// Asks at once whether it could take over.
+    pub fn become_candidate(&mut self, now: Instant) {
+        if self.candidacy.is_none() && self.way.is_some() {
+            self.candidacy = Some(Candidacy {
+                since: now,
+                next: now,
+                ticks: 0,
+            });
+        }
+    }
+
+    /// The decision has been made.
+    pub fn end_candidacy(&mut self) {
+        self.candidacy = None;
+    }
+
+    /// Measures loss beside the others.
+    pub fn begin_sampling(&mut self, now: Instant) {
+        let until = now + quality::SAMPLE_FOR;
+        self.sampled = None;
+        self.sampling = Some(Sampling {
+            next: now,
+            until,
+            sample: Sample::default(),
+        });
+    }
+
+    /// Whether loss is being measured beside the others.
+    #[must_use]
+    pub const fn is_sampling(&self) -> bool {
+        self.sampling.is_some()
+    }
+
+    /// Asks the next base probe now rather than later.
+    pub fn probe_soon(&mut self, now: Instant) {
+        self.base_at = self.base_at.min(now);
+    }
+
+    /// The agent itself stood still: what was not heard meanwhile proves nothing.
+    pub fn void(&mut self, now: Instant) {
+        self.asked_since = self.asked_since.map(|_| now);
+        if let Some(burst) = &mut self.burst {
+            *burst = Burst::begin(now);
+        }
+        for pending in self.pending.values_mut() {
+            pending.counted = true;
+        }
+    }
+
+    /// Passes a signal to the state machine and draws the consequences.
+    pub fn signal(&mut self, signal: Signal, s: &Surroundings<'_>, news: &mut Vec<News>) {
+        let now = s.now;
+        let Some(transition) = self.health.step(signal, now) else {
+            return;
+        };
+        self.health = transition.to;
+        match transition.to {
+            Health::Failing { .. } => {
+                self.burst = Some(Burst::begin(now));
+                self.asked_since.get_or_insert(now);
+            }
+            Health::Up { .. } | Health::Unknown => {
+                self.burst = None;
+                self.trial = None;
+                self.linger_until = None;
+            }
+            Health::Recovering { .. } => {
+                self.burst = None;
+                self.linger_until = None;
+                self.loss.clear();
+                self.quality = Quality::Good;
+                self.trial = Some(Trial {
+                    next: now,
+                    ..Trial::default()
+                });
+                if let (Health::Down { since, .. }, Signal::Life) = (transition.from, signal)
+                    && now.since(since) <= PREMATURE
+                {
+                    self.learned.premature(Range::of(s.kind));
+                    news.push(News::Premature);
+                }
+            }
+            Health::Down { condition, .. } => {
+                self.trial = None;
+                self.sampling = None;
+                let soft = !condition.is_hard() && self.burst.is_some();
+                // The burst goes on for one more window: a wrong verdict should cost no flow.
+                self.linger_until = soft.then(|| now + self.window(s));
+                self.burst = self.burst.filter(|_| soft);
+                self.base_at = now + DEAD_EVERY;
+            }
+        }
+        news.push(News::Health(transition));
+    }
+
+    /// Takes the evidence counters.
+    pub fn counters(
+        &mut self,
+        inward: u64,
+        outward: u64,
+        s: &Surroundings<'_>,
+        news: &mut Vec<News>,
+    ) {
+        match self.traffic.look(inward, outward, s.now) {
+            Evidence::Life => self.life(s, news),
+            Evidence::OneSided(since) if self.health.is_alive() => {
+                self.asked_since.get_or_insert(since);
+                let again = self.base_last + Profile::of(s.kind, s.duty).one_sided;
+                self.base_at = self.base_at.min(again);
+            }
+            Evidence::OneSided(_) | Evidence::Quiet => {}
+        }
+    }
+
+    /// Takes the end of a probe of this line.
+    pub fn reply(
+        &mut self,
+        id: ProbeId,
+        outcome: &Outcome,
+        s: &Surroundings<'_>,
+        asker: &mut Asker<'_>,
+        news: &mut Vec<News>,
+    ) {
+        let before = (self.proof.dns().clone(), self.proof.http().clone());
+        if self.proof.reply(id, outcome, s.plan, asker) {
+            if before != (self.proof.dns().clone(), self.proof.http().clone()) {
+                news.push(News::Proof);
+            }
+            self.conclude_trial(s, news);
+            return;
+        }
+        let Some(pending) = self.pending.remove(&id) else {
+            return;
+        };
+        let Outcome::Answered(rtt) = outcome else {
+            // Not even sent, or refused on the way: the same as silence, seen at once.
+            self.settle(pending, false);
+            return;
+        };
+        if pending.purpose == Use::Gateway {
+            self.gateway_answers = true;
+            if let Some(burst) = &mut self.burst {
+                burst.gateway_answered = true;
+            }
+            return;
+        }
+        self.rtt.sample(*rtt);
+        self.settle(pending, true);
+        if let Some(trial) = &mut self.trial {
+            trial.answers += 1;
+            trial.targets.insert(pending.target);
+        }
+        self.life(s, news);
+        self.conclude_trial(s, news);
+    }
+
+    /// A sign of life from beyond the uplink.
+    fn life(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
+        let silence = self
+            .asked_since
+            .take()
+            .map_or(Duration::ZERO, |since| s.now.since(since));
+        let suspected = matches!(self.health, Health::Failing { .. });
+        if suspected && s.duty == Duty::Active {
+            self.learned.silence(silence, Range::of(s.kind));
+        }
+        let fresh = !self.is_confirmed();
+        self.last_life = Some(s.now);
+        if fresh && self.is_confirmed() {
+            news.push(News::Confirmed);
+        }
+        self.signal(Signal::Life, s, news);
+    }
+
+    /// Books the fate of a probe.
+    fn settle(&mut self, pending: Pending, answered: bool) {
+        match pending.purpose {
+            Use::Base => {
+                let misses = self.misses.entry(pending.target).or_default();
+                *misses = if answered {
+                    0
+                } else {
+                    *misses + u32::from(!pending.counted)
+                };
+                if pending.counted && answered {
+                    self.loss.answered_late();
+                } else if !pending.counted {
+                    self.loss.sample(answered);
+                }
+            }
+            Use::Sample => {
+                if let Some(sampling) = &mut self.sampling {
+                    sampling.sample.answered += u32::from(answered);
+                }
+            }
+            Use::Burst | Use::Gateway | Use::Proof => {}
+        }
+    }
+
+    /// Ends the trial if everything is proven.
+    fn conclude_trial(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
+        if self.trial_answered(s) && self.obstacle(s).is_none() {
+            self.signal(Signal::Proven, s, news);
+        }
+    }
+
+    /// Whether the trial's ICMP half is done.
+    fn trial_answered(&self, s: &Surroundings<'_>) -> bool {
+        let enough = TRIAL_TARGETS.min(s.targets.len());
+        self.trial
+            .as_ref()
+            .is_some_and(|t| t.answers >= TRIAL_ANSWERS && t.targets.len() >= enough)
+    }
+
+    /// What stands against trusting the line although it answers; `Some(Ok)` while the checks run.
+    #[must_use]
+    pub fn obstacle(&self, s: &Surroundings<'_>) -> Option<Condition> {
+        match self.proof.http() {
+            Finding::Wrong(_) => return Some(Condition::Portal),
+            Finding::NoAnswer if s.page_works_somewhere => return Some(Condition::Portal),
+            Finding::Unknown if !s.plan.pages.is_empty() => return Some(Condition::Ok),
+            Finding::Unknown | Finding::NoAnswer | Finding::Passed => {}
+        }
+        match self.proof.dns() {
+            Finding::NoAnswer | Finding::Wrong(_) => Some(Condition::DnsBroken),
+            Finding::Unknown if s.plan.name.is_some() && self.proof.is_busy() => {
+                Some(Condition::Ok)
+            }
+            Finding::Unknown | Finding::Passed => None,
+        }
+    }
+
+    /// Whether it answers and only its names do not resolve: better than nothing.
+    #[must_use]
+    pub fn is_last_resort(&self, s: &Surroundings<'_>) -> bool {
+        matches!(self.health, Health::Recovering { .. })
+            && self.trial_answered(s)
+            && self.obstacle(s) == Some(Condition::DnsBroken)
+    }
+
+    /// The condition, for people.
+    #[must_use]
+    pub fn condition(&self, s: &Surroundings<'_>) -> Condition {
+        match self.health {
+            Health::Down { condition, .. } => condition,
+            Health::Unknown => Condition::Ok,
+            Health::Up { .. } | Health::Failing { .. } | Health::Recovering { .. } => {
+                let found = self.obstacle(s).filter(|c| *c != Condition::Ok);
+                let loss = if self.quality.is_degraded() {
+                    Condition::Degraded
+                } else {
+                    Condition::Ok
+                };
+                found.unwrap_or(loss)
+            }
+        }
+    }
+
+    /// Whether names have stopped resolving on a line that is otherwise up.
+    #[must_use]
+    pub fn dns_is_broken(&self) -> bool {
+        self.proof.dns_failures() >= 2
+    }
+}
+
+/// What the passing of time does to a line.
+mod clockwork;

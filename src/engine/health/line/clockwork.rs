@@ -1,0 +1,390 @@
+//! What the passing of time does to a line: probes, bursts, verdicts. Each part names when it wants
+//! to be woken next; [`Line::deadline`] is the earliest of them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{
+    DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, Method, News, PATIENCE, Pending, Sampling,
+    Surroundings, TARGET_FAULT, TCP_PORT, TRIAL_GIVE_UP, TRIAL_TICK, Use,
+};
+use crate::engine::health::proof::{Finding, Round};
+use crate::engine::health::quality::SAMPLE_EVERY;
+use crate::engine::health::suspicion::{Duty, Profile};
+use crate::engine::health::{Condition, Health, Signal};
+use crate::engine::probe::{Asker, Question};
+use crate::time::Instant;
+
+/// An instant that never comes.
+const NEVER: Instant = Instant::from_micros(u64::MAX);
+
+impl Line {
+    /// Does everything that is due.
+    pub fn timeout(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {
+        if self.way.is_none() {
+            return;
+        }
+        self.give_up_old_probes(s, news);
+        match self.health {
+            Health::Up { .. } => {
+                self.base_probe(s, asker);
+                self.suspect_if_late(s, news);
+            }
+            Health::Unknown => self.base_probe(s, asker),
+            Health::Failing { .. } => {}
+            Health::Recovering { .. } => self.trial_tick(s, asker, news),
+            Health::Down { .. } => self.base_probe(s, asker),
+        }
+        // A suspicion that began just now sends its first tick just now.
+        self.burst_tick(s, asker);
+        if matches!(self.health, Health::Failing { .. }) {
+            self.judge_silence(s, news);
+        }
+        self.candidate_tick(s, asker);
+        self.sample_tick(s, asker, news);
+        let (due, round) = self.proof_due(s);
+        if due <= s.now {
+            self.proof.begin(round, s.plan, s.now, asker);
+        }
+    }
+
+    /// When something is next due.
+    #[must_use]
+    pub fn deadline(&self, s: &Surroundings<'_>) -> Instant {
+        if self.way.is_none() {
+            return NEVER;
+        }
+        let by_health = match self.health {
+            Health::Up { .. } => self.base_at.min(self.late_at(s)),
+            Health::Unknown | Health::Down { .. } => self.base_at,
+            Health::Failing { .. } => self.verdict_at(s),
+            Health::Recovering { .. } => self.trial.as_ref().map_or(NEVER, |trial| trial.next),
+        };
+        let burst = self.burst.map_or(NEVER, |burst| burst.next);
+        let candidacy = self.candidacy.map_or(NEVER, |candidacy| candidacy.next);
+        let sampling = self
+            .sampling
+            .map_or(NEVER, |sampling| sampling.next.min(sampling.until));
+        let given_up = self.lost_at();
+        [
+            by_health,
+            burst,
+            candidacy,
+            sampling,
+            given_up,
+            self.proof_due(s).0,
+        ]
+        .into_iter()
+        .fold(NEVER, Instant::min)
+    }
+
+    fn ask(&mut self, target: IpAddr, purpose: Use, now: Instant, asker: &mut Asker<'_>) {
+        let question = match self.method {
+            Method::Tcp if purpose != Use::Gateway => Question::TcpConnect(target, TCP_PORT),
+            Method::Echo | Method::Tcp => Question::Echo(target),
+        };
+        let id = asker.ask(question, PATIENCE);
+        self.pending.insert(
+            id,
+            Pending {
+                sent: now,
+                target,
+                purpose,
+                counted: false,
+            },
+        );
+        if purpose != Use::Gateway {
+            self.asked_since.get_or_insert(now);
+        }
+    }
+
+    fn ask_all(&mut self, s: &Surroundings<'_>, purpose: Use, asker: &mut Asker<'_>) {
+        for target in s.targets {
+            self.ask(*target, purpose, s.now, asker);
+        }
+    }
+
+    /// The next target in turn; those at fault themselves only when there is no other.
+    fn next_target(&mut self, targets: &[IpAddr]) -> Option<IpAddr> {
+        let faulty = |misses: &std::collections::BTreeMap<IpAddr, u32>, target: &IpAddr| {
+            misses
+                .get(target)
+                .is_some_and(|misses| *misses >= TARGET_FAULT)
+        };
+        let alive = self.health.is_alive();
+        for _ in 0..targets.len() {
+            self.turn = self.turn.wrapping_add(1);
+            let target = targets[self.turn % targets.len()];
+            // A target set aside gets a chance on every sixteenth round.
+            let chance = (self.turn / targets.len()) % 16 == 0;
+            if !alive || chance || !faulty(&self.misses, &target) {
+                return Some(target);
+            }
+        }
+        targets.get(self.turn % targets.len().max(1)).copied()
+    }
+
+    fn base_probe(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+        if self.base_at > s.now {
+            return;
+        }
+        if let Some(target) = self.next_target(s.targets) {
+            self.ask(target, Use::Base, s.now, asker);
+        }
+        self.base_last = s.now;
+        self.base_at = s.now + self.base_interval(s);
+    }
+
+    fn base_interval(&self, s: &Surroundings<'_>) -> Duration {
+        if !self.health.is_alive() {
+            let save = s.metered && !s.desperate;
+            return if save { DEAD_METERED } else { DEAD_EVERY };
+        }
+        let profile = Profile::of(s.kind, s.duty);
+        if self.traffic.one_sided_since(s.now).is_some() {
+            profile.one_sided
+        } else if self.traffic.is_busy(s.now) {
+            profile.base
+        } else {
+            profile.idle
+        }
+    }
+
+    /// Base probes that nothing answered for long are booked as lost; all are forgotten in the end.
+    fn give_up_old_probes(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
+        let now = s.now;
+        let lost_after = self.lost_after();
+        let mut lost = Vec::new();
+        for pending in self.pending.values_mut() {
+            if pending.purpose == Use::Base && !pending.counted && now >= pending.sent + lost_after
+            {
+                lost.push(*pending);
+                pending.counted = true;
+            }
+        }
+        for pending in lost {
+            self.settle(pending, false);
+        }
+        self.pending
+            .retain(|_, pending| now.since(pending.sent) < PATIENCE * 2);
+        if let (Some(loss), Health::Up { .. }) = (self.loss.verdict(), self.health)
+            && self.quality.judge(loss, now)
+        {
+            news.push(News::Quality);
+        }
+    }
+
+    fn lost_after(&self) -> Duration {
+        self.rtt.late_after().max(LOST_AFTER).min(PATIENCE)
+    }
+
+    fn lost_at(&self) -> Instant {
+        let open = self
+            .pending
+            .values()
+            .find(|p| p.purpose == Use::Base && !p.counted);
+        open.map_or(NEVER, |pending| pending.sent + self.lost_after())
+    }
+
+    /// When the oldest base probe that nothing has answered since becomes late.
+    fn late_at(&self, s: &Surroundings<'_>) -> Instant {
+        let profile = Profile::of(s.kind, s.duty);
+        let late = self
+            .rtt
+            .late_after()
+            .clamp(profile.late_min, profile.late_max);
+        let heard = self.last_life.unwrap_or(Instant::ZERO);
+        let open = self
+            .pending
+            .values()
+            .find(|p| p.purpose == Use::Base && !p.counted && p.sent >= heard);
+        open.map_or(NEVER, |pending| pending.sent + late)
+    }
+
+    fn suspect_if_late(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
+        if self.late_at(s) <= s.now {
+            self.signal(Signal::Suspected, s, news);
+        }
+    }
+
+    fn burst_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+        let Some(mut burst) = self.burst.filter(|burst| burst.next <= s.now) else {
+            return;
+        };
+        if self.linger_until.is_some_and(|until| until <= s.now) {
+            self.burst = None;
+            self.linger_until = None;
+            return;
+        }
+        burst.tick(s.now, Profile::of(s.kind, s.duty).tick);
+        self.burst = Some(burst);
+        self.ask_all(s, Use::Burst, asker);
+        if let Some(gateway) = self.way.as_ref().and_then(|way| way.gateway) {
+            self.ask(gateway, Use::Gateway, s.now, asker);
+        }
+    }
+
+    fn verdict_at(&self, s: &Surroundings<'_>) -> Instant {
+        let Some(burst) = &self.burst else {
+            return NEVER;
+        };
+        let silent_since = self.asked_since.unwrap_or(s.now);
+        burst.over_at(
+            silent_since,
+            self.window(s),
+            Profile::of(s.kind, s.duty).tick,
+        )
+    }
+
+    fn judge_silence(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
+        let Some(burst) = self.burst else { return };
+        if self.verdict_at(s) > s.now {
+            return;
+        }
+        let has_gateway = self.way.as_ref().is_some_and(|way| way.gateway.is_some());
+        let condition = burst.condition(has_gateway, self.gateway_answers);
+        self.signal(Signal::Silent(condition), s, news);
+    }
+
+    fn trial_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {
+        let Health::Recovering { since } = self.health else {
+            return;
+        };
+        let Some(trial) = self.trial.as_mut().filter(|trial| trial.next <= s.now) else {
+            return;
+        };
+        let heard = self.last_life.map_or(since, |life| life.max(since));
+        if s.now.since(heard) >= TRIAL_GIVE_UP + trial.pause {
+            let gateway = self.way.as_ref().is_some_and(|way| way.gateway.is_some());
+            let silent = gateway && !self.gateway_answers;
+            let condition = if silent {
+                Condition::ModemSilent
+            } else {
+                Condition::BeyondModem
+            };
+            self.signal(Signal::Silent(condition), s, news);
+            return;
+        }
+        // Answered, but a check above stands against it: go on asking, more slowly.
+        let waiting = trial.answers >= super::TRIAL_ANSWERS * 2;
+        let slowly = if s.metered && !s.desperate {
+            DEAD_METERED
+        } else {
+            DEAD_EVERY
+        };
+        trial.pause = if waiting { slowly } else { TRIAL_TICK };
+        trial.next = s.now + trial.pause;
+        trial.asked += 1;
+        let asked = trial.asked;
+        // Nothing at all by ICMP so far: the operator may drop it. Try handshakes in between.
+        if trial.answers == 0 && asked > 5 {
+            self.method = if asked % 2 == 0 {
+                Method::Tcp
+            } else {
+                Method::Echo
+            };
+        }
+        if let Some(target) = self.next_target(s.targets) {
+            self.ask(target, Use::Proof, s.now, asker);
+        }
+        if asked == 1
+            && let Some(gateway) = self.way.as_ref().and_then(|way| way.gateway)
+        {
+            self.ask(gateway, Use::Gateway, s.now, asker);
+        }
+    }
+
+    /// A candidate is asked at once, then a little more slowly, until the decision is made.
+    fn candidate_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+        let due = self.candidacy.filter(|candidacy| candidacy.next <= s.now);
+        let Some(mut candidacy) = due else { return };
+        candidacy.ticks += 1;
+        let pause = if candidacy.ticks <= 3 { 100 } else { 250 };
+        candidacy.next = s.now + Duration::from_millis(pause);
+        self.candidacy = Some(candidacy);
+        if !self.is_confirmed() {
+            self.ask_all(s, Use::Burst, asker);
+        }
+        // Most suspicions end with the first answer; one that lasts is worth a look for a portal.
+        let stale = if s.metered { 300 } else { 5 };
+        let fresh = |at: Instant| s.now.since(at) < Duration::from_secs(stale);
+        if candidacy.ticks == 2 && !self.proof.pages_asked().is_some_and(fresh) {
+            self.proof.begin(Round::All, s.plan, s.now, asker);
+        }
+    }
+
+    fn sample_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {
+        let Some(sampling) = self.sampling else {
+            return;
+        };
+        if sampling.until <= s.now {
+            self.sampled = Some(sampling.sample);
+            self.sampling = None;
+            news.push(News::Sampled);
+            return;
+        }
+        if sampling.next > s.now {
+            return;
+        }
+        let (mut next, mut sample) = (sampling.next + SAMPLE_EVERY, sampling.sample);
+        // The last ones would have no time to be answered.
+        if sampling.until.since(s.now) > Duration::from_secs(1) {
+            if let Some(target) = self.next_target(s.targets) {
+                self.ask(target, Use::Sample, s.now, asker);
+            }
+            sample.asked += 1;
+        } else {
+            next = sampling.until;
+        }
+        self.sampling = Some(Sampling {
+            next,
+            sample,
+            ..sampling
+        });
+    }
+
+    /// When checks above ICMP are due again, and how much they ask.
+    fn proof_due(&self, s: &Surroundings<'_>) -> (Instant, Round) {
+        let nothing_to_check = s.plan.name.is_none() && s.plan.pages.is_empty();
+        if self.proof.is_busy() || nothing_to_check {
+            return (NEVER, Round::All);
+        }
+        let (Some(names), Some(pages)) = (self.proof.names_asked(), self.proof.pages_asked())
+        else {
+            let answers = self.trial.as_ref().is_some_and(|trial| trial.answers > 0);
+            let wanted = self.health.is_alive() || answers;
+            return (if wanted { Instant::ZERO } else { NEVER }, Round::All);
+        };
+        let wrong = matches!(self.proof.http(), Finding::Wrong(_));
+        let unwell = wrong || *self.proof.dns() == Finding::NoAnswer;
+        let saving = s.metered && !s.desperate;
+        let all_every = |seconds: u64| (pages + Duration::from_secs(seconds), Round::All);
+        match (self.health, s.duty) {
+            (Health::Recovering { .. }, _) => all_every(if saving { 60 } else { 5 }),
+            (Health::Up { .. }, Duty::Active) if unwell || self.stalled(s.now) => all_every(2),
+            (Health::Up { .. }, Duty::Spare) if unwell => all_every(10),
+            (Health::Up { .. }, Duty::MeteredSpare) => all_every(3600),
+            (Health::Up { .. }, Duty::Active | Duty::Spare) => {
+                let slower =
+                    if s.duty == Duty::Active { 1 } else { 2 } * if saving { 3 } else { 1 };
+                let names = names + Duration::from_secs(30) * slower;
+                let pages = pages + Duration::from_secs(300) * slower;
+                if pages <= names {
+                    (pages, Round::All)
+                } else {
+                    (names, Round::Names)
+                }
+            }
+            (Health::Unknown | Health::Failing { .. } | Health::Down { .. }, _) => {
+                (NEVER, Round::All)
+            }
+        }
+    }
+
+    /// Traffic goes out, probes are answered, and yet nothing comes back: a portal, perhaps.
+    fn stalled(&self, now: Instant) -> bool {
+        self.traffic
+            .one_sided_since(now)
+            .is_some_and(|since| now.since(since) > LOST_AFTER)
+    }
+}

@@ -1,0 +1,207 @@
+//! The seam: what the engine is told and what it asks for. All of it is plain data that can be
+//! written down and played again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::dataplane::Dataplane;
+use super::dataplane::diff::Change;
+use super::event::Event;
+use super::kernel::{KernelChange, KernelView};
+use super::probe::window::Learned;
+use super::probe::{ProbeReply, ProbeRequest};
+use crate::config::Config;
+use crate::time::{Instant, Utc};
+use crate::units::{Family, IfIndex, PerFamily, UplinkId};
+
+/// What happens to the engine. One at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// The time that `poll_timeout` named has come.
+    Timeout,
+    /// The first look at the box.
+    Started {
+        /// Links, addresses and foreign routes.
+        view: KernelView,
+        /// Where an earlier run's table 8300 points, which is adopted.
+        adopted: PerFamily<Option<IfIndex>>,
+    },
+    /// Netlink reported changes.
+    Kernel(Vec<KernelChange>),
+    /// Netlink lost messages, so everything was read again.
+    View(KernelView),
+    /// A probe ended.
+    Probe(ProbeReply),
+    /// The evidence counters, as asked for.
+    Counters(Counters),
+    /// A dataplane was applied.
+    Applied(ApplyReport),
+    /// Dead flows were flushed.
+    Flushed(FlushReport),
+    /// Flows were counted, by uplink.
+    Flows(BTreeMap<UplinkId, u64>),
+    /// A person wants something; the answer carries the same number.
+    Command(u64, Command),
+    /// A new configuration, already checked.
+    Reload(Box<Config>),
+    /// The agent is about to stop.
+    Stop,
+}
+
+/// What the engine asks for. Carried out in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Send this probe.
+    Probe(ProbeRequest),
+    /// Close this uplink's probe sockets: its interface is gone or is another one now.
+    Forget(UplinkId),
+    /// Read the evidence counters; byte counts of the interfaces too if asked.
+    ReadCounters {
+        /// Also read the interfaces' byte counts.
+        bytes: bool,
+    },
+    /// Make the kernel look like this.
+    Converge {
+        /// Rises by one with each new wish; an audit repeats the last.
+        generation: u64,
+        /// The whole wish.
+        wish: Box<Dataplane>,
+    },
+    /// Flush the flows of an uplink that is dead.
+    Flush(FlushRequest),
+    /// Count the flows of every uplink.
+    CountFlows,
+    /// Something worth a line in log and history.
+    Record(Event),
+    /// Keep this in the state directory.
+    SaveState(Box<SavedState>),
+    /// Keep this in the run directory.
+    SaveRun(Box<RunState>),
+    /// The answer to a command.
+    Answer(u64, Result<String, Refusal>),
+}
+
+/// Packets and bytes seen so far, by uplink.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Packets of proof: answers from beyond the uplink.
+    pub inward: BTreeMap<UplinkId, PerFamily<u64>>,
+    /// Packets of flows that began here, on their way out beyond the uplink.
+    pub outward: BTreeMap<UplinkId, PerFamily<u64>>,
+    /// Received and sent bytes of the interface.
+    pub bytes: BTreeMap<IfIndex, (u64, u64)>,
+    /// The counters could not be read (no table yet): no evidence either way.
+    pub absent: bool,
+}
+
+/// What came of a [`Output::Converge`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyReport {
+    /// Which wish.
+    pub generation: u64,
+    /// What had to be changed; empty if everything was right.
+    pub changes: Vec<Change>,
+    /// What failed, in words.
+    pub errors: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+    /// Where the kernel's own look-up now sends a packet to the Internet.
+    pub verified: PerFamily<Option<IfIndex>>,
+}
+
+/// Which flows to flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlushRequest {
+    /// The dead uplink.
+    pub uplink: UplinkId,
+    /// The IP version whose flows are dead.
+    pub family: Family,
+}
+
+/// What came of a flush.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlushReport {
+    /// What was asked for.
+    pub request: FlushRequest,
+    /// How many flows there were.
+    pub flows: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+}
+
+/// What a person can ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Put this uplink first until told otherwise.
+    Switch {
+        /// Its name.
+        uplink: String,
+        /// For so long; `None`: until `switch auto`.
+        lasts: Option<Duration>,
+    },
+    /// Follow the chain again.
+    SwitchAuto,
+    /// Set an uplink aside.
+    Pause {
+        /// Its name.
+        uplink: String,
+        /// For so long; `None`: until resumed.
+        lasts: Option<Duration>,
+        /// Why, in the person's words.
+        reason: Option<String>,
+    },
+    /// Take it back.
+    Resume {
+        /// Its name.
+        uplink: String,
+    },
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// There is no uplink of that name; these are the names.
+    UnknownUplink(Vec<String>),
+    /// It makes no sense now, in words.
+    NotNow(String),
+}
+
+/// What outlives a reboot: how each line has behaved.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedState {
+    /// What was learned of each uplink's silences, by uplink name.
+    pub lines: BTreeMap<String, PerFamily<Learned>>,
+    /// Failovers away from each uplink in the hour before `saved_at`, as seconds before it.
+    pub departures: BTreeMap<String, Vec<u64>>,
+    /// Switches in all.
+    pub switches: u64,
+    /// When it was written; without it the departures count as just before the start.
+    pub saved_at: Option<Utc>,
+}
+
+/// What outlives a restart, but not a reboot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunState {
+    /// Each uplink's number, by name.
+    pub numbers: BTreeMap<String, UplinkId>,
+    /// The uplink that a person put first, and until when.
+    pub manual: Option<(String, Option<Instant>)>,
+    /// Uplinks that a person set aside: name, until when, why.
+    pub paused: BTreeMap<String, (Option<Instant>, Option<String>)>,
+}
+
+/// What the engine is born with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Restored {
+    /// From the state directory.
+    pub saved: SavedState,
+    /// From the run directory.
+    pub run: RunState,
+}
