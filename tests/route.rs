@@ -14,14 +14,19 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use nix::net::if_::if_nametoindex;
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use sparelink::engine::dataplane::diff::Change;
+use sparelink::engine::dataplane::nft::{
+    Chain, ChainKind, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, Verdict,
+};
 use sparelink::engine::dataplane::{ApplyReport, Dataplane, Route, Rule};
 use sparelink::engine::kernel::{ForeignRoute, KernelChange, KernelView, Touched};
+use sparelink::io::netlink::nft::Nft;
 use sparelink::io::netlink::{Door, Event, Monitor};
 use sparelink::io::{lock, sysctl};
-use sparelink::units::{Family, IfIndex, Metric, PROTOCOL, RulePriority, TableId, UplinkId};
+use sparelink::units::{
+    Family, IfIndex, IfName, Metric, PROTOCOL, RulePriority, TableId, UplinkId,
+};
 
-#[path = "common/ns.rs"]
-mod ns;
+mod common;
 
 /// Two uplinks, `up1` and `up2`, with their modems `isp1` and `isp2` in the same namespace.
 struct Lab {
@@ -117,6 +122,17 @@ impl Drop for Lab {
     }
 }
 
+/// Runs a test in namespaces of its own, on a runtime of one thread.
+fn inside<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
+    common::in_netns(test, || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(body());
+    });
+}
+
 fn af(family: Family) -> AddressFamily {
     match family {
         Family::V4 => AddressFamily::Inet,
@@ -207,7 +223,7 @@ fn assert_clean(report: &ApplyReport) {
 
 #[test]
 fn converges_from_nothing_and_then_has_nothing_to_do() {
-    ns::inside(
+    inside(
         "converges_from_nothing_and_then_has_nothing_to_do",
         || async {
             let lab = Lab::new().await;
@@ -237,7 +253,7 @@ fn converges_from_nothing_and_then_has_nothing_to_do() {
 
 #[test]
 fn what_others_delete_is_back_and_what_is_theirs_stays() {
-    ns::inside(
+    inside(
         "what_others_delete_is_back_and_what_is_theirs_stays",
         || async {
             let lab = Lab::new().await;
@@ -313,7 +329,7 @@ fn is_ours(rule: &RuleMessage) -> bool {
 
 #[test]
 fn a_switch_never_leaves_the_table_empty() {
-    ns::inside("a_switch_never_leaves_the_table_empty", || async {
+    inside("a_switch_never_leaves_the_table_empty", || async {
         let lab = Lab::new().await;
         let mut door = Door::open(&lab.run_dir).await.unwrap();
         assert_clean(&door.converge(&wish(1)).await);
@@ -401,7 +417,7 @@ impl Watch {
 
 #[test]
 fn an_error_keeps_the_old_and_does_not_stop_the_rest() {
-    ns::inside(
+    inside(
         "an_error_keeps_the_old_and_does_not_stop_the_rest",
         || async {
             let lab = Lab::new().await;
@@ -445,9 +461,102 @@ fn an_error_keeps_the_old_and_does_not_stop_the_rest() {
     );
 }
 
+/// A table with all that the door has to do with: structure and elements.
+fn table(name: &str, dead: &[&str]) -> Table {
+    let mut uplinks = Set::new(&[KeyType::IfName]);
+    let key = |dev: &&str| (vec![KeyPart::IfName(IfName::new(dev).unwrap())], None);
+    uplinks.elements = dead.iter().map(key).collect();
+    let hook = Hook {
+        kind: ChainKind::Filter,
+        point: HookPoint::Forward,
+        priority: 0,
+    };
+    let in_set = Stmt::OifnameIn {
+        set: "dead".to_owned(),
+        not: false,
+    };
+    let rule = vec![
+        in_set,
+        Stmt::Counter("refused".to_owned()),
+        Stmt::Verdict(Verdict::Drop),
+    ];
+    Table {
+        name: name.to_owned(),
+        sets: [("dead".to_owned(), uplinks)].into(),
+        counters: ["refused".to_owned()].into(),
+        chains: vec![Chain {
+            name: "forward".to_owned(),
+            hook: Some(hook),
+            rules: vec![rule],
+        }],
+    }
+}
+
+#[test]
+fn the_nftables_table_goes_through_the_same_door() {
+    inside("the_nftables_table_goes_through_the_same_door", || async {
+        let lab = Lab::new().await;
+        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        let mut foreigner = Nft::open().unwrap();
+        let theirs = table("theirs", &["up1"]);
+        let mut wish = Dataplane {
+            nft: table("sparelink", &["up1"]),
+            ..wish(1)
+        };
+        let built = door.converge(&wish).await;
+        assert_clean(&built);
+        assert_eq!(built.observed_digest, None);
+        assert!(
+            built
+                .changes
+                .contains(&Change::BuildTable(wish.nft.clone()))
+        );
+        assert!(door.counters().unwrap().contains_key("refused"));
+        let again = door.converge(&wish).await;
+        assert_eq!(
+            (again.changes, again.observed_digest),
+            (vec![], Some(wish.nft.digest()))
+        );
+        println!("a converge without changes: {:?}", again.took);
+
+        // What moves is elements; the table is not built anew.
+        wish.nft = table("sparelink", &["up2"]);
+        let moved = door.converge(&wish).await;
+        assert_clean(&moved);
+        assert!(
+            matches!(moved.changes.as_slice(), [Change::Elements { .. }]),
+            "{:?}",
+            moved.changes
+        );
+        assert_eq!(door.observe(&wish).await.unwrap(), wish);
+
+        // Somebody flushes the ruleset: told at once, and put right.
+        let (mut monitor, mut view) = Monitor::open().await.unwrap();
+        foreigner.build(&theirs).unwrap();
+        let quiet = tokio::time::timeout(Duration::from_millis(200), monitor.next()).await;
+        assert!(
+            quiet.is_err(),
+            "other people's tables are no news: {quiet:?}"
+        );
+        foreigner.delete("sparelink").unwrap();
+        follow(&mut monitor, &mut view, |_, seen| {
+            seen.contains(&KernelChange::Ours(Touched::Nftables))
+        })
+        .await;
+        assert_clean(&door.converge(&wish).await);
+        assert_eq!(door.observe(&wish).await.unwrap(), wish);
+
+        for _ in 0..2 {
+            assert_clean(&door.purge().await);
+            assert!(door.observe(&wish).await.unwrap().nft.name.is_empty());
+            assert_eq!(foreigner.observe(&theirs).unwrap(), theirs);
+        }
+    });
+}
+
 #[test]
 fn sysctls_are_put_back_as_they_were_before_the_first_change() {
-    ns::inside(
+    inside(
         "sysctls_are_put_back_as_they_were_before_the_first_change",
         || async {
             let lab = Lab::new().await;
@@ -487,7 +596,7 @@ fn sysctls_are_put_back_as_they_were_before_the_first_change() {
 
 #[test]
 fn one_agent_for_each_namespace() {
-    ns::inside("one_agent_for_each_namespace", || async {
+    inside("one_agent_for_each_namespace", || async {
         let first = lock::Lock::take().unwrap();
         let second = lock::Lock::take().unwrap_err();
         assert_eq!(
@@ -501,7 +610,7 @@ fn one_agent_for_each_namespace() {
 
 #[test]
 fn statistics_count_bytes() {
-    ns::inside("statistics_count_bytes", || async {
+    inside("statistics_count_bytes", || async {
         let lab = Lab::new().await;
         let mut door = Door::open(&lab.run_dir).await.unwrap();
         let lo = index("lo");
@@ -565,7 +674,7 @@ fn default_to(view: &KernelView) -> Vec<(IfIndex, Option<IpAddr>)> {
 
 #[test]
 fn the_monitor_tells_what_happens() {
-    ns::inside("the_monitor_tells_what_happens", || async {
+    inside("the_monitor_tells_what_happens", || async {
         let lab = Lab::new().await;
         let (mut monitor, mut view) = Monitor::open().await.unwrap();
         let up1 = index("up1");
@@ -638,7 +747,7 @@ fn the_monitor_tells_what_happens() {
 
 #[test]
 fn routes_that_vanish_with_their_source_address_are_noticed() {
-    ns::inside(
+    inside(
         "routes_that_vanish_with_their_source_address_are_noticed",
         || async {
             let lab = Lab::new().await;
@@ -678,7 +787,7 @@ fn routes_that_vanish_with_their_source_address_are_noticed() {
 
 #[test]
 fn touching_what_is_ours_is_told_and_foreign_rules_are_not() {
-    ns::inside(
+    inside(
         "touching_what_is_ours_is_told_and_foreign_rules_are_not",
         || async {
             let lab = Lab::new().await;
@@ -703,17 +812,17 @@ fn touching_what_is_ours_is_told_and_foreign_rules_are_not() {
                 .find(is_ours)
                 .unwrap();
             lab.net.rule().del(rule).execute().await.unwrap();
+            let mut told = Vec::new();
             for _ in 0..50 {
                 tokio::select! {
                     biased;
-                    () = std::future::ready(()) => {}
-                    _ = monitor.next() => {}
+                    event = monitor.next() => told.push(event),
+                    () = tokio::task::yield_now() => {}
                 }
             }
-            let rules = |_: &KernelView, seen: &[KernelChange]| {
-                seen.contains(&KernelChange::Ours(Touched::Rules))
-            };
-            follow(&mut monitor, &mut view, rules).await;
+            let rules = KernelChange::Ours(Touched::Rules);
+            let says = |e: &Event| matches!(e, Event::Changes(c) if c.contains(&rules));
+            assert!(told.iter().any(says), "{told:?}");
             // Somebody else's rule somewhere else is no news.
             let mut rule = lab.net.rule().add();
             rule.message_mut().header.family = AddressFamily::Inet;
@@ -729,7 +838,7 @@ fn touching_what_is_ours_is_told_and_foreign_rules_are_not() {
 
 #[test]
 fn an_overrun_ends_in_a_true_view() {
-    ns::inside("an_overrun_ends_in_a_true_view", || async {
+    inside("an_overrun_ends_in_a_true_view", || async {
         let lab = Lab::new().await;
         let (mut monitor, mut view) = Monitor::open_with_buffer(8192).await.unwrap();
         for n in 0..2500u32 {
@@ -773,7 +882,7 @@ fn an_overrun_ends_in_a_true_view() {
 
 #[test]
 fn many_next_hops_are_many_routes() {
-    ns::inside("many_next_hops_are_many_routes", || async {
+    inside("many_next_hops_are_many_routes", || async {
         use rtnetlink::RouteNextHopBuilder;
         let lab = Lab::new().await;
         let (mut monitor, mut view) = Monitor::open().await.unwrap();

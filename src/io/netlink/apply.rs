@@ -1,40 +1,39 @@
 //! The one door: the wish goes in, the kernel is changed where it differs, a report comes out.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHopFlags,
-    RouteProtocol, RouteScope, RouteType, RouteVia,
-};
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use nix::errno::Errno;
 use tokio::time::Instant;
 
+use super::encode::{add_route, del_route, rule_message};
+use super::nfnl::NfnlError;
+use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
 use super::{decode, dump};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
-use crate::engine::dataplane::{ApplyReport, Dataplane, Route, Rule};
+use crate::engine::dataplane::nft::Table;
+use crate::engine::dataplane::{ApplyReport, Dataplane, Route};
 use crate::io::sysctl;
-use crate::units::{Family, IfIndex, Metric, PROTOCOL, TableId};
+use crate::units::{Family, IfIndex, Metric, NFT_TABLE, TableId};
 
 /// The one way in which sparelink changes the kernel.
 #[derive(Debug)]
 pub struct Door {
     talk: Talk,
+    nft: Nft,
     run_dir: PathBuf,
     generation: u64,
     /// The kernel may be without IPv6; what cannot be there is not missed.
     has_ipv6: bool,
 }
 
-/// Why the door stays shut.
+/// Why the kernel could not be asked or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum DoorError {
     /// Not allowed.
     #[error(
         "changing routes is not permitted: sparelink needs CAP_NET_ADMIN, so run it as root or from its service unit"
@@ -43,6 +42,9 @@ pub enum OpenError {
     /// Something else.
     #[error("cannot talk to the kernel")]
     Netlink(#[from] Error),
+    /// Not without nftables.
+    #[error(transparent)]
+    Nftables(#[from] NfnlError),
 }
 
 impl Door {
@@ -51,7 +53,7 @@ impl Door {
     /// # Errors
     ///
     /// When the kernel would not let us change routes; nothing has been touched then.
-    pub async fn open(run_dir: &Path) -> Result<Self, OpenError> {
+    pub async fn open(run_dir: &Path) -> Result<Self, DoorError> {
         let mut talk = Talk::open()?;
         // The permission is checked before the route is looked for, and this one does not exist.
         let nowhere = Route {
@@ -65,13 +67,15 @@ impl Door {
             mtu: None,
         };
         match talk.order(del_route(&nowhere), 0).await {
-            Err(e) if e.errno() == Some(Errno::EPERM) => return Err(OpenError::Permission),
+            Err(e) if e.errno() == Some(Errno::EPERM) => return Err(DoorError::Permission),
             Err(e) if e.errno().is_none() => return Err(e.into()),
             Ok(()) | Err(_) => {}
         }
+        let nft = Nft::open()?;
         let has_ipv6 = Path::new("/proc/net/if_inet6").exists();
         Ok(Self {
             talk,
+            nft,
             run_dir: run_dir.to_owned(),
             generation: 0,
             has_ipv6,
@@ -88,42 +92,46 @@ impl Door {
             generation: self.generation,
             ..ApplyReport::default()
         };
-        match self.observe(wish).await {
-            Ok(observed) => {
-                self.apply(
-                    diff(&self.possible(wish), &observed),
-                    &observed,
-                    &mut report,
-                )
-                .await
-            }
-            Err(error) => report
-                .errors
-                .push(format!("the kernel's state could not be read: {error}")),
+        if let Some(observed) = self.look(wish, &mut report).await {
+            let changes = diff(&self.possible(wish), &observed);
+            self.apply(changes, wish, &observed, &mut report).await;
         }
         report.took = start.elapsed();
         report
     }
 
-    /// What is in the kernel of ours now, with the sysctls that `wish` names.
+    /// What is in the kernel of ours now, with the sysctls that `wish` names. An nftables table of
+    /// another structure than the one wished for shows as none.
     ///
     /// # Errors
     ///
     /// When the kernel does not tell; an error is never an empty answer.
-    pub async fn observe(&mut self, wish: &Dataplane) -> Result<Dataplane, Error> {
-        let routes = dump::routes(&mut self.talk).await?;
+    pub async fn observe(&mut self, wish: &Dataplane) -> Result<Dataplane, DoorError> {
+        let nft = self.observe_nft(&wish.nft)?;
         Ok(Dataplane {
-            routes: routes.iter().filter_map(decode::RawRoute::ours).collect(),
-            rules: dump::rules(&mut self.talk).await?.into_iter().collect(),
-            nft: wish.nft.clone(),
-            sysctls: sysctl::read_all(wish.sysctls.keys()),
+            nft,
+            ..self.observe_routing(wish).await?
         })
     }
 
     /// Removes everything of ours: routes, rules, the nftables table. Needs no configuration and
     /// may be done twice. Sysctls are put back by [`sysctl::restore`].
     pub async fn purge(&mut self) -> ApplyReport {
-        self.converge(&Dataplane::default()).await
+        let mut report = self.converge(&Dataplane::default()).await;
+        let deleted = self.nft.delete(NFT_TABLE);
+        report
+            .errors
+            .extend(deleted.err().map(|error| error.to_string()));
+        report
+    }
+
+    /// The named counters of our nftables table.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table.
+    pub fn counters(&mut self) -> Result<BTreeMap<String, Count>, DoorError> {
+        Ok(self.nft.counters(NFT_TABLE)?)
     }
 
     /// Through which interface the kernel would send a packet to `to` with such a mark, to see
@@ -159,9 +167,54 @@ impl Door {
         wish
     }
 
+    /// Looks before changing. Without a look at nftables the routes are still put right: the
+    /// table then counts as being as it should.
+    async fn look(&mut self, wish: &Dataplane, report: &mut ApplyReport) -> Option<Dataplane> {
+        let nft = self.observe_nft(&wish.nft);
+        report.observed_digest = nft
+            .as_ref()
+            .ok()
+            .filter(|t| !t.name.is_empty())
+            .map(Table::digest);
+        let nft = nft.unwrap_or_else(|error| {
+            report
+                .errors
+                .push(format!("nftables could not be read: {error}"));
+            wish.nft.clone()
+        });
+        match self.observe_routing(wish).await {
+            Ok(routing) => Some(Dataplane { nft, ..routing }),
+            Err(error) => {
+                report
+                    .errors
+                    .push(format!("routes and rules could not be read: {error}"));
+                None
+            }
+        }
+    }
+
+    async fn observe_routing(&mut self, wish: &Dataplane) -> Result<Dataplane, Error> {
+        let routes = dump::routes(&mut self.talk).await?;
+        Ok(Dataplane {
+            routes: routes.iter().filter_map(decode::RawRoute::ours).collect(),
+            rules: dump::rules(&mut self.talk).await?.into_iter().collect(),
+            nft: Table::default(),
+            sysctls: sysctl::read_all(wish.sysctls.keys()),
+        })
+    }
+
+    fn observe_nft(&mut self, wish: &Table) -> Result<Table, NfnlError> {
+        if wish.name.is_empty() {
+            Ok(Table::default())
+        } else {
+            self.nft.observe(wish)
+        }
+    }
+
     async fn apply(
         &mut self,
         changes: Vec<Change>,
+        wish: &Dataplane,
         observed: &Dataplane,
         report: &mut ApplyReport,
     ) {
@@ -172,7 +225,15 @@ impl Door {
                 .errors
                 .push(format!("sysctls stay as they are: {error}"));
         }
-        for change in changes {
+        let (elements, others): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .partition(|change| matches!(change, Change::Elements { .. }));
+        let mut elements = Some(elements).filter(|elements| !elements.is_empty());
+        for change in others {
+            // Elements come after the new routes and before the rules, all in one batch.
+            if !matches!(change, Change::SetSysctl { .. } | Change::ReplaceRoute(_)) {
+                self.change_elements(elements.take(), &wish.nft, report);
+            }
             let is_sysctl = matches!(change, Change::SetSysctl { .. });
             if failed.forbids(&change) || (is_sysctl && originals.is_err()) {
                 continue;
@@ -184,6 +245,29 @@ impl Door {
                     failed.remember(&change);
                 }
             }
+        }
+        self.change_elements(elements, &wish.nft, report);
+    }
+
+    fn change_elements(
+        &mut self,
+        all: Option<Vec<Change>>,
+        table: &Table,
+        report: &mut ApplyReport,
+    ) {
+        let Some(all) = all else { return };
+        let batch: Vec<_> = all
+            .iter()
+            .filter_map(|change| {
+                let Change::Elements { set, add, del } = change else {
+                    return None;
+                };
+                Some(ElementChange { set, add, del })
+            })
+            .collect();
+        match self.nft.change_elements(table, &batch) {
+            Ok(()) => report.changes.extend(all),
+            Err(error) => report.errors.push(format!("nft elements: {error}")),
         }
     }
 
@@ -238,7 +322,10 @@ impl Door {
                     &[Errno::ENOENT, Errno::ESRCH],
                 )
             }
-            Change::BuildTable(_) | Change::Elements { .. } => Ok(()),
+            Change::BuildTable(table) if table.name.is_empty() => Ok(()),
+            Change::BuildTable(table) => self.nft.build(table).map_err(|e| e.to_string()),
+            // These go together, see `change_elements`.
+            Change::Elements { .. } => Ok(()),
         }
     }
 }
@@ -296,79 +383,4 @@ fn done(result: Result<(), Error>, fine: &[Errno]) -> Result<(), String> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
-}
-
-fn add_route(route: &Route) -> RouteMessage {
-    let mut message = route_message(route);
-    message.header.protocol = RouteProtocol::Other(PROTOCOL);
-    message.header.kind = RouteType::Unicast;
-    // A destination on the link itself has the link's scope (ip-route(8)).
-    let on_link = route.via.is_none() && route.family == Family::V4;
-    message.header.scope = if on_link {
-        RouteScope::Link
-    } else {
-        RouteScope::Universe
-    };
-    if route.onlink {
-        message.header.flags |=
-            RouteFlags::from_bits_retain(u32::from(RouteNextHopFlags::Onlink.bits()));
-    }
-    let mtu = route
-        .mtu
-        .map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
-    message.attributes.extend(mtu);
-    message
-}
-
-fn del_route(route: &Route) -> RouteNetlinkMessage {
-    let mut message = route_message(route);
-    // Elsewhere only our own are ours; in our tables everything is.
-    if !route.table.is_ours() {
-        message.header.protocol = RouteProtocol::Other(PROTOCOL);
-    }
-    message.header.scope = RouteScope::NoWhere;
-    RouteNetlinkMessage::DelRoute(message)
-}
-
-/// What names a route. The table stands in an attribute: its number does not fit the header.
-fn route_message(route: &Route) -> RouteMessage {
-    let mut message = RouteMessage::default();
-    message.header.address_family = dump::address_family(route.family);
-    message.header.destination_prefix_length = route.dst.prefix_len();
-    let attributes = &mut message.attributes;
-    attributes.push(RouteAttribute::Table(route.table.0));
-    attributes.push(RouteAttribute::Priority(route.metric.0));
-    if route.dst.prefix_len() > 0 {
-        attributes.push(RouteAttribute::Destination(RouteAddress::from(
-            route.dst.network(),
-        )));
-    }
-    if route.dev != IfIndex(0) {
-        attributes.push(RouteAttribute::Oif(route.dev.0));
-    }
-    attributes.extend(route.via.map(|via| match (route.family, via) {
-        // An IPv4 route by way of an IPv6 neighbour (RFC 5549).
-        (Family::V4, IpAddr::V6(via)) => RouteAttribute::Via(RouteVia::Inet6(via)),
-        _ => RouteAttribute::Gateway(RouteAddress::from(via)),
-    }));
-    message
-}
-
-fn rule_message(rule: &Rule) -> RuleMessage {
-    let mut message = RuleMessage::default();
-    message.header.family = dump::address_family(rule.family);
-    message.header.action = RuleAction::ToTable;
-    let attributes = &mut message.attributes;
-    attributes.push(RuleAttribute::Table(rule.table.0));
-    attributes.push(RuleAttribute::Priority(rule.priority.0));
-    attributes.push(RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL)));
-    if let Some(mark) = rule.fwmark {
-        attributes.push(RuleAttribute::FwMark(mark.value));
-        attributes.push(RuleAttribute::FwMask(mark.mask));
-    }
-    attributes.extend(
-        rule.suppress_prefixlength
-            .map(RuleAttribute::SuppressPrefixLen),
-    );
-    message
 }

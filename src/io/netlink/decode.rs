@@ -1,5 +1,10 @@
 //! rtnetlink messages as the engine's values. Pure functions.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the crate's enums are open, and most of what they name does not concern us"
+)]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -29,10 +34,6 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
     let mut mtu = 0;
     let mut mac = None;
     for attribute in &message.attributes {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the enum is open: most of it does not concern us"
-        )]
         match attribute {
             LinkAttribute::IfName(text) => name = IfName::new(text),
             LinkAttribute::Mtu(value) => mtu = *value,
@@ -61,10 +62,6 @@ pub(super) fn address(message: &AddressMessage) -> Option<(Address, bool)> {
     let mut flags = AddressFlags::from_bits_retain(u32::from(header.flags.bits()));
     let (mut local, mut other) = (None, None);
     for attribute in &message.attributes {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the enum is open: most of it does not concern us"
-        )]
         match attribute {
             AddressAttribute::Local(addr) => local = Some(*addr),
             AddressAttribute::Address(addr) => other = Some(*addr),
@@ -184,10 +181,6 @@ pub(super) fn route(message: &RouteMessage) -> Option<RawRoute> {
         hops: Vec::new(),
     };
     for attribute in &message.attributes {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the enum is open: most of it does not concern us"
-        )]
         match attribute {
             RouteAttribute::Table(table) => raw.table = TableId(*table),
             RouteAttribute::Priority(metric) => raw.metric = Metric(*metric),
@@ -233,10 +226,6 @@ fn hop(attributes: &[RouteAttribute], dev: Option<u32>, onlink: bool) -> Hop {
         onlink,
     };
     for attribute in attributes {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the enum is open: most of it does not concern us"
-        )]
         match attribute {
             RouteAttribute::Gateway(gateway) => hop.via = ip(gateway),
             RouteAttribute::Via(RouteVia::Inet(gateway)) => hop.via = Some((*gateway).into()),
@@ -257,10 +246,6 @@ pub(super) fn route_device(message: &RouteMessage) -> Option<IfIndex> {
 pub(super) fn rule_owner(message: &RuleMessage) -> (u8, RulePriority) {
     let (mut protocol, mut priority) = (0, RulePriority(0));
     for attribute in &message.attributes {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the enum is open: most of it does not concern us"
-        )]
         match attribute {
             RuleAttribute::Protocol(number) => protocol = u8::from(*number),
             RuleAttribute::Priority(number) => priority = RulePriority(*number),
@@ -282,10 +267,6 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
     };
     let (mut mark, mut mask) = (None, None);
     for attribute in &message.attributes {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the enum is open: most of it does not concern us"
-        )]
         match attribute {
             // A table above 255 stands here, and 252 in the header.
             RuleAttribute::Table(table) => rule.table = TableId(*table),
@@ -309,7 +290,6 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
 }
 
 pub(super) fn family(family: AddressFamily) -> Option<Family> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "there are forty others")]
     match family {
         AddressFamily::Inet => Some(Family::V4),
         AddressFamily::Inet6 => Some(Family::V6),
@@ -318,10 +298,6 @@ pub(super) fn family(family: AddressFamily) -> Option<Family> {
 }
 
 fn ip(address: &RouteAddress) -> Option<IpAddr> {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the enum is open: MPLS and others"
-    )]
     match address {
         RouteAddress::Inet(addr) => Some((*addr).into()),
         RouteAddress::Inet6(addr) => Some((*addr).into()),

@@ -49,9 +49,12 @@ async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {
         .attributes
         .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     let answer = talk.dump(&RouteNetlinkMessage::GetLink(question)).await?;
-    let links = answer.iter().filter_map(|message| match message {
-        RouteNetlinkMessage::NewLink(message) => decode::link(message),
-        _ => None,
+    let links = answer.iter().filter_map(|message| {
+        if let RouteNetlinkMessage::NewLink(message) = message {
+            decode::link(message)
+        } else {
+            None
+        }
     });
     Ok(links.map(|link| (link.index, link)).collect())
 }
@@ -60,9 +63,12 @@ async fn addresses(talk: &mut Talk) -> Result<Vec<Address>, Error> {
     let answer = talk
         .dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()))
         .await?;
-    let all = answer.iter().filter_map(|message| match message {
-        RouteNetlinkMessage::NewAddress(message) => decode::address(message),
-        _ => None,
+    let all = answer.iter().filter_map(|message| {
+        if let RouteNetlinkMessage::NewAddress(message) = message {
+            decode::address(message)
+        } else {
+            None
+        }
     });
     let mut usable: Vec<_> = all
         .filter(|(_, usable)| *usable)
@@ -79,9 +85,12 @@ pub(super) async fn routes(talk: &mut Talk) -> Result<Vec<decode::RawRoute>, Err
         let mut question = RouteMessage::default();
         question.header.address_family = address_family(family);
         let answer = talk.dump(&RouteNetlinkMessage::GetRoute(question)).await?;
-        let all = answer.iter().filter_map(|message| match message {
-            RouteNetlinkMessage::NewRoute(message) => decode::route(message),
-            _ => None,
+        let all = answer.iter().filter_map(|message| {
+            if let RouteNetlinkMessage::NewRoute(message) = message {
+                decode::route(message)
+            } else {
+                None
+            }
         });
         // A kernel without IPv6 answers with the routes of every family it has.
         routes.extend(all.filter(|route| route.family == family));
@@ -96,9 +105,12 @@ pub(super) async fn rules(talk: &mut Talk) -> Result<Vec<Rule>, Error> {
         let mut question = RuleMessage::default();
         question.header.family = address_family(family);
         let answer = talk.dump(&RouteNetlinkMessage::GetRule(question)).await?;
-        let ours = answer.iter().filter_map(|message| match message {
-            RouteNetlinkMessage::NewRule(message) => decode::rule(message),
-            _ => None,
+        let ours = answer.iter().filter_map(|message| {
+            if let RouteNetlinkMessage::NewRule(message) = message {
+                decode::rule(message)
+            } else {
+                None
+            }
         });
         rules.extend(ours.filter(|rule| rule.family == family));
     }
@@ -114,12 +126,11 @@ pub(super) async fn lookup(talk: &mut Talk, to: IpAddr, mark: u32) -> Result<IfI
         .attributes
         .push(RouteAttribute::Destination(RouteAddress::from(to)));
     question.attributes.push(RouteAttribute::Mark(mark));
-    match talk.get(RouteNetlinkMessage::GetRoute(question)).await? {
-        RouteNetlinkMessage::NewRoute(message) => {
-            decode::route_device(&message).ok_or(Error::Strange)
-        }
-        _ => Err(Error::Strange),
-    }
+    let answer = talk.get(RouteNetlinkMessage::GetRoute(question)).await?;
+    let RouteNetlinkMessage::NewRoute(message) = answer else {
+        return Err(Error::Strange);
+    };
+    decode::route_device(&message).ok_or(Error::Strange)
 }
 
 /// Bytes received and sent by one interface since it was made (`IFLA_STATS64`).

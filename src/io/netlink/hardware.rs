@@ -28,14 +28,14 @@ pub(super) fn of(name: &IfName, index: IfIndex) -> Hardware {
 /// the interface's name before its colon.
 fn usb_path(device: &Path) -> Option<String> {
     let names = device.iter().filter_map(|part| part.to_str());
-    let ports = names.filter_map(|name| {
+    let mut ports = names.rev().filter_map(|name| {
         let (port, interface) = name.split_once(':')?;
         let (bus, path) = port.split_once('-')?;
         let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let is_usb = number(bus) && path.split('.').all(number) && interface.split('.').all(number);
         is_usb.then(|| port.to_owned())
     });
-    ports.last()
+    ports.next()
 }
 
 #[cfg(test)]

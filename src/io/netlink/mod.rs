@@ -6,12 +6,13 @@ mod apply;
 pub mod conntrack;
 mod decode;
 mod dump;
+mod encode;
 mod hardware;
 mod monitor;
 pub mod nfnl;
 pub mod nft;
 mod talk;
 
-pub use apply::{Door, OpenError};
+pub use apply::{Door, DoorError};
 pub use monitor::{Event, Monitor};
 pub use talk::Error;
