@@ -17,7 +17,7 @@ use sparelink::engine::dataplane::diff::Change;
 use sparelink::engine::dataplane::nft::{
     Chain, ChainKind, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, Verdict,
 };
-use sparelink::engine::dataplane::{ApplyReport, Dataplane, Route, Rule};
+use sparelink::engine::dataplane::{ApplyReport, Dataplane, Route, Rule, Sysctl};
 use sparelink::engine::kernel::{ForeignRoute, KernelChange, KernelView, Touched};
 use sparelink::io::netlink::nft::Nft;
 use sparelink::io::netlink::{Door, Event, Monitor};
@@ -212,9 +212,16 @@ fn wish(active: u8) -> Dataplane {
         ("net/ipv6/conf/up1/accept_ra", "2"),
         ("net/ipv6/conf/all/forwarding", "1"),
     ] {
-        wish.sysctls.insert(path.to_owned(), value.to_owned());
+        wish.sysctls.insert(path.to_owned(), sysctl_of(value));
     }
     wish
+}
+
+fn sysctl_of(value: &str) -> Sysctl {
+    Sysctl {
+        value: value.to_owned(),
+        only_from: None,
+    }
 }
 
 fn assert_clean(report: &ApplyReport) {
@@ -437,7 +444,7 @@ fn an_error_keeps_the_old_and_does_not_stop_the_rest() {
             bad.routes
                 .remove(&default_via(Family::V6, TableId::ACTIVE, 2, 2));
             bad.sysctls
-                .insert("net/ipv4/conf/gone0/rp_filter".to_owned(), "2".to_owned());
+                .insert("net/ipv4/conf/gone0/rp_filter".to_owned(), sysctl_of("2"));
             let report = door.converge(&bad).await;
             println!("{:#?}", report.errors);
             assert_eq!(report.errors.len(), 2);
@@ -569,7 +576,7 @@ fn sysctls_are_put_back_as_they_were_before_the_first_change() {
             for value in ["2", "1"] {
                 let mut wish = wish(1);
                 wish.sysctls
-                    .insert("net/ipv4/conf/up1/rp_filter".to_owned(), value.to_owned());
+                    .insert("net/ipv4/conf/up1/rp_filter".to_owned(), sysctl_of(value));
                 assert_clean(
                     &Door::open(&lab.run_dir)
                         .await

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::nft::{Key, Set, Table, Verdict};
-use super::{Dataplane, Route, Rule};
+use super::{Dataplane, Route, Rule, Sysctl};
 use crate::units::{Family, Metric, TableId};
 
 /// One write to the kernel.
@@ -54,13 +54,15 @@ pub enum Change {
 /// The changes that turn `observed` into `desired`, in the order in which they must be made.
 ///
 /// Sysctls are compared by the keys of `desired` only: an observed one that nobody asked for is
-/// left alone, and one that could not be read is written.
+/// left alone, and one that could not be read is written, unless it is to be changed only from a
+/// known value.
 #[must_use]
 pub fn diff(desired: &Dataplane, observed: &Dataplane) -> Vec<Change> {
-    let mut changes = sysctls(&desired.sysctls, &observed.sysctls);
+    let (mut changes, after_nft) = sysctls(&desired.sysctls, &observed.sysctls);
     let (new_routes, old_routes) = routes(&desired.routes, &observed.routes);
     changes.extend(new_routes.into_iter().map(Change::ReplaceRoute));
     changes.extend(nft(&desired.nft, &observed.nft));
+    changes.extend(after_nft);
     changes.extend(
         desired
             .rules
@@ -85,7 +87,11 @@ pub fn apply(changes: &[Change], dataplane: &mut Dataplane) {
     for change in changes {
         match change {
             Change::SetSysctl { path, value } => {
-                dataplane.sysctls.insert(path.clone(), value.clone());
+                let value = Sysctl {
+                    value: value.clone(),
+                    only_from: None,
+                };
+                dataplane.sysctls.insert(path.clone(), value);
             }
             Change::ReplaceRoute(route) => {
                 // Where several share a key, the kernel replaces one and leaves the others.
@@ -116,20 +122,30 @@ pub fn apply(changes: &[Change], dataplane: &mut Dataplane) {
     }
 }
 
-/// Sysctls that are not as they should be, those that switch forwarding on last.
-fn sysctls(desired: &BTreeMap<String, String>, observed: &BTreeMap<String, String>) -> Vec<Change> {
-    let mut wrong: Vec<_> = desired
-        .iter()
-        .filter(|(path, value)| observed.get(*path) != Some(*value))
-        .collect();
-    wrong.sort_by_key(|(path, _)| is_forwarding(path));
-    wrong
+/// Sysctls that are not as they should be, those that switch forwarding on last; and those of
+/// netfilter, some of which the kernel has only once a table asks for conntrack.
+fn sysctls(
+    desired: &BTreeMap<String, Sysctl>,
+    observed: &BTreeMap<String, Sysctl>,
+) -> (Vec<Change>, Vec<Change>) {
+    let wrong = desired.iter().filter(|(path, wish)| {
+        let now = observed.get(*path).map(|sysctl| &sysctl.value);
+        let may_change = wish.only_from.is_none() || wish.only_from.as_ref() == now;
+        now != Some(&wish.value) && may_change
+    });
+    let mut paths: Vec<_> = wrong.collect();
+    paths.sort_by_key(|(path, _)| is_forwarding(path));
+    let change = |(path, wish): (&String, &Sysctl)| Change::SetSysctl {
+        path: path.clone(),
+        value: wish.value.clone(),
+    };
+    let (late, early): (Vec<_>, Vec<_>) = paths
         .into_iter()
-        .map(|(path, value)| Change::SetSysctl {
-            path: path.clone(),
-            value: value.clone(),
-        })
-        .collect()
+        .partition(|(path, _)| path.starts_with("net/netfilter/"));
+    (
+        early.into_iter().map(change).collect(),
+        late.into_iter().map(change).collect(),
+    )
 }
 
 /// Whether a sysctl switches forwarding on or off. With forwarding on, the kernel forgets the
@@ -364,19 +380,24 @@ mod tests {
         })
     }
 
-    fn sysctl_values() -> impl Strategy<Value = BTreeMap<String, String>> {
+    fn sysctl_values(
+        only_from: impl Strategy<Value = Option<String>>,
+    ) -> impl Strategy<Value = BTreeMap<String, Sysctl>> {
         let path = prop_oneof![
             Just("net/ipv4/ip_forward"),
             Just("net/ipv6/conf/all/forwarding"),
             Just("net/ipv6/conf/up0/accept_ra"),
             Just("net/ipv4/conf/up0/rp_filter"),
+            Just("net/netfilter/nf_conntrack_tcp_loose"),
         ];
-        btree_map(path.prop_map(str::to_owned), "[012]", 0..5)
+        let value = ("[012]", only_from);
+        let sysctl = value.prop_map(|(value, only_from)| Sysctl { value, only_from });
+        btree_map(path.prop_map(str::to_owned), sysctl, 0..6)
     }
 
     prop_compose! {
         fn desired()(routes in desired_routes(), rules in btree_set(rule(), 0..6),
-                     nft in table(), sysctls in sysctl_values()) -> Dataplane {
+                     nft in table(), sysctls in sysctl_values(proptest::option::of("[01]"))) -> Dataplane {
             Dataplane { routes, rules, nft, sysctls }
         }
     }
@@ -384,7 +405,7 @@ mod tests {
     prop_compose! {
         fn observed()(routes in observed_routes(), rules in btree_set(rule(), 0..6),
                       nft in prop_oneof![1 => Just(Table::default()), 3 => table()],
-                      sysctls in sysctl_values()) -> Dataplane {
+                      sysctls in sysctl_values(Just(None))) -> Dataplane {
             Dataplane { routes, rules, nft, sysctls }
         }
     }
@@ -405,11 +426,17 @@ mod tests {
 
         #[test]
         fn the_changes_lead_to_the_wish(desired in desired(), mut observed in observed()) {
-            let changes = diff(&desired, &observed);
-            apply(&changes, &mut observed);
-            observed.sysctls.retain(|path, _| desired.sysctls.contains_key(path));
-            prop_assert_eq!(&observed, &desired);
+            let before = observed.sysctls.clone();
+            apply(&diff(&desired, &observed), &mut observed);
             prop_assert_eq!(diff(&desired, &observed), vec![]);
+            for (path, wish) in &desired.sysctls {
+                let now = observed.sysctls.get(path).map(|sysctl| &sysctl.value);
+                let before = before.get(path).map(|sysctl| &sysctl.value);
+                let may_change = wish.only_from.is_none() || wish.only_from.as_ref() == before;
+                prop_assert_eq!(now, if may_change { Some(&wish.value) } else { before });
+            }
+            observed.sysctls.clone_from(&desired.sysctls);
+            prop_assert_eq!(&observed, &desired);
         }
 
         #[test]
@@ -429,12 +456,13 @@ mod tests {
         #[test]
         fn old_things_go_after_the_new_have_come(desired in desired(), observed in observed()) {
             let stages: Vec<u8> = diff(&desired, &observed).iter().map(|change| match change {
+                Change::SetSysctl { path, .. } if path.starts_with("net/netfilter/") => 4,
                 Change::SetSysctl { path, .. } => u8::from(is_forwarding(path)),
                 Change::ReplaceRoute(_) => 2,
                 Change::BuildTable(_) | Change::Elements { .. } => 3,
-                Change::AddRule(_) => 4,
-                Change::DelRule(_) => 5,
-                Change::DelRoute(_) => 6,
+                Change::AddRule(_) => 5,
+                Change::DelRule(_) => 6,
+                Change::DelRoute(_) => 7,
             }).collect();
             prop_assert!(stages.is_sorted(), "{:?}", stages);
         }

@@ -16,7 +16,7 @@ use super::talk::{Error, Talk};
 use super::{decode, dump};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
 use crate::engine::dataplane::nft::Table;
-use crate::engine::dataplane::{ApplyReport, Dataplane, Route};
+use crate::engine::dataplane::{ApplyReport, Dataplane, Route, Sysctl};
 use crate::io::sysctl;
 use crate::units::{Family, IfIndex, Metric, NFT_TABLE, TableId};
 
@@ -199,7 +199,7 @@ impl Door {
             routes: routes.iter().filter_map(decode::RawRoute::ours).collect(),
             rules: dump::rules(&mut self.talk).await?.into_iter().collect(),
             nft: Table::default(),
-            sysctls: sysctl::read_all(wish.sysctls.keys()),
+            sysctls: read_sysctls(wish),
         })
     }
 
@@ -286,9 +286,8 @@ impl Door {
             | Change::BuildTable(_)
             | Change::Elements { .. } => None,
         });
-        let values: BTreeMap<_, _> = about_to_change
-            .map(|(p, v)| (p.clone(), v.clone()))
-            .collect();
+        let values = about_to_change.map(|(path, now)| (path.clone(), now.value.clone()));
+        let values = values.collect();
         sysctl::save_originals(&self.run_dir, &values)
     }
 
@@ -328,6 +327,21 @@ impl Door {
             Change::Elements { .. } => Ok(()),
         }
     }
+}
+
+fn read_sysctls(wish: &Dataplane) -> BTreeMap<String, Sysctl> {
+    let values = sysctl::read_all(wish.sysctls.keys()).into_iter();
+    values
+        .map(|(path, value)| {
+            (
+                path,
+                Sysctl {
+                    value,
+                    only_from: None,
+                },
+            )
+        })
+        .collect()
 }
 
 /// What failed, as far as later changes depend on it.
