@@ -10,12 +10,19 @@ use crate::units::UplinkId;
 impl Engine {
     pub(super) fn command(&mut self, number: u64, command: Command, now: Now) {
         let answer = match command {
-            Command::Switch { uplink, lasts } => {
-                self.named(&uplink).and_then(|id| self.switch_by_hand(id, uplink, lasts, now))
-            }
+            Command::Switch { uplink, lasts } => self
+                .named(&uplink)
+                .and_then(|id| self.switch_by_hand(id, uplink, lasts, now)),
             Command::SwitchAuto => Ok(self.switch_auto()),
-            Command::Pause { uplink, lasts, reason } => self.named(&uplink).map(|id| {
-                let paused = Paused { until: lasts.map(|lasts| now.mono + lasts), reason };
+            Command::Pause {
+                uplink,
+                lasts,
+                reason,
+            } => self.named(&uplink).map(|id| {
+                let paused = Paused {
+                    until: lasts.map(|lasts| now.mono + lasts),
+                    reason,
+                };
                 self.pause(id, uplink, paused, now)
             }),
             Command::Resume { uplink } => {
@@ -31,7 +38,11 @@ impl Engine {
     }
 
     fn named(&self, name: &str) -> Result<UplinkId, Refusal> {
-        let found = self.uplinks.values().find(|u| u.config.name == name).map(|u| u.id);
+        let found = self
+            .uplinks
+            .values()
+            .find(|u| u.config.name == name)
+            .map(|u| u.id);
         let names = || self.chain.iter().map(|id| self.name(*id)).collect();
         found.ok_or_else(|| Refusal::UnknownUplink(names()))
     }
@@ -43,7 +54,9 @@ impl Engine {
         lasts: Option<std::time::Duration>,
         now: Now,
     ) -> Result<String, Refusal> {
-        let Some(u) = self.uplinks.get(&id) else { return Err(Refusal::UnknownUplink(vec![])) };
+        let Some(u) = self.uplinks.get(&id) else {
+            return Err(Refusal::UnknownUplink(vec![]));
+        };
         if u.paused.is_some() {
             let words = format!("{name} is set aside; take it back with: sparelink resume {name}");
             return Err(Refusal::NotNow(words));
@@ -58,7 +71,9 @@ impl Engine {
         Ok(if ready {
             format!("{name} comes first, {time}")
         } else {
-            format!("{name} comes first, {time}; it does not work now, so traffic stays where it is until it does")
+            format!(
+                "{name} comes first, {time}; it does not work now, so traffic stays where it is until it does"
+            )
         })
     }
 
@@ -75,15 +90,22 @@ impl Engine {
             || format!("until \"sparelink resume {name}\""),
             |until| format!("for {}", human(until.since(now.mono))),
         );
-        self.run.paused.insert(name.clone(), (paused.until, paused.reason.clone()));
+        self.run
+            .paused
+            .insert(name.clone(), (paused.until, paused.reason.clone()));
         if let Some(u) = self.uplinks.get_mut(&id) {
             u.paused = Some(paused);
         }
-        let others = self.uplinks.values().any(|u: &Uplink| u.id != id && u.is_ready());
+        let others = self
+            .uplinks
+            .values()
+            .any(|u: &Uplink| u.id != id && u.is_ready());
         if others {
             format!("{name} is set aside {time}")
         } else {
-            format!("{name} is set aside {time}; no other uplink is ready, so traffic stays on it until one is")
+            format!(
+                "{name} is set aside {time}; no other uplink is ready, so traffic stays on it until one is"
+            )
         }
     }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataplane::Dataplane;
 use super::dataplane::plan::{self, Wanted, plan};
+use super::dataplane::{ApplyReport, Dataplane};
 use super::event::Fact;
 use super::link::Way;
-use super::message::{ApplyReport, Output};
+use super::message::Output;
 use super::policy::select::Standing;
 use super::uplink::Uplink;
 use super::{Engine, Mode};
@@ -74,9 +74,16 @@ impl Converging {
         }
         let lost = self.asked.map(|asked| asked + LOST);
         let wanted = self.look_again || self.settled != self.generation;
-        let next = if wanted { self.not_before } else { self.audit_at };
+        let next = if wanted {
+            self.not_before
+        } else {
+            self.audit_at
+        };
         let disarm = self.armed.as_ref().map(|(_, until)| *until);
-        [Some(lost.unwrap_or(next)), disarm].into_iter().flatten().min()
+        [Some(lost.unwrap_or(next)), disarm]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -87,7 +94,11 @@ impl Engine {
         if self.started.is_none() {
             return;
         }
-        let disarmed = self.kernel.armed.take_if(|(_, until)| *until <= now.mono).is_some();
+        let disarmed = self
+            .kernel
+            .armed
+            .take_if(|(_, until)| *until <= now.mono)
+            .is_some();
         if std::mem::take(&mut self.kernel.stale) || disarmed {
             let wish = plan(&self.wanted(now));
             let kernel = &mut self.kernel;
@@ -109,7 +120,10 @@ impl Engine {
         kernel.look_again = false;
         kernel.audit_at = now.mono + AUDIT_EVERY;
         let wish = Box::new(kernel.wish.clone());
-        self.outputs.push_back(Output::Converge { generation: kernel.generation, wish });
+        self.outputs.push_back(Output::Converge {
+            generation: kernel.generation,
+            wish,
+        });
     }
 
     /// Takes what came of it.
@@ -126,21 +140,33 @@ impl Engine {
             kernel.settled = 0;
             let news = kernel.last_error.replace(error.clone()).as_ref() != Some(error);
             if news {
-                self.record(Fact::ApplyFailed { error: report.errors.join("; ") }, now);
+                self.record(
+                    Fact::ApplyFailed {
+                        error: report.errors.join("; "),
+                    },
+                    now,
+                );
             }
             return;
         }
         kernel.failures = 0;
         kernel.last_error = None;
         if kernel.settled == kernel.generation && !report.changes.is_empty() {
-            kernel.repairs.retain(|at| now.mono.since(*at) < Duration::from_secs(60));
+            kernel
+                .repairs
+                .retain(|at| now.mono.since(*at) < Duration::from_secs(60));
             kernel.repairs.push(now.mono);
             if kernel.repairs.len() >= FIGHT {
                 kernel.not_before = now.mono + TRUCE;
             }
             self.housekeeping.repairs += 1;
             let what: Vec<String> = report.changes.iter().map(ToString::to_string).collect();
-            self.record(Fact::Repaired { what: what.join(", ") }, now);
+            self.record(
+                Fact::Repaired {
+                    what: what.join(", "),
+                },
+                now,
+            );
         }
         self.kernel.settled = report.generation;
         self.switch_applied(report.generation, now);
@@ -156,7 +182,10 @@ impl Engine {
                     u.standing(family, &s) == Standing::Ready
                 })
             };
-            let spares = self.chain.iter().filter(|id| Some(**id) != active && ready(id));
+            let spares = self
+                .chain
+                .iter()
+                .filter(|id| Some(**id) != active && ready(id));
             active.into_iter().chain(spares.copied()).collect()
         };
         let lan = self.config.lan.as_ref();
@@ -166,23 +195,35 @@ impl Engine {
         });
         let armed = self.kernel.armed.as_ref().map(|(on, _)| on.clone());
         Wanted {
-            uplinks: self.uplinks.values().map(|u| self.wanted_uplink(u)).collect(),
-            order: PerFamily { v4: order(Family::V4), v6: order(Family::V6) },
+            uplinks: self
+                .uplinks
+                .values()
+                .map(|u| self.wanted_uplink(u))
+                .collect(),
+            order: PerFamily {
+                v4: order(Family::V4),
+                v6: order(Family::V6),
+            },
             no_way: PerFamily {
                 v4: self.active.v4.no_way_out,
                 v6: self.active.v6.no_way_out,
             },
             reset_on: armed.unwrap_or_default(),
-            lan: lan.map(|lan| plan::Lan { interfaces: lan.interfaces.clone(), guard: lan.guard }),
+            lan: lan.map(|lan| plan::Lan {
+                interfaces: lan.interfaces.clone(),
+                guard: lan.guard,
+            }),
             page_ports: ports.collect(),
         }
     }
 
     fn wanted_uplink(&self, u: &Uplink) -> plan::Uplink {
         let dev = u.attachment.link.clone();
-        let own = self.view.addresses.iter().filter(|a| {
-            dev.as_ref().is_some_and(|(index, _)| a.index == *index)
-        });
+        let own = self
+            .view
+            .addresses
+            .iter()
+            .filter(|a| dev.as_ref().is_some_and(|(index, _)| a.index == *index));
         let addresses: Vec<_> = own.map(|a| a.net.addr()).collect();
         // Without a way now the last one stands, as long as the kernel can hold such a route: a
         // dead default is better than none.
@@ -193,11 +234,16 @@ impl Engine {
         };
         let way = |family: Family| {
             let line = u.lines.get(family);
-            line.way.clone().or_else(|| line.last_way.clone().filter(holds))
+            line.way
+                .clone()
+                .or_else(|| line.last_way.clone().filter(holds))
         };
         plan::Uplink {
             id: u.id,
-            ways: PerFamily { v4: way(Family::V4), v6: way(Family::V6) },
+            ways: PerFamily {
+                v4: way(Family::V4),
+                v6: way(Family::V6),
+            },
             dev,
             near: u.attachment.near.clone(),
             own6: u.config.prefixes6.clone(),

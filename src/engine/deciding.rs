@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::event::{Fact, SwitchKind};
 use super::health::line::Line;
 use super::health::quality::{BETTER_BY, CALM, SAMPLE_AGAIN};
-use super::health::{Condition, Health, Transition};
+use super::health::{Health, Transition};
 use super::link::main_default;
 use super::message::{FlushReport, FlushRequest, Output};
 use super::policy::hold::hold;
-use super::policy::select::{Candidate, Decision, Incumbent, Standing, select};
+use super::policy::select::{Candidate, Decision, Incumbent, select};
 use super::snapshot::LastSwitch;
 use super::switching::{Flush, LOOKS, Switch};
 use super::uplink::Uplink;
@@ -34,7 +34,9 @@ impl Engine {
             self.uplinks.values().find(fits).map(|u| u.id)
         };
         let has_way = |id: &&UplinkId| {
-            self.uplinks.get(id).is_some_and(|u| u.lines.get(family).way.is_some() && u.paused.is_none())
+            self.uplinks
+                .get(id)
+                .is_some_and(|u| u.lines.get(family).way.is_some() && u.paused.is_none())
         };
         let as_main = || main_default(&self.view, family).and_then(on);
         let adopted = adopted.and_then(on);
@@ -59,7 +61,10 @@ impl Engine {
         for family in Family::BOTH {
             let active = self.active.get_mut(family);
             let hold_over = active.waiting.is_some_and(|(at, _)| at <= now.mono);
-            let settled = active.provisional_until.take_if(|at| *at <= now.mono).is_some();
+            let settled = active
+                .provisional_until
+                .take_if(|at| *at <= now.mono)
+                .is_some();
             self.undecided |= hold_over || settled;
             if active.sample_at.take_if(|at| *at <= now.mono).is_some() {
                 self.sample(family, now);
@@ -82,7 +87,9 @@ impl Engine {
         if self.active.get(family).uplink.is_none() {
             self.first_choice(family, None, now);
         }
-        let Some(incumbent) = self.incumbent(family) else { return };
+        let Some(incumbent) = self.incumbent(family) else {
+            return;
+        };
         self.call_candidates(family, !incumbent.alive, now);
         let candidates = self.candidates(family, now);
         let decision = select(&candidates, Some(incumbent), now.mono);
@@ -105,9 +112,10 @@ impl Engine {
         let line = u.lines.get(family);
         let hard = match line.health {
             Health::Down { condition, .. } => condition.is_hard(),
-            Health::Unknown | Health::Up { .. } | Health::Failing { .. } | Health::Recovering { .. } => {
-                u.paused.is_some()
-            }
+            Health::Unknown
+            | Health::Up { .. }
+            | Health::Failing { .. }
+            | Health::Recovering { .. } => u.paused.is_some(),
         };
         Some(Incumbent {
             id: u.id,
@@ -119,13 +127,21 @@ impl Engine {
 
     fn candidates(&self, family: Family, now: Now) -> Vec<Candidate> {
         let active = self.active.get(family).uplink;
-        let own = active.and_then(|id| self.uplinks.get(&id)).map(|u| u.lines.get(family));
-        let own_sample = own.filter(|l| l.quality.is_degraded()).map(|l| l.sampled.and_then(|s| s.loss()));
+        let own = active
+            .and_then(|id| self.uplinks.get(&id))
+            .map(|u| u.lines.get(family));
+        let own_sample = own
+            .filter(|l| l.quality.is_degraded())
+            .map(|l| l.sampled.and_then(|s| s.loss()));
         let candidate = |(place, id): (usize, &UplinkId)| {
             let u = self.uplinks.get(id)?;
             let line = u.lines.get(family);
             let s = u.surroundings(&self.config, &self.household, family, now.mono);
-            let manual = self.run.manual.as_ref().is_some_and(|(name, _)| *name == u.config.name);
+            let manual = self
+                .run
+                .manual
+                .as_ref()
+                .is_some_and(|(name, _)| *name == u.config.name);
             let worse = |own: Option<_>| !is_better(line, own);
             let troubled = if Some(*id) == active {
                 line.dns_is_broken() || own_sample.flatten().is_some()
@@ -147,12 +163,20 @@ impl Engine {
                 troubled,
                 confirmed: line.is_confirmed(),
                 up_since,
-                hold: if manual && self.manual_fresh { Duration::ZERO } else { wait },
+                hold: if manual && self.manual_fresh {
+                    Duration::ZERO
+                } else {
+                    wait
+                },
                 calm: !line.quality.is_degraded()
                     && line.loss.verdict().is_none_or(|loss| loss.0 <= CALM),
             })
         };
-        self.chain.iter().enumerate().filter_map(candidate).collect()
+        self.chain
+            .iter()
+            .enumerate()
+            .filter_map(candidate)
+            .collect()
     }
 
     /// While the active line is suspected or dead, the others are asked at once; else no longer.
@@ -179,7 +203,13 @@ impl Engine {
 
     /// A change of a line's health that concerns others: the spares are asked the moment that the
     /// active line is suspected.
-    pub(super) fn follow_suspicion(&mut self, id: UplinkId, family: Family, change: Transition, now: Now) {
+    pub(super) fn follow_suspicion(
+        &mut self,
+        id: UplinkId,
+        family: Family,
+        change: Transition,
+        now: Now,
+    ) {
         let active = self.active.get(family).uplink == Some(id);
         if active && matches!(change.to, Health::Failing { .. }) {
             self.call_candidates(family, true, now);
@@ -203,10 +233,15 @@ impl Engine {
             let again = |last: &Instant| now.mono.since(*last) < ONE_DEPARTURE;
             if !left.departures.last().is_some_and(again) {
                 left.departures.push(now.mono);
-                left.departures.retain(|at| now.mono.since(*at) < super::uplink::DEPARTURES_KEPT);
+                left.departures
+                    .retain(|at| now.mono.since(*at) < super::uplink::DEPARTURES_KEPT);
             }
             let name = &left.config.name;
-            self.manual_fresh &= !self.run.manual.as_ref().is_some_and(|(manual, _)| manual == name);
+            self.manual_fresh &= !self
+                .run
+                .manual
+                .as_ref()
+                .is_some_and(|(manual, _)| manual == name);
         }
         if flush != Flush::Never {
             let alive = |u: &&Uplink| u.present().any(|(_, l)| l.health.is_alive());
@@ -225,7 +260,11 @@ impl Engine {
             generation: self.kernel.generation() + 1,
             applied: None,
             last_answer,
-            looks: if flush == Flush::Never { Vec::new() } else { LOOKS.to_vec() },
+            looks: if flush == Flush::Never {
+                Vec::new()
+            } else {
+                LOOKS.to_vec()
+            },
             looking: None,
             flush,
             felt: None,
@@ -239,7 +278,16 @@ impl Engine {
             reason: reason.clone(),
             felt: None,
         });
-        self.record(Fact::Switched { family, from, to: to_name, kind, reason }, now);
+        self.record(
+            Fact::Switched {
+                family,
+                from,
+                to: to_name,
+                kind,
+                reason,
+            },
+            now,
+        );
         self.undecided = true;
         self.with_line(to, family, now, |line, s, asker, news| {
             line.probe_soon(now.mono);
@@ -249,9 +297,13 @@ impl Engine {
 
     /// What becomes of the flows on the uplink that is being left.
     fn flush_for(&self, from: Option<UplinkId>, family: Family, now: Now) -> Flush {
-        let Some(u) = from.and_then(|id| self.uplinks.get(&id)) else { return Flush::Never };
+        let Some(u) = from.and_then(|id| self.uplinks.get(&id)) else {
+            return Flush::Never;
+        };
         let line = u.lines.get(family);
-        let Health::Down { condition, .. } = line.health else { return Flush::Never };
+        let Health::Down { condition, .. } = line.health else {
+            return Flush::Never;
+        };
         if condition.is_hard() {
             return Flush::WhenApplied;
         }
@@ -298,11 +350,17 @@ impl Engine {
     }
 
     pub(super) fn quality_changed(&mut self, id: UplinkId, family: Family, now: Now) {
-        let Some(u) = self.uplinks.get(&id) else { return };
+        let Some(u) = self.uplinks.get(&id) else {
+            return;
+        };
         let line = u.lines.get(family);
         let degraded = line.quality.is_degraded();
         let loss = line.loss.percent().unwrap_or_default().0;
-        let fact = Fact::Quality { uplink: u.config.name.clone(), degraded, loss };
+        let fact = Fact::Quality {
+            uplink: u.config.name.clone(),
+            degraded,
+            loss,
+        };
         self.record(fact, now);
         if degraded && self.active.get(family).uplink == Some(id) {
             self.sample(family, now);
@@ -332,7 +390,9 @@ impl Engine {
     /// Does what a switch under way is due for.
     pub(super) fn run_switches(&mut self, now: Now) {
         for family in Family::BOTH {
-            let Some(mut switch) = self.switches.get(family).clone() else { continue };
+            let Some(mut switch) = self.switches.get(family).clone() else {
+                continue;
+            };
             while let Some(after) = switch.looks.first().copied() {
                 if switch.at + after > now.mono {
                     break;
@@ -361,13 +421,16 @@ impl Engine {
     }
 
     fn flush(&mut self, uplink: UplinkId, family: Family) {
-        self.outputs.push_back(Output::Flush(FlushRequest { uplink, family }));
+        self.outputs
+            .push_back(Output::Flush(FlushRequest { uplink, family }));
     }
 
     /// The kernel has carried out a wish: flows may follow the route.
     pub(super) fn switch_applied(&mut self, generation: u64, now: Now) {
         for family in Family::BOTH {
-            let Some(switch) = self.switches.get_mut(family) else { continue };
+            let Some(switch) = self.switches.get_mut(family) else {
+                continue;
+            };
             if switch.applied.is_some() || generation < switch.generation {
                 continue;
             }
@@ -382,8 +445,19 @@ impl Engine {
     pub(super) fn flushed(&mut self, report: &FlushReport, now: Now) {
         let uplink = self.name(report.request.uplink);
         match &report.error {
-            None => self.record(Fact::Flushed { uplink, flows: report.flows }, now),
-            Some(error) => self.record(Fact::ApplyFailed { error: error.clone() }, now),
+            None => self.record(
+                Fact::Flushed {
+                    uplink,
+                    flows: report.flows,
+                },
+                now,
+            ),
+            Some(error) => self.record(
+                Fact::ApplyFailed {
+                    error: error.clone(),
+                },
+                now,
+            ),
         }
     }
 
@@ -392,7 +466,9 @@ impl Engine {
             u.flows = Some(flows.get(id).copied().unwrap_or(0));
         }
         for family in Family::BOTH {
-            let Some(switch) = self.switches.get_mut(family) else { continue };
+            let Some(switch) = self.switches.get_mut(family) else {
+                continue;
+            };
             let looked = switch.looking.take();
             let (Some(after), Some(from), Flush::Done) = (looked, switch.from, switch.flush) else {
                 continue;
@@ -400,7 +476,14 @@ impl Engine {
             let left = flows.get(&from).copied().unwrap_or(0);
             if left > 0 {
                 let uplink = self.name(from);
-                self.record(Fact::FlowsLeft { uplink, flows: left, after }, now);
+                self.record(
+                    Fact::FlowsLeft {
+                        uplink,
+                        flows: left,
+                        after,
+                    },
+                    now,
+                );
                 self.flush(from, family);
             }
         }
@@ -409,8 +492,13 @@ impl Engine {
     /// The first answer by the new way ends what people felt.
     pub(super) fn feel_first_answer(&mut self, now: Now) {
         for family in Family::BOTH {
-            let Some(switch) = self.switches.get(family) else { continue };
-            let life = self.uplinks.get(&switch.to).and_then(|u| u.lines.get(family).last_life());
+            let Some(switch) = self.switches.get(family) else {
+                continue;
+            };
+            let life = self
+                .uplinks
+                .get(&switch.to)
+                .and_then(|u| u.lines.get(family).last_life());
             let (Some(applied), Some(life), true) =
                 (switch.applied, life, switch.is_felt(now.mono))
             else {
@@ -458,13 +546,4 @@ impl Engine {
 fn is_better(line: &Line, own: Option<crate::units::LossPercent>) -> bool {
     let other = line.sampled.and_then(|sample| sample.loss());
     matches!((other, own), (Some(other), Some(own)) if other.0 + BETTER_BY <= own.0)
-}
-
-/// Whether an uplink is fit to be named as a way out, for people.
-#[must_use]
-pub(super) const fn is_fit(standing: Standing) -> Option<Condition> {
-    match standing {
-        Standing::Unfit(condition) => Some(condition),
-        Standing::Ready | Standing::LastResort | Standing::Unproven | Standing::Paused => None,
-    }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataplane::Dataplane;
-use super::dataplane::diff::Change;
+use super::dataplane::{ApplyReport, Dataplane};
 use super::event::Event;
 use super::kernel::{KernelChange, KernelView};
 use super::probe::window::Learned;
@@ -96,21 +95,6 @@ pub struct Counters {
     pub bytes: BTreeMap<IfIndex, (u64, u64)>,
     /// The counters could not be read (no table yet): no evidence either way.
     pub absent: bool,
-}
-
-/// What came of a [`Output::Converge`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApplyReport {
-    /// Which wish.
-    pub generation: u64,
-    /// What had to be changed; empty if everything was right.
-    pub changes: Vec<Change>,
-    /// What failed, in words.
-    pub errors: Vec<String>,
-    /// How long it took.
-    pub took: Duration,
-    /// Where the kernel's own look-up now sends a packet to the Internet.
-    pub verified: PerFamily<Option<IfIndex>>,
 }
 
 /// Which flows to flush.

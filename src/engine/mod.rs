@@ -21,20 +21,20 @@ use crate::config::Config;
 use crate::time::{Instant, Now};
 use crate::units::{Family, PerFamily, UplinkId};
 
+mod commands;
+mod converge;
 pub mod dataplane;
+mod deciding;
 pub mod event;
 pub mod health;
 pub mod history;
 pub mod kernel;
 pub mod link;
 pub mod message;
+mod observing;
 pub mod policy;
 pub mod probe;
 pub mod snapshot;
-mod commands;
-mod converge;
-mod deciding;
-mod observing;
 mod switching;
 mod uplink;
 
@@ -197,15 +197,38 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         self.started?;
-        let lines = self.uplinks.values().flat_map(|u| [u.due.v4, u.due.v6]).min();
-        let switches = self.switches.iter().filter_map(|(_, s)| s.as_ref()?.deadline()).min();
-        let waiting = self.active.iter().filter_map(|(_, a)| a.waiting.map(|w| w.0)).min();
-        let provisional = self.active.iter().filter_map(|(_, a)| a.provisional_until).min();
+        let lines = self
+            .uplinks
+            .values()
+            .flat_map(|u| [u.due.v4, u.due.v6])
+            .min();
+        let switches = self
+            .switches
+            .iter()
+            .filter_map(|(_, s)| s.as_ref()?.deadline())
+            .min();
+        let waiting = self
+            .active
+            .iter()
+            .filter_map(|(_, a)| a.waiting.map(|w| w.0))
+            .min();
+        let provisional = self
+            .active
+            .iter()
+            .filter_map(|(_, a)| a.provisional_until)
+            .min();
         let sampling = self.active.iter().filter_map(|(_, a)| a.sample_at).min();
-        let paused = self.uplinks.values().filter_map(|u| u.paused.as_ref()?.until).min();
+        let paused = self
+            .uplinks
+            .values()
+            .filter_map(|u| u.paused.as_ref()?.until)
+            .min();
         let manual = self.run.manual.as_ref().and_then(|(_, until)| *until);
         let house = &self.housekeeping;
-        let spareless = house.spareless.filter(|(_, said)| !said).map(|(at, _)| at + SPARELESS_FOR);
+        let spareless = house
+            .spareless
+            .filter(|(_, said)| !said)
+            .map(|(at, _)| at + SPARELESS_FOR);
         [
             (lines, "a line"),
             (switches, "a switch"),
@@ -245,12 +268,18 @@ impl Engine {
     /// Names the uplink with that number.
     #[must_use]
     pub fn name(&self, id: UplinkId) -> String {
-        self.uplinks.get(&id).map_or_else(|| id.to_string(), |u| u.config.name.clone())
+        self.uplinks
+            .get(&id)
+            .map_or_else(|| id.to_string(), |u| u.config.name.clone())
     }
 
     /// Books and passes on what happened.
     fn record(&mut self, fact: Fact, now: Now) {
-        let event = Event { at: now.mono, utc: now.utc, fact };
+        let event = Event {
+            at: now.mono,
+            utc: now.utc,
+            fact,
+        };
         self.history.push(event.clone());
         self.outputs.push_back(Output::Record(event));
     }
@@ -265,11 +294,22 @@ impl Engine {
     ) -> Option<R> {
         let uplink = self.uplinks.get_mut(&id)?;
         let line = uplink.lines.get_mut(family);
-        let s = uplink::surroundings(id, &uplink.config, &self.config, &self.household, family, now.mono);
+        let s = uplink::surroundings(
+            id,
+            &uplink.config,
+            &self.config,
+            &self.household,
+            family,
+            now.mono,
+        );
         let mut requests: Vec<ProbeRequest> = Vec::new();
         let mut news = Vec::new();
         let path = path(id, line, self.mode);
-        let mut asker = Asker { next_id: &mut self.next_probe, requests: &mut requests, path: &path };
+        let mut asker = Asker {
+            next_id: &mut self.next_probe,
+            requests: &mut requests,
+            path: &path,
+        };
         let result = act(line, &s, &mut asker, &mut news);
         *uplink.due.get_mut(family) = line.deadline(&s);
         self.outputs.extend(requests.into_iter().map(Output::Probe));
@@ -305,7 +345,9 @@ impl Engine {
 
     /// Silence counts only while the agent itself is awake to hear.
     fn notice_stall(&mut self, now: Now) {
-        let (Some(last), Some((due, _))) = (self.last_handled, self.poll_timeout()) else { return };
+        let (Some(last), Some((due, _))) = (self.last_handled, self.poll_timeout()) else {
+            return;
+        };
         let gap = now.mono.since(due.max(last));
         if gap <= STALL {
             return;
@@ -336,16 +378,20 @@ impl Engine {
         let Some(started) = self.started else { return };
         let carrying = self.household.active;
         let works = |id: Option<UplinkId>| {
-            id.and_then(|id| self.uplinks.get(&id)).is_some_and(Uplink::is_ready)
+            id.and_then(|id| self.uplinks.get(&id))
+                .is_some_and(Uplink::is_ready)
         };
         let settled = now.mono.since(started) >= SETTLE_FOR;
         if self.chain.len() < 2 || !settled || !(works(carrying.v4) || works(carrying.v6)) {
             return;
         }
-        let is_spare = |u: &&Uplink| {
-            u.is_ready() && Some(u.id) != carrying.v4 && Some(u.id) != carrying.v6
-        };
-        let spare = self.uplinks.values().find(is_spare).map(|u| u.config.name.clone());
+        let is_spare =
+            |u: &&Uplink| u.is_ready() && Some(u.id) != carrying.v4 && Some(u.id) != carrying.v6;
+        let spare = self
+            .uplinks
+            .values()
+            .find(is_spare)
+            .map(|u| u.config.name.clone());
         match (spare, self.housekeeping.spareless) {
             (None, None) => self.housekeeping.spareless = Some((now.mono, false)),
             (None, Some((since, false))) if now.mono.since(since) >= SPARELESS_FOR => {
@@ -374,12 +420,24 @@ fn path(id: UplinkId, line: &Line, mode: Mode) -> Path {
     let unmarked = crate::units::Fwmark { value: 0, mask: 0 };
     let unspecified = std::net::IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED);
     let (dev, index, source) = line.way.as_ref().map_or_else(
-        || (crate::units::IfName::loopback(), crate::units::IfIndex(0), unspecified),
+        || {
+            (
+                crate::units::IfName::loopback(),
+                crate::units::IfIndex(0),
+                unspecified,
+            )
+        },
         |way| (way.dev.clone(), way.index, way.source),
     );
     let mark = match mode {
         Mode::Steer => id.mark(),
         Mode::Observe => unmarked,
     };
-    Path { uplink: id, dev, index, mark, source }
+    Path {
+        uplink: id,
+        dev,
+        index,
+        mark,
+        source,
+    }
 }

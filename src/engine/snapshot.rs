@@ -142,8 +142,15 @@ impl Engine {
             let usable = line.way.is_some() && !matches!(line.health, Health::Down { .. });
             usable.then(|| u.config.name.clone())
         };
-        let since = if self.active.v4.uplink.is_some() { &self.active.v4 } else { &self.active.v6 };
-        let active = PerFamily { v4: carries(Family::V4), v6: carries(Family::V6) };
+        let since = if self.active.v4.uplink.is_some() {
+            &self.active.v4
+        } else {
+            &self.active.v6
+        };
+        let active = PerFamily {
+            v4: carries(Family::V4),
+            v6: carries(Family::V6),
+        };
         Snapshot {
             works: active.v4.is_some() || active.v6.is_some(),
             sentence: self.sentence(&active, now),
@@ -188,14 +195,23 @@ impl Engine {
     /// Why the first uplink of the chain is not the one in use.
     fn why_not_first(&self, id: UplinkId, now: Now) -> String {
         let name = self.name(id);
-        let Some(u) = self.uplinks.get(&id) else { return name };
-        let family = if u.lines.v4.way.is_some() { Family::V4 } else { Family::V6 };
+        let Some(u) = self.uplinks.get(&id) else {
+            return name;
+        };
+        let family = if u.lines.v4.way.is_some() {
+            Family::V4
+        } else {
+            Family::V6
+        };
         if u.paused.is_some() {
             return format!("{name} is set aside by hand");
         }
         match self.active.get(family).waiting {
             Some((at, waiting)) if waiting == id => {
-                format!("{name} works again and takes over in {}", human(at.since(now.mono)))
+                format!(
+                    "{name} works again and takes over in {}",
+                    human(at.since(now.mono))
+                )
             }
             _ if self.run.manual.is_some() => "asked for by hand".to_owned(),
             _ => match self.worst(id, now) {
@@ -207,14 +223,20 @@ impl Engine {
 
     /// The worst condition of an uplink's lines that count.
     fn worst(&self, id: UplinkId, now: Now) -> Condition {
-        let Some(u) = self.uplinks.get(&id) else { return Condition::Absent };
+        let Some(u) = self.uplinks.get(&id) else {
+            return Condition::Absent;
+        };
         let fault = u.attachment.fault.unwrap_or(Condition::Ok);
-        let lines = u.present().map(|(family, _)| self.condition(id, family, now));
+        let lines = u
+            .present()
+            .map(|(family, _)| self.condition(id, family, now));
         lines.max().unwrap_or(fault)
     }
 
     fn uplink_state(&self, u: &Uplink, now: Now) -> UplinkState {
-        let is_active = Family::BOTH.iter().any(|f| self.active.get(*f).uplink == Some(u.id));
+        let is_active = Family::BOTH
+            .iter()
+            .any(|f| self.active.get(*f).uplink == Some(u.id));
         let role = match (is_active, u.paused.is_some()) {
             (true, _) => Role::Active,
             (false, true) => Role::Paused,
@@ -269,7 +291,11 @@ impl Engine {
                 None => "set aside by hand".to_owned(),
             },
             Role::Active | Role::NotReady if worst != Condition::Ok => worst.phrase().to_owned(),
-            Role::Active => match u.present().map(|(_, line)| line.health).max_by_key(badness_of) {
+            Role::Active => match u
+                .present()
+                .map(|(_, line)| line.health)
+                .max_by_key(badness_of)
+            {
                 Some(Health::Failing { since, .. }) => {
                     format!("suspected for {}", human(now.mono.since(since)))
                 }
@@ -297,8 +323,15 @@ impl Engine {
             (Role::Paused, Some(at)) => format!("comes back in {}", human(at.since(now.mono))),
             (Role::Paused, None) => "waits for \"sparelink resume\"".to_owned(),
             (Role::Active, _) => {
-                let stuck = self.active.iter().any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
-                if stuck { "moves as soon as any uplink answers".to_owned() } else { String::new() }
+                let stuck = self
+                    .active
+                    .iter()
+                    .any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
+                if stuck {
+                    "moves as soon as any uplink answers".to_owned()
+                } else {
+                    String::new()
+                }
             }
             (Role::Ready, _) => String::new(),
             (Role::NotReady, _) => match self.worst(u.id, now) {

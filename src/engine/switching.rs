@@ -10,7 +10,7 @@ use crate::units::UplinkId;
 
 /// A switch under way in one family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Switch {
+pub(super) struct Switch {
     /// The uplink that was left.
     pub from: Option<UplinkId>,
     /// The uplink that carries the traffic now.
@@ -38,7 +38,7 @@ pub struct Switch {
 /// What becomes of the flows on an uplink that was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Flush {
+pub(super) enum Flush {
     /// They stay: the old uplink lives.
     Never,
     /// They are dead beyond doubt: at once, as soon as the route has moved.
@@ -50,24 +50,26 @@ pub enum Flush {
 }
 
 /// Looks after a switch.
-pub const LOOKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+pub(super) const LOOKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 /// A first answer that takes longer than that is not the switch's doing.
-pub const FEEL_FOR: Duration = Duration::from_secs(30);
+pub(super) const FEEL_FOR: Duration = Duration::from_secs(30);
 
 impl Switch {
     /// When something is next due.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         let look = self.looks.first().map(|after| self.at + *after);
         match self.flush {
-            Flush::IfSilentUntil(at) if self.applied.is_some() => Some(look.map_or(at, |l| l.min(at))),
+            Flush::IfSilentUntil(at) if self.applied.is_some() => {
+                Some(look.map_or(at, |l| l.min(at)))
+            }
             Flush::Never | Flush::WhenApplied | Flush::IfSilentUntil(_) | Flush::Done => look,
         }
     }
 
     /// Whether the first answer by the new way is still awaited.
     #[must_use]
-    pub fn is_felt(&self, now: Instant) -> bool {
+    pub(super) fn is_felt(&self, now: Instant) -> bool {
         self.felt.is_none() && now.since(self.at) < FEEL_FOR
     }
 }

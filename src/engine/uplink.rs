@@ -16,7 +16,7 @@ use crate::units::{Family, PerFamily, UplinkId};
 
 /// One uplink.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Uplink {
+pub(super) struct Uplink {
     /// Its number.
     pub id: UplinkId,
     /// What the configuration says.
@@ -39,7 +39,7 @@ pub struct Uplink {
 
 /// Set aside by a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paused {
+pub(super) struct Paused {
     /// Until then; `None`: until resumed.
     pub until: Option<Instant>,
     /// Why, in the person's words.
@@ -48,7 +48,7 @@ pub struct Paused {
 
 /// What is the same for all lines at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Household {
+pub(super) struct Household {
     /// Which uplink is active.
     pub active: PerFamily<Option<UplinkId>>,
     /// No line is alive at all.
@@ -60,7 +60,7 @@ pub struct Household {
 impl Uplink {
     /// An uplink of which nothing is known yet.
     #[must_use]
-    pub fn new(id: UplinkId, config: UplinkConfig) -> Self {
+    pub(super) fn new(id: UplinkId, config: UplinkConfig) -> Self {
         Self {
             id,
             config,
@@ -76,7 +76,7 @@ impl Uplink {
 
     /// What a line of this uplink needs to know of its surroundings.
     #[must_use]
-    pub fn surroundings<'a>(
+    pub(super) fn surroundings<'a>(
         &'a self,
         config: &'a Config,
         household: &Household,
@@ -87,13 +87,13 @@ impl Uplink {
     }
 
     /// The lines that this uplink really has: a missing family does not count.
-    pub fn present(&self) -> impl Iterator<Item = (Family, &Line)> {
+    pub(super) fn present(&self) -> impl Iterator<Item = (Family, &Line)> {
         self.lines.iter().filter(|(_, line)| line.way.is_some())
     }
 
     /// Whether it could take over now: every family it has is proven.
     #[must_use]
-    pub fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         let mut present = self.present().peekable();
         self.paused.is_none()
             && present.peek().is_some()
@@ -102,7 +102,7 @@ impl Uplink {
 
     /// How selection sees one of its lines.
     #[must_use]
-    pub fn standing(&self, family: Family, s: &Surroundings<'_>) -> Standing {
+    pub(super) fn standing(&self, family: Family, s: &Surroundings<'_>) -> Standing {
         let line = self.lines.get(family);
         if self.paused.is_some() {
             return Standing::Paused;
@@ -130,7 +130,7 @@ impl Uplink {
 
 /// As [`Uplink::surroundings`], for when the uplink's lines are borrowed.
 #[must_use]
-pub fn surroundings<'a>(
+pub(super) fn surroundings<'a>(
     id: UplinkId,
     uplink: &'a UplinkConfig,
     config: &'a Config,
@@ -140,7 +140,9 @@ pub fn surroundings<'a>(
 ) -> Surroundings<'a> {
     let targets = config.probe.targets(family);
     let own = uplink.resolvers.as_slice();
-    let active = Family::BOTH.iter().any(|f| *household.active.get(*f) == Some(id));
+    let active = Family::BOTH
+        .iter()
+        .any(|f| *household.active.get(*f) == Some(id));
     Surroundings {
         now,
         kind: uplink.kind,
@@ -164,4 +166,4 @@ pub fn surroundings<'a>(
 }
 
 /// How long a departure is remembered, at the least.
-pub const DEPARTURES_KEPT: Duration = super::policy::hold::MEMORY;
+pub(super) const DEPARTURES_KEPT: Duration = super::policy::hold::MEMORY;

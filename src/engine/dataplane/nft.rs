@@ -38,7 +38,29 @@ pub struct Set {
     /// Elements map to a verdict.
     pub verdict_map: bool,
     /// What is in it.
+    #[serde(with = "pairs")]
     pub elements: BTreeMap<Key, Option<Verdict>>,
+}
+
+/// A map as a list of pairs: JSON wants text for keys, and ours are made of several parts.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Key, Verdict};
+
+    type Elements = BTreeMap<Key, Option<Verdict>>;
+
+    pub(super) fn serialize<S: Serializer>(map: &Elements, to: S) -> Result<S::Ok, S::Error> {
+        map.iter().collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Elements, D::Error> {
+        Ok(Vec::<(Key, Option<Verdict>)>::deserialize(from)?
+            .into_iter()
+            .collect())
+    }
 }
 
 /// An element's key: one part for each type of the set's key.
@@ -317,6 +339,19 @@ impl Set {
         }
     }
 
+    /// Takes out every prefix that lies inside another one with the same key beside it, and cuts
+    /// prefixes to their network: the kernel refuses overlapping elements, and lists networks.
+    pub fn drop_covered(&mut self) {
+        let elements = std::mem::take(&mut self.elements);
+        let cut: BTreeMap<Key, _> = elements
+            .into_iter()
+            .map(|(k, v)| (k.iter().map(KeyPart::trunc).collect(), v))
+            .collect();
+        let keys: Vec<Key> = cut.keys().cloned().collect();
+        let covered = |key: &Key| keys.iter().any(|wide| wide != key && covers(wide, key));
+        self.elements = cut.into_iter().filter(|(key, _)| !covered(key)).collect();
+    }
+
     /// An empty verdict map.
     #[must_use]
     pub fn vmap(key: KeyType) -> Self {
@@ -325,6 +360,25 @@ impl Set {
             ..Self::new(&[key])
         }
     }
+}
+
+impl KeyPart {
+    /// A prefix without host bits; anything else as it is.
+    fn trunc(&self) -> Self {
+        if let Self::Net(net) = self {
+            Self::Net(net.trunc())
+        } else {
+            self.clone()
+        }
+    }
+}
+
+/// Whether every value of `narrow` is one of `wide`.
+fn covers(wide: &Key, narrow: &Key) -> bool {
+    wide.iter().zip(narrow).all(|parts| match parts {
+        (KeyPart::Net(wide), KeyPart::Net(narrow)) => wide.contains(narrow),
+        (wide, narrow) => wide == narrow,
+    })
 }
 
 impl Table {
