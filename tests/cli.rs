@@ -1,7 +1,10 @@
 //! The command line as people meet it: the binary is started, and what it says is compared.
 //! The agent on the other end of the socket is a few lines that answer one request each.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 use std::fs;
 use std::io::{Read, Write};
