@@ -66,6 +66,7 @@ fn render(events: &[Event], colour: Colour) -> String {
     let mut table = Table::new(columns);
     for event in events {
         let style = match event.severity.as_deref() {
+            Some("debug") => Style::Faint,
             Some("error" | "critical") => Style::Bad,
             Some("warning" | "warn") => Style::Careful,
             _ => Style::Plain,

@@ -10,14 +10,15 @@ use super::client::Client;
 use super::failure::{Failure, NO};
 use super::table::{Align, Cell, Colour, Style, Table, printable};
 use super::terminal;
-use crate::time::human;
+use crate::io::clock;
+use crate::time::{Utc, human};
 
 const ROUTE: &str = "/api/v1/status";
 
 /// Prints the status for a person.
 pub(super) fn show(client: &Client) -> Result<ExitCode, Failure> {
     let status = Status::of(&client.get(ROUTE)?)?;
-    terminal::print(&render(&status, colour(), terminal::now()))?;
+    terminal::print(&render(&status, colour(), clock::now().utc))?;
     Ok(status.exit_code())
 }
 
@@ -36,9 +37,9 @@ pub(super) fn watch(client: &Client, as_json: bool) -> Result<ExitCode, Failure>
         let text = if as_json {
             format!("{document}\n")
         } else if terminal::is_terminal() {
-            format!("{CLEAR}{}", render(&status, colour(), terminal::now()))
+            format!("{CLEAR}{}", render(&status, colour(), clock::now().utc))
         } else {
-            format!("{}\n", render(&status, Colour::No, terminal::now()))
+            format!("{}\n", render(&status, Colour::No, clock::now().utc))
         };
         terminal::print(&text)?;
         document = loop {
@@ -87,6 +88,8 @@ struct Status {
     since: Option<String>,
     sentence: String,
     last_switch: Option<Switch>,
+    /// The agent's own word on whether some uplink works.
+    works: Option<bool>,
     uplinks: Vec<Uplink>,
 }
 
@@ -126,7 +129,9 @@ impl Status {
 
     /// 0 if some uplink works, 1 if none does.
     fn exit_code(&self) -> ExitCode {
-        let works = self.uplinks.iter().any(Uplink::works);
+        let works = self
+            .works
+            .unwrap_or_else(|| self.uplinks.iter().any(Uplink::works));
         if works {
             ExitCode::SUCCESS
         } else {
@@ -172,7 +177,7 @@ impl Uplink {
     }
 }
 
-fn render(status: &Status, colour: Colour, now: SystemTime) -> String {
+fn render(status: &Status, colour: Colour, now: Option<Utc>) -> String {
     let strong = |text: &str| Style::Strong.paint(&printable(text), colour);
     let mut text = strong(&status.sentence);
     if let Some(since) = status.since.as_deref().and_then(|since| ago(since, now)) {
@@ -220,7 +225,7 @@ fn uplinks(status: &Status) -> Table {
 }
 
 /// `last switch 12 min ago: cable to mifi, beyond the modem nothing answers (felt for 0.7 s)`.
-fn last_switch(switch: &Switch, now: SystemTime) -> String {
+fn last_switch(switch: &Switch, now: Option<Utc>) -> String {
     let when = switch.at.as_deref().map(|at| {
         ago(at, now).map_or_else(
             || format!(" at {}", printable(at)),
@@ -246,10 +251,12 @@ fn last_switch(switch: &Switch, now: SystemTime) -> String {
     text
 }
 
-/// How long ago an RFC 3339 time was, unless it is in the future.
-fn ago(at: &str, now: SystemTime) -> Option<String> {
-    let at = humantime::parse_rfc3339(at).ok()?;
-    now.duration_since(at).ok().map(human)
+/// How long ago an RFC 3339 time was, unless it is in the future or the time is not known.
+fn ago(at: &str, now: Option<Utc>) -> Option<String> {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now?.0);
+    now.duration_since(humantime::parse_rfc3339(at).ok()?)
+        .ok()
+        .map(human)
 }
 
 fn milliseconds(ms: f64) -> String {
@@ -289,7 +296,7 @@ mod tests {
     }
 
     fn shown(document: &Value) -> String {
-        let now = humantime::parse_rfc3339("2026-01-01T12:00:00Z").unwrap();
+        let now = Some(Utc(1_767_268_800_000)); // 2026-01-01T12:00:00Z
         render(&Status::of(document).unwrap(), Colour::No, now)
     }
 

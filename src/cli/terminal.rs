@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use super::failure::Failure;
 
@@ -49,15 +48,6 @@ fn wants_colour() -> bool {
 /// Whether stderr goes to the journal, which adds the time itself (systemd.exec(5)).
 pub(super) fn logs_to_journal() -> bool {
     !io::stderr().is_terminal() && variable("JOURNAL_STREAM").is_some()
-}
-
-/// The time by the wall clock, to say how long ago something was.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "for a person's eyes; nothing is decided by it"
-)]
-pub(super) fn now() -> SystemTime {
-    SystemTime::now()
 }
 
 /// An environment variable, if it is set and not empty.

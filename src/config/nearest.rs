@@ -10,6 +10,7 @@ pub(crate) fn nearest<'c>(
     let allowed = (word.len() / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.chars().count().abs_diff(word.len()) <= allowed)
         .map(|candidate| {
             (
                 distance(&word, &candidate.chars().collect::<Vec<_>>()),

@@ -40,7 +40,13 @@ pub(super) fn mend(text: &str, notes: &Notes<'_>) -> Mended {
         mended.text = blanked(&mended.text, &broken.lines);
         mended.broken.push(broken.lines);
     }
-    // Too broken to tell more: whatever is left is not looked at.
+    // Nothing that would be said about the rest could be trusted.
+    let last = mended.broken.last().map_or(0, |lines| lines.end);
+    notes.push(
+        last,
+        "too much is wrong above: the rest was not checked",
+        None,
+    );
     mended.text = blanked(&mended.text, &(0..text.len()));
     mended.broken.push(0..text.len());
     mended
@@ -104,6 +110,9 @@ fn in_words(text: &str, span: &Range<usize>, message: &str) -> Note {
             format!("{found} is not a value"),
             "write true or false",
         );
+    }
+    if message.starts_with("missing comma") {
+        return Note::new(span.start, "a comma is missing here", None);
     }
     if message.starts_with("unclosed array") {
         return Note::new(span.start, "the list is not closed", "add ]");
