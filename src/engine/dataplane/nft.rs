@@ -317,6 +317,19 @@ impl Set {
         }
     }
 
+    /// Takes out every prefix that lies inside another one with the same key beside it, and cuts
+    /// prefixes to their network: the kernel refuses overlapping elements, and lists networks.
+    pub fn drop_covered(&mut self) {
+        let elements = std::mem::take(&mut self.elements);
+        let cut: BTreeMap<Key, _> = elements
+            .into_iter()
+            .map(|(k, v)| (k.iter().map(KeyPart::trunc).collect(), v))
+            .collect();
+        let keys: Vec<Key> = cut.keys().cloned().collect();
+        let covered = |key: &Key| keys.iter().any(|wide| wide != key && covers(wide, key));
+        self.elements = cut.into_iter().filter(|(key, _)| !covered(key)).collect();
+    }
+
     /// An empty verdict map.
     #[must_use]
     pub fn vmap(key: KeyType) -> Self {
@@ -325,6 +338,25 @@ impl Set {
             ..Self::new(&[key])
         }
     }
+}
+
+impl KeyPart {
+    /// A prefix without host bits; anything else as it is.
+    fn trunc(&self) -> Self {
+        if let Self::Net(net) = self {
+            Self::Net(net.trunc())
+        } else {
+            self.clone()
+        }
+    }
+}
+
+/// Whether every value of `narrow` is one of `wide`.
+fn covers(wide: &Key, narrow: &Key) -> bool {
+    wide.iter().zip(narrow).all(|parts| match parts {
+        (KeyPart::Net(wide), KeyPart::Net(narrow)) => wide.contains(narrow),
+        (wide, narrow) => wide == narrow,
+    })
 }
 
 impl Table {

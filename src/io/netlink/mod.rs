@@ -1,1 +1,4 @@
 //! rtnetlink, nftables and conntrack: the one door to the kernel.
+pub mod conntrack;
+pub mod nfnl;
+pub mod nft;

@@ -1,0 +1,588 @@
+//! nfnetlink, the small layer below nftables and conntrack: a blocking socket, messages made of
+//! attributes, atomic batches, dumps, and errors that name the object the kernel refused.
+//!
+//! Numbers inside attributes are big endian, headers are host order (linux/netfilter/nfnetlink.h).
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+use thiserror::Error;
+
+/// Subsystem number of nf_tables.
+pub const SUBSYS_NFTABLES: u8 = 10;
+/// Subsystem number of ctnetlink.
+pub const SUBSYS_CTNETLINK: u8 = 1;
+
+/// `NLM_F_CREATE`: make the object if it is not there.
+pub const CREATE: u16 = 0x400;
+/// `NLM_F_APPEND`: put it behind the others.
+pub const APPEND: u16 = 0x800;
+/// `NLM_F_EXCL`: fail if it is there.
+pub const EXCL: u16 = 0x200;
+
+const F_REQUEST: u16 = 0x1;
+const F_ACK: u16 = 0x4;
+const F_DUMP_INTR: u16 = 0x10;
+const F_DUMP: u16 = 0x300;
+/// The ack leaves out the request's payload (`NLM_F_CAPPED`).
+const F_CAPPED: u16 = 0x100;
+const F_ACK_TLVS: u16 = 0x200;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+const PROTOCOL_NETFILTER: isize = 12;
+
+/// How long the kernel may take to answer; it answers inside `send`, so anything longer is a fault.
+const PATIENCE_MS: i64 = 2000;
+/// Room for a dump's largest datagram (`NLMSG_GOODSIZE` grows to 32 KiB).
+const RECEIVE_BYTES: usize = 64 << 10;
+/// Room for a whole ruleset in one batch.
+const SEND_BYTES: usize = 4 << 20;
+const HEADER: usize = 16;
+const NFGENMSG: usize = 4;
+
+/// Why netfilter could not do what was asked.
+#[derive(Debug, Error)]
+pub enum NfnlError {
+    /// The process may not change the network.
+    #[error("no permission to use nftables and conntrack: CAP_NET_ADMIN is missing")]
+    Permission,
+    /// The kernel was built without something, or its module is not installed.
+    #[error("this kernel has no {what}: it needs {option} (module {module})")]
+    Missing {
+        /// What is missing, in words.
+        what: String,
+        /// The kernel option.
+        option: String,
+        /// The kernel module.
+        module: String,
+    },
+    /// The kernel refused one object.
+    #[error("the kernel refused {object}: {errno}{detail}")]
+    Refused {
+        /// What was to be made, changed or read.
+        object: String,
+        /// Its answer.
+        errno: Errno,
+        /// Its own words, if it had any.
+        detail: String,
+    },
+    /// A value that nftables has no bytes for, such as an IPv6 prefix in a set of IPv4 addresses.
+    #[error("{object} can not be written as nftables")]
+    Unwritable {
+        /// What it was.
+        object: String,
+    },
+    /// A mark without bits, which would mean every flow.
+    #[error("a conntrack flush needs a mark and a mask that are not zero")]
+    EmptyMark,
+    /// Objects changed while they were listed.
+    #[error("the list changed while it was read")]
+    Interrupted,
+    /// No answer in time.
+    #[error("no answer from netfilter within {PATIENCE_MS} ms")]
+    Timeout,
+    /// The socket itself failed.
+    #[error("netfilter's netlink socket failed")]
+    Socket(#[source] io::Error),
+}
+
+impl NfnlError {
+    /// The errno behind a refusal.
+    #[must_use]
+    pub const fn errno(&self) -> Option<Errno> {
+        if let Self::Refused { errno, .. } = self {
+            Some(*errno)
+        } else {
+            None
+        }
+    }
+}
+
+impl From<Errno> for NfnlError {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::EAGAIN => Self::Timeout,
+            Errno::EPERM | Errno::EACCES => Self::Permission,
+            errno => Self::Socket(errno.into()),
+        }
+    }
+}
+
+/// One request to netfilter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Subsystem (high byte) and command.
+    pub kind: u16,
+    /// Flags beside those that the layer sets.
+    pub flags: u16,
+    /// Protocol family (`NFPROTO_*`).
+    pub family: u8,
+    /// Its attributes.
+    pub attrs: Attrs,
+    /// What it is about, for errors: `rule 3 of chain masq`.
+    pub object: String,
+}
+
+impl Message {
+    /// The message as bytes.
+    fn encode(&self, flags: u16, seq: u32, out: &mut Vec<u8>) {
+        put_header(
+            out,
+            self.kind,
+            self.flags | flags,
+            seq,
+            self.family,
+            0,
+            &self.attrs.0,
+        );
+    }
+}
+
+/// Appends one netlink message with its `nfgenmsg`.
+fn put_header(
+    out: &mut Vec<u8>,
+    kind: u16,
+    flags: u16,
+    seq: u32,
+    family: u8,
+    res: u16,
+    body: &[u8],
+) {
+    let len = u32::try_from(HEADER + NFGENMSG + body.len()).unwrap_or(u32::MAX);
+    out.extend(len.to_ne_bytes());
+    out.extend(kind.to_ne_bytes());
+    out.extend((flags | F_REQUEST).to_ne_bytes());
+    out.extend(seq.to_ne_bytes());
+    out.extend(0_u32.to_ne_bytes());
+    out.extend([family, 0]);
+    out.extend(res.to_be_bytes());
+    out.extend(body);
+}
+
+/// A stream of attributes being written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attrs(Vec<u8>);
+
+impl Attrs {
+    /// No attributes yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds raw bytes. One attribute holds at most 65 531 of them; callers keep lists shorter.
+    #[must_use]
+    pub fn bytes(mut self, kind: u16, value: &[u8]) -> Self {
+        debug_assert!(
+            value.len() <= usize::from(u16::MAX) - 4,
+            "attribute too long"
+        );
+        let len = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+        self.0.extend(len.to_ne_bytes());
+        self.0.extend(kind.to_ne_bytes());
+        self.0.extend(value);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self
+    }
+
+    /// Adds a text with its closing NUL.
+    #[must_use]
+    pub fn text(self, kind: u16, value: &str) -> Self {
+        self.bytes(kind, &[value.as_bytes(), &[0]].concat())
+    }
+
+    /// Adds a big-endian 32-bit number.
+    #[must_use]
+    pub fn be32(self, kind: u16, value: u32) -> Self {
+        self.bytes(kind, &value.to_be_bytes())
+    }
+
+    /// Adds a big-endian 64-bit number.
+    #[must_use]
+    pub fn be64(self, kind: u16, value: u64) -> Self {
+        self.bytes(kind, &value.to_be_bytes())
+    }
+
+    /// Adds attributes inside an attribute (`NLA_F_NESTED`).
+    #[must_use]
+    pub fn nest(self, kind: u16, inner: &Self) -> Self {
+        self.bytes(kind | 0x8000, &inner.0)
+    }
+
+    /// Adds the attributes of another stream behind these.
+    #[must_use]
+    pub fn join(mut self, other: &Self) -> Self {
+        self.0.extend(&other.0);
+        self
+    }
+
+    /// The bytes so far.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A stream of attributes being read; whatever the bytes are, it ends and never panics.
+#[derive(Clone, Copy, Debug)]
+pub struct Attributes<'a>(pub &'a [u8]);
+
+impl<'a> Attributes<'a> {
+    /// The first attribute of that kind.
+    #[must_use]
+    pub fn get(mut self, kind: u16) -> Option<&'a [u8]> {
+        self.find_map(|(k, value)| (k == kind).then_some(value))
+    }
+
+    /// The attributes inside the first of that kind; empty if there is none.
+    #[must_use]
+    pub fn nested(self, kind: u16) -> Self {
+        Attributes(self.get(kind).unwrap_or_default())
+    }
+
+    /// A number of 32 bits.
+    #[must_use]
+    pub fn be32(self, kind: u16) -> Option<u32> {
+        Some(u32::from_be_bytes(self.get(kind)?.try_into().ok()?))
+    }
+
+    /// A number of 64 bits.
+    #[must_use]
+    pub fn be64(self, kind: u16) -> Option<u64> {
+        Some(u64::from_be_bytes(self.get(kind)?.try_into().ok()?))
+    }
+
+    /// A text up to its closing NUL.
+    #[must_use]
+    pub fn text(self, kind: u16) -> Option<&'a str> {
+        let bytes = self.get(kind)?;
+        let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+        std::str::from_utf8(&bytes[..end]).ok()
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let len = usize::from(u16::from_ne_bytes(*self.0.first_chunk()?));
+        let kind = u16::from_ne_bytes(*self.0.get(2..)?.first_chunk()?);
+        let value = self.0.get(4..len)?;
+        self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind & 0x3fff, value))
+    }
+}
+
+/// One message of an answer.
+#[derive(Clone, Copy, Debug)]
+struct Frame<'a> {
+    kind: u16,
+    flags: u16,
+    seq: u32,
+    body: &'a [u8],
+}
+
+/// The messages in a datagram.
+#[derive(Clone, Copy, Debug)]
+struct Frames<'a>(&'a [u8]);
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Frame<'a>;
+
+    fn next(&mut self) -> Option<Frame<'a>> {
+        let len = usize::try_from(u32::from_ne_bytes(*self.0.first_chunk()?)).ok()?;
+        let body = self.0.get(HEADER..len)?;
+        let u16_at = |at: usize| Some(u16::from_ne_bytes(*self.0.get(at..)?.first_chunk()?));
+        let frame = Frame {
+            kind: u16_at(4)?,
+            flags: u16_at(6)?,
+            seq: u32::from_ne_bytes(*self.0.get(8..)?.first_chunk()?),
+            body,
+        };
+        self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some(frame)
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// The attributes behind `nfgenmsg`.
+    fn attributes(&self) -> Attributes<'a> {
+        Attributes(self.body.get(NFGENMSG..).unwrap_or_default())
+    }
+
+    /// The error in an ack or in the end of a dump; `None` is success.
+    fn errno(&self) -> Option<Errno> {
+        let code = self
+            .body
+            .first_chunk()
+            .map_or(0, |c| i32::from_ne_bytes(*c));
+        (code != 0).then(|| Errno::from_raw(code.saturating_neg()))
+    }
+
+    /// The kernel's own words and the offset of the attribute it disliked (`NLMSGERR_ATTR_*`).
+    fn extended(&self) -> (Option<&'a str>, Option<usize>) {
+        if self.flags & F_ACK_TLVS == 0 {
+            return (None, None);
+        }
+        let echoed = self.body.get(4..8).and_then(|b| b.first_chunk());
+        let echoed = echoed.map_or(HEADER, |b| u32::from_ne_bytes(*b) as usize);
+        let skip = 4 + if self.flags & F_CAPPED == 0 {
+            echoed.next_multiple_of(4)
+        } else {
+            HEADER
+        };
+        let attrs = Attributes(self.body.get(skip..).unwrap_or_default());
+        let offset = attrs.get(2).and_then(|b| b.first_chunk());
+        (
+            attrs.text(1),
+            offset.map(|b| u32::from_ne_bytes(*b) as usize),
+        )
+    }
+}
+
+/// A socket to netfilter, in the network namespace in which it was opened. Calls block.
+#[derive(Debug)]
+pub struct Nfnl {
+    socket: Socket,
+    seq: u32,
+    buffer: Box<[u8]>,
+}
+
+impl Nfnl {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// [`NfnlError::Missing`] where the kernel has no nfnetlink.
+    pub fn open() -> Result<Self, NfnlError> {
+        let mut socket = Socket::new(PROTOCOL_NETFILTER).map_err(|e| match e.raw_os_error() {
+            Some(code) if Errno::from_raw(code) == Errno::EPROTONOSUPPORT => {
+                missing("netfilter netlink", "CONFIG_NETFILTER_NETLINK", "nfnetlink")
+            }
+            _ => NfnlError::Socket(e),
+        })?;
+        socket.bind_auto().map_err(NfnlError::Socket)?;
+        socket
+            .connect(&SocketAddr::new(0, 0))
+            .map_err(NfnlError::Socket)?;
+        // Without these the kernel echoes whole requests and keeps its explanations to itself; both
+        // are comforts that old kernels lack.
+        let _ = socket.set_cap_ack(true);
+        let _ = socket.set_ext_ack(true);
+        setsockopt(
+            &socket,
+            sockopt::ReceiveTimeout,
+            &TimeVal::milliseconds(PATIENCE_MS),
+        )?;
+        if setsockopt(&socket, sockopt::SndBufForce, &SEND_BYTES).is_err() {
+            let _ = setsockopt(&socket, sockopt::SndBuf, &SEND_BYTES);
+        }
+        Ok(Self {
+            socket,
+            seq: 0,
+            buffer: vec![0; RECEIVE_BYTES].into(),
+        })
+    }
+
+    /// Sends one message, hands each answer to `each`, and waits for the ack.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn request(
+        &mut self,
+        message: &Message,
+        mut each: impl FnMut(Attributes<'_>),
+    ) -> Result<(), NfnlError> {
+        let seq = self.next_seq();
+        let mut bytes = Vec::new();
+        message.encode(F_ACK, seq, &mut bytes);
+        self.send(&bytes)?;
+        loop {
+            for frame in self.receive()?.filter(|f| f.seq == seq) {
+                match (frame.kind, frame.errno()) {
+                    (NLMSG_ERROR, None) => return Ok(()),
+                    (NLMSG_ERROR, Some(errno)) => return Err(refusal(message, errno, &frame)),
+                    _ => each(frame.attributes()),
+                }
+            }
+        }
+    }
+
+    /// Lists objects, one call of `each` for each.
+    ///
+    /// # Errors
+    /// What the kernel answered; [`NfnlError::Interrupted`] if the list is not of one moment.
+    pub fn dump(
+        &mut self,
+        message: &Message,
+        mut each: impl FnMut(Attributes<'_>),
+    ) -> Result<(), NfnlError> {
+        let seq = self.next_seq();
+        let mut bytes = Vec::new();
+        message.encode(F_DUMP, seq, &mut bytes);
+        self.send(&bytes)?;
+        let mut interrupted = false;
+        loop {
+            for frame in self.receive()?.filter(|f| f.seq == seq) {
+                interrupted |= frame.flags & F_DUMP_INTR != 0;
+                match (frame.kind, frame.errno()) {
+                    (NLMSG_DONE | NLMSG_ERROR, Some(errno)) => {
+                        return Err(refusal(message, errno, &frame));
+                    }
+                    (NLMSG_DONE, None) if interrupted => return Err(NfnlError::Interrupted),
+                    (NLMSG_DONE | NLMSG_ERROR, None) => return Ok(()),
+                    _ => each(frame.attributes()),
+                }
+            }
+        }
+    }
+
+    /// Sends messages as one transaction: all of them take effect, or none.
+    ///
+    /// Only the last message asks for an ack, because the kernel reports errors anyway and some
+    /// hundred acks would overflow the default receive buffer.
+    ///
+    /// # Errors
+    /// The first refusal, with the name of the object.
+    pub fn batch(&mut self, subsystem: u8, messages: &[Message]) -> Result<(), NfnlError> {
+        let Some(last_index) = messages.len().checked_sub(1) else {
+            return Ok(());
+        };
+        let begin = self.next_seq();
+        let mut bytes = Vec::new();
+        put_header(
+            &mut bytes,
+            BATCH_BEGIN,
+            0,
+            begin,
+            0,
+            u16::from(subsystem),
+            &[],
+        );
+        for (at, message) in messages.iter().enumerate() {
+            let seq = self.next_seq();
+            message.encode(if at == last_index { F_ACK } else { 0 }, seq, &mut bytes);
+        }
+        let last = self.seq;
+        let end = self.next_seq();
+        put_header(&mut bytes, BATCH_END, 0, end, 0, u16::from(subsystem), &[]);
+        self.send(&bytes)?;
+        let mut first_error = None;
+        loop {
+            for frame in self.receive()?.filter(|f| f.kind == NLMSG_ERROR) {
+                let at = frame.seq.wrapping_sub(begin);
+                if at > last.wrapping_sub(begin) {
+                    continue;
+                }
+                let about = (at as usize).checked_sub(1).and_then(|at| messages.get(at));
+                if let Some(errno) = frame.errno() {
+                    let error = about.map_or_else(
+                        || batch_refusal(errno),
+                        |message| refusal(message, errno, &frame),
+                    );
+                    first_error.get_or_insert(error);
+                }
+                if about.is_none() || frame.seq == last {
+                    return first_error.map_or(Ok(()), Err);
+                }
+            }
+        }
+    }
+
+    fn next_seq(&mut self) -> u32 {
+        self.seq = self.seq.wrapping_add(1);
+        self.seq
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), NfnlError> {
+        send(self.socket.as_raw_fd(), bytes, MsgFlags::empty())?;
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<Frames<'_>, NfnlError> {
+        let len = loop {
+            match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
+                Err(Errno::EINTR) => {}
+                other => break other?,
+            }
+        };
+        Ok(Frames(&self.buffer[..len]))
+    }
+}
+
+/// The error for a whole batch: the subsystem said no before it looked inside, or at the commit.
+fn batch_refusal(errno: Errno) -> NfnlError {
+    match errno {
+        Errno::EPERM => NfnlError::Permission,
+        Errno::EOPNOTSUPP | Errno::EINVAL => missing("nftables", "CONFIG_NF_TABLES", "nf_tables"),
+        errno => NfnlError::Refused {
+            object: "the batch as a whole".to_owned(),
+            errno,
+            detail: String::new(),
+        },
+    }
+}
+
+/// The error for one message.
+fn refusal(message: &Message, errno: Errno, frame: &Frame<'_>) -> NfnlError {
+    let (words, offset) = frame.extended();
+    if errno == Errno::EPERM {
+        return NfnlError::Permission;
+    }
+    let expression = offset.and_then(|at| expression_at(message, at));
+    if let (Errno::ENOENT, Some(name)) = (errno, expression)
+        && !NAMING.contains(&name.as_str())
+    {
+        return missing_expression(&name);
+    }
+    NfnlError::Refused {
+        object: message.object.clone(),
+        errno,
+        detail: words.map(|w| format!(" ({w})")).unwrap_or_default(),
+    }
+}
+
+/// Expressions that name a set, an object or a chain: their `ENOENT` is about that name. All others
+/// get it when the kernel does not know the expression itself.
+const NAMING: [&str; 3] = ["lookup", "objref", "immediate"];
+
+/// The error for an expression that the kernel lacks.
+fn missing_expression(name: &str) -> NfnlError {
+    let part = match name {
+        "notrack" => "ct",
+        "reject" => "reject_inet",
+        "fib" => "fib_inet",
+        other => other,
+    };
+    let option = format!("CONFIG_NFT_{}", part.to_uppercase());
+    missing(
+        &format!("nftables expression `{name}`"),
+        &option,
+        &format!("nft_{part}"),
+    )
+}
+
+/// The name of the expression (`NFTA_EXPR_NAME` in a list element) at an offset in the message.
+fn expression_at(message: &Message, offset: usize) -> Option<String> {
+    let bytes = message
+        .attrs
+        .as_bytes()
+        .get(offset.checked_sub(HEADER + NFGENMSG)?..)?;
+    let (kind, element) = Attributes(bytes).next()?;
+    let name = Attributes(element).text(1)?;
+    (kind == 1 && name.chars().all(|c| c.is_ascii_lowercase())).then(|| name.to_owned())
+}
+
+/// Something that the kernel was built without.
+pub(super) fn missing(what: &str, option: &str, module: &str) -> NfnlError {
+    NfnlError::Missing {
+        what: what.to_owned(),
+        option: option.to_owned(),
+        module: module.to_owned(),
+    }
+}

@@ -1,0 +1,69 @@
+//! Helpers for tests on the real kernel, in namespaces of their own.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::process::{Command, Output};
+
+/// Tells a re-executed test binary that it stands in its namespaces, and for which test.
+const INSIDE: &str = "SPARELINK_TEST_NETNS";
+
+/// Runs `body` with all capabilities in fresh user, network and mount namespaces, as any user.
+///
+/// A process may enter a user namespace only while it has one thread, and the test harness has
+/// several, so the test binary starts itself again through `unshare` (util-linux) for this one
+/// `test`, whose name as the harness knows it must be given. Root without user namespaces uses its
+/// own powers. Skips with a printed reason where neither is allowed.
+pub(crate) fn in_netns(test: &str, body: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some_and(|inside| inside == test) {
+        body();
+        return;
+    }
+    let user: &[&str] = &["--user", "--map-root-user", "--net", "--mount"];
+    let root: &[&str] = &["--net", "--mount"];
+    let Some(flags) = [user, root].into_iter().find(|flags| allowed(flags)) else {
+        println!("skipped {test}: no network namespaces here (unshare is missing or forbidden)");
+        return;
+    };
+    let exe = std::env::current_exe().unwrap();
+    let args = ["--exact", test, "--nocapture", "--test-threads=1"];
+    let out = command("unshare")
+        .args(flags)
+        .arg(exe)
+        .args(args)
+        .env(INSIDE, test)
+        .output()
+        .unwrap();
+    let text = text(&out);
+    println!("{text}");
+    assert!(out.status.success(), "{test} failed inside its namespaces");
+    assert!(
+        text.contains("1 passed"),
+        "{test} is not the name of a test"
+    );
+}
+
+/// A command for tests.
+pub(crate) fn command(program: &str) -> Command {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests compare with other people's tools"
+    )]
+    Command::new(program)
+}
+
+/// Whether a program can be started.
+pub(crate) fn has(program: &str) -> bool {
+    command(program).arg("--version").output().is_ok()
+}
+
+/// All that a program said.
+pub(crate) fn text(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
+}
+
+fn allowed(flags: &[&str]) -> bool {
+    command("unshare")
+        .args(flags)
+        .arg("true")
+        .output()
+        .is_ok_and(|out| out.status.success())
+}
