@@ -1,4 +1,5 @@
 //! rtnetlink, nftables and conntrack: the one door to the kernel.
+pub mod attrs;
 pub mod conntrack;
 pub mod nfnl;
 pub mod nft;
