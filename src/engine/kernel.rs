@@ -166,12 +166,14 @@ impl KernelView {
 }
 
 /// Whether two addresses are one to the kernel: the same on the same interface.
-fn same_address(a: &Address, b: &Address) -> bool {
+#[must_use]
+pub fn same_address(a: &Address, b: &Address) -> bool {
     (a.index, a.net) == (b.index, b.net)
 }
 
 /// Whether two routes are one to the kernel.
-fn same_route(a: &ForeignRoute, b: &ForeignRoute) -> bool {
+#[must_use]
+pub fn same_route(a: &ForeignRoute, b: &ForeignRoute) -> bool {
     (a.table, a.dst, a.src, a.metric, a.dev, a.gateway)
         == (b.table, b.dst, b.src, b.metric, b.dev, b.gateway)
 }

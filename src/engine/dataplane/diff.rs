@@ -1,9 +1,21 @@
 //! What to change so that the observed dataplane becomes the desired one.
+//!
+//! The order is part of the answer. New things come before old ones go, so that table 8300 is
+//! never without a default route in between; whatever guards a route (`accept_ra`) is written
+//! before what would take it away (`forwarding`).
+//!
+//! Architecture Invariant: a [`Dataplane`] holds only what is ours, so nothing of anybody else's
+//! can stand in a [`Change`]: there is no field in which a foreign protocol number would fit.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::nft::{Key, Table, Verdict};
-use super::{Route, Rule};
+use super::nft::{Key, Set, Table, Verdict};
+use super::{Dataplane, Route, Rule, Sysctl};
+use crate::units::{Family, Metric, TableId};
 
 /// One write to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +38,9 @@ pub enum Change {
     DelRule(Rule),
     /// Build the whole nftables table anew, in one batch.
     BuildTable(Table),
-    /// Change elements of one set, in one batch with its neighbours of the same kind.
+    /// Change elements of one set, in one batch with its neighbours of the same kind. The old ones
+    /// are named first (an interval set refuses a prefix that overlaps one still in it); no packet
+    /// sees a state in between, because the batch is atomic.
     Elements {
         /// The set or verdict map.
         set: String,
@@ -35,4 +49,504 @@ pub enum Change {
         /// Elements to remove.
         del: Vec<Key>,
     },
+}
+
+/// The changes that turn `observed` into `desired`, in the order in which they must be made.
+///
+/// Sysctls are compared by the keys of `desired` only: an observed one that nobody asked for is
+/// left alone, and one that could not be read is written, unless it is to be changed only from a
+/// known value.
+#[must_use]
+pub fn diff(desired: &Dataplane, observed: &Dataplane) -> Vec<Change> {
+    let (mut changes, after_nft) = sysctls(&desired.sysctls, &observed.sysctls);
+    let (new_routes, old_routes) = routes(&desired.routes, &observed.routes);
+    changes.extend(new_routes.into_iter().map(Change::ReplaceRoute));
+    changes.extend(nft(&desired.nft, &observed.nft));
+    changes.extend(after_nft);
+    changes.extend(
+        desired
+            .rules
+            .difference(&observed.rules)
+            .copied()
+            .map(Change::AddRule),
+    );
+    changes.extend(
+        observed
+            .rules
+            .difference(&desired.rules)
+            .copied()
+            .map(Change::DelRule),
+    );
+    changes.extend(old_routes.into_iter().map(Change::DelRoute));
+    changes
+}
+
+/// What the kernel makes of the changes: the model against which [`diff`] is tested, and which a
+/// simulation can use in the kernel's place.
+pub fn apply(changes: &[Change], dataplane: &mut Dataplane) {
+    for change in changes {
+        match change {
+            Change::SetSysctl { path, value } => {
+                let value = Sysctl {
+                    value: value.clone(),
+                    only_from: None,
+                };
+                dataplane.sysctls.insert(path.clone(), value);
+            }
+            Change::ReplaceRoute(route) => {
+                // Where several share a key, the kernel replaces one and leaves the others.
+                take_first(&mut dataplane.routes, |old| {
+                    route_key(old) == route_key(route)
+                });
+                dataplane.routes.insert(*route);
+            }
+            Change::DelRoute(route) => {
+                take_first(&mut dataplane.routes, |old| {
+                    (route_key(old), old.via, old.dev) == (route_key(route), route.via, route.dev)
+                });
+            }
+            Change::AddRule(rule) => {
+                dataplane.rules.insert(*rule);
+            }
+            Change::DelRule(rule) => {
+                dataplane.rules.remove(rule);
+            }
+            Change::BuildTable(table) => dataplane.nft = table.clone(),
+            Change::Elements { set, add, del } => {
+                if let Some(set) = dataplane.nft.sets.get_mut(set) {
+                    set.elements.retain(|key, _| !del.contains(key));
+                    set.elements.extend(add.iter().cloned());
+                }
+            }
+        }
+    }
+}
+
+/// Sysctls that are not as they should be, those that switch forwarding on last; and those of
+/// netfilter, some of which the kernel has only once a table asks for conntrack.
+fn sysctls(
+    desired: &BTreeMap<String, Sysctl>,
+    observed: &BTreeMap<String, Sysctl>,
+) -> (Vec<Change>, Vec<Change>) {
+    let wrong = desired.iter().filter(|(path, wish)| {
+        let now = observed.get(*path).map(|sysctl| &sysctl.value);
+        let may_change = wish.only_from.is_none() || wish.only_from.as_ref() == now;
+        now != Some(&wish.value) && may_change
+    });
+    let mut paths: Vec<_> = wrong.collect();
+    paths.sort_by_key(|(path, _)| is_forwarding(path));
+    let change = |(path, wish): (&String, &Sysctl)| Change::SetSysctl {
+        path: path.clone(),
+        value: wish.value.clone(),
+    };
+    let (late, early): (Vec<_>, Vec<_>) = paths
+        .into_iter()
+        .partition(|(path, _)| path.starts_with("net/netfilter/"));
+    (
+        early.into_iter().map(change).collect(),
+        late.into_iter().map(change).collect(),
+    )
+}
+
+/// Whether a sysctl switches forwarding on or off. With forwarding on, the kernel forgets the
+/// default routes of router advertisements unless `accept_ra` is 2 by then.
+#[must_use]
+pub fn is_forwarding(path: &str) -> bool {
+    path.ends_with("/forwarding") || path.ends_with("/ip_forward")
+}
+
+/// Routes to add or replace, the active ones first, and routes to remove.
+fn routes(desired: &BTreeSet<Route>, observed: &BTreeSet<Route>) -> (Vec<Route>, Vec<Route>) {
+    let mut new: Vec<Route> = desired.difference(observed).copied().collect();
+    new.sort_by_key(|r| (r.table != TableId::ACTIVE, r.metric, r.family, *r));
+    let wanted: BTreeMap<_, _> = desired.iter().map(|r| (route_key(r), r)).collect();
+    let mut in_place: BTreeSet<_> = BTreeSet::new();
+    let old = observed.difference(desired).filter(|route| {
+        let key = route_key(route);
+        let Some(successor) = wanted.get(&key) else {
+            return true;
+        };
+        // The first of its key goes by being replaced; any others stand beside it. A twin that
+        // differs from its successor in MTU or onlink only is not deleted: it goes by the same
+        // name, and the successor might go instead. It takes somebody's `ip route append` to our
+        // table to make such a pair, and the successor stands before it.
+        let replaced = !observed.contains(*successor) && in_place.insert(key);
+        !replaced && (route.via, route.dev) != (successor.via, successor.dev)
+    });
+    let old = old.copied().collect();
+    (new, old)
+}
+
+/// What makes two routes one to the kernel (`NLM_F_REPLACE`).
+fn route_key(route: &Route) -> (Family, TableId, IpNet, Metric) {
+    (route.family, route.table, route.dst, route.metric)
+}
+
+/// The table as a whole if its structure differs, else its elements.
+fn nft(desired: &Table, observed: &Table) -> Vec<Change> {
+    if desired.digest() != observed.digest() {
+        return vec![Change::BuildTable(desired.clone())];
+    }
+    let pairs = desired
+        .sets
+        .iter()
+        .filter_map(|(name, set)| Some((name, set, observed.sets.get(name)?)));
+    pairs
+        .filter_map(|(name, desired, observed)| elements(name, desired, observed))
+        .collect()
+}
+
+/// The elements of one set that differ. One that is there already is left alone, whatever is left
+/// of its timeout.
+fn elements(name: &str, desired: &Set, observed: &Set) -> Option<Change> {
+    let missing =
+        |of: &Set, key: &Key, verdict: &Option<Verdict>| of.elements.get(key) != Some(verdict);
+    let add: Vec<_> = desired
+        .elements
+        .iter()
+        .filter(|(key, verdict)| missing(observed, key, verdict))
+        .map(|(key, verdict)| (key.clone(), verdict.clone()))
+        .collect();
+    let del: Vec<_> = observed
+        .elements
+        .iter()
+        .filter(|(key, verdict)| missing(desired, key, verdict))
+        .map(|(key, _)| key.clone())
+        .collect();
+    (!add.is_empty() || !del.is_empty()).then(|| Change::Elements {
+        set: name.to_owned(),
+        add,
+        del,
+    })
+}
+
+/// Removes the first element that fits.
+fn take_first<T: Ord + Copy>(set: &mut BTreeSet<T>, fits: impl Fn(&T) -> bool) {
+    let found = set.iter().find(|x| fits(x)).copied();
+    if let Some(found) = found {
+        set.remove(&found);
+    }
+}
+
+impl fmt::Display for Change {
+    /// One line for a log or a report; interfaces stand as `#index`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetSysctl { path, value } => write!(f, "sysctl {path} = {value}"),
+            Self::ReplaceRoute(route) => write!(f, "route replace {}", RouteText(route)),
+            Self::DelRoute(route) => write!(f, "route del {}", RouteText(route)),
+            Self::AddRule(rule) => write!(f, "rule add {}", RuleText(rule)),
+            Self::DelRule(rule) => write!(f, "rule del {}", RuleText(rule)),
+            Self::BuildTable(table) if table.name.is_empty() => write!(f, "nft delete table"),
+            Self::BuildTable(table) => write!(f, "nft build table inet {}", table.name),
+            Self::Elements { set, add, del } => {
+                write!(
+                    f,
+                    "nft set {set}: {} added, {} removed",
+                    add.len(),
+                    del.len()
+                )
+            }
+        }
+    }
+}
+
+/// A route in the words of `ip route`.
+struct RouteText<'a>(&'a Route);
+
+impl fmt::Display for RouteText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let r = self.0;
+        write!(f, "{}", r.dst)?;
+        if let Some(via) = r.via {
+            write!(f, " via {via}")?;
+        }
+        write!(
+            f,
+            " dev #{} table {} metric {}",
+            r.dev.0, r.table, r.metric.0
+        )
+    }
+}
+
+/// A rule in the words of `ip rule`.
+struct RuleText<'a>(&'a Rule);
+
+impl fmt::Display for RuleText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let r = self.0;
+        write!(f, "{} pref {}", r.family, r.priority.0)?;
+        if let Some(mark) = r.fwmark {
+            write!(f, " fwmark {mark}")?;
+        }
+        write!(f, " lookup {}", r.table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use proptest::collection::{btree_map, btree_set};
+    use proptest::prelude::*;
+
+    use super::super::nft::{KeyPart, KeyType};
+    use super::*;
+    use crate::units::{Fwmark, IfIndex, RulePriority};
+
+    fn default_route(family: Family) -> IpNet {
+        match family {
+            Family::V4 => "0.0.0.0/0".parse().unwrap(),
+            Family::V6 => "::/0".parse().unwrap(),
+        }
+    }
+
+    fn route() -> impl Strategy<Value = Route> {
+        let family = prop_oneof![Just(Family::V4), Just(Family::V6)];
+        let table = prop_oneof![3 => Just(8300), 1 => Just(8301), 1 => Just(8302)];
+        (
+            family,
+            table,
+            1u32..4,
+            1u32..5,
+            0u8..3,
+            prop_oneof![Just(None), Just(Some(1400))],
+        )
+            .prop_map(|(family, table, metric, dev, last, mtu)| Route {
+                family,
+                table: TableId(table),
+                metric: Metric(metric),
+                dst: default_route(family),
+                via: (last > 0).then(|| match family {
+                    Family::V4 => IpAddr::from([192, 0, 2, last]),
+                    Family::V6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, u16::from(last)]),
+                }),
+                dev: IfIndex(dev),
+                onlink: false,
+                mtu,
+            })
+    }
+
+    /// Routes as they can be desired: one of each key.
+    fn desired_routes() -> impl Strategy<Value = BTreeSet<Route>> {
+        btree_set(route(), 0..8).prop_map(|routes| one_of_each(routes, route_key))
+    }
+
+    /// Routes as they can be observed: several of one key, if they lead elsewhere.
+    fn observed_routes() -> impl Strategy<Value = BTreeSet<Route>> {
+        btree_set(route(), 0..10)
+            .prop_map(|routes| one_of_each(routes, |r| (route_key(r), r.via, r.dev)))
+    }
+
+    fn one_of_each<K: Ord>(routes: BTreeSet<Route>, key: impl Fn(&Route) -> K) -> BTreeSet<Route> {
+        let one: BTreeMap<K, Route> = routes.into_iter().map(|r| (key(&r), r)).collect();
+        one.into_values().collect()
+    }
+
+    /// Whether a route that shares its key with others differs from what is desired in MTU only.
+    fn has_twins(desired: &Dataplane, observed: &Dataplane) -> bool {
+        let name = |r: &Route| (route_key(r), r.via, r.dev);
+        observed.routes.iter().any(|old| {
+            let alone = observed
+                .routes
+                .iter()
+                .filter(|r| route_key(r) == route_key(old))
+                .count()
+                == 1;
+            !alone
+                && desired
+                    .routes
+                    .iter()
+                    .any(|new| name(new) == name(old) && new != old)
+        })
+    }
+
+    fn rule() -> impl Strategy<Value = Rule> {
+        (8300u32..8304, any::<bool>(), any::<bool>()).prop_map(|(n, marked, v6)| Rule {
+            family: if v6 { Family::V6 } else { Family::V4 },
+            priority: RulePriority(n),
+            fwmark: marked.then_some(Fwmark {
+                value: n << 24,
+                mask: Fwmark::UPLINK_MASK,
+            }),
+            table: TableId(n),
+            suppress_prefixlength: None,
+        })
+    }
+
+    fn table() -> impl Strategy<Value = Table> {
+        let verdict = prop_oneof![
+            Just(None),
+            Just(Some(Verdict::Drop)),
+            Just(Some(Verdict::Accept))
+        ];
+        let elements = btree_map(
+            (0u32..6).prop_map(|n| vec![KeyPart::Mark(n)]),
+            verdict,
+            0..6,
+        );
+        let counters = btree_set("[ab]", 0..2);
+        (counters, elements, any::<bool>()).prop_map(|(counters, elements, timeout)| {
+            let mut set = Set::vmap(KeyType::Mark);
+            set.timeout = timeout.then_some(3600);
+            set.elements = elements;
+            let sets = BTreeMap::from([("marks".to_owned(), set)]);
+            Table {
+                name: "sparelink".to_owned(),
+                sets,
+                counters,
+                chains: Vec::new(),
+            }
+        })
+    }
+
+    fn sysctl_values(
+        only_from: impl Strategy<Value = Option<String>>,
+    ) -> impl Strategy<Value = BTreeMap<String, Sysctl>> {
+        let path = prop_oneof![
+            Just("net/ipv4/ip_forward"),
+            Just("net/ipv6/conf/all/forwarding"),
+            Just("net/ipv6/conf/up0/accept_ra"),
+            Just("net/ipv4/conf/up0/rp_filter"),
+            Just("net/netfilter/nf_conntrack_tcp_loose"),
+        ];
+        let value = ("[012]", only_from);
+        let sysctl = value.prop_map(|(value, only_from)| Sysctl { value, only_from });
+        btree_map(path.prop_map(str::to_owned), sysctl, 0..6)
+    }
+
+    prop_compose! {
+        fn desired()(routes in desired_routes(), rules in btree_set(rule(), 0..6),
+                     nft in table(), sysctls in sysctl_values(proptest::option::of("[01]"))) -> Dataplane {
+            Dataplane { routes, rules, nft, sysctls }
+        }
+    }
+
+    prop_compose! {
+        fn observed()(routes in observed_routes(), rules in btree_set(rule(), 0..6),
+                      nft in prop_oneof![1 => Just(Table::default()), 3 => table()],
+                      sysctls in sysctl_values(Just(None))) -> Dataplane {
+            Dataplane { routes, rules, nft, sysctls }
+        }
+    }
+
+    fn has_default(dataplane: &Dataplane, family: Family) -> bool {
+        let default = default_route(family);
+        dataplane
+            .routes
+            .iter()
+            .any(|r| (r.table, r.family, r.dst) == (TableId::ACTIVE, family, default))
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_to_do_where_all_is_well(dataplane in observed()) {
+            prop_assert_eq!(diff(&dataplane, &dataplane), vec![]);
+        }
+
+        #[test]
+        fn the_changes_lead_to_the_wish(desired in desired(), mut observed in observed()) {
+            prop_assume!(!has_twins(&desired, &observed));
+            let before = observed.sysctls.clone();
+            apply(&diff(&desired, &observed), &mut observed);
+            prop_assert_eq!(diff(&desired, &observed), vec![]);
+            for (path, wish) in &desired.sysctls {
+                let now = observed.sysctls.get(path).map(|sysctl| &sysctl.value);
+                let before = before.get(path).map(|sysctl| &sysctl.value);
+                let may_change = wish.only_from.is_none() || wish.only_from.as_ref() == before;
+                prop_assert_eq!(now, if may_change { Some(&wish.value) } else { before });
+            }
+            observed.sysctls.clone_from(&desired.sysctls);
+            prop_assert_eq!(&observed, &desired);
+        }
+
+        #[test]
+        fn never_a_moment_without_a_default_route(desired in desired(), observed in observed()) {
+            for family in Family::BOTH {
+                if !has_default(&desired, family) || !has_default(&observed, family) {
+                    continue;
+                }
+                let mut now = observed.clone();
+                for change in diff(&desired, &observed) {
+                    apply(std::slice::from_ref(&change), &mut now);
+                    prop_assert!(has_default(&now, family), "none after {}", change);
+                }
+            }
+        }
+
+        #[test]
+        fn old_things_go_after_the_new_have_come(desired in desired(), observed in observed()) {
+            let stages: Vec<u8> = diff(&desired, &observed).iter().map(|change| match change {
+                Change::SetSysctl { path, .. } if path.starts_with("net/netfilter/") => 4,
+                Change::SetSysctl { path, .. } => u8::from(is_forwarding(path)),
+                Change::ReplaceRoute(_) => 2,
+                Change::BuildTable(_) | Change::Elements { .. } => 3,
+                Change::AddRule(_) => 5,
+                Change::DelRule(_) => 6,
+                Change::DelRoute(_) => 7,
+            }).collect();
+            prop_assert!(stages.is_sorted(), "{:?}", stages);
+        }
+    }
+
+    #[test]
+    fn the_active_default_is_replaced_before_all_other_routes() {
+        let to = |table, metric, dev| Route {
+            family: Family::V4,
+            table: TableId(table),
+            metric: Metric(metric),
+            dst: default_route(Family::V4),
+            via: None,
+            dev: IfIndex(dev),
+            onlink: false,
+            mtu: None,
+        };
+        let plane = |routes: &[Route]| Dataplane {
+            routes: routes.iter().copied().collect(),
+            ..Dataplane::default()
+        };
+        let observed = plane(&[to(8300, 1, 1), to(8300, 2, 2), to(8301, 1, 1)]);
+        let desired = plane(&[to(8300, 1, 2), to(8302, 1, 2)]);
+        let changes: Vec<_> = diff(&desired, &observed)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            changes,
+            [
+                "route replace 0.0.0.0/0 dev #2 table 8300 metric 1",
+                "route replace 0.0.0.0/0 dev #2 table 8302 metric 1",
+                "route del 0.0.0.0/0 dev #2 table 8300 metric 2",
+                "route del 0.0.0.0/0 dev #1 table 8301 metric 1",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_moving_elements_leave_the_table_alone() {
+        let key = |n| vec![KeyPart::Mark(n)];
+        let with = |elements: &[u32]| {
+            let mut set = Set::new(&[KeyType::Mark]);
+            set.elements = elements.iter().map(|n| (key(*n), None)).collect();
+            let sets = BTreeMap::from([("s".to_owned(), set)]);
+            Dataplane {
+                nft: Table {
+                    sets,
+                    ..Table::default()
+                },
+                ..Dataplane::default()
+            }
+        };
+        let change = Change::Elements {
+            set: "s".to_owned(),
+            add: vec![(key(3), None)],
+            del: vec![key(1)],
+        };
+        assert_eq!(diff(&with(&[2, 3]), &with(&[1, 2])), [change]);
+        let mut other = with(&[1, 2]);
+        other.nft.counters.insert("c".to_owned());
+        assert!(
+            matches!(diff(&other, &with(&[1])).as_slice(), [Change::BuildTable(t)] if *t == other.nft)
+        );
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -73,4 +74,27 @@ pub struct Rule {
     pub table: TableId,
     /// Results with a prefix this short or shorter do not count (`FRA_SUPPRESS_PREFIXLEN`).
     pub suppress_prefixlength: Option<u32>,
+}
+
+/// What one converge did: the changes that were made, what went wrong, and what was there before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyReport {
+    /// Counts the converges of this agent, from 1.
+    pub generation: u64,
+    /// Changes that were made; empty when everything was as desired.
+    pub changes: Vec<diff::Change>,
+    /// What could not be done, one sentence each.
+    pub errors: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+    /// [`nft::Table::digest`] of the table that was found; `None` if there was none of ours.
+    pub observed_digest: Option<u64>,
+}
+
+impl ApplyReport {
+    /// Whether the kernel is now as desired, as far as could be told.
+    #[must_use]
+    pub fn ok(&self) -> bool {
+        self.errors.is_empty()
+    }
 }

@@ -1,5 +1,19 @@
 //! rtnetlink, nftables and conntrack: the one door to the kernel.
+//!
+//! [`Monitor`] tells what changes, [`Door`] changes it; both speak the engine's values.
+
+mod apply;
 pub mod attrs;
 pub mod conntrack;
+mod decode;
+mod dump;
+mod encode;
+mod hardware;
+mod monitor;
 pub mod nfnl;
 pub mod nft;
+mod talk;
+
+pub use apply::{Door, DoorError};
+pub use monitor::{Event, Monitor};
+pub use talk::Error;

@@ -1,0 +1,399 @@
+//! The one door: the wish goes in, the kernel is changed where it differs, a report comes out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage;
+use nix::errno::Errno;
+
+use super::encode::{add_route, del_route, rule_message};
+use super::nfnl::NfnlError;
+use super::nft::{Count, ElementChange, Nft};
+use super::talk::{Error, Talk};
+use super::{decode, dump};
+use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
+use crate::engine::dataplane::nft::Table;
+use crate::engine::dataplane::{ApplyReport, Dataplane, Route, Sysctl};
+use crate::io::{clock, sysctl};
+use crate::units::{Family, IfIndex, Metric, NFT_TABLE, TableId};
+
+/// The one way in which sparelink changes the kernel.
+#[derive(Debug)]
+pub struct Door {
+    talk: Talk,
+    nft: Nft,
+    run_dir: PathBuf,
+    generation: u64,
+    /// The kernel may be without IPv6; what cannot be there is not missed.
+    has_ipv6: bool,
+}
+
+/// Why the kernel could not be asked or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// Not allowed.
+    #[error(
+        "changing routes is not permitted: sparelink needs CAP_NET_ADMIN, so run it as root or from its service unit"
+    )]
+    Permission,
+    /// Something else.
+    #[error("cannot talk to the kernel")]
+    Netlink(#[from] Error),
+    /// Not without nftables.
+    #[error(transparent)]
+    Nftables(#[from] NfnlError),
+}
+
+impl Door {
+    /// Opens the door, and tries that it can be gone through. `run_dir` keeps what sysctls were.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel would not let us change routes; nothing has been touched then.
+    pub async fn open(run_dir: &Path) -> Result<Self, DoorError> {
+        let mut talk = Talk::open()?;
+        // The permission is checked before the route is looked for, and this one does not exist.
+        let nowhere = Route {
+            family: Family::V4,
+            table: TableId::LAST,
+            metric: Metric(u32::MAX),
+            dst: ipnet::Ipv4Net::default().into(),
+            via: None,
+            dev: IfIndex(0),
+            onlink: false,
+            mtu: None,
+        };
+        match talk.order(del_route(&nowhere), 0).await {
+            Err(e) if e.errno() == Some(Errno::EPERM) => return Err(DoorError::Permission),
+            Err(e) if e.errno().is_none() => return Err(e.into()),
+            Ok(()) | Err(_) => {}
+        }
+        let nft = Nft::open()?;
+        let has_ipv6 = Path::new("/proc/net/if_inet6").exists();
+        Ok(Self {
+            talk,
+            nft,
+            run_dir: run_dir.to_owned(),
+            generation: 0,
+            has_ipv6,
+        })
+    }
+
+    /// Makes the kernel so. What is so already is not touched; an error does not stop the rest,
+    /// except where going on would leave less than there was: nothing old is removed whose
+    /// successor could not be put in place.
+    pub async fn converge(&mut self, wish: &Dataplane) -> ApplyReport {
+        let start = clock::now().mono;
+        self.generation += 1;
+        let mut report = ApplyReport {
+            generation: self.generation,
+            ..ApplyReport::default()
+        };
+        if let Some(observed) = self.look(wish, &mut report).await {
+            let changes = diff(&self.possible(wish), &observed);
+            self.apply(changes, wish, &observed, &mut report).await;
+        }
+        report.took = clock::now().mono.since(start);
+        report
+    }
+
+    /// What is in the kernel of ours now, with the sysctls that `wish` names. An nftables table of
+    /// another structure than the one wished for shows as none.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell; an error is never an empty answer.
+    pub async fn observe(&mut self, wish: &Dataplane) -> Result<Dataplane, DoorError> {
+        let nft = self.observe_nft(&wish.nft)?;
+        Ok(Dataplane {
+            nft,
+            ..self.observe_routing(wish).await?
+        })
+    }
+
+    /// Removes everything of ours: routes, rules, the nftables table. Needs no configuration and
+    /// may be done twice. Sysctls are put back by [`sysctl::restore`].
+    pub async fn purge(&mut self) -> ApplyReport {
+        let mut report = self.converge(&Dataplane::default()).await;
+        let deleted = self.nft.delete(NFT_TABLE);
+        report
+            .errors
+            .extend(deleted.err().map(|error| error.to_string()));
+        report
+    }
+
+    /// The named counters of our nftables table.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table.
+    pub fn counters(&mut self) -> Result<BTreeMap<String, Count>, DoorError> {
+        Ok(self.nft.counters(NFT_TABLE)?)
+    }
+
+    /// Through which interface the kernel would send a packet to `to` with such a mark, to see
+    /// that a switch took effect.
+    ///
+    /// # Errors
+    ///
+    /// When there is no route.
+    pub async fn lookup(&mut self, to: IpAddr, mark: u32) -> Result<IfIndex, Error> {
+        dump::lookup(&mut self.talk, to, mark).await
+    }
+
+    /// Bytes received and sent by each interface; those that are gone are left out.
+    pub async fn stats(&mut self, indexes: &[IfIndex]) -> BTreeMap<IfIndex, (u64, u64)> {
+        let mut all = BTreeMap::new();
+        for index in indexes {
+            if let Ok(bytes) = dump::stats(&mut self.talk, *index).await {
+                all.insert(*index, bytes);
+            }
+        }
+        all
+    }
+
+    /// The wish without what this kernel cannot have.
+    fn possible(&self, wish: &Dataplane) -> Dataplane {
+        let mut wish = wish.clone();
+        if !self.has_ipv6 {
+            wish.routes.retain(|route| route.family != Family::V6);
+            wish.rules.retain(|rule| rule.family != Family::V6);
+            wish.sysctls
+                .retain(|path, _| !path.starts_with("net/ipv6/"));
+        }
+        wish
+    }
+
+    /// Looks before changing. Without a look at nftables the routes are still put right: the
+    /// table then counts as being as it should.
+    async fn look(&mut self, wish: &Dataplane, report: &mut ApplyReport) -> Option<Dataplane> {
+        let nft = self.observe_nft(&wish.nft);
+        report.observed_digest = nft
+            .as_ref()
+            .ok()
+            .filter(|t| !t.name.is_empty())
+            .map(Table::digest);
+        let nft = nft.unwrap_or_else(|error| {
+            report
+                .errors
+                .push(format!("nftables could not be read: {error}"));
+            wish.nft.clone()
+        });
+        match self.observe_routing(wish).await {
+            Ok(routing) => Some(Dataplane { nft, ..routing }),
+            Err(error) => {
+                report
+                    .errors
+                    .push(format!("routes and rules could not be read: {error}"));
+                None
+            }
+        }
+    }
+
+    async fn observe_routing(&mut self, wish: &Dataplane) -> Result<Dataplane, Error> {
+        let routes = dump::routes(&mut self.talk).await?;
+        Ok(Dataplane {
+            routes: routes.iter().filter_map(decode::RawRoute::ours).collect(),
+            rules: dump::rules(&mut self.talk).await?.into_iter().collect(),
+            nft: Table::default(),
+            sysctls: read_sysctls(wish),
+        })
+    }
+
+    fn observe_nft(&mut self, wish: &Table) -> Result<Table, NfnlError> {
+        if wish.name.is_empty() {
+            Ok(Table::default())
+        } else {
+            self.nft.observe(wish)
+        }
+    }
+
+    async fn apply(
+        &mut self,
+        changes: Vec<Change>,
+        wish: &Dataplane,
+        observed: &Dataplane,
+        report: &mut ApplyReport,
+    ) {
+        let mut failed = Failed::default();
+        let originals = self.save_originals(&changes, observed);
+        if let Err(error) = &originals {
+            report
+                .errors
+                .push(format!("sysctls stay as they are: {error}"));
+        }
+        let (elements, others): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .partition(|change| matches!(change, Change::Elements { .. }));
+        let mut elements = Some(elements).filter(|elements| !elements.is_empty());
+        for change in others {
+            // Elements come after the new routes and before the rules, all in one batch.
+            if !matches!(change, Change::SetSysctl { .. } | Change::ReplaceRoute(_)) {
+                self.change_elements(elements.take(), &wish.nft, report);
+            }
+            let is_sysctl = matches!(change, Change::SetSysctl { .. });
+            if failed.forbids(&change) || (is_sysctl && originals.is_err()) {
+                continue;
+            }
+            match self.make(&change).await {
+                Ok(()) => report.changes.push(change),
+                Err(error) => {
+                    report.errors.push(format!("{change}: {error}"));
+                    failed.remember(&change);
+                }
+            }
+        }
+        self.change_elements(elements, &wish.nft, report);
+    }
+
+    fn change_elements(
+        &mut self,
+        all: Option<Vec<Change>>,
+        table: &Table,
+        report: &mut ApplyReport,
+    ) {
+        let Some(all) = all else { return };
+        let batch: Vec<_> = all
+            .iter()
+            .filter_map(|change| {
+                let Change::Elements { set, add, del } = change else {
+                    return None;
+                };
+                Some(ElementChange { set, add, del })
+            })
+            .collect();
+        match self.nft.change_elements(table, &batch) {
+            Ok(()) => report.changes.extend(all),
+            Err(error) => report.errors.push(format!("nft elements: {error}")),
+        }
+    }
+
+    /// Remembers the values of sysctls that are about to change.
+    fn save_originals(
+        &self,
+        changes: &[Change],
+        observed: &Dataplane,
+    ) -> Result<(), sysctl::Error> {
+        let about_to_change = changes.iter().filter_map(|change| match change {
+            Change::SetSysctl { path, .. } => observed.sysctls.get_key_value(path),
+            Change::ReplaceRoute(_)
+            | Change::DelRoute(_)
+            | Change::AddRule(_)
+            | Change::DelRule(_)
+            | Change::BuildTable(_)
+            | Change::Elements { .. } => None,
+        });
+        let values = about_to_change.map(|(path, now)| (path.clone(), now.value.clone()));
+        let values = values.collect();
+        sysctl::save_originals(&self.run_dir, &values)
+    }
+
+    async fn make(&mut self, change: &Change) -> Result<(), String> {
+        match change {
+            Change::SetSysctl { path, value } => {
+                sysctl::write(path, value).map_err(|e| e.to_string())
+            }
+            Change::ReplaceRoute(route) => {
+                let order = RouteNetlinkMessage::NewRoute(add_route(route));
+                done(
+                    self.talk.order(order, NLM_F_CREATE | NLM_F_REPLACE).await,
+                    &[],
+                )
+            }
+            Change::DelRoute(route) => done(
+                self.talk.order(del_route(route), 0).await,
+                &[Errno::ESRCH, Errno::ENOENT, Errno::ENODEV],
+            ),
+            Change::AddRule(rule) => {
+                let order = RouteNetlinkMessage::NewRule(rule_message(rule));
+                done(
+                    self.talk.order(order, NLM_F_CREATE | NLM_F_EXCL).await,
+                    &[Errno::EEXIST],
+                )
+            }
+            Change::DelRule(rule) => {
+                let order = RouteNetlinkMessage::DelRule(rule_message(rule));
+                done(
+                    self.talk.order(order, 0).await,
+                    &[Errno::ENOENT, Errno::ESRCH],
+                )
+            }
+            Change::BuildTable(table) if table.name.is_empty() => Ok(()),
+            Change::BuildTable(table) => self.nft.build(table).map_err(|e| e.to_string()),
+            // These go together, see `change_elements`.
+            Change::Elements { .. } => Ok(()),
+        }
+    }
+}
+
+fn read_sysctls(wish: &Dataplane) -> BTreeMap<String, Sysctl> {
+    let values = sysctl::read_all(wish.sysctls.keys()).into_iter();
+    values
+        .map(|(path, value)| {
+            (
+                path,
+                Sysctl {
+                    value,
+                    only_from: None,
+                },
+            )
+        })
+        .collect()
+}
+
+/// What failed, as far as later changes depend on it.
+#[derive(Default)]
+struct Failed {
+    routes: BTreeSet<(Family, TableId)>,
+    rules: BTreeSet<Family>,
+    accept_ra: bool,
+}
+
+impl Failed {
+    fn remember(&mut self, change: &Change) {
+        match change {
+            Change::ReplaceRoute(route) => {
+                self.routes.insert((route.family, route.table));
+            }
+            Change::AddRule(rule) => {
+                self.rules.insert(rule.family);
+            }
+            // Of a device that is gone there is nothing to be lost.
+            Change::SetSysctl { path, .. } if path.ends_with("/accept_ra") => {
+                self.accept_ra |= sysctl::read(path).is_ok();
+            }
+            Change::SetSysctl { .. }
+            | Change::DelRoute(_)
+            | Change::DelRule(_)
+            | Change::BuildTable(_)
+            | Change::Elements { .. } => {}
+        }
+    }
+
+    /// Whether a change must not be made any more.
+    fn forbids(&self, change: &Change) -> bool {
+        match change {
+            Change::DelRoute(route) => self.routes.contains(&(route.family, route.table)),
+            Change::DelRule(rule) => self.rules.contains(&rule.family),
+            Change::SetSysctl { path, .. } => {
+                self.accept_ra && path.starts_with("net/ipv6/") && is_forwarding(path)
+            }
+            Change::ReplaceRoute(_)
+            | Change::AddRule(_)
+            | Change::BuildTable(_)
+            | Change::Elements { .. } => false,
+        }
+    }
+}
+
+/// Success, also where the kernel says that there was nothing left to do.
+fn done(result: Result<(), Error>, fine: &[Errno]) -> Result<(), String> {
+    match result {
+        Err(error) if error.errno().is_none_or(|errno| !fine.contains(&errno)) => {
+            Err(error.to_string())
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

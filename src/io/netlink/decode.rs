@@ -1,0 +1,306 @@
+//! rtnetlink messages as the engine's values. Pure functions.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the crate's enums are open, and most of what they name does not concern us"
+)]
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteNextHopFlags, RouteType, RouteVia,
+};
+use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
+
+use crate::engine::dataplane::{Route, Rule};
+use crate::engine::kernel::{Address, ForeignRoute, Hardware, Link};
+use crate::units::{Family, Fwmark, IfIndex, IfName, Metric, PROTOCOL, RulePriority, TableId};
+
+/// `RTNH_F_ONLINK`, which also stands in the flags of a route with one next hop.
+const ONLINK: u32 = RouteNextHopFlags::Onlink.bits() as u32;
+
+/// A link, without its hardware; `None` for messages that only look like it: a bridge speaks about
+/// its ports with the same message types, and its `RTM_DELLINK` means that a port left the bridge.
+pub(super) fn link(message: &LinkMessage) -> Option<Link> {
+    let header = &message.header;
+    if header.interface_family != AddressFamily::Unspec {
+        return None;
+    }
+    let mut name = None;
+    let mut mtu = 0;
+    let mut mac = None;
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = IfName::new(text),
+            LinkAttribute::Mtu(value) => mtu = *value,
+            LinkAttribute::Address(bytes) => mac = <[u8; 6]>::try_from(bytes.as_slice()).ok(),
+            _ => {}
+        }
+    }
+    let flags = header.flags;
+    let loopback = flags.contains(LinkFlags::Loopback);
+    Some(Link {
+        index: IfIndex(header.index),
+        name: name?,
+        up: flags.contains(LinkFlags::Up),
+        carrier: flags.contains(LinkFlags::LowerUp),
+        point_to_point: flags.intersects(LinkFlags::Pointopoint | LinkFlags::Noarp) && !loopback,
+        loopback,
+        mtu,
+        mac: mac.filter(|m| *m != [0; 6]),
+        hardware: Hardware::default(),
+    })
+}
+
+/// An address, and whether it can be used: neither being checked for duplicates nor found to be one.
+pub(super) fn address(message: &AddressMessage) -> Option<(Address, bool)> {
+    let header = &message.header;
+    let mut flags = AddressFlags::from_bits_retain(u32::from(header.flags.bits()));
+    let (mut local, mut other) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(addr) => local = Some(*addr),
+            AddressAttribute::Address(addr) => other = Some(*addr),
+            AddressAttribute::Flags(all) => flags = *all,
+            _ => {}
+        }
+    }
+    let own = local.or(other)?;
+    let tentative =
+        flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic);
+    let address = Address {
+        index: IfIndex(header.index),
+        net: IpNet::new(own, header.prefix_len).ok()?,
+        peer: other.filter(|addr| *addr != own),
+        global: header.scope == AddressScope::Universe,
+        deprecated: flags.contains(AddressFlags::Deprecated),
+    };
+    Some((
+        address,
+        !tentative && !flags.contains(AddressFlags::Dadfailed),
+    ))
+}
+
+/// A route as the kernel tells it: one destination, any number of next hops.
+#[derive(Debug)]
+pub(super) struct RawRoute {
+    pub(super) family: Family,
+    pub(super) table: TableId,
+    pub(super) dst: IpNet,
+    pub(super) src: Option<IpNet>,
+    pub(super) metric: Metric,
+    pub(super) protocol: u8,
+    pub(super) unicast: bool,
+    pub(super) mtu: Option<u32>,
+    pub(super) hops: Vec<Hop>,
+}
+
+/// One next hop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hop {
+    via: Option<IpAddr>,
+    dev: IfIndex,
+    onlink: bool,
+}
+
+/// `RT_TABLE_LOCAL`: the box's own addresses, kept by the kernel.
+const LOCAL: TableId = TableId(255);
+
+impl RawRoute {
+    /// Whether it belongs to sparelink: by its protocol number wherever it stands, and by its
+    /// table whoever put it there.
+    pub(super) fn is_ours(&self) -> bool {
+        self.protocol == PROTOCOL || self.table.is_ours()
+    }
+
+    /// Somebody else's unicast routes that it stands for, one for each next hop.
+    pub(super) fn foreign(&self) -> impl Iterator<Item = ForeignRoute> {
+        let keep = self.unicast && !self.is_ours() && self.table != LOCAL;
+        self.hops
+            .iter()
+            .filter(move |_| keep)
+            .map(|hop| ForeignRoute {
+                table: self.table,
+                dst: self.dst,
+                src: self.src,
+                gateway: hop.via,
+                dev: hop.dev,
+                metric: self.metric,
+                protocol: self.protocol,
+                onlink: hop.onlink,
+                mtu: self.mtu,
+            })
+    }
+
+    /// The route of ours that it is. What we would never write (several next hops, or none) gets
+    /// the interface 0, so that it equals nothing desired and is replaced or removed as a whole.
+    pub(super) fn ours(&self) -> Option<Route> {
+        let none = Hop {
+            via: None,
+            dev: IfIndex(0),
+            onlink: false,
+        };
+        let hop = match self.hops.as_slice() {
+            [only] if self.unicast => *only,
+            _ => none,
+        };
+        self.is_ours().then_some(Route {
+            family: self.family,
+            table: self.table,
+            metric: self.metric,
+            dst: self.dst,
+            via: hop.via,
+            dev: hop.dev,
+            onlink: hop.onlink,
+            mtu: self.mtu,
+        })
+    }
+}
+
+/// Takes a route message apart; `None` if it is neither IPv4 nor IPv6, or nonsense.
+pub(super) fn route(message: &RouteMessage) -> Option<RawRoute> {
+    let header = &message.header;
+    let family = family(header.address_family)?;
+    let any: IpAddr = match family {
+        Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let mut raw = RawRoute {
+        family,
+        table: TableId(u32::from(header.table)),
+        dst: IpNet::new(any, header.destination_prefix_length).ok()?,
+        src: None,
+        metric: Metric(0),
+        protocol: header.protocol.into(),
+        unicast: header.kind == RouteType::Unicast,
+        mtu: None,
+        hops: Vec::new(),
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Table(table) => raw.table = TableId(*table),
+            RouteAttribute::Priority(metric) => raw.metric = Metric(*metric),
+            RouteAttribute::Destination(dst) => {
+                raw.dst = IpNet::new(ip(dst)?, header.destination_prefix_length).ok()?;
+            }
+            RouteAttribute::Source(src) => {
+                raw.src = IpNet::new(ip(src)?, header.source_prefix_length).ok();
+            }
+            RouteAttribute::Metrics(metrics) => {
+                raw.mtu = metrics.iter().find_map(|m| {
+                    if let RouteMetric::Mtu(mtu) = m {
+                        Some(*mtu)
+                    } else {
+                        None
+                    }
+                });
+            }
+            RouteAttribute::MultiPath(hops) => {
+                let hops = hops.iter().map(|h| {
+                    hop(
+                        &h.attributes,
+                        Some(h.interface_index),
+                        h.flags.contains(RouteNextHopFlags::Onlink),
+                    )
+                });
+                raw.hops = hops.collect();
+            }
+            _ => {}
+        }
+    }
+    if raw.hops.is_empty() {
+        let only = hop(&message.attributes, None, header.flags.bits() & ONLINK != 0);
+        raw.hops.extend((only.dev != IfIndex(0)).then_some(only));
+    }
+    Some(raw)
+}
+
+fn hop(attributes: &[RouteAttribute], dev: Option<u32>, onlink: bool) -> Hop {
+    let mut hop = Hop {
+        via: None,
+        dev: IfIndex(dev.unwrap_or(0)),
+        onlink,
+    };
+    for attribute in attributes {
+        match attribute {
+            RouteAttribute::Gateway(gateway) => hop.via = ip(gateway),
+            RouteAttribute::Via(RouteVia::Inet(gateway)) => hop.via = Some((*gateway).into()),
+            RouteAttribute::Via(RouteVia::Inet6(gateway)) => hop.via = Some((*gateway).into()),
+            RouteAttribute::Oif(index) if dev.is_none() => hop.dev = IfIndex(*index),
+            _ => {}
+        }
+    }
+    hop
+}
+
+/// The outgoing interface of a route that was looked up.
+pub(super) fn route_device(message: &RouteMessage) -> Option<IfIndex> {
+    route(message)?.hops.first().map(|hop| hop.dev)
+}
+
+/// Who made a rule (`FRA_PROTOCOL`) and at which priority it stands.
+pub(super) fn rule_owner(message: &RuleMessage) -> (u8, RulePriority) {
+    let (mut protocol, mut priority) = (0, RulePriority(0));
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Protocol(number) => protocol = u8::from(*number),
+            RuleAttribute::Priority(number) => priority = RulePriority(*number),
+            _ => {}
+        }
+    }
+    (protocol, priority)
+}
+
+/// A rule of ours; `None` if it is somebody else's.
+pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
+    let (protocol, priority) = rule_owner(message);
+    let mut rule = Rule {
+        family: family(message.header.family)?,
+        priority,
+        fwmark: None,
+        table: TableId(u32::from(message.header.table)),
+        suppress_prefixlength: None,
+    };
+    let (mut mark, mut mask) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            // A table above 255 stands here, and 252 in the header.
+            RuleAttribute::Table(table) => rule.table = TableId(*table),
+            // The kernel reports -1 where nothing is suppressed.
+            RuleAttribute::SuppressPrefixLen(length) => {
+                rule.suppress_prefixlength = Some(*length).filter(|l| *l != u32::MAX);
+            }
+            RuleAttribute::FwMark(value) => mark = Some(*value),
+            RuleAttribute::FwMask(value) => mask = Some(*value),
+            _ => {}
+        }
+    }
+    rule.fwmark = match (mark, mask) {
+        (None, None | Some(0)) => None,
+        (value, mask) => Some(Fwmark {
+            value: value.unwrap_or(0),
+            mask: mask.unwrap_or(u32::MAX),
+        }),
+    };
+    (protocol == PROTOCOL).then_some(rule)
+}
+
+pub(super) fn family(family: AddressFamily) -> Option<Family> {
+    match family {
+        AddressFamily::Inet => Some(Family::V4),
+        AddressFamily::Inet6 => Some(Family::V6),
+        _ => None,
+    }
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(addr) => Some((*addr).into()),
+        RouteAddress::Inet6(addr) => Some((*addr).into()),
+        _ => None,
+    }
+}

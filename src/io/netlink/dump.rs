@@ -1,0 +1,164 @@
+//! Everything the kernel has, asked for at one moment.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_packet_route::rule::RuleMessage;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::talk::{Error, Talk};
+use super::{decode, hardware};
+use crate::engine::dataplane::Rule;
+use crate::engine::kernel::{Address, Hardware, KernelView, Link};
+use crate::units::{Family, IfIndex, RulePriority};
+
+/// What sysfs said about each device when it was first seen.
+pub(super) type HardwareCache = BTreeMap<IfIndex, Hardware>;
+
+/// Links, usable addresses and other people's routes, each sorted.
+pub(super) async fn view(talk: &mut Talk, cache: &mut HardwareCache) -> Result<KernelView, Error> {
+    let mut links = links(talk).await?;
+    cache.retain(|index, _| links.contains_key(index));
+    for link in links.values_mut() {
+        link.hardware = cache
+            .entry(link.index)
+            .or_insert_with(|| hardware::of(&link.name, link.index))
+            .clone();
+    }
+    let addresses = addresses(talk).await?;
+    let mut foreign: Vec<_> = routes(talk)
+        .await?
+        .iter()
+        .flat_map(decode::RawRoute::foreign)
+        .collect();
+    foreign.sort_unstable();
+    foreign.dedup();
+    Ok(KernelView {
+        links,
+        addresses,
+        routes: foreign,
+    })
+}
+
+async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {
+    let mut question = LinkMessage::default();
+    question
+        .attributes
+        .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    let answer = talk.dump(&RouteNetlinkMessage::GetLink(question)).await?;
+    let links = answer.iter().filter_map(|message| {
+        if let RouteNetlinkMessage::NewLink(message) = message {
+            decode::link(message)
+        } else {
+            None
+        }
+    });
+    Ok(links.map(|link| (link.index, link)).collect())
+}
+
+async fn addresses(talk: &mut Talk) -> Result<Vec<Address>, Error> {
+    let answer = talk
+        .dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()))
+        .await?;
+    let all = answer.iter().filter_map(|message| {
+        if let RouteNetlinkMessage::NewAddress(message) = message {
+            decode::address(message)
+        } else {
+            None
+        }
+    });
+    let mut usable: Vec<_> = all
+        .filter(|(_, usable)| *usable)
+        .map(|(address, _)| address)
+        .collect();
+    usable.sort_unstable();
+    Ok(usable)
+}
+
+/// Every route of both families, whoever made it.
+pub(super) async fn routes(talk: &mut Talk) -> Result<Vec<decode::RawRoute>, Error> {
+    let mut routes = Vec::new();
+    for family in Family::BOTH {
+        let mut question = RouteMessage::default();
+        question.header.address_family = address_family(family);
+        let answer = talk.dump(&RouteNetlinkMessage::GetRoute(question)).await?;
+        let all = answer.iter().filter_map(|message| {
+            if let RouteNetlinkMessage::NewRoute(message) = message {
+                decode::route(message)
+            } else {
+                None
+            }
+        });
+        // A kernel without IPv6 answers with the routes of every family it has.
+        routes.extend(all.filter(|route| route.family == family));
+    }
+    Ok(routes)
+}
+
+/// Every rule of ours, of both families.
+pub(super) async fn rules(talk: &mut Talk) -> Result<Vec<Rule>, Error> {
+    let mut rules = Vec::new();
+    for family in Family::BOTH {
+        let mut question = RuleMessage::default();
+        question.header.family = address_family(family);
+        let answer = talk.dump(&RouteNetlinkMessage::GetRule(question)).await?;
+        let ours = answer.iter().filter_map(|message| {
+            if let RouteNetlinkMessage::NewRule(message) = message {
+                decode::rule(message)
+            } else {
+                None
+            }
+        });
+        rules.extend(ours.filter(|rule| rule.family == family));
+    }
+    Ok(rules)
+}
+
+/// Which interface the kernel would send a packet out of, were it marked so.
+pub(super) async fn lookup(talk: &mut Talk, to: IpAddr, mark: u32) -> Result<IfIndex, Error> {
+    let mut question = RouteMessage::default();
+    question.header.address_family = address_family(Family::of(&to));
+    question.header.destination_prefix_length = if to.is_ipv4() { 32 } else { 128 };
+    question
+        .attributes
+        .push(RouteAttribute::Destination(RouteAddress::from(to)));
+    question.attributes.push(RouteAttribute::Mark(mark));
+    let answer = talk.get(RouteNetlinkMessage::GetRoute(question)).await?;
+    let RouteNetlinkMessage::NewRoute(message) = answer else {
+        return Err(Error::Strange);
+    };
+    decode::route_device(&message).ok_or(Error::Strange)
+}
+
+/// Bytes received and sent by one interface since it was made (`IFLA_STATS64`).
+pub(super) async fn stats(talk: &mut Talk, index: IfIndex) -> Result<(u64, u64), Error> {
+    let mut question = LinkMessage::default();
+    question.header.index = index.0;
+    let answer = talk.get(RouteNetlinkMessage::GetLink(question)).await?;
+    let RouteNetlinkMessage::NewLink(message) = answer else {
+        return Err(Error::Strange);
+    };
+    let stats = message.attributes.iter().find_map(|a| {
+        if let LinkAttribute::Stats64(stats) = a {
+            Some((stats.rx_bytes, stats.tx_bytes))
+        } else {
+            None
+        }
+    });
+    stats.ok_or(Error::Strange)
+}
+
+pub(super) fn address_family(family: Family) -> AddressFamily {
+    match family {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    }
+}
+
+/// Whether a rule stands where only ours should stand.
+pub(super) fn is_our_priority(priority: RulePriority) -> bool {
+    (RulePriority::LOCAL_FIRST..=RulePriority::ACTIVE).contains(&priority)
+}

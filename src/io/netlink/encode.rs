@@ -1,0 +1,92 @@
+//! The engine's routes and rules as rtnetlink messages. Pure functions.
+
+use std::net::IpAddr;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHopFlags,
+    RouteProtocol, RouteScope, RouteType, RouteVia,
+};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+
+use super::dump;
+use crate::engine::dataplane::{Route, Rule};
+use crate::units::{Family, IfIndex, PROTOCOL};
+
+/// A route of ours to be added or to replace its namesake.
+pub(super) fn add_route(route: &Route) -> RouteMessage {
+    let mut message = route_message(route);
+    message.header.protocol = RouteProtocol::Other(PROTOCOL);
+    message.header.kind = RouteType::Unicast;
+    // A destination on the link itself has the link's scope (ip-route(8)).
+    let on_link = route.via.is_none() && route.family == Family::V4;
+    message.header.scope = if on_link {
+        RouteScope::Link
+    } else {
+        RouteScope::Universe
+    };
+    if route.onlink {
+        message.header.flags |=
+            RouteFlags::from_bits_retain(u32::from(RouteNextHopFlags::Onlink.bits()));
+    }
+    let mtu = route
+        .mtu
+        .map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+    message.attributes.extend(mtu);
+    message
+}
+
+/// The order to remove a route of ours.
+pub(super) fn del_route(route: &Route) -> RouteNetlinkMessage {
+    let mut message = route_message(route);
+    // Elsewhere only our own are ours; in our tables everything is.
+    if !route.table.is_ours() {
+        message.header.protocol = RouteProtocol::Other(PROTOCOL);
+    }
+    message.header.scope = RouteScope::NoWhere;
+    RouteNetlinkMessage::DelRoute(message)
+}
+
+/// What names a route. The table stands in an attribute: its number does not fit the header.
+fn route_message(route: &Route) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = dump::address_family(route.family);
+    message.header.destination_prefix_length = route.dst.prefix_len();
+    let attributes = &mut message.attributes;
+    attributes.push(RouteAttribute::Table(route.table.0));
+    attributes.push(RouteAttribute::Priority(route.metric.0));
+    if route.dst.prefix_len() > 0 {
+        attributes.push(RouteAttribute::Destination(RouteAddress::from(
+            route.dst.network(),
+        )));
+    }
+    if route.dev != IfIndex(0) {
+        attributes.push(RouteAttribute::Oif(route.dev.0));
+    }
+    attributes.extend(route.via.map(|via| match (route.family, via) {
+        // An IPv4 route by way of an IPv6 neighbour (RFC 5549).
+        (Family::V4, IpAddr::V6(via)) => RouteAttribute::Via(RouteVia::Inet6(via)),
+        _ => RouteAttribute::Gateway(RouteAddress::from(via)),
+    }));
+    message
+}
+
+/// A rule of ours, to be added or removed.
+pub(super) fn rule_message(rule: &Rule) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = dump::address_family(rule.family);
+    message.header.action = RuleAction::ToTable;
+    let attributes = &mut message.attributes;
+    attributes.push(RuleAttribute::Table(rule.table.0));
+    attributes.push(RuleAttribute::Priority(rule.priority.0));
+    attributes.push(RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL)));
+    if let Some(mark) = rule.fwmark {
+        attributes.push(RuleAttribute::FwMark(mark.value));
+        attributes.push(RuleAttribute::FwMask(mark.mask));
+    }
+    attributes.extend(
+        rule.suppress_prefixlength
+            .map(RuleAttribute::SuppressPrefixLen),
+    );
+    message
+}

@@ -1,0 +1,443 @@
+//! Watches links, addresses, routes, rules and nftables as the kernel changes them.
+//!
+//! The monitor keeps its own copy of the view, for three things that the kernel's messages do not
+//! say: what a replaced route replaced, what went silently (IPv4 routes of a link that was taken
+//! down or of an address that was removed), and whether a message changes anything at all.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::task::Poll;
+use std::time::Duration;
+
+use netlink_packet_core::{NLM_F_REPLACE, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::rule::RuleMessage;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket};
+use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt};
+use rtnetlink::MulticastGroup;
+use tokio::time::Instant;
+
+use super::dump::{self, HardwareCache};
+use super::talk::{DATAGRAM, Error, Talk, attribute, split};
+use super::{decode, hardware};
+use crate::engine::kernel::{
+    ForeignRoute, KernelChange, KernelView, Touched, same_address, same_route,
+};
+use crate::units::{NFT_TABLE, PROTOCOL};
+
+/// The kernel's default of 212,992 bytes overflows after 256 route events.
+const RCVBUF: usize = 1 << 20;
+
+/// After so long without a message the kernel has finished what it was doing, and a dump shows it.
+/// A link that goes down is announced before its routes are flushed.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// If it never gets quiet, the dump is made nevertheless.
+const QUIET_AT_MOST: Duration = Duration::from_millis(500);
+
+/// After a dump failed (out of memory; nothing else is known to do it).
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// So many datagrams are read before the changes among them are handed out.
+const DRAIN: usize = 512;
+
+/// `NFNLGRP_NFTABLES` as a bit mask (linux/netfilter/nfnetlink.h: group 7).
+const NFTABLES_GROUP: u32 = 1 << 6;
+
+/// What the monitor has to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// These things changed, in this order.
+    Changes(Vec<KernelChange>),
+    /// Messages were lost, or the kernel changes things without saying so: this is all there is.
+    View(KernelView),
+}
+
+/// Subscriptions to the kernel's messages.
+pub struct Monitor {
+    routes: TokioSocket,
+    /// Without nftables in the kernel, or without the permission to listen, there is none.
+    nftables: Option<TokioSocket>,
+    talk: Talk,
+    buffer: Vec<u8>,
+    mirror: KernelView,
+    hardware: HardwareCache,
+    pending: Vec<KernelChange>,
+    resync: Option<Resync>,
+}
+
+/// A dump that is due.
+#[derive(Clone, Copy)]
+struct Resync {
+    since: Instant,
+    /// Messages were lost, so that those still queued tell a story with holes.
+    lost: bool,
+}
+
+impl Monitor {
+    /// Subscribes, then asks for everything there is.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses either.
+    pub async fn open() -> Result<(Self, KernelView), Error> {
+        Self::open_with_buffer(RCVBUF).await
+    }
+
+    /// The same with a receive buffer of so many bytes, to see it overflow.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses either.
+    pub async fn open_with_buffer(bytes: usize) -> Result<(Self, KernelView), Error> {
+        let routes = subscribe(NETLINK_ROUTE, route_groups(), bytes).map_err(Error::Open)?;
+        let nftables = subscribe(NETLINK_NETFILTER, NFTABLES_GROUP, bytes)
+            .inspect_err(|error| tracing::debug!(%error, "nftables cannot be watched"))
+            .ok();
+        let mut talk = Talk::open()?;
+        let mut hardware = HardwareCache::new();
+        let mirror = dump::view(&mut talk, &mut hardware).await?;
+        let view = mirror.clone();
+        let buffer = Vec::with_capacity(DATAGRAM);
+        let (pending, resync) = (Vec::new(), None);
+        Ok((
+            Self {
+                routes,
+                nftables,
+                talk,
+                buffer,
+                mirror,
+                hardware,
+                pending,
+                resync,
+            },
+            view,
+        ))
+    }
+
+    /// Waits for the next thing to tell. May be dropped while it waits: nothing is lost.
+    pub async fn next(&mut self) -> Event {
+        loop {
+            if !self.pending.is_empty() {
+                return Event::Changes(mem::take(&mut self.pending));
+            }
+            let Some(resync) = self.resync else {
+                self.receive().await;
+                continue;
+            };
+            let quiet = QUIET.min(QUIET_AT_MOST.saturating_sub(resync.since.elapsed()));
+            if tokio::time::timeout(quiet, self.receive()).await.is_ok() && !quiet.is_zero() {
+                continue;
+            }
+            match dump::view(&mut self.talk, &mut self.hardware).await {
+                Ok(view) => {
+                    self.resync = None;
+                    self.mirror.clone_from(&view);
+                    return Event::View(view);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the kernel's state could not be read");
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Makes the next event a view.
+    pub fn resync(&mut self) {
+        self.due(false);
+    }
+
+    fn due(&mut self, lost: bool) {
+        let resync = self.resync.get_or_insert(Resync {
+            since: Instant::now(),
+            lost,
+        });
+        resync.lost |= lost;
+    }
+
+    /// Waits for messages and takes in what is queued by then. Between the first datagram's
+    /// arrival and its being taken in there is no point at which this could be dropped.
+    async fn receive(&mut self) {
+        let Self {
+            routes,
+            nftables,
+            buffer,
+            ..
+        } = self;
+        buffer.clear();
+        let (from_nftables, result) = poll_fn(|cx| {
+            if let Poll::Ready(result) = routes.poll_recv(cx, buffer) {
+                return Poll::Ready((false, result));
+            }
+            match nftables.as_ref().map(|socket| socket.poll_recv(cx, buffer)) {
+                Some(Poll::Ready(result)) => Poll::Ready((true, result)),
+                Some(Poll::Pending) | None => Poll::Pending,
+            }
+        })
+        .await;
+        self.take(from_nftables, result);
+        for _ in 0..DRAIN {
+            self.buffer.clear();
+            let socket = if from_nftables {
+                self.nftables.as_ref()
+            } else {
+                Some(&self.routes)
+            };
+            let Some(socket) = socket else { return };
+            match socket.socket_ref().recv(&mut self.buffer, 0) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                result => self.take(from_nftables, result.map(|_| ())),
+            }
+        }
+    }
+
+    fn take(&mut self, from_nftables: bool, result: io::Result<()>) {
+        let buffer = mem::take(&mut self.buffer);
+        match result {
+            Ok(()) if from_nftables => {
+                if split(&buffer).any(concerns_our_table) {
+                    self.touched(Touched::Nftables);
+                }
+            }
+            Ok(()) => split(&buffer).for_each(|message| self.route_message(message)),
+            Err(_) if from_nftables => self.touched(Touched::Nftables),
+            Err(error) => {
+                if error.raw_os_error() != Some(Errno::ENOBUFS as i32) {
+                    tracing::warn!(%error, "the netlink subscription failed");
+                }
+                self.due(true);
+                self.touched(Touched::Routes);
+                self.touched(Touched::Rules);
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn route_message(&mut self, bytes: &[u8]) {
+        let message = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::debug!(%error, "a netlink message is skipped");
+                return;
+            }
+        };
+        let replaces = message.header.flags & NLM_F_REPLACE != 0;
+        let NetlinkPayload::InnerMessage(inner) = message.payload else {
+            return;
+        };
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the enum is open; we subscribe to no others"
+        )]
+        match inner {
+            RouteNetlinkMessage::NewLink(m) => self.new_link(&m),
+            RouteNetlinkMessage::DelLink(m) => self.del_link(&m),
+            RouteNetlinkMessage::NewAddress(m) => self.new_address(&m),
+            RouteNetlinkMessage::DelAddress(m) => self.del_address(&m),
+            RouteNetlinkMessage::NewRoute(m) => self.new_route(&m, replaces),
+            RouteNetlinkMessage::DelRoute(m) => self.del_route(&m),
+            RouteNetlinkMessage::NewRule(m) | RouteNetlinkMessage::DelRule(m) => self.rule(&m),
+            _ => {}
+        }
+    }
+
+    fn new_link(&mut self, message: &LinkMessage) {
+        let Some(mut link) = decode::link(message) else {
+            return;
+        };
+        let cached = self.hardware.entry(link.index);
+        link.hardware = cached
+            .or_insert_with(|| hardware::of(&link.name, link.index))
+            .clone();
+        let before = self.mirror.links.get(&link.index);
+        if before.is_some_and(|before| before.up != link.up) {
+            self.due(false);
+        }
+        self.note(KernelChange::Link(link));
+    }
+
+    fn del_link(&mut self, message: &LinkMessage) {
+        let Some(link) = decode::link(message) else {
+            return;
+        };
+        self.hardware.remove(&link.index);
+        self.note(KernelChange::LinkGone(link.index));
+    }
+
+    fn new_address(&mut self, message: &AddressMessage) {
+        let Some((address, usable)) = decode::address(message) else {
+            return;
+        };
+        self.note(if usable {
+            KernelChange::Address(address)
+        } else {
+            KernelChange::AddressGone(address)
+        });
+    }
+
+    fn del_address(&mut self, message: &AddressMessage) {
+        let Some((address, _)) = decode::address(message) else {
+            return;
+        };
+        // Routes that preferred it as their source went with it, without a word.
+        self.due(false);
+        self.note(KernelChange::AddressGone(address));
+    }
+
+    fn new_route(&mut self, message: &RouteMessage, replaces: bool) {
+        let Some(route) = decode::route(message) else {
+            return;
+        };
+        if route.is_ours() {
+            return self.touched(Touched::Routes);
+        }
+        let new: Vec<_> = route.foreign().collect();
+        if replaces {
+            let old: Vec<ForeignRoute> = self
+                .mirror
+                .routes
+                .iter()
+                .copied()
+                .filter(|old| {
+                    (old.table, old.dst, old.src, old.metric)
+                        == (route.table, route.dst, route.src, route.metric)
+                        && !new.iter().any(|new| same_route(old, new))
+                })
+                .collect();
+            // Of several with one key the kernel replaces one, and does not say which.
+            if old.len() > 1 {
+                self.due(false);
+            }
+            old.into_iter()
+                .for_each(|old| self.note(KernelChange::RouteGone(old)));
+        }
+        new.into_iter()
+            .for_each(|new| self.note(KernelChange::Route(new)));
+    }
+
+    fn del_route(&mut self, message: &RouteMessage) {
+        let Some(route) = decode::route(message) else {
+            return;
+        };
+        if route.is_ours() {
+            return self.touched(Touched::Routes);
+        }
+        let gone: Vec<_> = route.foreign().collect();
+        gone.into_iter()
+            .for_each(|gone| self.note(KernelChange::RouteGone(gone)));
+    }
+
+    fn rule(&mut self, message: &RuleMessage) {
+        let (protocol, priority) = decode::rule_owner(message);
+        if protocol == PROTOCOL || dump::is_our_priority(priority) {
+            self.touched(Touched::Rules);
+        }
+    }
+
+    fn touched(&mut self, what: Touched) {
+        let change = KernelChange::Ours(what);
+        if !self.pending.contains(&change) {
+            self.pending.push(change);
+        }
+    }
+
+    /// Hands a change out if it is one.
+    fn note(&mut self, change: KernelChange) {
+        if self.resync.is_some_and(|resync| resync.lost) || !self.is_news(&change) {
+            return;
+        }
+        self.mirror.apply(&change);
+        self.pending.push(change);
+    }
+
+    fn is_news(&self, change: &KernelChange) -> bool {
+        let mirror = &self.mirror;
+        match change {
+            KernelChange::Link(link) => mirror.links.get(&link.index) != Some(link),
+            KernelChange::LinkGone(index) => mirror.links.contains_key(index),
+            KernelChange::Address(address) => !mirror.addresses.contains(address),
+            KernelChange::AddressGone(gone) => {
+                mirror.addresses.iter().any(|a| same_address(a, gone))
+            }
+            KernelChange::Route(route) => !mirror.routes.contains(route),
+            KernelChange::RouteGone(gone) => mirror.routes.iter().any(|r| same_route(r, gone)),
+            KernelChange::Ours(_) => true,
+        }
+    }
+}
+
+impl std::fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Monitor")
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
+    }
+}
+
+fn route_groups() -> u32 {
+    use MulticastGroup::{Ipv4Ifaddr, Ipv4Route, Ipv4Rule, Ipv6Ifaddr, Ipv6Route, Ipv6Rule, Link};
+    let groups = [
+        Link, Ipv4Ifaddr, Ipv6Ifaddr, Ipv4Route, Ipv6Route, Ipv4Rule, Ipv6Rule,
+    ];
+    groups
+        .iter()
+        .fold(0, |mask, group| mask | 1 << (*group as u32 - 1))
+}
+
+fn subscribe(protocol: isize, groups: u32, bytes: usize) -> io::Result<TokioSocket> {
+    let mut socket = TokioSocket::new(protocol)?;
+    let inner = socket.socket_mut();
+    // Beyond net.core.rmem_max only with CAP_NET_ADMIN in the first user namespace.
+    if setsockopt(&*inner, sockopt::RcvBufForce, &bytes).is_err() {
+        setsockopt(&*inner, sockopt::RcvBuf, &bytes)?;
+    }
+    inner.bind(&SocketAddr::new(0, groups))?;
+    Ok(socket)
+}
+
+/// Whether an nftables message is about our table. In every kind of message that has a table, its
+/// name is attribute 1 (`NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, `NFTA_SET_ELEM_LIST_TABLE` …); the
+/// family stands in the first byte of nfgenmsg.
+fn concerns_our_table(message: &[u8]) -> bool {
+    const NFPROTO_INET: u8 = 1;
+    let body = message.get(16..).unwrap_or_default();
+    let name = attribute(body.get(4..).unwrap_or_default(), 1);
+    let ours = name.and_then(|name| name.strip_suffix(&[0])) == Some(NFT_TABLE.as_bytes());
+    ours && body.first() == Some(&NFPROTO_INET)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nft_message(family: u8, kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut message = vec![0; 16];
+        message.extend([family, 0, 0, 0]);
+        message.extend((value.len() as u16 + 4).to_ne_bytes());
+        message.extend(kind.to_ne_bytes());
+        message.extend(value);
+        message
+    }
+
+    #[test]
+    fn only_our_own_nftables_table_counts() {
+        assert!(concerns_our_table(&nft_message(1, 1, b"sparelink\0")));
+        assert!(
+            !concerns_our_table(&nft_message(2, 1, b"sparelink\0")),
+            "table ip sparelink"
+        );
+        assert!(!concerns_our_table(&nft_message(1, 1, b"sparelink2\0")));
+        assert!(
+            !concerns_our_table(&nft_message(0, 1, &7u32.to_ne_bytes())),
+            "a new generation"
+        );
+        assert!(!concerns_our_table(&[0; 16]));
+    }
+}
