@@ -1,16 +1,21 @@
 //! nftables on the real kernel.
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 mod common;
 
 use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
-use common::{command, in_netns, text};
-use sparelink::engine::dataplane::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Verdict,
-    host, tcp,
-};
-use sparelink::io::netlink::nft::Nft;
-use sparelink::units::{Family, Fwmark, IfName};
+use common::ruleset::{base, everything, name, net};
+use common::{command, has, in_netns, note, text, without_capabilities};
+use serde_json::Value;
+use sparelink::engine::dataplane::nft::{Chain, ChainKind, HookPoint, KeyPart, KeyType, Set};
+use sparelink::engine::dataplane::nft::{Stmt, Table, Verdict};
+use sparelink::engine::dataplane::render;
+use sparelink::io::netlink::conntrack::Conntrack;
+use sparelink::io::netlink::nfnl::{Attrs, Message, Nfnl, SUBSYS_NFTABLES};
+use sparelink::io::netlink::nft::{Count, ElementChange, Nft};
 
 #[test]
 fn a_table_of_everything_is_built_and_recognised() {
@@ -19,15 +24,6 @@ fn a_table_of_everything_is_built_and_recognised() {
         let mut nft = Nft::open().unwrap();
         assert_eq!(nft.observe(&wish).unwrap(), Table::default());
         nft.build(&wish).unwrap();
-        println!(
-            "{}",
-            text(
-                &command("nft")
-                    .args(["-n", "list", "ruleset"])
-                    .output()
-                    .unwrap()
-            )
-        );
         assert_eq!(nft.observe(&wish).unwrap(), wish);
         let before = nft.generation().unwrap();
         nft.build(&wish).unwrap();
@@ -39,453 +35,368 @@ fn a_table_of_everything_is_built_and_recognised() {
     });
 }
 
-fn name(text: &str) -> KeyPart {
-    KeyPart::IfName(ifname(text))
+#[test]
+fn elements_change_and_are_read_back() {
+    in_netns("elements_change_and_are_read_back", || {
+        let mut wish = everything();
+        let mut nft = Nft::open().unwrap();
+        nft.build(&wish).unwrap();
+        let near = vec![name("wlan0"), net("192.168.13.0/24")];
+        let wide = vec![name("wan0"), net("192.168.0.0/16")];
+        let narrow = vec![name("wan0"), net("192.168.10.0/24")];
+        let bogon = vec![net("10.0.0.0/24")];
+        let up = vec![name("wan0")];
+        let two = vec![KeyPart::Mark(0x0200_0000)];
+        let to_one = Some(Verdict::Goto("to_1".into()));
+        let changes = [
+            // A wider prefix in place of a narrow one; one that is there already.
+            ("near4", vec![(near, None), (wide, None)], vec![narrow]),
+            (
+                "bogons",
+                vec![(vec![net("172.16.0.0/12")], None)],
+                vec![bogon],
+            ),
+            (
+                "uplinks",
+                vec![(up, None), (vec![name("wlan0")], None)],
+                vec![vec![name("usb0")]],
+            ),
+            ("to", vec![(two.clone(), to_one)], vec![two]),
+            (
+                "reset_on",
+                vec![(vec![name("usb0")], None), (vec![name("wan0")], None)],
+                vec![],
+            ),
+        ];
+        let borrowed: Vec<_> = changes
+            .iter()
+            .map(|(set, add, del)| ElementChange { set, add, del })
+            .collect();
+        nft.change_elements(&wish, &borrowed).unwrap();
+        for (set, add, del) in &changes {
+            let elements = &mut wish.sets.get_mut(*set).unwrap().elements;
+            del.iter().for_each(|key| drop(elements.remove(key)));
+            elements.extend(add.iter().cloned());
+        }
+        assert_eq!(nft.observe(&wish).unwrap(), wish);
+    });
 }
 
-fn ifname(text: &str) -> IfName {
-    IfName::new(text).unwrap()
+#[test]
+fn removing_what_is_gone_is_no_error() {
+    in_netns("removing_what_is_gone_is_no_error", || {
+        let mut wish = everything();
+        let near = wish.sets.get_mut("near4").unwrap();
+        near.elements.clear();
+        near.elements
+            .insert(vec![name("wan0"), net("192.168.0.0/16")], None);
+        near.elements
+            .insert(vec![name("usb0"), net("192.168.11.0/24")], None);
+        let mut nft = Nft::open().unwrap();
+        nft.build(&wish).unwrap();
+        // The first is not there, but a wider one is, which must stay.
+        let near = [
+            vec![name("wan0"), net("192.168.10.0/24")],
+            vec![name("usb0"), net("192.168.11.0/24")],
+        ];
+        let up = [vec![name("eth9")], vec![name("usb0")]];
+        let marks = [vec![KeyPart::Mark(9)]];
+        let all = [
+            ("near4", &near[..]),
+            ("uplinks", &up[..]),
+            ("to", &marks[..]),
+        ];
+        let changes = all.map(|(set, del)| ElementChange { set, add: &[], del });
+        nft.change_elements(&wish, &changes).unwrap();
+        wish.sets
+            .get_mut("near4")
+            .unwrap()
+            .elements
+            .remove(&near[1]);
+        wish.sets
+            .get_mut("uplinks")
+            .unwrap()
+            .elements
+            .remove(&up[1]);
+        assert_eq!(nft.observe(&wish).unwrap(), wish);
+    });
 }
 
-fn net(text: &str) -> KeyPart {
-    KeyPart::Net(text.parse().unwrap())
+#[test]
+fn what_overlaps_is_refused_by_name() {
+    in_netns("what_overlaps_is_refused_by_name", || {
+        let wish = everything();
+        let mut nft = Nft::open().unwrap();
+        nft.build(&wish).unwrap();
+        let inside = [(vec![name("wan0"), net("192.168.10.128/25")], None)];
+        let fine = [(vec![name("eth9")], None)];
+        let batch = [
+            ElementChange {
+                set: "uplinks",
+                add: &fine,
+                del: &[],
+            },
+            ElementChange {
+                set: "near4",
+                add: &inside,
+                del: &[],
+            },
+        ];
+        let error = nft.change_elements(&wish, &batch).unwrap_err().to_string();
+        assert!(error.contains("elements of set near4: EEXIST"), "{error}");
+        assert_eq!(
+            nft.observe(&wish).unwrap(),
+            wish,
+            "nothing of the batch has happened"
+        );
+    });
 }
 
-fn mark(value: u32, mask: u32) -> Fwmark {
-    Fwmark { value, mask }
+#[test]
+fn covered_prefixes_are_dropped_before_the_kernel_sees_them() {
+    in_netns(
+        "covered_prefixes_are_dropped_before_the_kernel_sees_them",
+        || {
+            let mut wish = everything();
+            let near = wish.sets.get_mut("near4").unwrap();
+            for text in ["192.168.0.1/16", "192.168.10.7/32"] {
+                near.elements.insert(vec![name("wan0"), net(text)], None);
+            }
+            let mut nft = Nft::open().unwrap();
+            assert!(nft.build(&wish).is_err(), "positive control");
+            let near = wish.sets.get_mut("near4").unwrap();
+            near.drop_covered();
+            assert!(
+                near.elements
+                    .contains_key(&vec![name("wan0"), net("192.168.0.0/16")])
+            );
+            assert_eq!(near.elements.len(), 3);
+            nft.build(&wish).unwrap();
+            assert_eq!(nft.observe(&wish).unwrap(), wish);
+        },
+    );
 }
 
-fn set(mut set: Set, keys: &[Key]) -> Set {
-    set.elements = keys.iter().map(|key| (key.clone(), None)).collect();
-    set
+#[test]
+fn what_others_take_away_is_noticed() {
+    in_netns("what_others_take_away_is_noticed", || {
+        // NFT_MSG_DELCHAIN, DELRULE, DELSET, DELOBJ, NEWTABLE, NEWCHAIN, with attributes of each.
+        let chain = |name: &str| Attrs::new().text(1, "sparelink").text(3, name);
+        let second = Attrs::new().text(1, "sparelink").text(2, "sparelink");
+        let object = Attrs::new()
+            .text(1, "sparelink")
+            .text(2, "spare")
+            .be32(3, 1);
+        let dormant = Attrs::new().text(1, "sparelink").be32(2, 1);
+        let rules_of = |name: &str| Attrs::new().text(1, "sparelink").text(2, name);
+        let meddling = [
+            ("the rules of a chain", 8, rules_of("guard_up")),
+            ("a chain", 5, chain("unused")),
+            ("a set", 11, second),
+            ("a counter", 20, object),
+            ("the switched-off table", 0, dormant),
+            ("a new chain", 3, chain("foreign")),
+            ("a changed policy", 3, chain("input").be32(5, 0)),
+            ("the table", 2, Attrs::new().text(1, "sparelink")),
+        ];
+        let mut wish = everything();
+        wish.sets
+            .insert("sparelink".into(), Set::new(&[KeyType::Mark]));
+        wish.counters.insert("spare".into());
+        wish.chains.push(Chain {
+            name: "unused".into(),
+            hook: None,
+            rules: vec![],
+        });
+        let mut nft = Nft::open().unwrap();
+        for (object, command, attrs) in meddling {
+            nft.build(&wish).unwrap();
+            assert_eq!(nft.observe(&wish).unwrap(), wish, "positive control");
+            let kind = u16::from(SUBSYS_NFTABLES) << 8 | command;
+            let message = Message {
+                kind,
+                flags: 0,
+                family: 1,
+                attrs,
+                object: object.into(),
+            };
+            Nfnl::open()
+                .unwrap()
+                .batch(SUBSYS_NFTABLES, &[message])
+                .unwrap();
+            assert_eq!(nft.observe(&wish).unwrap(), Table::default(), "{object}");
+        }
+        nft.build(&wish).unwrap();
+        let mut other = wish.clone();
+        other.chains[0].rules.pop();
+        assert_eq!(
+            nft.observe(&other).unwrap(),
+            Table::default(),
+            "another structure"
+        );
+    });
 }
 
-fn vmap(key: KeyType, entries: &[(KeyPart, Verdict)]) -> Set {
-    let elements = entries
-        .iter()
-        .map(|(k, v)| (vec![k.clone()], Some(v.clone())))
-        .collect();
-    Set {
-        elements,
-        ..Set::vmap(key)
-    }
+#[test]
+fn a_bad_rule_is_named_and_the_old_table_stays() {
+    in_netns("a_bad_rule_is_named_and_the_old_table_stays", || {
+        let wish = everything();
+        let mut nft = Nft::open().unwrap();
+        nft.build(&wish).unwrap();
+        let mut bad = wish.clone();
+        bad.chains[1].rules.push(vec![Stmt::IifnameIn {
+            set: "nowhere".into(),
+            not: false,
+        }]);
+        let error = nft.build(&bad).unwrap_err().to_string();
+        assert!(error.contains("rule 3 of chain to_1: ENOENT"), "{error}");
+        assert_eq!(nft.observe(&wish).unwrap(), wish);
+    });
 }
 
-fn base(name: &str, kind: ChainKind, point: HookPoint, priority: i32, rules: &[&[Stmt]]) -> Chain {
-    let rules = rules.iter().map(|r| r.to_vec()).collect();
-    Chain {
-        name: name.into(),
-        hook: Some(Hook {
+#[test]
+fn an_expression_that_the_kernel_lacks_is_named() {
+    in_netns("an_expression_that_the_kernel_lacks_is_named", || {
+        Nft::open().unwrap().build(&everything()).unwrap();
+        let expression = Attrs::new().text(1, "quux").nest(2, &Attrs::new());
+        let list = Attrs::new().nest(1, &expression);
+        let attrs = Attrs::new()
+            .text(1, "sparelink")
+            .text(2, "to_1")
+            .nest(4, &list);
+        let kind = u16::from(SUBSYS_NFTABLES) << 8 | 6;
+        let rule = Message {
             kind,
-            point,
-            priority,
-        }),
-        rules,
+            flags: 0xc00,
+            family: 1,
+            attrs,
+            object: "a rule".into(),
+        };
+        let error = Nfnl::open()
+            .unwrap()
+            .batch(SUBSYS_NFTABLES, &[rule])
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this kernel has no nftables expression `quux`: it needs CONFIG_NFT_QUUX (module nft_quux)"
+        );
+    });
+}
+
+#[test]
+fn a_lack_of_permission_is_one_sentence() {
+    without_capabilities("a_lack_of_permission_is_one_sentence", || {
+        let sentence = "no permission to use nftables and conntrack: CAP_NET_ADMIN is missing";
+        assert_eq!(Nft::open().unwrap_err().to_string(), sentence);
+        assert_eq!(Conntrack::open().unwrap_err().to_string(), sentence);
+    });
+}
+
+#[test]
+fn counters_are_read_fast() {
+    in_netns("counters_are_read_fast", || {
+        common::loopback_up();
+        let mut wish = everything();
+        let rule = vec![
+            Stmt::OifLoopback,
+            Stmt::L4proto(17),
+            Stmt::Counter("in_1".into()),
+        ];
+        let count = base("count", ChainKind::Filter, HookPoint::Output, 0, vec![rule]);
+        wish.chains.insert(0, count);
+        let mut nft = Nft::open().unwrap();
+        nft.build(&wish).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..3 {
+            socket.send_to(b"12345678", "127.0.0.1:9").unwrap();
+        }
+        let counts = nft.counters("sparelink").unwrap();
+        assert_eq!(
+            counts.keys().collect::<Vec<_>>(),
+            ["in_1", "out_1", "wrong_source"]
+        );
+        assert_eq!(
+            counts["in_1"],
+            Count {
+                packets: 3,
+                bytes: 3 * 36
+            }
+        );
+        assert_eq!(counts["out_1"], Count::default());
+        let mut best = Duration::MAX;
+        for _ in 0..50 {
+            #[expect(clippy::disallowed_methods, reason = "a test measures")]
+            let begin = Instant::now();
+            nft.counters("sparelink").unwrap();
+            best = best.min(begin.elapsed());
+        }
+        note(&format!("counters: best of 50 {best:?}"));
+        assert!(best < Duration::from_micros(100), "{best:?}");
+        assert!(nft.counters("nowhere").unwrap_or_default().is_empty());
+    });
+}
+
+#[test]
+fn nft_makes_the_same_of_the_text() {
+    in_netns("nft_makes_the_same_of_the_text", || {
+        if !has("nft") {
+            note("skipped the comparison: nft is not installed");
+            return;
+        }
+        let wish = everything();
+        Nft::open().unwrap().build(&wish).unwrap();
+        let list = ["-j", "-n", "list", "table", "inet", "sparelink"];
+        let ours = command("nft").args(list).output().unwrap();
+        let file = std::env::temp_dir().join(format!("sparelink-{}.nft", std::process::id()));
+        std::fs::write(&file, render::table(&wish)).unwrap();
+        let script = format!("nft -f '{}' && nft {}", file.display(), list.join(" "));
+        let theirs = command("unshare")
+            .args(["--net", "sh", "-c", &script])
+            .output()
+            .unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(
+            theirs.status.success(),
+            "{}\n{}",
+            text(&theirs),
+            render::table(&wish)
+        );
+        let (ours, theirs) = (objects(&ours.stdout), objects(&theirs.stdout));
+        assert!(ours.len() > 30, "a listing of everything");
+        for (name, ours) in &ours {
+            assert_eq!(Some(ours), theirs.get(name), "{name}");
+        }
+        assert_eq!(ours.len(), theirs.len());
+    });
+}
+
+/// A listing by kind and name, rules by chain in their order, without what differs by nature.
+fn objects(json: &[u8]) -> BTreeMap<String, Vec<Value>> {
+    let listing: Value = serde_json::from_slice(json).unwrap();
+    let mut objects: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for entry in listing["nftables"].as_array().unwrap() {
+        for (kind, object) in entry.as_object().unwrap() {
+            let mut object = object.clone();
+            let fields = object.as_object_mut().unwrap();
+            fields.remove("handle");
+            let elements = fields.get_mut("elem").and_then(Value::as_array_mut);
+            for element in elements.into_iter().flatten() {
+                if let Some(inner) = element.get_mut("elem").and_then(Value::as_object_mut) {
+                    inner.remove("expires");
+                }
+            }
+            if let Some(elements) = fields.get_mut("elem").and_then(Value::as_array_mut) {
+                elements.sort_by_key(Value::to_string);
+            }
+            let name = fields
+                .get("chain")
+                .or_else(|| fields.get("name"))
+                .map(Value::to_string);
+            objects
+                .entry(format!("{kind} {}", name.unwrap_or_default()))
+                .or_default()
+                .push(object);
+        }
     }
-}
-
-fn chain(name: &str, rules: &[&[Stmt]]) -> Chain {
-    Chain {
-        name: name.into(),
-        hook: None,
-        rules: rules.iter().map(|r| r.to_vec()).collect(),
-    }
-}
-
-fn jump(chain: &str) -> Stmt {
-    Stmt::Verdict(Verdict::Jump(chain.into()))
-}
-
-/// Every statement and every kind of set, in the shape of the real ruleset.
-fn everything() -> Table {
-    use KeyType::{IfName as Name, Ipv4, Ipv6, Mark};
-    let sets = BTreeMap::from([
-        (
-            "uplinks",
-            set(Set::new(&[Name]), &[vec![name("wan0")], vec![name("usb0")]]),
-        ),
-        (
-            "lan",
-            set(Set::new(&[Name]), &[vec![name("lo")], vec![name("br-lan")]]),
-        ),
-        (
-            "near4",
-            set(
-                Set::prefixes(&[Name, Ipv4]),
-                &[
-                    vec![name("wan0"), net("192.168.10.0/24")],
-                    vec![name("usb0"), net("192.168.11.0/24")],
-                    vec![name("usb0"), net("192.168.12.7/32")],
-                ],
-            ),
-        ),
-        (
-            "near6",
-            set(
-                Set::prefixes(&[Name, Ipv6]),
-                &[
-                    vec![name("wan0"), net("2001:db8:1::/64")],
-                    vec![name("wan0"), net("fe80::/10")],
-                ],
-            ),
-        ),
-        (
-            "addr4",
-            set(
-                Set::new(&[Name, Ipv4]),
-                &[vec![
-                    name("wan0"),
-                    KeyPart::Net(host("10.0.0.1".parse().unwrap())),
-                ]],
-            ),
-        ),
-        (
-            "reset_on",
-            set(
-                Set {
-                    timeout: Some(3600),
-                    ..Set::new(&[Name])
-                },
-                &[vec![name("usb0")]],
-            ),
-        ),
-        (
-            "no_way",
-            set(
-                Set::new(&[KeyType::Family]),
-                &[vec![KeyPart::Family(Family::V6)]],
-            ),
-        ),
-        (
-            "bogons",
-            set(
-                Set::prefixes(&[Ipv4]),
-                &[
-                    vec![net("0.0.0.0/8")],
-                    vec![net("10.0.0.0/24")],
-                    vec![net("10.0.1.0/24")],
-                    vec![net("10.9.9.9/32")],
-                    vec![net("224.0.0.0/3")],
-                ],
-            ),
-        ),
-        (
-            "bogons6",
-            set(
-                Set::prefixes(&[Ipv6]),
-                &[vec![net("fc00::/7")], vec![net("::/128")]],
-            ),
-        ),
-        (
-            "marks",
-            set(Set::new(&[Mark]), &[vec![KeyPart::Mark(0x0100_0002)]]),
-        ),
-        ("empty", Set::prefixes(&[Name, Ipv6])),
-        (
-            "from",
-            vmap(Name, &[(name("wan0"), Verdict::Goto("from_1".into()))]),
-        ),
-        (
-            "pins",
-            vmap(Name, &[(name("wan0"), Verdict::Jump("pin_1".into()))]),
-        ),
-        (
-            "to",
-            vmap(
-                Mark,
-                &[
-                    (KeyPart::Mark(0x0100_0000), Verdict::Goto("to_1".into())),
-                    (KeyPart::Mark(0x0200_0000), Verdict::Drop),
-                    (KeyPart::Mark(0x0300_0000), Verdict::Accept),
-                    (KeyPart::Mark(0x0400_0000), Verdict::Return),
-                ],
-            ),
-        ),
-    ]);
-    Table {
-        name: "sparelink".into(),
-        sets: sets
-            .into_iter()
-            .map(|(name, set)| (name.into(), set))
-            .collect(),
-        counters: ["in_1", "out_1", "wrong_source"].map(String::from).into(),
-        chains: everything_chains(),
-    }
-}
-
-fn everything_chains() -> Vec<Chain> {
-    use Stmt::{Counter, CtMark, CtReply, L4proto, Nfproto, SetCtMark, SetMetaMark};
-    let one = mark(0x0100_0000, 0x0f00_0000);
-    let none = mark(0, 0x0f00_0000);
-    let uplinks = Stmt::OifnameIn {
-        set: "uplinks".into(),
-        not: false,
-    };
-    let near = |family, set: &str| Stmt::IifSaddrIn {
-        family,
-        set: set.into(),
-        not: true,
-    };
-    let out_near = |family, set: &str| Stmt::OifSaddrIn {
-        family,
-        set: set.into(),
-    };
-    let established = Stmt::CtState(CtState::Established);
-    let flags = |mask, value| Stmt::TcpFlags { mask, value };
-    let drop = Stmt::Verdict(Verdict::Drop);
-    let back = Stmt::Verdict(Verdict::Return);
-    vec![
-        base(
-            "poke",
-            ChainKind::Filter,
-            HookPoint::Output,
-            -300,
-            &[&[
-                Stmt::MetaMark(mark(0x7f00_0000, 0x7f00_0000)),
-                Stmt::Notrack,
-            ]],
-        ),
-        chain(
-            "from_1",
-            &[
-                &[SetMetaMark(one)],
-                &[Stmt::CtState(CtState::New), CtMark(none), SetCtMark(one)],
-                &[L4proto(6), flags(tcp::RST, tcp::RST), back.clone()],
-                &[
-                    established.clone(),
-                    CtReply(true),
-                    near(Family::V4, "near4"),
-                    Counter("in_1".into()),
-                ],
-                &[
-                    established,
-                    CtReply(true),
-                    near(Family::V6, "near6"),
-                    Counter("in_1".into()),
-                ],
-            ],
-        ),
-        chain(
-            "to_1",
-            &[&[SetMetaMark(one)], &[SetMetaMark(mark(7, u32::MAX))]],
-        ),
-        chain(
-            "pin_1",
-            &[
-                &[
-                    CtMark(none),
-                    SetCtMark(one),
-                    CtReply(false),
-                    Counter("out_1".into()),
-                ],
-                &[CtMark(mark(5, u32::MAX)), SetCtMark(mark(6, u32::MAX))],
-            ],
-        ),
-        base(
-            "prerouting",
-            ChainKind::Filter,
-            HookPoint::Prerouting,
-            -150,
-            &[
-                &[Stmt::IifnameVmap("from".into())],
-                &[Stmt::CtMarkVmap {
-                    mask: 0x0f00_0000,
-                    map: "to".into(),
-                }],
-            ],
-        ),
-        base(
-            "output",
-            ChainKind::Route,
-            HookPoint::Output,
-            -150,
-            &[
-                &[Stmt::OifLoopback, Stmt::Verdict(Verdict::Accept)],
-                &[Stmt::CtMarkVmap {
-                    mask: 0x0f00_0000,
-                    map: "to".into(),
-                }],
-            ],
-        ),
-        base(
-            "pin",
-            ChainKind::Filter,
-            HookPoint::Postrouting,
-            -150,
-            &[&[Stmt::OifnameVmap("pins".into())]],
-        ),
-        chain(
-            "masq",
-            &[
-                &[
-                    Stmt::Daddr("255.255.255.255/32".parse().unwrap()),
-                    back.clone(),
-                ],
-                &[Stmt::Daddr("224.0.0.0/4".parse().unwrap()), back.clone()],
-                &[out_near(Family::V6, "near6"), back.clone()],
-                &[Stmt::Saddr("fe80::/10".parse().unwrap()), back.clone()],
-                &[Stmt::Masquerade],
-            ],
-        ),
-        base(
-            "nat",
-            ChainKind::Nat,
-            HookPoint::Postrouting,
-            100,
-            &[&[uplinks.clone(), jump("masq")]],
-        ),
-        base(
-            "portal",
-            ChainKind::Nat,
-            HookPoint::Prerouting,
-            -100,
-            &[
-                &[
-                    Stmt::Iifname(ifname("wan0")),
-                    L4proto(6),
-                    Stmt::Dport(80),
-                    Stmt::Redirect(8080),
-                ],
-                &[
-                    L4proto(6),
-                    Stmt::Dport(22),
-                    Stmt::Dnat("10.0.0.9".parse().unwrap(), Some(2222)),
-                ],
-                &[
-                    Stmt::Daddr("10.1.1.1/32".parse().unwrap()),
-                    Stmt::Dnat("10.0.0.9".parse().unwrap(), None),
-                ],
-                &[
-                    L4proto(17),
-                    Stmt::Dport(5),
-                    Stmt::Dnat("2001:db8::9".parse().unwrap(), Some(6)),
-                ],
-            ],
-        ),
-        chain(
-            "guard_up",
-            &[
-                &[Stmt::FibSaddrOifLocal(true), back.clone()],
-                &[out_near(Family::V4, "addr4"), back.clone()],
-                &[
-                    Stmt::Daddr("255.255.255.255/32".parse().unwrap()),
-                    L4proto(17),
-                    Stmt::Sport(68),
-                    Stmt::Dport(67),
-                    back.clone(),
-                ],
-                &[
-                    Stmt::Saddr("0.0.0.0/32".parse().unwrap()),
-                    Stmt::Daddr("224.0.0.0/4".parse().unwrap()),
-                    back.clone(),
-                ],
-                &[Stmt::Saddr("::/128".parse().unwrap()), back.clone()],
-                &[
-                    Stmt::FibSaddrOifLocal(false),
-                    Counter("wrong_source".into()),
-                    drop.clone(),
-                ],
-            ],
-        ),
-        base(
-            "guard",
-            ChainKind::Filter,
-            HookPoint::Postrouting,
-            110,
-            &[&[uplinks.clone(), jump("guard_up")]],
-        ),
-        chain(
-            "mss",
-            &[
-                &[Stmt::MssRtMtu],
-                &[
-                    Stmt::Iifname(ifname("wan0")),
-                    Nfproto(Family::V4),
-                    Stmt::Mss(1460),
-                ],
-                &[
-                    Stmt::Oifname(ifname("usb0")),
-                    Nfproto(Family::V6),
-                    Stmt::Mss(1340),
-                ],
-            ],
-        ),
-        chain(
-            "refuse",
-            &[
-                &[
-                    L4proto(6),
-                    Counter("wrong_source".into()),
-                    Stmt::RejectTcpReset,
-                ],
-                &[Counter("wrong_source".into()), Stmt::RejectAdminProhibited],
-            ],
-        ),
-        base(
-            "forward",
-            ChainKind::Filter,
-            HookPoint::Forward,
-            -10,
-            &[
-                &[
-                    L4proto(6),
-                    flags(tcp::SYN | tcp::RST, tcp::SYN),
-                    jump("mss"),
-                ],
-                &[
-                    Stmt::CtState(CtState::New),
-                    Stmt::NfprotoIn("no_way".into()),
-                    Stmt::Verdict(Verdict::Goto("refuse".into())),
-                ],
-                &[
-                    Stmt::OifnameIn {
-                        set: "reset_on".into(),
-                        not: false,
-                    },
-                    Stmt::CtState(CtState::Invalid),
-                    L4proto(6),
-                    flags(
-                        tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK,
-                        tcp::FIN | tcp::ACK,
-                    ),
-                    Stmt::RejectTcpReset,
-                ],
-                &[
-                    Stmt::IifnameIn {
-                        set: "uplinks".into(),
-                        not: false,
-                    },
-                    Stmt::OifnameIn {
-                        set: "lan".into(),
-                        not: true,
-                    },
-                    Stmt::CtDnat(false),
-                    drop.clone(),
-                ],
-                &[Stmt::CtDnat(true), Stmt::Verdict(Verdict::Accept)],
-                &[
-                    Stmt::Random {
-                        modulus: 100,
-                        below: 30,
-                    },
-                    drop.clone(),
-                ],
-            ],
-        ),
-        base(
-            "input",
-            ChainKind::Filter,
-            HookPoint::Input,
-            -10,
-            &[&[
-                L4proto(6),
-                Stmt::Dport(8300),
-                Stmt::IifnameIn {
-                    set: "lan".into(),
-                    not: true,
-                },
-                drop,
-            ]],
-        ),
-    ]
+    objects
 }

@@ -1,4 +1,10 @@
-//! The rtnetlink half of the dataplane, on the real kernel.
+//! The rtnetlink half of the dataplane, and the whole of it through the one door, on the real
+//! kernel.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test may panic and print, its helpers too"
+)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -17,13 +23,15 @@ use sparelink::engine::dataplane::diff::Change;
 use sparelink::engine::dataplane::nft::{
     Chain, ChainKind, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, Verdict,
 };
+use sparelink::engine::dataplane::plan::{Lan, Uplink, Wanted, plan};
 use sparelink::engine::dataplane::{ApplyReport, Dataplane, Route, Rule, Sysctl};
 use sparelink::engine::kernel::{ForeignRoute, KernelChange, KernelView, Touched};
+use sparelink::engine::link::Way;
 use sparelink::io::netlink::nft::Nft;
 use sparelink::io::netlink::{Door, Event, Monitor};
 use sparelink::io::{lock, sysctl};
 use sparelink::units::{
-    Family, IfIndex, IfName, Metric, PROTOCOL, RulePriority, TableId, UplinkId,
+    Family, IfIndex, IfName, Metric, PROTOCOL, PerFamily, RulePriority, TableId, UplinkId,
 };
 
 mod common;
@@ -558,6 +566,80 @@ fn the_nftables_table_goes_through_the_same_door() {
             assert!(door.observe(&wish).await.unwrap().nft.name.is_empty());
             assert_eq!(foreigner.observe(&theirs).unwrap(), theirs);
         }
+    });
+}
+
+/// What the agent plans for two uplinks and a LAN with `order` of the uplinks.
+fn planned(order: [u8; 2]) -> Dataplane {
+    let id = |n| UplinkId::new(n).unwrap();
+    let uplink = |n: u8| {
+        let dev = IfName::new(&format!("up{n}")).unwrap();
+        let way = |family, source: &str| {
+            Some(Way {
+                index: index(dev.as_str()),
+                dev: dev.clone(),
+                source: source.parse().unwrap(),
+                gateway: Some(gateway(family, n)),
+                onlink: false,
+                mtu: None,
+            })
+        };
+        let (own4, own6) = (format!("10.0.{n}.2"), format!("2001:db8:{n}::2"));
+        Uplink {
+            id: id(n),
+            dev: Some((index(dev.as_str()), dev.clone())),
+            ways: PerFamily {
+                v4: way(Family::V4, &own4),
+                v6: way(Family::V6, &own6),
+            },
+            near: vec![
+                format!("10.0.{n}.0/24").parse().unwrap(),
+                format!("2001:db8:{n}::/64").parse().unwrap(),
+            ],
+            own6: vec![],
+            addresses: vec![own4.parse().unwrap(), own6.parse().unwrap()],
+        }
+    };
+    let order = order.map(id).to_vec();
+    plan(&Wanted {
+        uplinks: vec![uplink(1), uplink(2)],
+        order: PerFamily {
+            v4: order.clone(),
+            v6: order,
+        },
+        lan: Some(Lan {
+            interfaces: vec![IfName::new("br-lan").unwrap()],
+            guard: true,
+        }),
+        ..Wanted::default()
+    })
+}
+
+#[test]
+fn the_real_plan_is_carried_out_and_found_again() {
+    inside("the_real_plan_is_carried_out_and_found_again", || async {
+        let lab = Lab::new().await;
+        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        let first = door.converge(1, &planned([1, 2])).await;
+        assert_clean(&first);
+        println!(
+            "the first: {} changes in {:?}",
+            first.changes.len(),
+            first.took
+        );
+        assert_eq!(door.converge(1, &planned([1, 2])).await.changes, []);
+        let switch = door.converge(1, &planned([2, 1])).await;
+        assert_clean(&switch);
+        let lines: Vec<_> = switch.changes.iter().map(ToString::to_string).collect();
+        println!("a switch, {:?}: {lines:#?}", switch.took);
+        assert!(
+            !switch
+                .changes
+                .iter()
+                .any(|c| matches!(c, Change::BuildTable(_))),
+            "{lines:#?}"
+        );
+        assert_eq!(door.converge(1, &planned([2, 1])).await.changes, []);
     });
 }
 

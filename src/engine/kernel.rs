@@ -1,7 +1,7 @@
 //! What netlink told us about the box, as plain values: links, addresses and other people's routes.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -176,4 +176,54 @@ pub fn same_address(a: &Address, b: &Address) -> bool {
 pub fn same_route(a: &ForeignRoute, b: &ForeignRoute) -> bool {
     (a.table, a.dst, a.src, a.metric, a.dev, a.gateway)
         == (b.table, b.dst, b.src, b.metric, b.dev, b.gateway)
+}
+
+/// A flow that connection tracking knows (ctnetlink).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Flow {
+    /// IP protocol number: 6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6.
+    pub protocol: u8,
+    /// As the first packet went.
+    pub original: Tuple,
+    /// As answers come, after NAT.
+    pub reply: Tuple,
+    /// Where a TCP connection stands.
+    pub tcp: Option<TcpState>,
+    /// The conntrack mark.
+    pub mark: u32,
+}
+
+/// One direction of a flow. Ports are 0 in protocols without them; ICMP has its identifier in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tuple {
+    /// From where.
+    pub src: SocketAddr,
+    /// To where.
+    pub dst: SocketAddr,
+}
+
+/// TCP states as conntrack counts them (linux/netfilter/nf_conntrack_tcp.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TcpState {
+    /// No connection, or a state that the kernel did not have when this was written.
+    None,
+    /// One SYN seen.
+    SynSent,
+    /// SYN and SYN-ACK seen.
+    SynRecv,
+    /// The handshake is complete.
+    Established,
+    /// One side has sent FIN.
+    FinWait,
+    /// The other side has acknowledged it.
+    CloseWait,
+    /// Both sides have sent FIN.
+    LastAck,
+    /// Both are acknowledged.
+    TimeWait,
+    /// Reset.
+    Close,
+    /// SYNs from both sides.
+    SynSent2,
 }

@@ -3,6 +3,8 @@
 
 use std::process::{Command, Output};
 
+pub(crate) mod ruleset;
+
 /// Tells a re-executed test binary that it stands in its namespaces, and for which test.
 const INSIDE: &str = "SPARELINK_TEST_NETNS";
 
@@ -13,32 +15,59 @@ const INSIDE: &str = "SPARELINK_TEST_NETNS";
 /// `test`, whose name as the harness knows it must be given. Root without user namespaces uses its
 /// own powers. Skips with a printed reason where neither is allowed.
 pub(crate) fn in_netns(test: &str, body: impl FnOnce()) {
+    let user: &[&str] = &["--user", "--map-root-user", "--net", "--mount"];
+    let root: &[&str] = &["--net", "--mount"];
+    again(test, &[user, root], body);
+}
+
+/// Runs `body` without any capability over the network namespace it stands in, even as root.
+pub(crate) fn without_capabilities(test: &str, body: impl FnOnce()) {
+    again(test, &[&["--user"]], body);
+}
+
+/// Runs the test again behind the first set of flags of `unshare` that is allowed here.
+fn again(test: &str, choices: &[&[&str]], body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some_and(|inside| inside == test) {
         body();
         return;
     }
-    let user: &[&str] = &["--user", "--map-root-user", "--net", "--mount"];
-    let root: &[&str] = &["--net", "--mount"];
-    let Some(flags) = [user, root].into_iter().find(|flags| allowed(flags)) else {
-        println!("skipped {test}: no network namespaces here (unshare is missing or forbidden)");
+    let Some(flags) = choices.iter().find(|flags| allowed(flags)) else {
+        note(&format!(
+            "skipped {test}: no namespaces here (unshare is missing or forbidden)"
+        ));
         return;
     };
     let exe = std::env::current_exe().unwrap();
     let args = ["--exact", test, "--nocapture", "--test-threads=1"];
-    let out = command("unshare")
-        .args(flags)
+    let mut unshare = command("unshare");
+    let out = unshare
+        .args(*flags)
         .arg(exe)
         .args(args)
         .env(INSIDE, test)
         .output()
         .unwrap();
     let text = text(&out);
-    println!("{text}");
+    note(&text);
     assert!(out.status.success(), "{test} failed inside its namespaces");
     assert!(
         text.contains("1 passed"),
         "{test} is not the name of a test"
     );
+}
+
+/// Brings `lo` of this namespace up.
+pub(crate) fn loopback_up() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+        tokio::spawn(connection);
+        let up = rtnetlink::LinkUnspec::new_with_index(1).up().build();
+        handle.link().set(up).execute().await.unwrap();
+    });
 }
 
 /// A command for tests.
@@ -53,6 +82,14 @@ pub(crate) fn command(program: &str) -> Command {
 /// Whether a program can be started.
 pub(crate) fn has(program: &str) -> bool {
     command(program).arg("--version").output().is_ok()
+}
+
+/// Tells the person who runs the tests something.
+pub(crate) fn note(text: &str) {
+    #[expect(clippy::print_stdout, reason = "the harness shows it when it matters")]
+    {
+        println!("{text}");
+    }
 }
 
 /// All that a program said.

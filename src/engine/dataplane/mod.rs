@@ -15,6 +15,7 @@ use crate::units::{Family, Fwmark, IfIndex, Metric, PerFamily, RulePriority, Tab
 pub mod diff;
 pub mod nft;
 pub mod plan;
+pub mod render;
 pub mod ruleset;
 
 /// Everything of ours in the kernel: desired, or observed.

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
-use tokio::time::Instant;
 
 use super::encode::{add_route, del_route, rule_message};
 use super::nfnl::NfnlError;
@@ -17,7 +16,7 @@ use super::{decode, dump};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
 use crate::engine::dataplane::nft::Table;
 use crate::engine::dataplane::{ApplyReport, Dataplane, Route, Sysctl};
-use crate::io::sysctl;
+use crate::io::{clock, sysctl};
 use crate::units::{Family, IfIndex, Metric, NFT_TABLE, TableId};
 
 /// The one way in which sparelink changes the kernel.
@@ -84,7 +83,7 @@ impl Door {
     /// except where going on would leave less than there was: nothing old is removed whose
     /// successor could not be put in place.
     pub async fn converge(&mut self, generation: u64, wish: &Dataplane) -> ApplyReport {
-        let start = Instant::now();
+        let start = clock::now().mono;
         let mut report = ApplyReport {
             generation,
             ..ApplyReport::default()
@@ -99,7 +98,7 @@ impl Door {
             let changes = diff(&possible, &observed);
             self.apply(changes, wish, &observed, &mut report).await;
         }
-        report.took = start.elapsed();
+        report.took = clock::now().mono.since(start);
         report
     }
 

@@ -3,6 +3,7 @@
 //! [`Monitor`] tells what changes, [`Door`] changes it; both speak the engine's values.
 
 mod apply;
+pub mod attrs;
 pub mod conntrack;
 mod decode;
 mod dump;

@@ -12,6 +12,8 @@ use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use thiserror::Error;
 
+pub use super::attrs::{Attributes, Attrs};
+
 /// Subsystem number of nf_tables.
 pub const SUBSYS_NFTABLES: u8 = 10;
 /// Subsystem number of ctnetlink.
@@ -106,10 +108,13 @@ impl NfnlError {
 
 impl From<Errno> for NfnlError {
     fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::EAGAIN => Self::Timeout,
-            Errno::EPERM | Errno::EACCES => Self::Permission,
-            errno => Self::Socket(errno.into()),
+        if errno == Errno::EAGAIN {
+            return Self::Timeout;
+        }
+        if errno == Errno::EPERM {
+            Self::Permission
+        } else {
+            Self::Socket(errno.into())
         }
     }
 }
@@ -139,7 +144,7 @@ impl Message {
             seq,
             self.family,
             0,
-            &self.attrs.0,
+            self.attrs.as_bytes(),
         );
     }
 }
@@ -163,120 +168,6 @@ fn put_header(
     out.extend([family, 0]);
     out.extend(res.to_be_bytes());
     out.extend(body);
-}
-
-/// A stream of attributes being written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attrs(Vec<u8>);
-
-impl Attrs {
-    /// No attributes yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds raw bytes. One attribute holds at most 65 531 of them; callers keep lists shorter.
-    #[must_use]
-    pub fn bytes(mut self, kind: u16, value: &[u8]) -> Self {
-        debug_assert!(
-            value.len() <= usize::from(u16::MAX) - 4,
-            "attribute too long"
-        );
-        let len = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
-        self.0.extend(len.to_ne_bytes());
-        self.0.extend(kind.to_ne_bytes());
-        self.0.extend(value);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
-        self
-    }
-
-    /// Adds a text with its closing NUL.
-    #[must_use]
-    pub fn text(self, kind: u16, value: &str) -> Self {
-        self.bytes(kind, &[value.as_bytes(), &[0]].concat())
-    }
-
-    /// Adds a big-endian 32-bit number.
-    #[must_use]
-    pub fn be32(self, kind: u16, value: u32) -> Self {
-        self.bytes(kind, &value.to_be_bytes())
-    }
-
-    /// Adds a big-endian 64-bit number.
-    #[must_use]
-    pub fn be64(self, kind: u16, value: u64) -> Self {
-        self.bytes(kind, &value.to_be_bytes())
-    }
-
-    /// Adds attributes inside an attribute (`NLA_F_NESTED`).
-    #[must_use]
-    pub fn nest(self, kind: u16, inner: &Self) -> Self {
-        self.bytes(kind | 0x8000, &inner.0)
-    }
-
-    /// Adds the attributes of another stream behind these.
-    #[must_use]
-    pub fn join(mut self, other: &Self) -> Self {
-        self.0.extend(&other.0);
-        self
-    }
-
-    /// The bytes so far.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-/// A stream of attributes being read; whatever the bytes are, it ends and never panics.
-#[derive(Clone, Copy, Debug)]
-pub struct Attributes<'a>(pub &'a [u8]);
-
-impl<'a> Attributes<'a> {
-    /// The first attribute of that kind.
-    #[must_use]
-    pub fn get(mut self, kind: u16) -> Option<&'a [u8]> {
-        self.find_map(|(k, value)| (k == kind).then_some(value))
-    }
-
-    /// The attributes inside the first of that kind; empty if there is none.
-    #[must_use]
-    pub fn nested(self, kind: u16) -> Self {
-        Attributes(self.get(kind).unwrap_or_default())
-    }
-
-    /// A number of 32 bits.
-    #[must_use]
-    pub fn be32(self, kind: u16) -> Option<u32> {
-        Some(u32::from_be_bytes(self.get(kind)?.try_into().ok()?))
-    }
-
-    /// A number of 64 bits.
-    #[must_use]
-    pub fn be64(self, kind: u16) -> Option<u64> {
-        Some(u64::from_be_bytes(self.get(kind)?.try_into().ok()?))
-    }
-
-    /// A text up to its closing NUL.
-    #[must_use]
-    pub fn text(self, kind: u16) -> Option<&'a str> {
-        let bytes = self.get(kind)?;
-        let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-        std::str::from_utf8(&bytes[..end]).ok()
-    }
-}
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = (u16, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let len = usize::from(u16::from_ne_bytes(*self.0.first_chunk()?));
-        let kind = u16::from_ne_bytes(*self.0.get(2..)?.first_chunk()?);
-        let value = self.0.get(4..len)?;
-        self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind & 0x3fff, value))
-    }
 }
 
 /// One message of an answer.
@@ -517,14 +408,17 @@ impl Nfnl {
 
 /// The error for a whole batch: the subsystem said no before it looked inside, or at the commit.
 fn batch_refusal(errno: Errno) -> NfnlError {
-    match errno {
-        Errno::EPERM => NfnlError::Permission,
-        Errno::EOPNOTSUPP | Errno::EINVAL => missing("nftables", "CONFIG_NF_TABLES", "nf_tables"),
-        errno => NfnlError::Refused {
-            object: "the batch as a whole".to_owned(),
-            errno,
-            detail: String::new(),
-        },
+    if errno == Errno::EPERM {
+        return NfnlError::Permission;
+    }
+    if errno == Errno::EOPNOTSUPP {
+        return missing("nftables", "CONFIG_NF_TABLES", "nf_tables");
+    }
+    let object = "the batch as a whole".to_owned();
+    NfnlError::Refused {
+        object,
+        errno,
+        detail: String::new(),
     }
 }
 
@@ -584,5 +478,93 @@ pub(super) fn missing(what: &str, option: &str, module: &str) -> NfnlError {
         what: what.to_owned(),
         option: option.to_owned(),
         module: module.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rule(expression: &str) -> Message {
+        let element = Attrs::new().text(1, expression).nest(2, &Attrs::new());
+        let list = Attrs::new().nest(1, &element);
+        let attrs = Attrs::new().text(1, "t").nest(4, &list);
+        Message {
+            kind: 0x0a06,
+            flags: CREATE,
+            family: 1,
+            attrs,
+            object: "rule 1".into(),
+        }
+    }
+
+    /// An error as the kernel sends it with `NETLINK_CAP_ACK` and `NETLINK_EXT_ACK`.
+    fn error(errno: Errno, words: &str, offset: u32) -> Vec<u8> {
+        let tail = Attrs::new().text(1, words).bytes(2, &offset.to_ne_bytes());
+        let code = -(errno as i32);
+        let body = [&code.to_ne_bytes()[..], &[0; HEADER], tail.as_bytes()].concat();
+        let mut bytes = u32::try_from(HEADER + body.len())
+            .unwrap()
+            .to_ne_bytes()
+            .to_vec();
+        bytes.extend(NLMSG_ERROR.to_ne_bytes());
+        bytes.extend((F_CAPPED | F_ACK_TLVS).to_ne_bytes());
+        bytes.extend(9_u32.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(body);
+        bytes
+    }
+
+    fn refused(message: &Message, errno: Errno, offset: u32) -> String {
+        let bytes = error(errno, "no luck", offset);
+        let frame = Frames(&bytes).next().unwrap();
+        assert_eq!((frame.seq, frame.errno()), (9, Some(errno)));
+        refusal(message, errno, &frame).to_string()
+    }
+
+    #[test]
+    fn a_message_has_the_kernels_layout() {
+        let mut bytes = Vec::new();
+        put_header(&mut bytes, BATCH_BEGIN, 0, 7, 0, 10, &[]);
+        assert_eq!(
+            bytes,
+            [
+                20, 0, 0, 0, 0x10, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10
+            ]
+        );
+    }
+
+    #[test]
+    fn refusals_are_sentences() {
+        // Header and nfgenmsg, the table's name, the head of the list.
+        let first_expression = u32::try_from(HEADER + NFGENMSG + 8 + 4).unwrap();
+        assert_eq!(
+            refused(&rule("masq"), Errno::ENOENT, first_expression),
+            "this kernel has no nftables expression `masq`: it needs CONFIG_NFT_MASQ (module nft_masq)"
+        );
+        let lookup = refused(&rule("lookup"), Errno::ENOENT, first_expression);
+        assert!(
+            lookup.starts_with("the kernel refused rule 1: ENOENT"),
+            "{lookup}"
+        );
+        assert!(lookup.ends_with("(no luck)"), "{lookup}");
+        assert!(refused(&rule("masq"), Errno::EPERM, 0).contains("CAP_NET_ADMIN"));
+        assert!(
+            batch_refusal(Errno::EOPNOTSUPP)
+                .to_string()
+                .contains("CONFIG_NF_TABLES")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_survived(bytes: Vec<u8>, offset: usize) {
+            for frame in Frames(&bytes) {
+                let _ = (frame.errno(), frame.extended(), frame.attributes().count());
+            }
+            let _ = expression_at(&rule("masq"), offset);
+        }
     }
 }

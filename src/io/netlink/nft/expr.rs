@@ -143,9 +143,9 @@ impl Rule {
             Stmt::Oifname(name) => self.meta(META_OIFNAME).cmp(EQ, &ifname(name)),
             Stmt::IifnameIn { set, not } => self.meta(META_IIFNAME).lookup(set, *not),
             Stmt::OifnameIn { set, not } => self.meta(META_OIFNAME).lookup(set, *not),
-            Stmt::IifSaddrIn { family, set, not } => self
-                .name_and_address(META_IIFNAME, *family, SADDR)
-                .lookup(set, *not),
+            Stmt::IifSaddrIn { family, set, not } => {
+                self.name_and_address(META_IIFNAME, *family, SADDR).lookup(set, *not)
+            }
             Stmt::OifSaddrIn { family, set } => self
                 .name_and_address(META_OIFNAME, *family, SADDR)
                 .lookup(set, false),
@@ -398,7 +398,7 @@ impl Rule {
             IpAddr::V4(a) => a.octets().to_vec(),
             IpAddr::V6(a) => a.octets().to_vec(),
         };
-        let mut rule = self.nfproto(family).immediate(REG, &bytes);
+        let mut rule = self.immediate(REG, &bytes);
         let mut data = Attrs::new()
             .be32(1, NAT_DNAT)
             .be32(2, u32::from(nfproto(family)));
@@ -424,5 +424,83 @@ const fn state_bit(state: CtState) -> u32 {
         CtState::Invalid => 1,
         CtState::Established => 2,
         CtState::New => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::nfnl::Attributes;
+    use super::*;
+
+    fn expressions(statements: &[Stmt]) -> Vec<String> {
+        let list = rule(statements);
+        let names =
+            Attributes(list.as_bytes()).map(|(_, e)| Attributes(e).text(1).unwrap().to_owned());
+        names.collect()
+    }
+
+    #[test]
+    fn a_mark_is_set_under_its_mask() {
+        let mark = Fwmark {
+            value: 0x0100_0000,
+            mask: 0x0f00_0000,
+        };
+        let bytes = rule(&[Stmt::SetCtMark(mark)]);
+        let mask = (!mark.mask).to_ne_bytes();
+        let xor = mark.value.to_ne_bytes();
+        let head = |len: u16, kind: u16| [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        let number = |kind: u16, n: u8| [head(8, kind), vec![0, 0, 0, n]].concat();
+        let data =
+            |kind: u16, v: [u8; 4]| [head(12, kind | 0x8000), head(8, 1), v.to_vec()].concat();
+        let text = |name: &str, len: u16| {
+            let mut bytes = [head(len, 1), name.as_bytes().to_vec(), vec![0]].concat();
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let golden = [
+            [
+                head(32, 0x8001),
+                text("ct", 7),
+                head(20, 0x8002),
+                number(2, 3),
+                number(1, 1),
+            ]
+            .concat(),
+            [
+                [head(68, 0x8001), text("bitwise", 12), head(52, 0x8002)].concat(),
+                [
+                    number(1, 1),
+                    number(2, 1),
+                    number(3, 4),
+                    data(4, mask),
+                    data(5, xor),
+                ]
+                .concat(),
+            ]
+            .concat(),
+            [
+                head(32, 0x8001),
+                text("ct", 7),
+                head(20, 0x8002),
+                number(2, 3),
+                number(4, 1),
+            ]
+            .concat(),
+        ]
+        .concat();
+        assert_eq!(bytes.as_bytes(), golden);
+    }
+
+    #[test]
+    fn a_family_is_asked_for_once() {
+        let net: IpNet = "10.0.0.0/8".parse().unwrap();
+        assert_eq!(
+            expressions(&[Stmt::Saddr(net), Stmt::Daddr(net)]),
+            [
+                "meta", "cmp", "payload", "bitwise", "cmp", "payload", "bitwise", "cmp"
+            ]
+        );
+        let all: IpNet = "::/0".parse().unwrap();
+        assert_eq!(expressions(&[Stmt::Saddr(all)]), ["meta", "cmp"]);
     }
 }

@@ -18,6 +18,9 @@ use super::uapi::{
 use crate::engine::dataplane::nft::{Key, KeyPart, KeyType, Set, Verdict};
 use crate::units::{Family, IfName};
 
+/// An element: its key, and the verdict it maps to.
+pub(super) type Element = (Key, Option<Verdict>);
+
 /// A type of key as the kernel and `nft` know it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
@@ -189,7 +192,7 @@ fn read_verdict(data: Attributes<'_>) -> Option<Verdict> {
 
 /// The elements of a set as keys; `None` if somebody put something there that no key of ours
 /// stands for, such as a range that is not a prefix.
-pub(super) fn keys(set: &Set, mut raw: Vec<RawElement>) -> Option<Vec<(Key, Option<Verdict>)>> {
+pub(super) fn keys(set: &Set, mut raw: Vec<RawElement>) -> Option<Vec<Element>> {
     if !set.interval || is_concat_interval(set) {
         let one = |e: RawElement| {
             let last = e.last.unwrap_or_else(|| e.first.clone());
@@ -268,4 +271,98 @@ fn part(kind: KeyType, first: &[u8], last: &[u8]) -> Option<KeyPart> {
 fn prefix(first: IpAddr, last: IpAddr, common: u32) -> Option<KeyPart> {
     let net = IpNet::new(first, u8::try_from(common).ok()?).ok()?;
     (net.network() == first && net.broadcast() == last).then_some(KeyPart::Net(net))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn net(text: &str) -> KeyPart {
+        KeyPart::Net(text.parse().unwrap())
+    }
+
+    fn name(text: &str) -> KeyPart {
+        KeyPart::IfName(IfName::new(text).unwrap())
+    }
+
+    /// Writes elements as messages do and reads them back as listings do.
+    fn round(set: &Set, keys_in: &[Key]) -> Option<Vec<Element>> {
+        let mut raw = Vec::new();
+        for key in keys_in {
+            for (_, entry) in Attributes(element(set, key, None)?.as_bytes()) {
+                raw.push(read(Attributes(entry))?);
+            }
+        }
+        raw.reverse();
+        keys(set, raw)
+    }
+
+    #[test]
+    fn a_single_prefix_is_its_first_address_and_the_one_behind() {
+        let set = Set::prefixes(&[KeyType::Ipv4]);
+        let bytes = element(&set, &vec![net("10.0.0.0/24")], None).unwrap();
+        #[rustfmt::skip]
+        let golden = [
+            16, 0, 1, 0x80, 12, 0, 1, 0x80, 8, 0, 1, 0, 10, 0, 0, 0,
+            24, 0, 1, 0x80, 12, 0, 1, 0x80, 8, 0, 1, 0, 10, 0, 1, 0, 8, 0, 3, 0, 0, 0, 0, 1,
+        ];
+        assert_eq!(bytes.as_bytes(), golden);
+    }
+
+    #[test]
+    fn keys_come_back() {
+        let single = Set::prefixes(&[KeyType::Ipv4]);
+        let edges = [
+            vec![net("0.0.0.0/8")],
+            vec![net("10.0.0.0/24")],
+            vec![net("10.0.1.0/24")],
+            vec![net("255.255.255.255/32")],
+        ];
+        let back = round(&single, &edges).unwrap();
+        assert_eq!(back.into_iter().map(|(k, _)| k).collect::<Vec<_>>(), edges);
+        let pair = Set::prefixes(&[KeyType::IfName, KeyType::Ipv6]);
+        let keys_in = [vec![name("wan0"), net("fe80::/10")]];
+        assert_eq!(
+            round(&pair, &keys_in).unwrap(),
+            [(keys_in[0].clone(), None)]
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let plain = Set::new(&[KeyType::Ipv4]);
+        assert!(
+            element(&plain, &vec![net("10.0.0.0/24")], None).is_none(),
+            "prefix, plain set"
+        );
+        assert!(
+            element(&plain, &vec![net("::1/128")], None).is_none(),
+            "other family"
+        );
+        assert!(element(&plain, &vec![], None).is_none(), "too short");
+        let set = Set::prefixes(&[KeyType::Ipv4]);
+        let raw = |first: [u8; 4], closes| RawElement {
+            first: first.to_vec(),
+            last: None,
+            closes,
+            verdict: None,
+        };
+        let three = vec![raw([10, 0, 0, 0], false), raw([10, 0, 0, 3], true)];
+        assert_eq!(keys(&set, three), None, "a range that is no prefix");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_survived(first: Vec<u8>, last: Option<Vec<u8>>, closes: bool) {
+            let _ = read(Attributes(&first));
+            let raw = RawElement { first, last, closes, verdict: None };
+            for kind in [KeyType::IfName, KeyType::Ipv4, KeyType::Ipv6, KeyType::Family, KeyType::Mark] {
+                for set in [Set::new(&[kind]), Set::prefixes(&[kind]), Set::prefixes(&[kind, kind])] {
+                    let _ = keys(&set, vec![raw.clone(), raw.clone()]);
+                }
+            }
+        }
+    }
 }

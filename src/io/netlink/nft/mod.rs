@@ -22,6 +22,7 @@ use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_NFTABLES, 
 use crate::engine::dataplane::nft::{Key, Set, Table, Verdict};
 use decode::Shape;
 use encode::{elements_messages, message};
+use key::Element;
 use uapi::{
     DELSETELEM, DELTABLE, ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, GEN_ID, GETCHAIN,
     GETGEN, GETOBJ, GETRULE, GETSET, GETSETELEM, GETTABLE, NEWSETELEM, OBJ_TABLE, OBJ_TYPE,
@@ -88,17 +89,14 @@ impl Nft {
         table: &Table,
         changes: &[ElementChange<'_>],
     ) -> Result<(), NfnlError> {
-        let removals = changes
-            .iter()
-            .map(|change| change.del.to_vec())
-            .collect::<Vec<_>>();
+        let removals = self.removals(table, changes, key::is_concat_interval)?;
         match self.link.batch(
             SUBSYS_NFTABLES,
             &change_messages(table, changes, &removals)?,
         ) {
             // Something that should be removed is gone already: a timeout, or somebody was faster.
             Err(error) if error.errno() == Some(Errno::ENOENT) => {
-                let removals = self.still_there(table, changes)?;
+                let removals = self.removals(table, changes, |_| true)?;
                 let messages = change_messages(table, changes, &removals)?;
                 self.link.batch(SUBSYS_NFTABLES, &messages)
             }
@@ -212,27 +210,28 @@ impl Nft {
         Ok(observed)
     }
 
-    /// The removals of each change that have something to remove.
-    fn still_there(
+    /// What to remove for each change: in sets that are to be `checked`, only what is there.
+    ///
+    /// Concatenations of prefixes must be: told to delete a prefix that is not in the set, the
+    /// kernel (seen on 6.18) deletes a wider one around it.
+    fn removals(
         &mut self,
         table: &Table,
         changes: &[ElementChange<'_>],
+        checked: impl Fn(&Set) -> bool,
     ) -> Result<Vec<Vec<Key>>, NfnlError> {
         let mut removals = Vec::new();
         for change in changes {
             let set = definition(table, change.set)?;
-            let there = self
-                .elements(&table.name, change.set, set)?
-                .unwrap_or_default();
-            let there: BTreeSet<Key> = there.into_iter().map(|(key, _)| key).collect();
-            removals.push(
-                change
-                    .del
-                    .iter()
-                    .filter(|key| there.contains(*key))
-                    .cloned()
-                    .collect(),
-            );
+            let mut keys = change.del.to_vec();
+            if !keys.is_empty() && checked(set) {
+                let there = self
+                    .elements(&table.name, change.set, set)?
+                    .unwrap_or_default();
+                let there: BTreeSet<Key> = there.into_iter().map(|(key, _)| key).collect();
+                keys.retain(|key| there.contains(key));
+            }
+            removals.push(keys);
         }
         Ok(removals)
     }
@@ -256,7 +255,7 @@ impl Nft {
         table: &str,
         name: &str,
         set: &Set,
-    ) -> Result<Option<Vec<(Key, Option<Verdict>)>>, NfnlError> {
+    ) -> Result<Option<Vec<Element>>, NfnlError> {
         let attrs = Attrs::new()
             .text(ELEM_LIST_TABLE, table)
             .text(ELEM_LIST_SET, name);
