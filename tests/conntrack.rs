@@ -12,7 +12,7 @@ use sparelink::engine::kernel::TcpState;
 use sparelink::io::netlink::conntrack::Conntrack;
 use sparelink::io::netlink::nfnl::NfnlError;
 use sparelink::io::netlink::nft::Nft;
-use sparelink::units::{Fwmark, UplinkId};
+use sparelink::units::{Family, Fwmark, UplinkId};
 
 const ONE: u16 = 5001;
 const TWO: u16 = 5002;
@@ -31,13 +31,19 @@ fn a_flush_by_mark_forgets_these_flows_and_no_others() {
             counts(&mut conntrack),
             [(0, 2), (0x0100_0000, 2), (0x0200_0000, 2)].into()
         );
-        conntrack.flush(uplink(3)).unwrap();
+        conntrack.flush(uplink(3), Family::V4).unwrap();
         assert_eq!(
-            conntrack.count_by(0).unwrap(),
+            conntrack.count_by(0, &[]).unwrap(),
             [(0, 6)].into(),
             "none has this mark"
         );
-        conntrack.flush(uplink(1)).unwrap();
+        conntrack.flush(uplink(1), Family::V4).unwrap();
+        assert_eq!(
+            counts(&mut conntrack),
+            [(0, 2), (0x0100_0000, 1), (0x0200_0000, 2)].into(),
+            "a verdict on IPv4 leaves IPv6 flows alone"
+        );
+        conntrack.flush(uplink(1), Family::V6).unwrap();
         assert_eq!(counts(&mut conntrack), [(0, 2), (0x0200_0000, 2)].into());
         assert_eq!(conntrack.dump(uplink(1)).unwrap(), []);
         assert_eq!(
@@ -63,7 +69,7 @@ fn an_empty_mark_flushes_nothing() {
         ] {
             let mark = Fwmark { value, mask };
             assert!(
-                matches!(conntrack.flush(mark), Err(NfnlError::EmptyMark)),
+                matches!(conntrack.flush(mark, Family::V4), Err(NfnlError::EmptyMark)),
                 "{mark}"
             );
             assert!(
@@ -71,7 +77,7 @@ fn an_empty_mark_flushes_nothing() {
                 "{mark}"
             );
         }
-        assert_eq!(conntrack.count_by(0).unwrap(), [(0, 2)].into());
+        assert_eq!(conntrack.count_by(0, &[]).unwrap(), [(0, 2)].into());
     });
 }
 
@@ -111,7 +117,7 @@ fn many_flows_are_counted_and_flushed() {
         udp_once(SocketAddr::from((Ipv4Addr::LOCALHOST, TWO)));
         let before = counts(&mut conntrack);
         assert!(before[&0x0100_0000] > 1500, "{before:?}");
-        conntrack.flush(uplink(1)).unwrap();
+        conntrack.flush(uplink(1), Family::V4).unwrap();
         assert_eq!(counts(&mut conntrack), [(0x0200_0000, 1)].into());
     });
 }

@@ -14,14 +14,16 @@ use super::policy::select::{Candidate, Decision, Incumbent, select};
 use super::snapshot::LastSwitch;
 use super::switching::{Flush, LOOKS, Switch};
 use super::uplink::Uplink;
-use super::{Active, Engine};
+use super::{Active, Engine, Mode};
 use crate::time::{Instant, Now, human};
-use crate::units::{Family, IfIndex, UplinkId};
+use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
 /// Before anything is proven the first choice may still change, without a hold.
 const PROVISIONAL_FOR: Duration = Duration::from_secs(10);
 /// One outage makes both families leave; it is one departure.
 const ONE_DEPARTURE: Duration = Duration::from_secs(5);
+/// Flows are counted for people at most this often: a dump of a large table is not for free.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// Stale connections are reset for so long after a failover.
 const ARMED_FOR: Duration = Duration::from_secs(3600);
 
@@ -399,7 +401,7 @@ impl Engine {
                 }
                 switch.looks.remove(0);
                 switch.looking = Some(after);
-                self.outputs.push_back(Output::CountFlows);
+                self.count_flows(now);
             }
             if let (Flush::IfSilentUntil(at), Some(from), Some(_)) =
                 (switch.flush, switch.from, switch.applied)
@@ -461,9 +463,25 @@ impl Engine {
         }
     }
 
-    pub(super) fn flows_counted(&mut self, flows: &BTreeMap<UplinkId, u64>, now: Now) {
+    /// Counts flows, for a look after a switch or for people.
+    fn count_flows(&mut self, now: Now) {
+        self.polls.flows_at = Some(now.mono);
+        let own = self.view.addresses.iter().map(|a| a.net.addr()).collect();
+        self.outputs.push_back(Output::CountFlows(own));
+    }
+
+    /// Somebody looks at the status: count flows, at most every ten seconds.
+    pub(super) fn watched(&mut self, now: Now) {
+        let last = self.polls.flows_at;
+        if self.mode == Mode::Steer && last.is_none_or(|at| now.mono.since(at) >= COUNT_EVERY) {
+            self.count_flows(now);
+        }
+    }
+
+    pub(super) fn flows_counted(&mut self, flows: &BTreeMap<UplinkId, PerFamily<u64>>, now: Now) {
+        let on = |id: &UplinkId| flows.get(id).copied().unwrap_or_default();
         for (id, u) in &mut self.uplinks {
-            u.flows = Some(flows.get(id).copied().unwrap_or(0));
+            u.flows = Some(on(id).v4 + on(id).v6);
         }
         for family in Family::BOTH {
             let Some(switch) = self.switches.get_mut(family) else {
@@ -473,7 +491,7 @@ impl Engine {
             let (Some(after), Some(from), Flush::Done) = (looked, switch.from, switch.flush) else {
                 continue;
             };
-            let left = flows.get(&from).copied().unwrap_or(0);
+            let left = *on(&from).get(family);
             if left > 0 {
                 let uplink = self.name(from);
                 self.record(

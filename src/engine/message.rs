@@ -2,6 +2,7 @@
 //! written down and played again.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,9 @@ pub enum Input {
     /// Dead flows were flushed.
     Flushed(FlushReport),
     /// Flows were counted, by uplink.
-    Flows(BTreeMap<UplinkId, u64>),
+    Flows(BTreeMap<UplinkId, PerFamily<u64>>),
+    /// Somebody looks at the status, so that it is worth counting flows.
+    Watched,
     /// A person wants something; the answer carries the same number.
     Command(u64, Command),
     /// A new configuration, already checked.
@@ -72,8 +75,9 @@ pub enum Output {
     },
     /// Flush the flows of an uplink that is dead.
     Flush(FlushRequest),
-    /// Count the flows of every uplink.
-    CountFlows,
+    /// Count the flows of every uplink, leaving out those of the box itself, which has these
+    /// addresses: its probes are no flows of anybody.
+    CountFlows(Vec<IpAddr>),
     /// Something worth a line in log and history.
     Record(Event),
     /// Keep this in the state directory.

@@ -174,6 +174,7 @@ impl Engine {
             Input::Applied(report) => self.applied(report, now),
             Input::Flushed(report) => self.flushed(&report, now),
             Input::Flows(flows) => self.flows_counted(&flows, now),
+            Input::Watched => self.watched(now),
             Input::Command(number, command) => self.command(number, command, now),
             Input::Reload(config) => self.reload(*config, now),
             Input::Stop => self.stop(now),

@@ -23,6 +23,8 @@ use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 pub(super) struct Polls {
     next: Instant,
     bytes_at: Instant,
+    /// When flows were last counted.
+    pub(super) flows_at: Option<Instant>,
     /// A question that has not been answered yet.
     asked: Option<Instant>,
 }

@@ -1,8 +1,14 @@
 //! Does. Thin shells with mirrored names; nothing here decides.
+
 pub mod clock;
+pub(crate) mod disk;
+pub mod flows;
 pub mod lock;
 pub mod netlink;
 pub mod probe;
+pub mod record;
 pub mod socket;
+pub mod store;
 pub(crate) mod sys;
 pub mod sysctl;
+pub mod web;

@@ -7,6 +7,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::disk::replace;
+
 const ROOT: &str = "/proc/sys";
 
 /// The file in the run directory that remembers the values of before.
@@ -62,6 +64,28 @@ pub fn write(path: &str, value: &str) -> Result<(), Error> {
     // One write: the kernel takes each as a whole value.
     open.and_then(|mut file| file.write_all(value.as_bytes()))
         .map_err(|source| access(path, source))
+}
+
+/// Lets this process's group send ICMP echoes without a capability, and remembers what was allowed
+/// before. Inside a user namespace the kernel takes only a range of groups that are mapped there.
+///
+/// # Errors
+///
+/// When the range can be neither read nor written.
+pub fn allow_ping(run_dir: &Path) -> Result<(), Error> {
+    const RANGE: &str = "net/ipv4/ping_group_range";
+    let group = nix::unistd::getegid().as_raw();
+    let before = read(RANGE)?;
+    let mut bounds = before
+        .split(' ')
+        .filter_map(|bound| bound.parse::<u32>().ok());
+    let covers =
+        matches!((bounds.next(), bounds.next()), (Some(a), Some(b)) if a <= group && group <= b);
+    if covers {
+        return Ok(());
+    }
+    save_originals(run_dir, &BTreeMap::from([(RANGE.to_owned(), before)]))?;
+    write(RANGE, &format!("{group} {group}"))
 }
 
 /// The values of those that can be read.
@@ -134,15 +158,6 @@ fn originals(file: &Path) -> Result<BTreeMap<String, String>, Error> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
         Err(e) => Err(failed(e)),
     }
-}
-
-/// Writes a file so that, whenever the power fails, either the old or the new text is there.
-fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
-    let new = file.with_extension("json.new");
-    let mut out = fs::File::create(&new)?;
-    out.write_all(text)?;
-    out.sync_all()?;
-    fs::rename(&new, file)
 }
 
 fn full(path: &str) -> Result<PathBuf, Error> {

@@ -10,7 +10,11 @@ use nix::errno::Errno;
 
 use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_CTNETLINK, missing};
 use crate::engine::kernel::{Flow, TcpState, Tuple};
-use crate::units::Fwmark;
+use crate::units::{Family, Fwmark, PerFamily};
+
+// NFPROTO_* (linux/netfilter.h)
+const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
 
 // IPCTNL_MSG_CT_* (linux/netfilter/nfnetlink_conntrack.h)
 const GET: u16 = (SUBSYS_CTNETLINK as u16) << 8 | 1;
@@ -67,17 +71,24 @@ impl Conntrack {
         Ok(Self { link })
     }
 
-    /// Forgets every flow with that mark, of both families. That none has it is no error.
+    /// Forgets every flow of one family with that mark. That none has it is no error.
     ///
     /// # Errors
     /// [`NfnlError::EmptyMark`] if mask or value is zero, which would mean flows that are not ours;
     /// else what the kernel answered.
-    pub fn flush(&mut self, mark: Fwmark) -> Result<(), NfnlError> {
+    pub fn flush(&mut self, mark: Fwmark, family: Family) -> Result<(), NfnlError> {
         let filter = MarkFilter::new(mark).ok_or(NfnlError::EmptyMark)?;
-        self.link.request(
-            &message(DELETE, filter.attrs(), "a flush of flows by mark"),
-            |_| {},
-        )
+        let what = "a flush of flows by mark";
+        let message = Message {
+            // A version of 0 would let the kernel overlook the family (ctnetlink_flush_conntrack).
+            version: 1,
+            family: match family {
+                Family::V4 => NFPROTO_IPV4,
+                Family::V6 => NFPROTO_IPV6,
+            },
+            ..message(DELETE, filter.attrs(), what)
+        };
+        self.link.request(&message, |_| {})
     }
 
     /// The flows with that mark.
@@ -94,18 +105,27 @@ impl Conntrack {
         Ok(flows)
     }
 
-    /// How many flows there are for each value of the mark under `mask`. Flows are counted as they
-    /// pass by and not kept.
+    /// How many flows there are for each value of the mark under `mask`, and in each family, leaving
+    /// out those that began at one of the addresses `except`. Flows are counted as they pass by and
+    /// not kept.
     ///
     /// # Errors
     /// What the kernel answered.
-    pub fn count_by(&mut self, mask: u32) -> Result<BTreeMap<u32, u64>, NfnlError> {
-        let mut counts = BTreeMap::new();
+    pub fn count_by(
+        &mut self,
+        mask: u32,
+        except: &[IpAddr],
+    ) -> Result<BTreeMap<u32, PerFamily<u64>>, NfnlError> {
+        let mut counts: BTreeMap<u32, PerFamily<u64>> = BTreeMap::new();
         self.link
             .dump(&message(GET, Attrs::new(), "flows"), |entry| {
-                *counts
-                    .entry(entry.be32(MARK).unwrap_or(0) & mask)
-                    .or_default() += 1;
+                let ip = entry.nested(TUPLE_ORIG).nested(TUPLE_IP);
+                let Some(from) = address(ip, IP_V4_SRC, IP_V6_SRC).filter(|a| !except.contains(a))
+                else {
+                    return;
+                };
+                let mark = entry.be32(MARK).unwrap_or(0) & mask;
+                *counts.entry(mark).or_default().get_mut(Family::of(&from)) += 1;
             })?;
         Ok(counts)
     }
@@ -141,6 +161,7 @@ fn message(kind: u16, attrs: Attrs, object: &str) -> Message {
     Message {
         kind,
         flags: 0,
+        version: 0,
         family: 0,
         attrs,
         object: object.to_owned(),

@@ -128,6 +128,8 @@ pub struct Message {
     pub flags: u16,
     /// Protocol family (`NFPROTO_*`).
     pub family: u8,
+    /// `nfgenmsg.version`; 0 but where the kernel looks at it.
+    pub version: u8,
     /// Its attributes.
     pub attrs: Attrs,
     /// What it is about, for errors: `rule 3 of chain masq`.
@@ -142,7 +144,7 @@ impl Message {
             self.kind,
             self.flags | flags,
             seq,
-            self.family,
+            [self.family, self.version],
             0,
             self.attrs.as_bytes(),
         );
@@ -155,7 +157,7 @@ fn put_header(
     kind: u16,
     flags: u16,
     seq: u32,
-    family: u8,
+    family_version: [u8; 2],
     res: u16,
     body: &[u8],
 ) {
@@ -165,7 +167,7 @@ fn put_header(
     out.extend((flags | F_REQUEST).to_ne_bytes());
     out.extend(seq.to_ne_bytes());
     out.extend(0_u32.to_ne_bytes());
-    out.extend([family, 0]);
+    out.extend(family_version);
     out.extend(res.to_be_bytes());
     out.extend(body);
 }
@@ -351,7 +353,7 @@ impl Nfnl {
             BATCH_BEGIN,
             0,
             begin,
-            0,
+            [0, 0],
             u16::from(subsystem),
             &[],
         );
@@ -361,7 +363,15 @@ impl Nfnl {
         }
         let last = self.seq;
         let end = self.next_seq();
-        put_header(&mut bytes, BATCH_END, 0, end, 0, u16::from(subsystem), &[]);
+        put_header(
+            &mut bytes,
+            BATCH_END,
+            0,
+            end,
+            [0, 0],
+            u16::from(subsystem),
+            &[],
+        );
         self.send(&bytes)?;
         let mut first_error = None;
         loop {
@@ -527,7 +537,7 @@ mod tests {
     #[test]
     fn a_message_has_the_kernels_layout() {
         let mut bytes = Vec::new();
-        put_header(&mut bytes, BATCH_BEGIN, 0, 7, 0, 10, &[]);
+        put_header(&mut bytes, BATCH_BEGIN, 0, 7, [0, 0], 10, &[]);
         assert_eq!(
             bytes,
             [

@@ -101,6 +101,7 @@ pub(super) const fn message(kind: u16, flags: u16, attrs: Attrs, object: String)
         kind,
         flags,
         family: NFPROTO_INET,
+        version: 0,
         attrs,
         object,
     }

@@ -143,9 +143,9 @@ impl Rule {
             Stmt::Oifname(name) => self.meta(META_OIFNAME).cmp(EQ, &ifname(name)),
             Stmt::IifnameIn { set, not } => self.meta(META_IIFNAME).lookup(set, *not),
             Stmt::OifnameIn { set, not } => self.meta(META_OIFNAME).lookup(set, *not),
-            Stmt::IifSaddrIn { family, set, not } => {
-                self.name_and_address(META_IIFNAME, *family, SADDR).lookup(set, *not)
-            }
+            Stmt::IifSaddrIn { family, set, not } => self
+                .name_and_address(META_IIFNAME, *family, SADDR)
+                .lookup(set, *not),
             Stmt::OifSaddrIn { family, set } => self
                 .name_and_address(META_OIFNAME, *family, SADDR)
                 .lookup(set, false),

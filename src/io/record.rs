@@ -1,0 +1,229 @@
+//! Recordings: what the engine was told and what it asked for, a JSON object a line.
+//!
+//! The first line is a header with everything an engine is born with. The last ten minutes are kept
+//! in RAM as text, in segments that each begin with the engine as it was: a recording can be cut out
+//! at any time without having been asked for in advance.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::disk::replace;
+use crate::config::Config;
+use crate::engine::Mode;
+use crate::engine::message::{Input, Output, Restored};
+use crate::time::{Instant, Now};
+
+/// The first line. `E` is an engine's state; what it is made of is none of a recorder's business.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Header<E> {
+    /// The program's version.
+    pub version: String,
+    /// What the engine begins with.
+    pub start: Start<E>,
+}
+
+/// What an engine begins with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start<E> {
+    /// It is born.
+    Born {
+        /// The configuration.
+        config: Box<Config>,
+        /// Whether it steers.
+        mode: Mode,
+        /// What varies from run to run.
+        seed: u64,
+        /// What earlier runs left.
+        restored: Box<Restored>,
+        /// When.
+        now: Now,
+    },
+    /// It goes on from here.
+    Midway(Box<E>),
+}
+
+/// Every other line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// The engine was told this at that time.
+    In(Now, Input),
+    /// It asked for this.
+    Out(Output),
+}
+
+/// So much is kept in RAM at the least.
+const KEPT: Duration = Duration::from_secs(600);
+/// A segment is closed after so long …
+const SEGMENT: Duration = Duration::from_secs(300);
+/// … or when it has grown so large, in bytes.
+const SEGMENT_BYTES: usize = 1 << 20;
+
+/// Keeps the last ten minutes, and everything in a file if asked.
+#[derive(Debug)]
+pub struct Recorder {
+    segments: VecDeque<Segment>,
+    file: Option<BufWriter<File>>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    began: Instant,
+    text: Vec<u8>,
+}
+
+impl Recorder {
+    /// A recorder that begins with this header; with a file if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn new<E: Serialize>(
+        header: &Header<E>,
+        file: Option<File>,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let text = line(header)?;
+        let mut file = file.map(BufWriter::new);
+        if let Some(file) = &mut file {
+            file.write_all(&text)?;
+        }
+        Ok(Self {
+            segments: VecDeque::from([Segment { began: now, text }]),
+            file,
+        })
+    }
+
+    /// Takes one line.
+    pub fn line(&mut self, entry: &Line) {
+        let Ok(text) = line(entry) else { return };
+        if let Some(segment) = self.segments.back_mut() {
+            segment.text.extend_from_slice(&text);
+        }
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write_all(&text)
+        {
+            tracing::warn!(%error, "the recording ends here");
+            self.file = None;
+        }
+    }
+
+    /// Whether it is time for a new segment.
+    #[must_use]
+    pub fn wants_segment(&self, now: Instant) -> bool {
+        self.segments.back().is_none_or(|segment| {
+            now.since(segment.began) >= SEGMENT || segment.text.len() >= SEGMENT_BYTES
+        })
+    }
+
+    /// Begins a new segment, and forgets those that are too old.
+    pub fn begin_segment<E: Serialize>(&mut self, header: &Header<E>, now: Instant) {
+        let Ok(text) = line(header) else { return };
+        self.segments.push_back(Segment { began: now, text });
+        // The second one begins what is kept once it is old enough by itself.
+        while self
+            .segments
+            .get(1)
+            .is_some_and(|second| now.since(second.began) >= KEPT)
+            || self.segments.len() > 4
+        {
+            self.segments.pop_front();
+        }
+    }
+
+    /// What is kept: one header, then every line since.
+    #[must_use]
+    pub fn cut(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        for (position, segment) in self.segments.iter().enumerate() {
+            let body = segment
+                .text
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(0, |at| at + 1);
+            text.extend_from_slice(&segment.text[if position == 0 { 0 } else { body }..]);
+        }
+        text
+    }
+
+    /// Puts everything into the file.
+    pub fn flush(&mut self) {
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.flush()
+        {
+            tracing::warn!(%error, "the recording is not complete");
+        }
+    }
+}
+
+/// Keeps a cut-out recording.
+///
+/// # Errors
+///
+/// When the directory cannot be written.
+pub fn keep(path: &Path, text: &[u8]) -> io::Result<()> {
+    replace(path, text)
+}
+
+/// The header and the lines of a recording; a line that cannot be read is an error with its number.
+///
+/// # Errors
+///
+/// When the file cannot be read or is no recording.
+pub fn read<E: for<'de> Deserialize<'de>>(
+    path: &Path,
+) -> io::Result<(Header<E>, impl Iterator<Item = io::Result<Line>>)> {
+    let mut lines = BufReader::new(File::open(path)?).lines().enumerate();
+    let wrong = |number: usize, error: serde_json::Error| {
+        let words = format!("line {} is not of a recording: {error}", number + 1);
+        io::Error::new(io::ErrorKind::InvalidData, words)
+    };
+    let (_, first) = lines.next().ok_or(io::ErrorKind::UnexpectedEof)?;
+    let header = serde_json::from_str(&first?).map_err(|error| wrong(0, error))?;
+    let rest = lines.map(move |(number, text)| {
+        serde_json::from_str(&text?).map_err(|error| wrong(number, error))
+    });
+    Ok((header, rest))
+}
+
+fn line<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(value)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_minutes_are_kept_and_begin_with_a_header() {
+        let at = |s: u64| Instant::from_micros(s * 1_000_000);
+        let header = |n: u64| Header {
+            version: "1".into(),
+            start: Start::Midway(Box::new(n)),
+        };
+        let mut recorder = Recorder::new(&header(0), None, at(0)).unwrap();
+        for second in 1..2000 {
+            if recorder.wants_segment(at(second)) {
+                recorder.begin_segment(&header(second), at(second));
+            }
+            let now = Now {
+                mono: at(second),
+                utc: None,
+            };
+            recorder.line(&Line::In(now, Input::Timeout));
+        }
+        let text = String::from_utf8(recorder.cut()).unwrap();
+        assert_eq!(text.matches("midway").count(), 1, "one header");
+        assert!(text.starts_with("{\"version\""));
+        let lines = text.lines().count() - 1;
+        assert!((600..=900).contains(&lines), "{lines} seconds");
+    }
+}
