@@ -143,9 +143,9 @@ impl Rule {
             Stmt::Oifname(name) => self.meta(META_OIFNAME).cmp(EQ, &ifname(name)),
             Stmt::IifnameIn { set, not } => self.meta(META_IIFNAME).lookup(set, *not),
             Stmt::OifnameIn { set, not } => self.meta(META_OIFNAME).lookup(set, *not),
-            Stmt::IifSaddrIn { family, set, not } => {
-                self.name_and_address(META_IIFNAME, *family, SADDR).lookup(set, *not)
-            }
+            Stmt::IifSaddrIn { family, set, not } => self
+                .name_and_address(META_IIFNAME, *family, SADDR)
+                .lookup(set, *not),
             Stmt::OifSaddrIn { family, set } => self
                 .name_and_address(META_OIFNAME, *family, SADDR)
                 .lookup(set, false),
@@ -344,10 +344,10 @@ impl Rule {
         masked.cmp(EQ, &address)
     }
 
-    fn name_and_address(self, name: u32, family: Family, which: Offsets) -> Self {
+    fn name_and_address(self, name: u32, family: Family, offsets: Offsets) -> Self {
         let (at, len) = match family {
-            Family::V4 => (which.v4, 4),
-            Family::V6 => (which.v6, 16),
+            Family::V4 => (offsets.v4, 4),
+            Family::V6 => (offsets.v6, 16),
         };
         self.nfproto(family)
             .meta(name)
