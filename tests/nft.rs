@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::ruleset::{base, everything, name, net};
@@ -118,6 +119,60 @@ fn removing_what_is_gone_is_no_error() {
             .unwrap()
             .elements
             .remove(&up[1]);
+        assert_eq!(nft.observe(&wish).unwrap(), wish);
+    });
+}
+
+#[test]
+fn adding_again_begins_the_timeout_anew() {
+    in_netns("adding_again_begins_the_timeout_anew", || {
+        let mut wish = everything();
+        let armed = wish.sets.get_mut("reset_on").unwrap();
+        armed.timeout = Some(2);
+        armed.elements.insert(vec![name("wan0")], None);
+        let mut nft = Nft::open().unwrap();
+        nft.build(&wish).unwrap();
+        sleep(Duration::from_millis(1200));
+        let again = [(vec![name("usb0")], None)];
+        let rearm = ElementChange {
+            set: "reset_on",
+            add: &again,
+            del: &[],
+        };
+        nft.change_elements(&wish, &[rearm]).unwrap();
+        sleep(Duration::from_millis(1200));
+        let left = nft.observe(&wish).unwrap().sets["reset_on"]
+            .elements
+            .clone();
+        assert_eq!(
+            left.keys().collect::<Vec<_>>(),
+            [&vec![name("usb0")]],
+            "wan0 is the control"
+        );
+    });
+}
+
+#[test]
+fn thousands_of_elements_fit() {
+    in_netns("thousands_of_elements_fit", || {
+        let mut wish = everything();
+        let octets = (0..8).flat_map(|a| (0..=255).map(move |b| (a, b)));
+        for (a, b) in octets {
+            let single = vec![net(&format!("100.{a}.{b}.0/24"))];
+            let pair = vec![name("wan0"), net(&format!("fd00:{a}:{b}::/48"))];
+            wish.sets
+                .get_mut("bogons")
+                .unwrap()
+                .elements
+                .insert(single, None);
+            wish.sets
+                .get_mut("empty")
+                .unwrap()
+                .elements
+                .insert(pair, None);
+        }
+        let mut nft = Nft::open().unwrap();
+        nft.build(&wish).unwrap();
         assert_eq!(nft.observe(&wish).unwrap(), wish);
     });
 }

@@ -194,6 +194,11 @@ fn pinning() -> Vec<Chain> {
         set: set.into(),
         not: true,
     };
+    let beyond = |family, set: &str| Stmt::OifDaddrIn {
+        family,
+        set: set.into(),
+        not: true,
+    };
     let answer = |near| {
         let established = Stmt::CtState(CtState::Established);
         vec![established, CtReply(true), near, counter("in_1")]
@@ -226,6 +231,8 @@ fn pinning() -> Vec<Chain> {
                     CtReply(false),
                     counter("out_1"),
                 ],
+                vec![beyond(Family::V4, "near4"), counter("out_1")],
+                vec![beyond(Family::V6, "near6"), counter("out_1")],
                 vec![CtMark(whole(5)), SetCtMark(whole(6))],
             ],
         ),

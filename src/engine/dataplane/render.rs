@@ -11,8 +11,8 @@ use super::diff::Change;
 use super::nft::{
     Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Verdict,
 };
-use super::{Dataplane, Route, Rule};
-use crate::units::{Family, Fwmark, IfIndex, IfName, PROTOCOL, TableId};
+use super::{Dataplane, Route, Rule, Sysctl};
+use crate::units::{Family, Fwmark, IfIndex, IfName, NFT_TABLE, PROTOCOL, TableId};
 
 /// Interface names by index.
 pub type Names = BTreeMap<IfIndex, IfName>;
@@ -26,7 +26,7 @@ pub fn dataplane(wish: &Dataplane, names: &Names) -> String {
         "sysctl",
         wish.sysctls
             .iter()
-            .map(|(path, wish)| sysctl(path, &wish.value)),
+            .map(|(path, wish)| sysctl_wish(path, wish)),
     );
     section(
         &mut text,
@@ -53,6 +53,7 @@ pub fn change(change: &Change, names: &Names) -> String {
         Change::DelRoute(r) => format!("ip {}", route("del", r, names)),
         Change::AddRule(r) => format!("ip {}", rule("add", r)),
         Change::DelRule(r) => format!("ip {}", rule("del", r)),
+        Change::BuildTable(t) if t.name.is_empty() => format!("nft delete table inet {NFT_TABLE}"),
         Change::BuildTable(t) => format!("nft build table inet {} ({:016x})", t.name, t.digest()),
         Change::Elements { set, add, del } => {
             let del: Vec<_> = del.iter().map(key).collect();
@@ -60,7 +61,7 @@ pub fn change(change: &Change, names: &Names) -> String {
             let line = |verb: &str, items: &[String]| {
                 format!(
                     "nft {verb} element inet {} {set} {{ {} }}",
-                    crate::units::NFT_TABLE,
+                    NFT_TABLE,
                     items.join(", ")
                 )
             };
@@ -89,6 +90,15 @@ pub fn sysctl(path: &str, value: &str) -> String {
         ""
     };
     format!("sysctl -w {quote}{name}={value}{quote}")
+}
+
+/// A value under `/proc/sys` that is wished for, with the condition it hangs on.
+fn sysctl_wish(path: &str, wish: &Sysctl) -> String {
+    let line = sysctl(path, &wish.value);
+    match &wish.only_from {
+        Some(from) => format!("{line}  # only if it is {from}"),
+        None => line,
+    }
 }
 
 /// A policy rule, after `ip`.
@@ -531,28 +541,28 @@ mod tests {
             table: TableId(8301),
             suppress_prefixlength: None,
         };
+        let always = |value: &str| Sysctl {
+            value: value.to_owned(),
+            only_from: None,
+        };
+        let raised = Sysctl {
+            value: "2".to_owned(),
+            only_from: Some("1".to_owned()),
+        };
         let wish = Dataplane {
             routes: [a_route(), v6].into(),
             rules: [first, marked].into(),
             sysctls: [
-                ("net/ipv4/ip_forward", "1"),
-                ("net/ipv4/conf/wlan0.12/rp_filter", "2"),
-                ("net/ipv4/ping_group_range", "0 100"),
+                ("net/ipv4/ip_forward".to_owned(), always("1")),
+                ("net/ipv4/conf/wlan0.12/rp_filter".to_owned(), raised),
+                ("net/ipv4/ping_group_range".to_owned(), always("0 100")),
             ]
-            .map(|(path, value)| {
-                let value = value.to_owned();
-                let wish = crate::engine::dataplane::Sysctl {
-                    value,
-                    only_from: None,
-                };
-                (path.to_owned(), wish)
-            })
             .into(),
             ..Dataplane::default()
         };
         let golden = "\
 # sysctl
-sysctl -w net/ipv4/conf/wlan0.12/rp_filter=2
+sysctl -w net/ipv4/conf/wlan0.12/rp_filter=2  # only if it is 1
 sysctl -w net.ipv4.ip_forward=1
 sysctl -w \"net.ipv4.ping_group_range=0 100\"
 

@@ -119,8 +119,11 @@ impl Shape {
 }
 
 /// Whether a table carries that digest and is not switched off (`NFT_TABLE_F_DORMANT`).
+///
+/// Kernels before 5.10 keep no userdata of tables; there the digests of the rules must do.
 pub(super) fn has_digest(table: Attributes<'_>, digest: u64) -> bool {
-    table.get(TABLE_USERDATA) == Some(&digest_entry(digest)) && table.be32(TABLE_FLAGS) == Some(0)
+    let userdata = table.get(TABLE_USERDATA);
+    userdata.is_none_or(|data| data == digest_entry(digest)) && table.be32(TABLE_FLAGS) == Some(0)
 }
 
 /// A named counter with its numbers.

@@ -344,10 +344,10 @@ impl Rule {
         masked.cmp(EQ, &address)
     }
 
-    fn name_and_address(self, name: u32, family: Family, which: Offsets) -> Self {
+    fn name_and_address(self, name: u32, family: Family, offsets: Offsets) -> Self {
         let (at, len) = match family {
-            Family::V4 => (which.v4, 4),
-            Family::V6 => (which.v6, 16),
+            Family::V4 => (offsets.v4, 4),
+            Family::V6 => (offsets.v6, 16),
         };
         self.nfproto(family)
             .meta(name)
