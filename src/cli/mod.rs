@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::{self, Config};
+use crate::daemon::Options;
+use crate::engine::Mode;
 
 mod args;
 mod check;
@@ -65,11 +67,11 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
             let config = load(&config_file(), run_dir.clone())?;
             logs::start(verbose);
             let config_file = config_file();
-            let options = work::RunOptions {
+            let options = Options {
                 config_file,
                 config,
                 run_dir,
-                observe,
+                mode: if observe { Mode::Observe } else { Mode::Steer },
                 record,
             };
             Ok(work::run(options)?)
@@ -99,7 +101,7 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         }
         Command::Purge => Ok(work::purge(&find_run_dir(run_dir, file.as_deref())?)?),
         #[cfg(feature = "lab")]
-        Command::Lab { tour, json } => Ok(work::lab(work::LabOptions { tour, json })?),
+        Command::Lab { tour, json } => Ok(work::lab(tour, json)?),
     }
 }
 

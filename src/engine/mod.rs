@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::time::{Instant, Now};
-use crate::units::{Family, PerFamily, UplinkId};
+use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
 mod commands;
 mod converge;
@@ -260,6 +260,16 @@ impl Engine {
         self.kernel.wish()
     }
 
+    /// The interfaces of all uplinks, as they are now.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<IfIndex> {
+        let links = self
+            .uplinks
+            .values()
+            .filter_map(|u| u.attachment.link.as_ref());
+        links.map(|(index, _)| *index).collect()
+    }
+
     /// What happened lately.
     #[must_use]
     pub const fn history(&self) -> &History {
@@ -421,13 +431,7 @@ fn path(id: UplinkId, line: &Line, mode: Mode) -> Path {
     let unmarked = crate::units::Fwmark { value: 0, mask: 0 };
     let unspecified = std::net::IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED);
     let (dev, index, source) = line.way.as_ref().map_or_else(
-        || {
-            (
-                crate::units::IfName::loopback(),
-                crate::units::IfIndex(0),
-                unspecified,
-            )
-        },
+        || (crate::units::IfName::loopback(), IfIndex(0), unspecified),
         |way| (way.dev.clone(), way.index, way.source),
     );
     let mark = match mode {

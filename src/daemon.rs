@@ -1,0 +1,340 @@
+//! The agent: one loop. It waits for one input, lets the engine handle it, carries out what the
+//! engine asks for, and waits again. Nothing else in the program changes anything.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{self, Config};
+use crate::engine::event::{Event, Fact, Severity};
+use crate::engine::kernel::KernelView;
+use crate::engine::message::{Input, Output, Refusal};
+use crate::engine::probe::ProbeReply;
+use crate::engine::{Engine, Mode};
+use crate::io::flows::Flows;
+use crate::io::lock::Lock;
+use crate::io::netlink::{self, Monitor};
+use crate::io::probe::Prober;
+use crate::io::record::{self, Header, Line, Recorder, Start};
+use crate::io::web::{self, Ask};
+use crate::io::{clock, store, sysctl};
+use crate::time::{Instant, Now};
+use crate::units::{IfIndex, Metric, PerFamily, TableId};
+
+mod door;
+
+/// How the agent is to run.
+#[derive(Debug)]
+pub struct Options {
+    /// The file that a reload reads again.
+    pub config_file: PathBuf,
+    /// What it says now, with the run directory already applied.
+    pub config: Config,
+    /// The run directory from the command line, to be applied again after a reload.
+    pub run_dir: Option<PathBuf>,
+    /// Whether it writes to the kernel.
+    pub mode: Mode,
+    /// Records inputs and outputs to this file.
+    pub record: Option<PathBuf>,
+}
+
+/// Where the recording of the last switch is kept, below the run directory.
+pub const LAST_RECORDING: &str = "last-switch.jsonl";
+/// A recording is cut out so long after a switch, so that it shows what came of it.
+const AFTERMATH: Duration = Duration::from_secs(6);
+/// Probe ends that may wait: three uplinks in a burst make some 200 a second.
+const REPLIES: usize = 1024;
+/// Other queues: people are slow, and the kernel answers one at a time.
+const QUEUE: usize = 64;
+
+/// Everything around the engine.
+struct Agent {
+    engine: Engine,
+    options: Options,
+    recorder: Recorder,
+    prober: Prober,
+    door: Option<door::Door>,
+    flows: Option<Flows>,
+    pending: VecDeque<Input>,
+    answers: BTreeMap<u64, oneshot::Sender<Result<String, Refusal>>>,
+    next_command: u64,
+    cut_at: Option<Instant>,
+}
+
+/// Is the agent until a signal ends it; traffic then goes on as it is.
+///
+/// # Errors
+///
+/// When it may not run here: another agent runs, a permission or a part of the kernel is missing.
+/// Nothing has been changed then.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let run_dir = options.config.run_dir.clone();
+    let _lock = Lock::take()?;
+    std::fs::create_dir_all(&run_dir)
+        .with_context(|| format!("cannot make the run directory {}", run_dir.display()))?;
+    let (done, mut inputs) = mpsc::channel(QUEUE);
+    let (replies, mut answered) = mpsc::channel(REPLIES);
+    let (asks, mut asked) = mpsc::channel(QUEUE);
+    let (door, flows, adopted) = match options.mode {
+        Mode::Observe => (None, None, PerFamily::default()),
+        Mode::Steer => {
+            let mut door = netlink::Door::open(&run_dir).await?;
+            let flows = Flows::start(done.clone())?;
+            let adopted = adopted(&mut door).await?;
+            (Some(door::start(door, done.clone())), Some(flows), adopted)
+        }
+    };
+    let (mut monitor, view) = Monitor::open().await?;
+    let listener = web::listen(&run_dir)?;
+    if options.mode == Mode::Steer
+        && let Err(error) = sysctl::allow_ping(&run_dir)
+    {
+        tracing::debug!(%error, "echoes need CAP_NET_RAW");
+    }
+    let mut agent = Agent::new(options, replies, door, flows)?;
+    agent.begin(view, adopted);
+    tokio::spawn(web::serve(listener, asks));
+
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        let next = agent.engine.poll_timeout().map(|(at, _)| at);
+        let wake = [next, agent.cut_at].into_iter().flatten().min();
+        let wake = wake.unwrap_or_else(|| clock::now().mono + Duration::from_secs(3600));
+        tokio::select! {
+            event = monitor.next() => agent.take(match event {
+                netlink::Event::Changes(changes) => Input::Kernel(changes),
+                netlink::Event::View(view) => Input::View(view),
+            }),
+            Some(input) = inputs.recv() => agent.take(input),
+            Some(reply) = answered.recv() => agent.take(Input::Probe(reply)),
+            Some(ask) = asked.recv() => agent.answer(ask),
+            _ = hangup.recv() => drop(agent.reload()),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = clock::sleep_until(wake) => agent.take(Input::Timeout),
+        }
+    }
+    agent.take(Input::Stop);
+    agent.recorder.flush();
+    Ok(())
+}
+
+/// Where an earlier run's table 8300 points.
+async fn adopted(door: &mut netlink::Door) -> anyhow::Result<PerFamily<Option<IfIndex>>> {
+    let found = door
+        .observe(&crate::engine::dataplane::Dataplane::default())
+        .await?;
+    let mut adopted = PerFamily::default();
+    for route in found.routes {
+        if (route.table, route.metric) == (TableId::ACTIVE, Metric(1)) && route.dev != IfIndex(0) {
+            *adopted.get_mut(route.family) = Some(route.dev);
+        }
+    }
+    Ok(adopted)
+}
+
+impl Agent {
+    fn new(
+        options: Options,
+        replies: mpsc::Sender<ProbeReply>,
+        door: Option<door::Door>,
+        flows: Option<Flows>,
+    ) -> anyhow::Result<Self> {
+        let now = clock::now();
+        let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
+        let restored = store::restore(&config.state_dir, &config.run_dir);
+        let start = Start::<Engine>::Born {
+            config: Box::new(config.clone()),
+            mode,
+            seed,
+            restored: Box::new(restored.clone()),
+            now,
+        };
+        let create = |path: &PathBuf| {
+            File::create(path).with_context(|| format!("cannot record to {}", path.display()))
+        };
+        let file = options.record.as_ref().map(create).transpose()?;
+        let recorder = Recorder::new(&header(start), file, now.mono)?;
+        Ok(Self {
+            engine: Engine::new(config, mode, restored, seed, now),
+            options,
+            recorder,
+            prober: Prober::new(replies),
+            door,
+            flows,
+            pending: VecDeque::new(),
+            answers: BTreeMap::new(),
+            next_command: 0,
+            cut_at: None,
+        })
+    }
+
+    fn begin(&mut self, view: KernelView, adopted: PerFamily<Option<IfIndex>>) {
+        self.take(Input::Started { view, adopted });
+    }
+
+    /// Gives the engine one input, and those that its own wishes bring forth.
+    fn take(&mut self, input: Input) {
+        self.pending.push_back(input);
+        while let Some(input) = self.pending.pop_front() {
+            let now = clock::now();
+            if self.recorder.wants_segment(now.mono) {
+                let start = Start::Midway(Box::new(&self.engine));
+                self.recorder.begin_segment(&header(start), now.mono);
+            }
+            self.recorder.line(&Line::In(now, input.clone()));
+            self.engine.handle(input, now);
+            while let Some(output) = self.engine.poll_output() {
+                self.recorder.line(&Line::Out(output.clone()));
+                self.carry_out(output, now);
+            }
+            self.cut_recording(now);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output, now: Now) {
+        let config = self.engine.config();
+        match output {
+            Output::Probe(request) => self.prober.send(request),
+            Output::Forget(uplink) => self.prober.forget(uplink),
+            Output::ReadCounters { bytes } => {
+                if let Some(door) = &self.door {
+                    door.read_counters(bytes.then(|| self.engine.interfaces()));
+                }
+            }
+            Output::Converge { generation, wish } => {
+                if let Some(door) = &self.door {
+                    door.converge(generation, wish, config.probe.targets.clone());
+                }
+            }
+            Output::Flush(request) => {
+                if let Some(flows) = &self.flows {
+                    flows.flush(request);
+                }
+            }
+            Output::CountFlows(except) => {
+                if let Some(flows) = &self.flows {
+                    flows.count(except);
+                }
+            }
+            Output::Record(event) => self.tell(&event, now),
+            Output::SaveState(state) => {
+                warn_of(store::save_state(&config.state_dir, &state), "state");
+            }
+            Output::SaveRun(run) => warn_of(store::save_run(&config.run_dir, &run), "run"),
+            Output::Answer(number, answer) => {
+                if let Some(way) = self.answers.remove(&number) {
+                    // Whoever asked may have gone.
+                    drop(way.send(answer));
+                }
+            }
+        }
+    }
+
+    /// One fact, one line in the log.
+    fn tell(&mut self, event: &Event, now: Now) {
+        let code = event.fact.code();
+        match event.fact.severity() {
+            Severity::Debug => tracing::debug!(code, "{}", event.fact),
+            Severity::Info => tracing::info!(code, "{}", event.fact),
+            Severity::Warning => tracing::warn!(code, "{}", event.fact),
+        }
+        if matches!(event.fact, Fact::Switched { .. } | Fact::NoWayOut { .. }) {
+            self.cut_at.get_or_insert(now.mono + AFTERMATH);
+        }
+    }
+
+    /// Keeps the minutes around a switch, a little after it.
+    fn cut_recording(&mut self, now: Now) {
+        if self.cut_at.take_if(|at| *at <= now.mono).is_none() {
+            return;
+        }
+        let text = self.recorder.cut();
+        let path = self.engine.config().run_dir.join(LAST_RECORDING);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = record::keep(&path, &text) {
+                tracing::warn!(%error, "the recording of the switch could not be kept");
+            }
+        });
+        self.recorder.flush();
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Status(way) => {
+                self.take(Input::Watched);
+                drop(way.send(self.engine.snapshot(clock::now())));
+            }
+            Ask::History(way) => drop(way.send(self.engine.history().iter().cloned().collect())),
+            Ask::Command(command, way) => {
+                self.next_command += 1;
+                self.answers.insert(self.next_command, way);
+                self.take(Input::Command(self.next_command, command));
+            }
+            Ask::Reload(way) => drop(way.send(self.reload())),
+        }
+    }
+
+    /// Reads the configuration again. A wrong one changes nothing.
+    fn reload(&mut self) -> Result<String, String> {
+        let file = &self.options.config_file;
+        match config::load(file) {
+            Ok(mut config) => {
+                if let Some(run_dir) = &self.options.run_dir {
+                    config.run_dir.clone_from(run_dir);
+                }
+                let message = format!("{} is in force", file.display());
+                self.take(Input::Reload(Box::new(config)));
+                Ok(message)
+            }
+            Err(mistakes) => {
+                tracing::warn!("the new configuration is wrong; the old one stays\n{mistakes}");
+                Err(mistakes.to_string())
+            }
+        }
+    }
+}
+
+fn header<E>(start: Start<E>) -> Header<E> {
+    Header {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        start,
+    }
+}
+
+/// A full or read-only disk is a nuisance, not a reason to stop.
+fn warn_of<E: std::fmt::Display>(result: Result<(), E>, what: &str) {
+    if let Err(error) = result {
+        tracing::warn!(%error, what, "kept in RAM only");
+    }
+}
+
+/// The engine of a recording, for `replay`.
+///
+/// # Errors
+///
+/// When the file cannot be read or is no recording.
+pub fn open_recording(
+    path: &Path,
+) -> anyhow::Result<(Engine, impl Iterator<Item = std::io::Result<Line>>)> {
+    let (header, lines) = record::read::<Engine>(path)
+        .with_context(|| format!("cannot read the recording {}", path.display()))?;
+    let engine = match header.start {
+        Start::Born {
+            config,
+            mode,
+            seed,
+            restored,
+            now,
+        } => Engine::new(*config, mode, *restored, seed, now),
+        Start::Midway(engine) => *engine,
+    };
+    Ok((engine, lines))
+}

@@ -1,0 +1,125 @@
+//! The door to the kernel, on a task of its own: while it waits for an answer the loop goes on.
+
+use std::net::IpAddr;
+
+use tokio::sync::mpsc;
+
+use crate::engine::dataplane::diff::Change;
+use crate::engine::dataplane::ruleset;
+use crate::engine::dataplane::{ApplyReport, Dataplane};
+use crate::engine::message::{Counters, Input};
+use crate::io::netlink;
+use crate::units::{Family, IfIndex, PerFamily, TableId, UplinkId};
+
+/// Work for the door.
+enum Job {
+    Converge(u64, Box<Dataplane>, PerFamily<Vec<IpAddr>>),
+    Counters(Option<Vec<IfIndex>>),
+}
+
+/// The way to the task. It ends when this is dropped.
+pub(super) struct Door {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The engine asks for one thing at a time.
+const QUEUE: usize = 16;
+
+/// Starts the task; what it has done comes back as inputs.
+pub(super) fn start(door: netlink::Door, done: mpsc::Sender<Input>) -> Door {
+    let (jobs, work) = mpsc::channel(QUEUE);
+    tokio::spawn(labour(door, work, done));
+    Door { jobs }
+}
+
+impl Door {
+    /// Makes the kernel so; then looks where packets to these targets would go.
+    pub(super) fn converge(
+        &self,
+        generation: u64,
+        wish: Box<Dataplane>,
+        targets: PerFamily<Vec<IpAddr>>,
+    ) {
+        self.push(Job::Converge(generation, wish, targets));
+    }
+
+    /// Reads the evidence counters, and the byte counts of these interfaces.
+    pub(super) fn read_counters(&self, interfaces: Option<Vec<IfIndex>>) {
+        self.push(Job::Counters(interfaces));
+    }
+
+    fn push(&self, job: Job) {
+        if self.jobs.try_send(job).is_err() {
+            tracing::warn!("the kernel is slow to answer; left out");
+        }
+    }
+}
+
+async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mpsc::Sender<Input>) {
+    while let Some(job) = work.recv().await {
+        let input = match job {
+            Job::Converge(generation, wish, targets) => {
+                let mut report = door.converge(generation, &wish).await;
+                if report.changes.iter().any(moves_traffic) {
+                    report.verified = verify(&mut door, &targets).await;
+                }
+                log(&report);
+                Input::Applied(report)
+            }
+            Job::Counters(interfaces) => Input::Counters(counters(&mut door, interfaces).await),
+        };
+        if done.send(input).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn moves_traffic(change: &Change) -> bool {
+    matches!(change, Change::ReplaceRoute(route) if route.table == TableId::ACTIVE)
+}
+
+/// The kernel's own word on where packets to the Internet go now.
+async fn verify(
+    door: &mut netlink::Door,
+    targets: &PerFamily<Vec<IpAddr>>,
+) -> PerFamily<Option<IfIndex>> {
+    let mut verified = PerFamily::default();
+    for family in Family::BOTH {
+        if let Some(target) = targets.get(family).first() {
+            *verified.get_mut(family) = door.lookup(*target, 0).await.ok();
+        }
+    }
+    verified
+}
+
+async fn counters(door: &mut netlink::Door, interfaces: Option<Vec<IfIndex>>) -> Counters {
+    let mut counters = Counters::default();
+    if let Some(interfaces) = interfaces {
+        counters.bytes = door.stats(&interfaces).await;
+    }
+    let Ok(named) = door.counters() else {
+        return Counters {
+            absent: true,
+            ..counters
+        };
+    };
+    let packets = |name: String| named.get(&name).map(|count| count.packets);
+    for id in (1..=UplinkId::MAX).filter_map(UplinkId::new) {
+        let of = |name: &dyn Fn(UplinkId, Family) -> String| {
+            let v4 = packets(name(id, Family::V4));
+            let v6 = packets(name(id, Family::V6));
+            Some(PerFamily { v4: v4?, v6: v6? })
+        };
+        let (inward, outward) = (of(&ruleset::inward), of(&ruleset::outward));
+        counters.inward.extend(inward.map(|count| (id, count)));
+        counters.outward.extend(outward.map(|count| (id, count)));
+    }
+    counters
+}
+
+fn log(report: &ApplyReport) {
+    let took = report.took.as_micros();
+    for change in &report.changes {
+        tracing::debug!(generation = report.generation, took, "{change}");
+    }
+}
