@@ -250,11 +250,11 @@ impl fmt::Display for Fact {
                 to,
                 condition,
             } => {
-                write!(
-                    f,
-                    "{uplink} ({family}): {from} to {to}; {uplink} {}",
-                    condition.phrase()
-                )
+                write!(f, "{uplink} ({family}): {from} to {to}")?;
+                match condition {
+                    Condition::Ok => Ok(()),
+                    other => write!(f, ": it {}", other.phrase()),
+                }
             }
             Self::Switched {
                 family,

@@ -90,7 +90,9 @@ impl Engine {
             self.save_run();
         }
         self.undecided = true;
-        self.relink(now);
+        if self.started.is_some() {
+            self.relink(now);
+        }
     }
 
     /// Takes up what an earlier run learned.

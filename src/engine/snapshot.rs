@@ -142,6 +142,12 @@ impl Engine {
             let usable = line.way.is_some() && !matches!(line.health, Health::Down { .. });
             usable.then(|| u.config.name.clone())
         };
+        let dead_since = self.uplinks.values().flat_map(|u| u.lines.iter()).filter_map(|(_, line)| {
+            match line.health {
+                Health::Down { since, .. } => Some(since),
+                Health::Unknown | Health::Up { .. } | Health::Failing { .. } | Health::Recovering { .. } => None,
+            }
+        });
         let since = if self.active.v4.uplink.is_some() {
             &self.active.v4
         } else {
@@ -151,11 +157,14 @@ impl Engine {
             v4: carries(Family::V4),
             v6: carries(Family::V6),
         };
+        let works = active.v4.is_some() || active.v6.is_some();
+        // Without a way out it is the time of the last death that people ask for.
+        let since = if works { since.since } else { dead_since.max() };
         Snapshot {
-            works: active.v4.is_some() || active.v6.is_some(),
+            works,
             sentence: self.sentence(&active, now),
             active,
-            since: since.since.and_then(|at| now.utc_of(at)),
+            since: since.and_then(|at| now.utc_of(at)),
             last_switch: self.last_switch.clone().map(|last| {
                 let utc = now.utc_of(last.at);
                 (last, utc)

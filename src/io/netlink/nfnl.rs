@@ -504,6 +504,7 @@ mod tests {
         Message {
             kind: 0x0a06,
             flags: CREATE,
+            version: 0,
             family: 1,
             attrs,
             object: "rule 1".into(),
