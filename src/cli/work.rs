@@ -67,6 +67,10 @@ pub(super) struct LabOptions {
 #[cfg(feature = "lab")]
 pub(super) fn lab(options: LabOptions) -> anyhow::Result<ExitCode> {
     let LabOptions { tour, json } = options;
-    let _ = (tour, json);
-    anyhow::bail!("lab is not built yet")
+    let args = crate::lab::LabArgs {
+        tour,
+        json,
+        ..Default::default()
+    };
+    Ok(crate::lab::main(&args))
 }

@@ -200,10 +200,10 @@ impl Agent {
         let start = Instant::now();
         loop {
             let status = self.status().await;
-            if let Ok(status) = &status {
-                if wanted(status) {
-                    return Ok(status.clone());
-                }
+            if let Ok(status) = &status
+                && wanted(status)
+            {
+                return Ok(status.clone());
             }
             if let Some(ended) = self.child.try_wait()? {
                 bail!(

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -24,6 +24,16 @@ pub struct Zone {
     /// Answer to AAAA.
     pub v6: [u8; 16],
 }
+
+/// The web server that every name points to.
+pub const WEB4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 80);
+/// Its IPv6 address.
+pub const WEB6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 0x80);
+/// What every name server of the lab answers.
+pub const ZONE: Zone = Zone {
+    v4: WEB4.octets(),
+    v6: WEB6.octets(),
+};
 
 /// A web page: the whole answer to a request for `host` and `path`.
 pub type Page = fn(host: &str, path: &str) -> String;
@@ -191,11 +201,6 @@ fn answer(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ZONE: Zone = Zone {
-        v4: [203, 0, 113, 80],
-        v6: [0x20; 16],
-    };
 
     #[test]
     fn dns_answers_what_was_asked() {

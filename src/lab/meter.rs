@@ -208,8 +208,7 @@ impl Record {
                 lost: 0,
             });
         }
-        let mut lost = 0;
-        for flow in after_the_edge {
+        for (lost, flow) in (0..).zip(after_the_edge) {
             if let Some(answer) = flow.answered {
                 return Some(Gap {
                     gap: flow.sent - event,
@@ -217,7 +216,6 @@ impl Record {
                     lost,
                 });
             }
-            lost += 1;
         }
         None
     }
@@ -269,10 +267,10 @@ async fn exchange(socket: &UdpSocket, number: u64) -> Option<()> {
     let answer = async {
         loop {
             // ICMP errors are no answer; the flow may still get one.
-            if let Ok(length) = socket.recv(&mut buffer).await {
-                if buffer[..length] == payload {
-                    return;
-                }
+            if let Ok(length) = socket.recv(&mut buffer).await
+                && buffer[..length] == payload
+            {
+                return;
             }
         }
     };

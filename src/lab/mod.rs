@@ -19,6 +19,7 @@ pub mod faults;
 pub mod forwarder;
 pub mod internet;
 pub mod meter;
+pub mod modem;
 pub mod netns;
 pub mod play;
 pub mod prompt;
@@ -26,6 +27,7 @@ pub mod script;
 pub mod stage;
 pub mod topology;
 pub mod tour;
+pub mod uplink;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -3,14 +3,14 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, anyhow};
 use futures_util::TryStreamExt;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nix::sched::{CloneFlags, unshare};
 use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
@@ -52,14 +52,28 @@ pub fn end<'a>(netns: &'a Netns, interface: &'a str) -> End<'a> {
 pub struct Route<'a> {
     /// Where to; the prefix of length 0 is the default route.
     pub to: IpNet,
-    /// The next hop; `None`: on the link itself.
-    pub via: Option<IpAddr>,
+    /// The next hop.
+    pub via: IpAddr,
     /// Out of which interface.
     pub dev: &'a str,
     /// Its metric.
     pub metric: u32,
     /// Who is said to have put it there.
     pub protocol: RouteProtocol,
+}
+
+impl<'a> Route<'a> {
+    /// A route that somebody wrote down once.
+    #[must_use]
+    pub fn fixed(to: IpNet, via: IpAddr, dev: &'a str) -> Self {
+        Self {
+            to,
+            via,
+            dev,
+            metric: 100,
+            protocol: RouteProtocol::Static,
+        }
+    }
 }
 
 /// What the thread hands out once it lives in its namespace.
@@ -249,15 +263,13 @@ impl Netns {
     /// If the kernel refuses it.
     pub async fn route(&self, route: Route<'_>) -> Result<()> {
         let index = self.index(route.dev).await?;
-        let mut builder = RouteMessageBuilder::<IpAddr>::new()
+        let builder = RouteMessageBuilder::<IpAddr>::new()
             .destination_prefix(route.to.addr(), route.to.prefix_len())?
             .output_interface(index)
             .priority(route.metric)
             .kind(RouteType::Unicast)
-            .protocol(route.protocol);
-        if let Some(via) = route.via {
-            builder = builder.gateway(via)?;
-        }
+            .protocol(route.protocol)
+            .gateway(route.via)?;
         let what = || format!("route to {} by {} in {}", route.to, route.dev, self.name);
         self.netlink
             .route()
@@ -266,6 +278,41 @@ impl Netns {
             .execute()
             .await
             .with_context(what)
+    }
+
+    /// Lets packets through, in both families.
+    ///
+    /// # Errors
+    /// As for [`Self::sysctl`].
+    pub async fn forward(&self) -> Result<()> {
+        self.sysctl("net/ipv4/ip_forward", "1").await?;
+        self.sysctl("net/ipv6/conf/all/forwarding", "1").await
+    }
+
+    /// Sets the default routes of an interface, as DHCP and router advertisements would.
+    ///
+    /// # Errors
+    /// If the kernel refuses one of them.
+    pub async fn default_routes(
+        &self,
+        dev: &str,
+        via4: Ipv4Addr,
+        via6: Ipv6Addr,
+        metric: u32,
+    ) -> Result<()> {
+        let route = |to, via, protocol| Route {
+            to,
+            via,
+            dev,
+            metric,
+            protocol,
+        };
+        let all4 = IpNet::V4(Ipv4Net::default());
+        self.route(route(all4, IpAddr::V4(via4), RouteProtocol::Dhcp))
+            .await?;
+        let all6 = IpNet::V6(Ipv6Net::default());
+        self.route(route(all6, IpAddr::V6(via6), RouteProtocol::Ra))
+            .await
     }
 
     /// The interface's number.
@@ -282,13 +329,12 @@ impl Netns {
     /// If there is no such interface, or it has none.
     pub async fn mac(&self, interface: &str) -> Result<[u8; 6]> {
         let link = self.link(interface).await?;
-        let bytes = link
-            .attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                LinkAttribute::Address(bytes) => <[u8; 6]>::try_from(bytes.as_slice()).ok(),
-                _ => None,
-            });
+        let bytes = link.attributes.iter().find_map(|attribute| {
+            let LinkAttribute::Address(bytes) = attribute else {
+                return None;
+            };
+            <[u8; 6]>::try_from(bytes.as_slice()).ok()
+        });
         bytes.with_context(|| format!("{interface} in {} has no MAC address", self.name))
     }
 

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::agent::{Agent, Status};
-use super::faults::Condition;
 use super::meter::Meter;
+use super::modem::Condition;
 use super::script::{Action, EVENTS};
 use super::topology::Home;
 use crate::time::human;
