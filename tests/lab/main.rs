@@ -3,12 +3,17 @@
 //! A runner of its own, because the lab must be entered before any thread is started. Each test runs
 //! in a fresh process (`lab --inside NAME`), some look at it from outside. With a stand-in for the
 //! agent: what the real one does is tested elsewhere.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start processes and look at the clock"
+)]
+#![expect(clippy::print_stdout, reason = "a test runner talks")]
 
 mod inside;
 mod outside;
 mod stand_in;
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stderr};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -24,8 +29,8 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["run", ..] => code(stand_in::main(&args)),
         ["--inside", name] => stage::enter(|| code(inside::run(name))),
-        ["--tour", how @ ..] => lab::main(&LabArgs {
-            tour: true,
+        ["--lab", how @ ..] => lab::main(&LabArgs {
+            tour: how.contains(&"--tour"),
             json: how.contains(&"--json"),
             agent: std::env::current_exe().ok(),
             ..LabArgs::default()
@@ -65,10 +70,10 @@ fn run_all(words: &[&str]) -> Result<()> {
         };
         let took = start.elapsed().as_secs_f64();
         match result {
-            Ok(Outcome::Passed) => writeln!(stdout(), "test {name} ... ok ({took:.1} s)")?,
-            Ok(Outcome::Skipped(why)) => writeln!(stdout(), "test {name} ... skipped: {why}")?,
+            Ok(Outcome::Passed) => println!("test {name} ... ok ({took:.1} s)"),
+            Ok(Outcome::Skipped(why)) => println!("test {name} ... skipped: {why}"),
             Err(e) => {
-                writeln!(stdout(), "test {name} ... FAILED ({took:.1} s)\n{e:#}")?;
+                println!("test {name} ... FAILED ({took:.1} s)\n{e:#}");
                 failed.push(*name);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -16,10 +16,12 @@ use nix::unistd::{Pid, geteuid};
 
 use crate::{Outcome, verdict};
 
+type Test = (&'static str, fn() -> Result<Outcome>);
+
 /// The tests by name.
-pub(crate) const TESTS: &[(&str, fn() -> Result<Outcome>)] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("nothing_stays_after_an_ordinary_end", || {
-        leaves_nothing(|child| Ok(drop(child.stdin.take())))
+        leaves_nothing(hang_up)
     }),
     ("nothing_stays_after_ctrl_c", || {
         leaves_nothing(|child| end(child, Signal::SIGINT))
@@ -31,11 +33,16 @@ pub(crate) const TESTS: &[(&str, fn() -> Result<Outcome>)] = &[
         leaves_nothing(|child| end(child, Signal::SIGKILL))
     }),
     ("it_works_as_an_ordinary_user", works_as_nobody),
+    ("the_prompt_does_what_is_typed", prompt),
     ("the_tour_is_told_as_json", tour_as_json),
     ("the_tour_is_told_to_people", tour_as_text),
 ];
 
-fn end(child: &mut Child, signal: Signal) -> Result<()> {
+fn hang_up(child: &mut Child) -> Result<()> {
+    child.stdin.take().map(drop).context("no standard input")
+}
+
+fn end(child: &Child, signal: Signal) -> Result<()> {
     Ok(kill(Pid::from_raw(child.id().cast_signed()), signal)?)
 }
 
@@ -201,7 +208,7 @@ fn tour(words: &[&str]) -> Result<String> {
     let start = Instant::now();
     let mut command = Command::new(std::env::current_exe()?);
     let output = command
-        .arg("--tour")
+        .args(["--lab", "--tour"])
         .args(words)
         .env_clear()
         .stdin(Stdio::null())
@@ -250,6 +257,50 @@ fn tour_as_text() -> Result<Outcome> {
         "phone -> mifi",
         "mifi -> cable",
         "waits only 3 s",
+    ] {
+        ensure!(text.contains(words), "no `{words}` in:\n{text}");
+    }
+    Ok(Outcome::Passed)
+}
+
+/// Types at the prompt, with time to read in between.
+fn prompt() -> Result<Outcome> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("--lab")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut keyboard = child.stdin.take().context("no standard input")?;
+    let script = [
+        ("help", 3_000),
+        ("sever cable", 1_500),
+        ("lose 40 phone", 200),
+        ("status", 500),
+        ("dance", 100),
+        ("unplug attic", 100),
+        ("kill agent", 300),
+        ("status", 100),
+        ("start agent", 2_000),
+        ("restore cable", 1_000),
+        ("quit", 0),
+    ];
+    for (line, pause) in script {
+        writeln!(keyboard, "{line}")?;
+        sleep(Duration::from_millis(pause));
+    }
+    let output = child.wait_with_output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {said}\n{text}", output.status);
+    for words in [
+        "pull its cable",
+        "-> mifi (the client: ",
+        "(in truth: severed)",
+        "(in truth: loses 40 %)",
+        "`dance` is not understood",
+        "there is no uplink `attic`; there are cable, mifi, phone",
+        "There is no agent",
     ] {
         ensure!(text.contains(words), "no `{words}` in:\n{text}");
     }

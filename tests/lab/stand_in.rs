@@ -2,7 +2,7 @@
 //! each uplink, moves the default route in `main`, and answers `GET /api/v1/status`. It is the
 //! twenty-line script that people write, in Rust.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ async fn echo(device: &str) -> Result<()> {
     socket.set_nonblocking(true)?;
     let socket = UdpSocket::from_std(socket.into())?;
     socket
-        .connect(SocketAddr::new(IpAddr::from(ECHO4), 7))
+        .connect(SocketAddr::new(ECHO4, 7))
         .await?;
     socket.send(b"?").await?;
     timeout(LATE, socket.recv(&mut [0; 8])).await??;
