@@ -6,15 +6,16 @@
 //! | --- | --- |
 //! | [`stage`] | leaves the machine's namespaces, leaves nothing behind |
 //! | [`netns`] | one namespace: a thread with a runtime |
-//! | [`topology`] | the home, its modems, providers, and the Internet |
+//! | [`topology`], [`uplink`] | the home and the Internet; each uplink with its modem and provider |
 //! | [`internet`] | servers: DNS, web, echo |
 //! | [`forwarder`] | packets take their time |
-//! | [`faults`] | what goes wrong |
-//! | [`meter`] | what a LAN client sees of it |
+//! | [`faults`], [`modem`] | what goes wrong, and the rules that make it so |
+//! | [`meter`], [`chatter`] | what a LAN client sees of it; clients that only talk to modems |
 //! | [`agent`] | the agent in the router |
 //! | [`script`] | words for what happens and what is expected |
 //! | [`play`], [`tour`], [`prompt`] | a scenario file, the story, the keyboard |
 pub mod agent;
+pub mod chatter;
 pub mod faults;
 pub mod forwarder;
 pub mod internet;

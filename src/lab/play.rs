@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::agent::{self, Agent, Status};
+use super::chatter::Chatter;
 use super::meter::Meter;
 use super::prompt::act;
 use super::script::{Action, Expect, Scenario, What};
@@ -35,6 +36,7 @@ pub async fn play(scenario: &Scenario, program: &Path) -> Result<()> {
     let start = async || Agent::start(&home, program, &config).await;
     let mut agent = start().await?;
     let meter = Meter::start(&home.client, ECHO4).await?;
+    let _chatter = scenario.settings.chatter.then(|| Chatter::start(&home));
     agent.wait_proven(PROVEN_LIMIT).await?;
     let zero = Instant::now();
     let mut player = Player {

@@ -5,7 +5,8 @@
 //! # The crew in the street severs the cable.
 //! uplinks cable mifi phone              # the chain; this is the default
 //! kind mifi cellular                    # wired unless said otherwise
-//! window 300ms                          # other settings: window, window UPLINK, hold, hold_max
+//! window 300ms                          # other settings: window UPLINK, hold, hold_max
+//! chatter                               # clients keep asking the modems' DNS proxies and pages
 //!
 //! at 10s sever cable                    # from the moment when everything is proven
 //! expect active mifi within 1.2s        # counted from the last action
@@ -88,6 +89,8 @@ pub struct Settings {
     pub hold: Option<Duration>,
     /// `hold_max TIME`; the lab's is 3 s.
     pub hold_max: Option<Duration>,
+    /// `chatter`: LAN clients keep asking the modems' own DNS proxies and pages.
+    pub chatter: bool,
 }
 
 pub use crate::config::Kind;
@@ -211,6 +214,7 @@ impl Scenario {
                     .windows
                     .push((Some((*uplink).to_owned()), parse_time(time)?));
             }
+            ["chatter"] => settings.chatter = true,
             ["hold", time] => settings.hold = Some(parse_time(time)?),
             ["hold_max", time] => settings.hold_max = Some(parse_time(time)?),
             ["at", time, action @ ..] => {
@@ -222,7 +226,7 @@ impl Scenario {
             ["expect", rest @ ..] => self.push(line, What::Expect(parse_expect(rest)?)),
             [word, ..] => {
                 return Err(format!(
-                    "`{word}` is not known here; try at, after, expect, uplinks, kind, window, hold"
+                    "`{word}` is not known here; try at, after, expect, uplinks, kind, window, hold, hold_max, chatter"
                 ));
             }
         }
@@ -416,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_scenario_reads_as_it_is_written() {
-        let text = "uplinks cable mifi # two\nkind mifi cellular\nwindow 300ms\n\n\
+        let text = "uplinks cable mifi # two\nkind mifi cellular\nwindow 300ms\nchatter\n\
                     at 10s sever cable\nexpect active mifi within 1.2s\nexpect no switch for 30s\n\
                     after 500ms restore cable\nexpect lost 0";
         let scenario = Scenario::parse(text).unwrap();
@@ -429,6 +433,7 @@ mod tests {
             scenario.settings.windows,
             [(None, Duration::from_millis(300))]
         );
+        assert!(scenario.settings.chatter);
         let what: Vec<&What> = scenario.steps.iter().map(|step| &step.what).collect();
         let sever = Action::line("cable", LineEvent::Sever);
         assert_eq!(*what[0], What::At(Duration::from_secs(10), sever));

@@ -59,12 +59,6 @@ pub fn enter(f: impl FnOnce() -> ExitCode) -> ExitCode {
     }
 }
 
-/// Whether this process already is inside a lab.
-#[must_use]
-pub fn is_inside() -> bool {
-    stage().is_some()
-}
-
 /// A command that runs `program` as a child that is killed when the calling thread's process dies.
 ///
 /// The child has an empty environment and no standard input.
@@ -199,6 +193,8 @@ fn isolate(parent: Pid) -> Result<(), String> {
     }
     private_mounts()
         .map_err(|e| format!("the lab could not make its private {PRIVATE_DIR}: {e}"))?;
+    // The program is /proc/self/exe, and would be called `exe` in a list of processes.
+    let _ = std::fs::write("/proc/self/comm", "sparelink-lab");
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most.min(16_384), most);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use sparelink::lab::agent::{Agent, config};
+use sparelink::lab::chatter::Chatter;
 use sparelink::lab::meter::Meter;
 use sparelink::lab::netns::Netns;
 use sparelink::lab::play::play;
@@ -180,12 +181,14 @@ async fn modem_answers(home: &Home, uplink: &Uplink) -> Result<()> {
 async fn a_severed_line_has_a_living_modem() -> Result<()> {
     let home = plain_home().await?;
     let cable = home.uplink("cable")?;
+    let chatter = Chatter::start(&home);
     modem_answers(&home, cable).await.context("before")?;
     ensure!(
         echo(&home.client, ECHO4).await?,
         "control: the Internet before"
     );
     happens(&home, "cable", LineEvent::Sever).await?;
+    let answers = chatter.answers();
     modem_answers(&home, cable).await.context("severed")?;
     ensure!(
         !echo(&home.client, ECHO4).await?,
@@ -194,6 +197,10 @@ async fn a_severed_line_has_a_living_modem() -> Result<()> {
     ensure!(
         !echo(&home.router, ECHO6).await?,
         "nothing over IPv6 either"
+    );
+    ensure!(
+        chatter.answers() > answers + 5,
+        "clients that talk to modems notice nothing"
     );
     happens(&home, "cable", LineEvent::Restore).await?;
     ensure!(echo(&home.client, ECHO4).await?, "the Internet after");

@@ -134,9 +134,7 @@ async fn echo(device: &str) -> Result<()> {
     socket.bind_device(Some(device.as_bytes()))?;
     socket.set_nonblocking(true)?;
     let socket = UdpSocket::from_std(socket.into())?;
-    socket
-        .connect(SocketAddr::new(ECHO4, 7))
-        .await?;
+    socket.connect(SocketAddr::new(ECHO4, 7)).await?;
     socket.send(b"?").await?;
     timeout(LATE, socket.recv(&mut [0; 8])).await??;
     Ok(())
