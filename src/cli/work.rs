@@ -137,8 +137,12 @@ pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
 /// Builds the home in network namespaces and plays.
 #[cfg(feature = "lab")]
 pub(super) fn lab(tour: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let _ = (tour, json);
-    anyhow::bail!("lab is not built yet")
+    let args = crate::lab::LabArgs {
+        tour,
+        json,
+        ..Default::default()
+    };
+    Ok(crate::lab::main(&args))
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -1,0 +1,355 @@
+//! The real agent in the router of the home: the program itself, with a configuration file, spoken
+//! to over its socket as any client would.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::script::{Kind, Settings};
+use super::stage;
+use super::topology::{Home, LAN_INTERFACE, Plan};
+
+/// Failback in the lab waits this long, so that nobody has to (a real one's default is a minute).
+pub const HOLD: Duration = Duration::from_secs(3);
+/// How often the status is asked for while something is waited for.
+const POLL: Duration = Duration::from_millis(20);
+/// How long the agent has for one answer.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// A running agent. Killed when dropped.
+#[derive(Debug)]
+pub struct Agent {
+    child: Child,
+    program: PathBuf,
+    dir: PathBuf,
+}
+
+/// What the agent says of itself: the part of `GET /api/v1/status` that the lab needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The uplink in use for IPv4.
+    pub active: Option<String>,
+    /// The uplink in use for IPv6.
+    pub active6: Option<String>,
+    /// How things are, in words.
+    pub sentence: String,
+    /// Spares that could take over now.
+    pub spares_ready: u32,
+    /// All uplinks.
+    pub uplinks: Vec<UplinkStatus>,
+}
+
+/// One uplink, as the agent sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct UplinkStatus {
+    /// Its name.
+    pub name: String,
+    /// `active`, `ready`, `not_ready` or `paused`.
+    pub role: String,
+    /// `unknown`, `up`, `failing`, `down` or `recovering`.
+    pub health: String,
+    /// `ok`, or what is wrong.
+    pub condition: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Status {
+    /// One uplink's status.
+    #[must_use]
+    pub fn uplink(&self, name: &str) -> Option<&UplinkStatus> {
+        self.uplinks.iter().find(|uplink| uplink.name == name)
+    }
+
+    /// Whether every uplink is in use or could take over now.
+    #[must_use]
+    pub fn all_proven(&self) -> bool {
+        let proven = |u: &UplinkStatus| u.role == "active" || u.role == "ready";
+        self.active.is_some() && self.uplinks.iter().all(proven)
+    }
+}
+
+/// The configuration of the lab's agent: its uplinks and LAN, a short hold, and defaults for the rest.
+#[must_use]
+pub fn config(plan: &Plan, settings: &Settings) -> String {
+    let mut text = String::new();
+    let window = |of: Option<&str>| {
+        settings
+            .windows
+            .iter()
+            .rfind(|(uplink, _)| uplink.as_deref() == of)
+            .map(|(_, window)| *window)
+    };
+    for uplink in &plan.uplinks {
+        let _ = write!(
+            text,
+            "[[uplink]]\nname = {:?}\ninterface = {:?}\n",
+            uplink.name, uplink.interface
+        );
+        let kind = settings
+            .kinds
+            .iter()
+            .rfind(|(name, _)| *name == uplink.name)
+            .map(|(_, kind)| *kind);
+        let _ = match kind.unwrap_or_default() {
+            Kind::Wired => Ok(()),
+            Kind::Wifi => writeln!(text, "kind = \"wifi\""),
+            Kind::Cellular => writeln!(text, "kind = \"cellular\""),
+        };
+        if let Some(window) = window(Some(&uplink.name)) {
+            let _ = writeln!(text, "window = \"{}ms\"", window.as_millis());
+        }
+    }
+    let _ = write!(text, "[lan]\ninterfaces = [{LAN_INTERFACE:?}]\n");
+    if let Some(window) = window(None) {
+        let _ = write!(text, "[probe]\nwindow = \"{}ms\"\n", window.as_millis());
+    }
+    let (hold, hold_max) = (
+        settings.hold.unwrap_or(HOLD),
+        settings.hold_max.unwrap_or(HOLD),
+    );
+    let hold_max = hold_max.max(hold);
+    let _ = write!(text, "[failback]\nhold = \"{}ms\"\n", hold.as_millis());
+    let _ = writeln!(text, "hold_max = \"{}ms\"", hold_max.as_millis());
+    text
+}
+
+impl Agent {
+    /// Starts the agent in the router, with its files in the lab's private directory.
+    ///
+    /// # Errors
+    /// If the program cannot be started.
+    pub async fn start(home: &Home, program: &Path, config: &str) -> Result<Self> {
+        let dir = PathBuf::from(stage::PRIVATE_DIR).join("sparelink-lab");
+        fs::create_dir_all(dir.join("run"))?;
+        let file = dir.join("sparelink.toml");
+        let state = dir.join("state");
+        let text = format!("{config}[state]\ndir = {state:?}\n");
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(dir.join("agent.log"))?;
+        let args = words(
+            &["run", "--config"],
+            &[&file, Path::new("--run-dir"), &dir.join("run")],
+        );
+        let mut command = stage::child(program, &args);
+        command.stdout(log.try_clone()?).stderr(log);
+        // From the router's thread: the child inherits its namespaces and dies with it.
+        let child = home
+            .router
+            .run(async move { command.spawn() })
+            .await?
+            .context("starting the agent")?;
+        Ok(Self {
+            child,
+            program: program.to_owned(),
+            dir,
+        })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its run directory, for `--run-dir`.
+    #[must_use]
+    pub fn run_dir(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
+    /// Asks for its status.
+    ///
+    /// # Errors
+    /// If there is no answer, or one that cannot be read.
+    pub async fn status(&self) -> Result<Status> {
+        let socket = self.run_dir().join("sparelink.sock");
+        let body = timeout(ANSWER, get(&socket, "/api/v1/status")).await;
+        let body = body.context("the agent gives no answer")??;
+        serde_json::from_slice(&body).context("the agent's status")
+    }
+
+    /// Waits until its status is as wanted.
+    ///
+    /// # Errors
+    /// If it ends, or `limit` passes; with its last words.
+    pub async fn wait(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        wanted: impl Fn(&Status) -> bool,
+    ) -> Result<Status> {
+        let start = Instant::now();
+        loop {
+            let status = self.status().await;
+            if let Ok(status) = &status
+                && wanted(status)
+            {
+                return Ok(status.clone());
+            }
+            if let Some(ended) = self.child.try_wait()? {
+                bail!(
+                    "the agent ended by itself ({ended}):\n{}",
+                    self.last_words()
+                );
+            }
+            if start.elapsed() > limit {
+                let said =
+                    status.map_or_else(|e| format!("{e:#}"), |status| format!("{status:#?}"));
+                bail!(
+                    "{what}: not within {limit:?}\n{said}\n{}",
+                    self.last_words()
+                );
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Waits until every uplink is in use or ready.
+    ///
+    /// # Errors
+    /// As for [`Self::wait`].
+    pub async fn wait_proven(&mut self, limit: Duration) -> Result<Status> {
+        self.wait(limit, "every uplink proven", Status::all_proven)
+            .await
+    }
+
+    /// Runs a command of the program against this agent, for example `["switch", "mifi"]`.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub async fn command(&self, command: &[&str]) -> Result<Output> {
+        let args = words(command, &[Path::new("--run-dir"), &self.run_dir()]);
+        let mut command = stage::child(&self.program, &args);
+        Ok(tokio::task::spawn_blocking(move || command.output()).await??)
+    }
+
+    /// Like [`Self::command`], and it must succeed.
+    ///
+    /// # Errors
+    /// With what it said, if it does not.
+    pub async fn must(&self, command: &[&str]) -> Result<()> {
+        let output = self.command(command).await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "sparelink {}: {} {}",
+            command.join(" "),
+            output.status,
+            said.trim()
+        );
+        Ok(())
+    }
+
+    /// Sends it a signal and waits for its end.
+    ///
+    /// # Errors
+    /// If it does not end within five seconds.
+    pub async fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal)?;
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(
+                start.elapsed() < Duration::from_secs(5),
+                "the agent does not end on {signal}"
+            );
+            sleep(POLL).await;
+        }
+    }
+
+    /// The end of its log.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn words(first: &[&str], rest: &[&Path]) -> Vec<OsString> {
+    let first = first.iter().map(OsString::from);
+    first
+        .chain(rest.iter().map(|path| path.as_os_str().to_owned()))
+        .collect()
+}
+
+/// One GET over the agent's socket.
+async fn get(socket: &Path, path: &str) -> Result<Bytes> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .with_context(|| socket.display().to_string())?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let request = hyper::Request::get(path)
+        .header("Host", "localhost")
+        .body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    connection.abort();
+    ensure!(status.is_success(), "GET {path}: {status}");
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_says_only_what_differs_from_the_defaults() {
+        let text = config(&Plan::named(&["cable".to_owned()]), &Settings::default());
+        let expected = "[[uplink]]\nname = \"cable\"\ninterface = \"wan0\"\n[lan]\ninterfaces = [\"lan0\"]\n\
+                        [failback]\nhold = \"3000ms\"\nhold_max = \"3000ms\"\n";
+        assert_eq!(text, expected);
+        let settings = Settings {
+            kinds: vec![("mifi".to_owned(), Kind::Cellular)],
+            windows: vec![(None, Duration::from_millis(300))],
+            ..Settings::default()
+        };
+        let text = config(&Plan::default(), &settings);
+        assert!(
+            text.contains("interface = \"usb0\"\nkind = \"cellular\"\n"),
+            "{text}"
+        );
+        assert!(text.contains("[probe]\nwindow = \"300ms\"\n"), "{text}");
+    }
+
+    #[test]
+    fn a_status_is_read_leniently() {
+        let status: Status = serde_json::from_str(
+            r#"{"active":null,"new":1,"uplinks":[{"name":"a","role":"ready"}]}"#,
+        )
+        .unwrap();
+        assert!(!status.all_proven(), "no uplink is active");
+        assert_eq!(status.uplink("a").unwrap().role, "ready");
+    }
+}

@@ -1,0 +1,187 @@
+//! Plays a scenario file on the real kernel.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::agent::{self, Agent, Status};
+use super::chatter::Chatter;
+use super::meter::Meter;
+use super::prompt::act;
+use super::script::{Action, Expect, Scenario, What};
+use super::topology::{ECHO4, Home, Plan};
+
+/// How long everything has to be proven before the scenario's clock starts.
+const PROVEN_LIMIT: Duration = Duration::from_secs(15);
+/// How often the agent is looked at where something must not happen.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the last flow's answer is waited for.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// Plays a scenario with `program` as the agent, in a home built for it. Inside the lab only.
+///
+/// # Errors
+/// The first expectation that was not met, with its line.
+pub async fn play(scenario: &Scenario, program: &Path) -> Result<()> {
+    let names = &scenario.settings.uplinks;
+    let plan = if names.is_empty() {
+        Plan::default()
+    } else {
+        Plan::named(names)
+    };
+    let home = Home::build(&plan).await?;
+    let config = agent::config(&plan, &scenario.settings);
+    let start = async || Agent::start(&home, program, &config).await;
+    let mut agent = start().await?;
+    let meter = Meter::start(&home.client, ECHO4).await?;
+    let _chatter = scenario.settings.chatter.then(|| Chatter::start(&home));
+    agent.wait_proven(PROVEN_LIMIT).await?;
+    let zero = Instant::now();
+    let mut player = Player {
+        home: &home,
+        meter: &meter,
+        agent: Some(agent),
+        last_action: zero,
+    };
+    for step in &scenario.steps {
+        let done = match &step.what {
+            What::At(time, action) => {
+                sleep_until(zero + *time).await;
+                player.act(action, &start).await
+            }
+            What::After(time, action) => {
+                sleep(*time).await;
+                player.act(action, &start).await
+            }
+            What::Expect(expect) => player.expect(expect).await,
+        };
+        done.with_context(|| format!("line {}", step.line))?;
+    }
+    Ok(())
+}
+
+struct Player<'a> {
+    home: &'a Home,
+    meter: &'a Meter,
+    agent: Option<Agent>,
+    last_action: Instant,
+}
+
+impl Player<'_> {
+    async fn act(
+        &mut self,
+        action: &Action,
+        start: &impl AsyncFn() -> Result<Agent>,
+    ) -> Result<()> {
+        self.last_action = act(self.home, &mut self.agent, action, start).await?;
+        Ok(())
+    }
+
+    async fn expect(&mut self, expect: &Expect) -> Result<()> {
+        match expect {
+            Expect::Active { uplink, within } => {
+                let what = format!("active {}", uplink.as_deref().unwrap_or("none"));
+                self.within(*within, &what, |status| status.active == *uplink)
+                    .await
+            }
+            Expect::Health {
+                uplink,
+                state,
+                within,
+            } => {
+                let is =
+                    |status: &Status| status.uplink(uplink).is_some_and(|u| u.health == *state);
+                self.within(*within, &format!("health {uplink} {state}"), is)
+                    .await
+            }
+            Expect::Condition {
+                uplink,
+                condition,
+                within,
+            } => {
+                let is = |status: &Status| {
+                    status
+                        .uplink(uplink)
+                        .is_some_and(|u| u.condition == *condition)
+                };
+                self.within(*within, &format!("condition {uplink} {condition}"), is)
+                    .await
+            }
+            Expect::NoSwitch(lasting) => {
+                let active = self.status().await?.active;
+                self.lasting(*lasting, "no switch", |status| status.active == active)
+                    .await
+            }
+            Expect::NoDown { uplink, lasting } => {
+                let fine =
+                    |status: &Status| status.uplink(uplink).is_none_or(|u| u.health != "down");
+                self.lasting(*lasting, &format!("no down {uplink}"), fine)
+                    .await
+            }
+            Expect::Lost(most) => {
+                let end = Instant::now();
+                sleep(SETTLED).await;
+                let lost = self.meter.flows(self.last_action, end).lost;
+                ensure!(lost <= *most, "{lost} flows were lost, more than {most}");
+                Ok(())
+            }
+            Expect::Gap(most) => {
+                sleep(SETTLED).await;
+                let gap = self
+                    .meter
+                    .gap_after(self.last_action)
+                    .context("the client still has no answer")?;
+                ensure!(
+                    gap.gap <= *most,
+                    "the gap was {:?}, more than {most:?}",
+                    gap.gap
+                );
+                Ok(())
+            }
+        }
+    }
+
+    async fn within(
+        &mut self,
+        time: Duration,
+        what: &str,
+        wanted: impl Fn(&Status) -> bool,
+    ) -> Result<()> {
+        let left = (self.last_action + time).saturating_duration_since(Instant::now());
+        let agent = self
+            .agent
+            .as_mut()
+            .context("there is no agent to look at")?;
+        agent.wait(left, what, wanted).await.map(|_| ())
+    }
+
+    async fn lasting(
+        &self,
+        time: Duration,
+        what: &str,
+        fine: impl Fn(&Status) -> bool,
+    ) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            let status = self.status().await?;
+            ensure!(
+                fine(&status),
+                "{what} for {time:?}: broken after {:?}: {}",
+                start.elapsed(),
+                status.sentence
+            );
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    async fn status(&self) -> Result<Status> {
+        self.agent
+            .as_ref()
+            .context("there is no agent to look at")?
+            .status()
+            .await
+    }
+}

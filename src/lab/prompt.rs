@@ -1,0 +1,227 @@
+//! The lab with a keyboard: type what should happen, read what it did.
+
+use std::io::{self, BufRead, Write};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::agent::{Agent, Status};
+use super::meter::Meter;
+use super::modem::Condition;
+use super::script::{Action, EVENTS};
+use super::topology::Home;
+use crate::time::human;
+
+/// How often the agent is asked how things are.
+const WATCH: Duration = Duration::from_millis(100);
+/// When the answers of the flows around an event have all come in, or never will.
+const SETTLED: Duration = Duration::from_millis(500);
+
+const HELP: &str = "\
+  unplug UPLINK     pull its cable out of the router
+  sever UPLINK      cut the line beyond the modem; the modem itself goes on answering
+  lose 40 UPLINK    lose 40 % of what comes from the Internet
+  slow UPLINK       400 ms more, each way
+  bloat UPLINK      fill it with an upload: up to two seconds of queue
+  portal UPLINK     a login page in the way
+  reboot UPLINK     restart its modem: carrier after 2 s, a dead line for a minute
+  restore UPLINK    everything well again
+  drop target IP    one of the probed addresses goes silent; restore target IP
+  switch UPLINK     choose by hand; switch auto
+  kill agent        also: stop agent, start agent
+  status            how the agent sees it
+  quit";
+
+/// Reads commands until `quit` or the end of input.
+///
+/// # Errors
+/// If standard output is closed or the agent ends by itself.
+pub async fn run(
+    home: &Home,
+    agent: &mut Option<Agent>,
+    meter: &Meter,
+    start: impl AsyncFn() -> Result<Agent>,
+) -> Result<()> {
+    let mut lines = standard_input();
+    let mut watch = interval(WATCH);
+    watch.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let active = match agent {
+        Some(agent) => agent.status().await?.active,
+        None => None,
+    };
+    let mut view = View {
+        since: Instant::now(),
+        active,
+    };
+    say(&format!(
+        "Type {EVENTS}, then an uplink; status, help, quit."
+    ))?;
+    prompt()?;
+    loop {
+        tokio::select! {
+            line = lines.recv() => {
+                let Some(line) = line else { return Ok(()) };
+                let words: Vec<&str> = line.split_whitespace().collect();
+                match words.as_slice() {
+                    [] => {}
+                    ["quit" | "exit" | "q"] => return Ok(()),
+                    ["help" | "?"] => say(HELP)?,
+                    ["status" | "s"] => say(&status(home, agent.as_ref()).await)?,
+                    words => match Action::parse(words) {
+                        Ok(action) => match act(home, agent, &action, &start).await {
+                            Ok(begun) => view.since = begun,
+                            Err(e) => say(&format!("{e:#}"))?,
+                        },
+                        Err(why) => say(&why)?,
+                    },
+                }
+                prompt()?;
+            }
+            _ = watch.tick() => {
+                let Some(agent) = agent else { continue };
+                if let Ok(status) = agent.status().await {
+                    view.look(&status, meter).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Lets something happen; what concerns the agent goes to the agent.
+pub(super) async fn act(
+    home: &Home,
+    agent: &mut Option<Agent>,
+    action: &Action,
+    start: &impl AsyncFn() -> Result<Agent>,
+) -> Result<Instant> {
+    use nix::sys::signal::Signal;
+    let begun = Instant::now();
+    let gone = || anyhow::anyhow!("there is no agent; type `start agent`");
+    match action {
+        Action::Switch(to) => {
+            let to = to.as_deref().unwrap_or("auto");
+            agent
+                .as_ref()
+                .ok_or_else(gone)?
+                .must(&["switch", to])
+                .await?;
+        }
+        Action::KillAgent | Action::StopAgent => {
+            let signal = if *action == Action::KillAgent {
+                Signal::SIGKILL
+            } else {
+                Signal::SIGTERM
+            };
+            agent.as_mut().ok_or_else(gone)?.end(signal).await?;
+            *agent = None;
+        }
+        Action::StartAgent => {
+            anyhow::ensure!(agent.is_none(), "the agent runs already");
+            *agent = Some(start().await?);
+        }
+        Action::Line { .. } | Action::DropTarget(_) | Action::RestoreTarget(_) => {
+            return home.apply(action).await;
+        }
+    }
+    Ok(begun)
+}
+
+/// What was last shown.
+struct View {
+    /// When something last happened.
+    since: Instant,
+    active: Option<String>,
+}
+
+impl View {
+    /// Tells when the active uplink has changed, and what it cost.
+    async fn look(&mut self, status: &Status, meter: &Meter) -> Result<()> {
+        if status.active == self.active {
+            return Ok(());
+        }
+        let seen = Instant::now();
+        sleep(SETTLED).await;
+        let to = status.active.as_deref().unwrap_or("no uplink");
+        let lost = meter.flows(self.since, seen).lost;
+        let hole = human(meter.longest_hole(self.since, seen));
+        let cost = match (&self.active, lost) {
+            (None, _) => String::new(),
+            (Some(_), 0) => " (the client noticed nothing)".to_owned(),
+            (Some(_), lost) => {
+                format!(" (the client: {lost} flows unanswered, {hole} without answers)")
+            }
+        };
+        say(&format!("\r  -> {to}{cost}. {}", status.sentence))?;
+        self.active.clone_from(&status.active);
+        prompt()
+    }
+}
+
+async fn status(home: &Home, agent: Option<&Agent>) -> String {
+    let said = match agent {
+        Some(agent) => agent.status().await,
+        None => return "There is no agent; type `start agent`.".to_owned(),
+    };
+    let status = match said {
+        Ok(status) => status,
+        Err(e) => return format!("{e:#}"),
+    };
+    let mut text = status.sentence.clone();
+    for uplink in &home.uplinks {
+        let name = uplink.name.as_str();
+        let seen = status.uplink(name).cloned().unwrap_or_default();
+        let fault = in_words(uplink.condition());
+        text += &format!(
+            "\n  {name:<8} {:<10} {:<10} {:<14} {fault}",
+            seen.role, seen.health, seen.condition
+        );
+    }
+    text
+}
+
+/// What the lab does to an uplink, in words.
+fn in_words(now: Condition) -> String {
+    let mut words = Vec::new();
+    let mut add = |is: bool, word: &str| {
+        if is {
+            words.push(word.to_owned());
+        }
+    };
+    add(now.unplugged, "unplugged");
+    add(now.severed, "severed");
+    add(now.loss > 0, &format!("loses {} %", now.loss));
+    add(now.slow, "slow");
+    add(now.bloat, "bloated");
+    add(now.portal, "portal");
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!("(in truth: {})", words.join(", "))
+    }
+}
+
+/// Lines of standard input. A thread, because reading a terminal blocks.
+fn standard_input() -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn say(text: &str) -> Result<()> {
+    Ok(writeln!(io::stdout(), "{text}")?)
+}
+
+fn prompt() -> Result<()> {
+    let mut out = io::stdout();
+    write!(out, "lab> ")?;
+    Ok(out.flush()?)
+}

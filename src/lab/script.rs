@@ -1,0 +1,523 @@
+//! Words for what can happen to a home: typed at the lab's prompt, and in scenario files that run on
+//! the real kernel and on a virtual clock alike. Pure: text in, values out.
+//!
+//! ```text
+//! # The crew in the street severs the cable.
+//! uplinks cable mifi phone              # the chain; this is the default
+//! kind mifi cellular                    # wired unless said otherwise
+//! window 300ms                          # other settings: window UPLINK, hold, hold_max
+//! chatter                               # clients keep asking the modems' DNS proxies and pages
+//!
+//! at 10s sever cable                    # from the moment when everything is proven
+//! expect active mifi within 1.2s        # counted from the last action
+//! expect health cable down within 2s
+//! expect no switch for 30s              # counted from here
+//! after 5s restore cable                # counted from here
+//! expect lost 0                         # of the client's flows since the last action
+//! ```
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Something that happens to the home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Something happens to an uplink.
+    Line {
+        /// Its name.
+        uplink: String,
+        /// What happens.
+        event: LineEvent,
+    },
+    /// One of the Internet's well-known addresses stops answering on every uplink.
+    DropTarget(IpAddr),
+    /// It answers again.
+    RestoreTarget(IpAddr),
+    /// Somebody chooses an uplink by hand; `None`: leaves the choice to the agent again.
+    Switch(Option<String>),
+    /// The agent is killed (SIGKILL).
+    KillAgent,
+    /// The agent is asked to stop (SIGTERM).
+    StopAgent,
+    /// The agent is started again.
+    StartAgent,
+}
+
+/// What can happen to one uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineEvent {
+    /// Its cable is pulled: the router loses carrier.
+    Unplug,
+    /// The line is cut beyond the modem, which goes on answering by itself.
+    Sever,
+    /// So many percent of the packets from the Internet are lost at random.
+    Lose(u8),
+    /// Every packet takes 400 ms longer, each way.
+    Slow,
+    /// The line is filled by an upload: packets queue for up to two seconds.
+    Bloat,
+    /// The modem shows a login page and lets nothing but DNS and ICMP echo through.
+    Portal,
+    /// The modem restarts: no carrier for two seconds, then carrier, and a dead line for a minute.
+    Reboot,
+    /// Everything is well again.
+    Restore,
+}
+
+/// A scenario file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scenario {
+    /// The home before anything happens.
+    pub settings: Settings,
+    /// What happens and what is expected, in order.
+    pub steps: Vec<Step>,
+}
+
+/// The home before anything happens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The chain; empty: the three uplinks of the lab.
+    pub uplinks: Vec<String>,
+    /// `kind UPLINK wired|wifi|cellular`.
+    pub kinds: Vec<(String, Kind)>,
+    /// `window TIME` (no uplink) and `window UPLINK TIME`.
+    pub windows: Vec<(Option<String>, Duration)>,
+    /// `hold TIME`; the lab's is 3 s.
+    pub hold: Option<Duration>,
+    /// `hold_max TIME`; the lab's is 3 s.
+    pub hold_max: Option<Duration>,
+    /// `chatter`: LAN clients keep asking the modems' own DNS proxies and pages.
+    pub chatter: bool,
+}
+
+pub use crate::config::Kind;
+
+/// A line of a scenario, with its number for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Line number in the file, from 1.
+    pub line: usize,
+    /// What it says.
+    pub what: What,
+}
+
+/// What a step says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// `at TIME ACTION`: at that time after the start.
+    At(Duration, Action),
+    /// `after TIME ACTION`: that long after the step before has ended.
+    After(Duration, Action),
+    /// `expect …`.
+    Expect(Expect),
+}
+
+/// What a scenario demands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// `expect active UPLINK|none within TIME` (of the last action).
+    Active {
+        /// The uplink; `None`: no uplink.
+        uplink: Option<String>,
+        /// At the latest.
+        within: Duration,
+    },
+    /// `expect health UPLINK STATE within TIME` (of the last action).
+    Health {
+        /// Whose.
+        uplink: String,
+        /// The state, as `status --json` spells it.
+        state: String,
+        /// At the latest.
+        within: Duration,
+    },
+    /// `expect condition UPLINK CONDITION within TIME` (of the last action).
+    Condition {
+        /// Whose.
+        uplink: String,
+        /// The condition, as `status --json` spells it.
+        condition: String,
+        /// At the latest.
+        within: Duration,
+    },
+    /// `expect no switch for TIME`, from now on.
+    NoSwitch(Duration),
+    /// `expect no down UPLINK for TIME`, from now on.
+    NoDown {
+        /// Whose health never becomes `down`.
+        uplink: String,
+        /// For how long.
+        lasting: Duration,
+    },
+    /// `expect lost N`: at most so many of the client's flows since the last action.
+    Lost(u64),
+    /// `expect gap TIME`: from the last action to the first flow that was answered, at most.
+    Gap(Duration),
+}
+
+/// A line that could not be understood.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("line {line}: {what}")]
+pub struct Error {
+    /// Line number, from 1.
+    pub line: usize,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+/// The words of the prompt, for its help.
+pub const EVENTS: &str = "unplug | sever | lose 40 | slow | bloat | portal | reboot | restore";
+
+impl Scenario {
+    /// Reads a scenario, collecting every mistake.
+    ///
+    /// # Errors
+    /// All lines that were not understood.
+    pub fn parse(text: &str) -> Result<Self, Vec<Error>> {
+        let mut scenario = Self::default();
+        let mut errors = Vec::new();
+        for (index, raw) in text.lines().enumerate() {
+            let words: Vec<&str> = raw
+                .split('#')
+                .next()
+                .unwrap_or("")
+                .split_whitespace()
+                .collect();
+            let line = index + 1;
+            if let Err(what) = scenario.line(line, &words) {
+                errors.push(Error { line, what });
+            }
+        }
+        if errors.is_empty() {
+            Ok(scenario)
+        } else {
+            Err(errors)
+        }
+    }
+
+    fn line(&mut self, line: usize, words: &[&str]) -> Result<(), String> {
+        let settings = &mut self.settings;
+        match words {
+            [] => {}
+            ["uplinks", names @ ..] if !names.is_empty() => {
+                settings.uplinks = names.iter().map(|n| (*n).to_owned()).collect();
+            }
+            ["kind", uplink, kind] => settings
+                .kinds
+                .push(((*uplink).to_owned(), parse_kind(kind)?)),
+            ["window", time] => settings.windows.push((None, parse_time(time)?)),
+            ["window", uplink, time] => {
+                settings
+                    .windows
+                    .push((Some((*uplink).to_owned()), parse_time(time)?));
+            }
+            ["chatter"] => settings.chatter = true,
+            ["hold", time] => settings.hold = Some(parse_time(time)?),
+            ["hold_max", time] => settings.hold_max = Some(parse_time(time)?),
+            ["at", time, action @ ..] => {
+                self.push(line, What::At(parse_time(time)?, Action::parse(action)?));
+            }
+            ["after", time, action @ ..] => {
+                self.push(line, What::After(parse_time(time)?, Action::parse(action)?));
+            }
+            ["expect", rest @ ..] => self.push(line, What::Expect(parse_expect(rest)?)),
+            [word, ..] => {
+                return Err(format!(
+                    "`{word}` is not known here; try at, after, expect, uplinks, kind, window, hold, hold_max, chatter"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, line: usize, what: What) {
+        self.steps.push(Step { line, what });
+    }
+}
+
+impl Action {
+    /// Reads an action from words, as typed at the prompt.
+    ///
+    /// # Errors
+    /// A sentence for the person who typed it.
+    pub fn parse(words: &[&str]) -> Result<Self, String> {
+        match words {
+            ["drop", "target", ip] => parse_ip(ip).map(Self::DropTarget),
+            ["restore", "target", ip] => parse_ip(ip).map(Self::RestoreTarget),
+            ["switch", "auto"] => Ok(Self::Switch(None)),
+            ["switch", uplink] => Ok(Self::Switch(Some((*uplink).to_owned()))),
+            ["kill", "agent"] => Ok(Self::KillAgent),
+            ["stop", "agent"] => Ok(Self::StopAgent),
+            ["start", "agent"] => Ok(Self::StartAgent),
+            ["lose", percent, uplink] => {
+                let number = percent
+                    .trim_end_matches('%')
+                    .parse()
+                    .ok()
+                    .filter(|n| *n <= 100);
+                let number =
+                    number.ok_or_else(|| format!("`{percent}` is not a percentage, like 40"))?;
+                Ok(Self::line(uplink, LineEvent::Lose(number)))
+            }
+            [word, uplink] => match LineEvent::parse(word) {
+                Some(event) => Ok(Self::line(uplink, event)),
+                None => Err(format!(
+                    "`{word}` is not known; try {EVENTS}, then an uplink"
+                )),
+            },
+            [word] if LineEvent::parse(word).is_some() => Err(format!("{word} which uplink?")),
+            _ => Err(format!(
+                "`{}` is not understood; try {EVENTS}, then an uplink",
+                words.join(" ")
+            )),
+        }
+    }
+
+    /// Something that happens to an uplink.
+    #[must_use]
+    pub fn line(uplink: &str, event: LineEvent) -> Self {
+        Self::Line {
+            uplink: uplink.to_owned(),
+            event,
+        }
+    }
+}
+
+impl LineEvent {
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "unplug" => Self::Unplug,
+            "sever" => Self::Sever,
+            "slow" => Self::Slow,
+            "bloat" => Self::Bloat,
+            "portal" => Self::Portal,
+            "reboot" => Self::Reboot,
+            "restore" => Self::Restore,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for LineEvent {
+    /// The word of the prompt.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unplug => f.write_str("unplug"),
+            Self::Sever => f.write_str("sever"),
+            Self::Lose(percent) => write!(f, "lose {percent}"),
+            Self::Slow => f.write_str("slow"),
+            Self::Bloat => f.write_str("bloat"),
+            Self::Portal => f.write_str("portal"),
+            Self::Reboot => f.write_str("reboot"),
+            Self::Restore => f.write_str("restore"),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    /// As it is typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { uplink, event } => write!(f, "{event} {uplink}"),
+            Self::DropTarget(ip) => write!(f, "drop target {ip}"),
+            Self::RestoreTarget(ip) => write!(f, "restore target {ip}"),
+            Self::Switch(Some(uplink)) => write!(f, "switch {uplink}"),
+            Self::Switch(None) => f.write_str("switch auto"),
+            Self::KillAgent => f.write_str("kill agent"),
+            Self::StopAgent => f.write_str("stop agent"),
+            Self::StartAgent => f.write_str("start agent"),
+        }
+    }
+}
+
+fn parse_expect(words: &[&str]) -> Result<Expect, String> {
+    let owned = |word: &str| word.to_owned();
+    Ok(match words {
+        ["active", "none", "within", time] => Expect::Active {
+            uplink: None,
+            within: parse_time(time)?,
+        },
+        ["active", uplink, "within", time] => Expect::Active {
+            uplink: Some(owned(uplink)),
+            within: parse_time(time)?,
+        },
+        ["health", uplink, state, "within", time] => Expect::Health {
+            uplink: owned(uplink),
+            state: owned(state),
+            within: parse_time(time)?,
+        },
+        ["condition", uplink, condition, "within", time] => {
+            let within = parse_time(time)?;
+            Expect::Condition {
+                uplink: owned(uplink),
+                condition: owned(condition),
+                within,
+            }
+        }
+        ["no", "switch", "for", time] => Expect::NoSwitch(parse_time(time)?),
+        ["no", "down", uplink, "for", time] => Expect::NoDown {
+            uplink: owned(uplink),
+            lasting: parse_time(time)?,
+        },
+        ["lost", count] => Expect::Lost(
+            count
+                .parse()
+                .map_err(|_| format!("`{count}` is not a number"))?,
+        ),
+        ["gap", time] => Expect::Gap(parse_time(time)?),
+        _ => {
+            return Err(format!(
+                "`expect {}` is not understood; try: active UPLINK within TIME, health UPLINK STATE within TIME, \
+                 condition UPLINK CONDITION within TIME, no switch for TIME, no down UPLINK for TIME, lost N, gap TIME",
+                words.join(" ")
+            ));
+        }
+    })
+}
+
+fn parse_kind(word: &str) -> Result<Kind, String> {
+    match word {
+        "wired" => Ok(Kind::Wired),
+        "wifi" => Ok(Kind::Wifi),
+        "cellular" => Ok(Kind::Cellular),
+        _ => Err(format!(
+            "`{word}` is not a kind of uplink; wired, wifi or cellular"
+        )),
+    }
+}
+
+fn parse_ip(word: &str) -> Result<IpAddr, String> {
+    word.parse()
+        .map_err(|_| format!("`{word}` is not an address"))
+}
+
+/// A time as people write it: `300ms`, `1.2s`, `10m`, `2h`.
+fn parse_time(word: &str) -> Result<Duration, String> {
+    let unit_at = word
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(word.len());
+    let (number, unit) = word.split_at(unit_at);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("`{word}` is not a time, like 300ms, 1.2s or 10m")),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("`{word}` is not a time, like 300ms, 1.2s or 10m"))?;
+    Duration::try_from_secs_f64((number * seconds * 1e6).round() / 1e6)
+        .map_err(|_| format!("`{word}` is not a time that can pass"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_reads_as_it_is_written() {
+        let text = "uplinks cable mifi # two\nkind mifi cellular\nwindow 300ms\nchatter\n\
+                    at 10s sever cable\nexpect active mifi within 1.2s\nexpect no switch for 30s\n\
+                    after 500ms restore cable\nexpect lost 0";
+        let scenario = Scenario::parse(text).unwrap();
+        assert_eq!(scenario.settings.uplinks, ["cable", "mifi"]);
+        assert_eq!(
+            scenario.settings.kinds,
+            [("mifi".to_owned(), Kind::Cellular)]
+        );
+        assert_eq!(
+            scenario.settings.windows,
+            [(None, Duration::from_millis(300))]
+        );
+        assert!(scenario.settings.chatter);
+        let what: Vec<&What> = scenario.steps.iter().map(|step| &step.what).collect();
+        let sever = Action::line("cable", LineEvent::Sever);
+        assert_eq!(*what[0], What::At(Duration::from_secs(10), sever));
+        let active = Expect::Active {
+            uplink: Some("mifi".to_owned()),
+            within: Duration::from_millis(1200),
+        };
+        assert_eq!(*what[1], What::Expect(active));
+        assert_eq!(
+            *what[2],
+            What::Expect(Expect::NoSwitch(Duration::from_secs(30)))
+        );
+        assert_eq!(*what[4], What::Expect(Expect::Lost(0)));
+        assert_eq!(scenario.steps[4].line, 9);
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_line() {
+        let errors =
+            Scenario::parse("at 10 sever cable\nat 1s serve cable\nexpect joy\nkind x copper\n")
+                .unwrap_err();
+        assert_eq!(
+            errors.iter().map(|e| e.line).collect::<Vec<_>>(),
+            [1, 2, 3, 4]
+        );
+        assert!(
+            errors[1]
+                .to_string()
+                .starts_with("line 2: `serve` is not known; try unplug"),
+            "{}",
+            errors[1]
+        );
+    }
+
+    #[test]
+    fn actions_print_as_they_are_typed() {
+        let lines = [
+            "unplug cable",
+            "sever cable",
+            "lose 40 mifi",
+            "slow phone",
+            "bloat cable",
+            "portal mifi",
+            "reboot cable",
+            "restore cable",
+            "drop target 8.8.8.8",
+            "restore target 2620:fe::fe",
+            "switch mifi",
+            "switch auto",
+            "kill agent",
+            "stop agent",
+            "start agent",
+        ];
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            assert_eq!(Action::parse(&words).unwrap().to_string(), line);
+        }
+        for wrong in [
+            "sever",
+            "lose 400 cable",
+            "lose cable",
+            "drop target x",
+            "dance",
+            "",
+        ] {
+            let words: Vec<&str> = wrong.split_whitespace().collect();
+            assert!(Action::parse(&words).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        let cases = [
+            ("300ms", 300),
+            ("1.2s", 1200),
+            ("10m", 600_000),
+            ("1h", 3_600_000),
+            ("0.5s", 500),
+        ];
+        for (text, ms) in cases {
+            assert_eq!(parse_time(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for wrong in ["5", "s", "-1s", "1 s", "infs", "1e999s", "nans"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+}
