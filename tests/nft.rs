@@ -272,6 +272,7 @@ fn what_others_take_away_is_noticed() {
                 kind,
                 flags: 0,
                 family: 1,
+                version: 0,
                 attrs,
                 object: object.into(),
             };
@@ -324,6 +325,7 @@ fn an_expression_that_the_kernel_lacks_is_named() {
             kind,
             flags: 0xc00,
             family: 1,
+            version: 0,
             attrs,
             object: "a rule".into(),
         };
