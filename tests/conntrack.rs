@@ -32,11 +32,7 @@ fn a_flush_by_mark_forgets_these_flows_and_no_others() {
             [(0, 2), (0x0100_0000, 2), (0x0200_0000, 2)].into()
         );
         conntrack.flush(uplink(3), Family::V4).unwrap();
-        assert_eq!(
-            total(&mut conntrack),
-            6,
-            "none has this mark"
-        );
+        assert_eq!(total(&mut conntrack), 6, "none has this mark");
         conntrack.flush(uplink(1), Family::V4).unwrap();
         assert_eq!(
             counts(&mut conntrack),

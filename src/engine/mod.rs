@@ -111,10 +111,30 @@ struct Housekeeping {
     /// Since when no spare has been ready, and whether that has been said.
     spareless: Option<(Instant, bool)>,
     repairs: u64,
+    /// The longest delay of the loop since `delays_since`, and in the span before that.
+    delays: (Duration, Duration),
+    delays_since: Instant,
+}
+
+impl Housekeeping {
+    fn book_delay(&mut self, delay: Duration, now: Instant) {
+        if now.since(self.delays_since) >= DELAY_SPAN {
+            self.delays = (Duration::ZERO, self.delays.0);
+            self.delays_since = now;
+        }
+        self.delays.0 = self.delays.0.max(delay);
+    }
+
+    /// The longest delay of the last ten to twenty seconds.
+    fn longest_delay(&self) -> Duration {
+        self.delays.0.max(self.delays.1)
+    }
 }
 
 /// A gap in the agent's own loop longer than this voids the silence that it covers.
 const STALL: Duration = Duration::from_millis(500);
+/// The longest delay of the loop is told for spans of this length.
+const DELAY_SPAN: Duration = Duration::from_secs(10);
 /// Learned windows move once an hour.
 const LEARN_EVERY: Duration = Duration::from_secs(3600);
 /// What was learned is saved once a day.
@@ -360,6 +380,7 @@ impl Engine {
             return;
         };
         let gap = now.mono.since(due.max(last));
+        self.housekeeping.book_delay(gap, now.mono);
         if gap <= STALL {
             return;
         }

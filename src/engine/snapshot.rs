@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub switches: u64,
     /// How often something of ours was put back.
     pub repairs: u64,
+    /// How late the agent's own loop was at worst in the last ten to twenty seconds.
+    pub loop_gap: Duration,
     /// The uplink that a person put first.
     pub manual: Option<String>,
     /// The chain in order.
@@ -142,12 +144,17 @@ impl Engine {
             let usable = line.way.is_some() && !matches!(line.health, Health::Down { .. });
             usable.then(|| u.config.name.clone())
         };
-        let dead_since = self.uplinks.values().flat_map(|u| u.lines.iter()).filter_map(|(_, line)| {
-            match line.health {
+        let dead_since = self
+            .uplinks
+            .values()
+            .flat_map(|u| u.lines.iter())
+            .filter_map(|(_, line)| match line.health {
                 Health::Down { since, .. } => Some(since),
-                Health::Unknown | Health::Up { .. } | Health::Failing { .. } | Health::Recovering { .. } => None,
-            }
-        });
+                Health::Unknown
+                | Health::Up { .. }
+                | Health::Failing { .. }
+                | Health::Recovering { .. } => None,
+            });
         let since = if self.active.v4.uplink.is_some() {
             &self.active.v4
         } else {
@@ -172,6 +179,7 @@ impl Engine {
             spares_ready: uplinks.iter().filter(|u| u.role == Role::Ready).count(),
             switches: self.switch_count,
             repairs: self.housekeeping.repairs,
+            loop_gap: self.housekeeping.longest_delay(),
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
             uplinks,
         }

@@ -38,7 +38,7 @@ pub struct Agent {
 }
 
 /// What the agent says of itself: the part of `GET /api/v1/status` that the lab needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Status {
     /// The uplink in use for IPv4.
@@ -47,6 +47,8 @@ pub struct Status {
     pub active6: Option<String>,
     /// How things are, in words.
     pub sentence: String,
+    /// How late its own loop was at worst lately, in milliseconds.
+    pub loop_gap_ms: f64,
     /// Spares that could take over now.
     pub spares_ready: u32,
     /// All uplinks.

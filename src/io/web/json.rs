@@ -20,6 +20,7 @@ pub(super) struct Status {
     spares_ready: usize,
     switches: u64,
     repairs: u64,
+    loop_gap_ms: f64,
     manual: Option<String>,
     uplinks: Vec<Uplink>,
 }
@@ -96,6 +97,7 @@ impl From<Snapshot> for Status {
             spares_ready: snapshot.spares_ready,
             switches: snapshot.switches,
             repairs: snapshot.repairs,
+            loop_gap_ms: round(snapshot.loop_gap.as_secs_f64() * 1e3),
             manual: snapshot.manual,
             uplinks: snapshot.uplinks.into_iter().map(Uplink::from).collect(),
         }
