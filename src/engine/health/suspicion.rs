@@ -97,6 +97,8 @@ pub struct Burst {
     pub next: Instant,
     /// When the last one was sent.
     pub last: Instant,
+    /// When enough of them had been sent.
+    pub enough: Option<Instant>,
     /// The gateway answered a question of this burst.
     pub gateway_answered: bool,
 }
@@ -109,6 +111,7 @@ impl Burst {
             ticks: 0,
             next: now,
             last: now,
+            enough: None,
             gateway_answered: false,
         }
     }
@@ -118,6 +121,9 @@ impl Burst {
         self.ticks += 1;
         self.last = now;
         self.next = now + every;
+        if self.ticks == MIN_TICKS {
+            self.enough = Some(now);
+        }
     }
 
     /// When the verdict may fall: the window is over, it contained enough ticks, and the last of
@@ -126,8 +132,8 @@ impl Burst {
     pub fn over_at(&self, silent_since: Instant, window: Duration, tick: Duration) -> Instant {
         let window_end = silent_since + window;
         let missing = MIN_TICKS.saturating_sub(self.ticks);
-        let enough_ticks = self.last + tick * (missing + 1);
-        window_end.max(enough_ticks)
+        let enough = self.enough.unwrap_or(self.last + tick * missing);
+        window_end.max(enough + tick)
     }
 
     /// What the silence means.
@@ -137,6 +143,31 @@ impl Burst {
             Condition::ModemSilent
         } else {
             Condition::BeyondModem
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_waits_for_the_window_and_for_enough_ticks_and_for_nothing_else() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let (window, tick) = (Duration::from_millis(300), Duration::from_millis(50));
+        let mut burst = Burst::begin(at(200));
+        for n in 0..20 {
+            burst.tick(at(200 + 50 * n), tick);
+            assert_eq!(
+                burst.over_at(at(0), window, tick),
+                at(450),
+                "five ticks, and time to answer"
+            );
+            assert_eq!(
+                burst.over_at(at(100), window * 2, tick),
+                at(700),
+                "the window is longer"
+            );
         }
     }
 }
