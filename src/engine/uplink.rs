@@ -139,7 +139,7 @@ pub(super) fn surroundings<'a>(
     now: Instant,
 ) -> Surroundings<'a> {
     let targets = config.probe.targets(family);
-    let own = uplink.resolvers.as_slice();
+    let own_known = uplink.resolvers.iter().any(|ip| Family::of(ip) == family);
     let active = Family::BOTH
         .iter()
         .any(|f| *household.active.get(*f) == Some(id));
@@ -157,8 +157,13 @@ pub(super) fn surroundings<'a>(
         targets,
         plan: Plan {
             name: config.probe.dns.as_deref(),
-            resolvers: if own.is_empty() { targets } else { own },
-            resolvers_known: !own.is_empty(),
+            family,
+            resolvers: if own_known {
+                &uplink.resolvers
+            } else {
+                targets
+            },
+            resolvers_known: own_known,
             pages: &config.probe.http,
         },
         page_works_somewhere: *household.page_works.get(family),

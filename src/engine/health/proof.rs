@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::HttpCheck;
 use crate::engine::probe::{Asker, Outcome, ProbeId, Question};
 use crate::time::Instant;
+use crate::units::Family;
 
 /// What a check has shown so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +34,21 @@ pub enum Finding {
 pub struct Plan<'a> {
     /// The name to resolve; `None`: this proof is off.
     pub name: Option<&'a str>,
-    /// The resolvers to ask.
+    /// The IP version of the line.
+    pub family: Family,
+    /// The resolvers to ask; those of the other IP version are not.
     pub resolvers: &'a [IpAddr],
     /// They are the uplink's own. If not, their silence proves nothing.
     pub resolvers_known: bool,
     /// The pages to look at; empty: this proof is off.
     pub pages: &'a [HttpCheck],
+}
+
+impl Plan<'_> {
+    fn whom(&self) -> Vec<IpAddr> {
+        let fits = |ip: &&IpAddr| Family::of(ip) == self.family;
+        self.resolvers.iter().filter(fits).copied().collect()
+    }
 }
 
 /// Why a question was asked.
@@ -93,13 +103,11 @@ impl Proof {
         (self.resolved, self.right, self.wrong) = (false, false, None);
         if let Some(name) = plan.name {
             self.turn = self.turn.wrapping_add(1);
-            let one = plan.resolvers.len().min(1);
-            let from = self.turn % plan.resolvers.len().max(1);
-            let whom = match round {
-                Round::Names => &plan.resolvers[from..][..one],
-                Round::All => plan.resolvers,
-            };
-            self.ask_name(name, whom, Purpose::Name, asker);
+            let mut whom = plan.whom();
+            if round == Round::Names && !whom.is_empty() {
+                whom = vec![whom[self.turn % whom.len()]];
+            }
+            self.ask_name(name, &whom, Purpose::Name, asker);
         }
         if round == Round::All {
             self.pages_asked = Some(now);
@@ -114,7 +122,7 @@ impl Proof {
                 Ok(server) => self.ask_page(page, server, position, asker),
                 Err(_) => {
                     let purpose = Purpose::HostOfPage(position);
-                    self.ask_name(&page.host, plan.resolvers, purpose, asker);
+                    self.ask_name(&page.host, &plan.whom(), purpose, asker);
                 }
             }
         }
