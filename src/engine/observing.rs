@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Fact;
 use super::health::line::{Line, News};
+use super::health::traffic::Packets;
 use super::health::{Condition, Health, Signal};
 use super::kernel::{KernelChange, KernelView};
 use super::link::Attachment;
@@ -253,7 +254,8 @@ impl Engine {
                 }
                 (old, Some(new)) if moved || old.is_none() => {
                     line.relink(Some(new), now.mono);
-                    if moved {
+                    // Another interface is another line: it has to be proven anew.
+                    if line.health.is_alive() {
                         line.signal(Signal::Hard(Condition::Absent), s, news);
                     }
                     line.signal(Signal::Linked, s, news);
@@ -299,11 +301,13 @@ impl Engine {
         }
         for id in self.chain.clone() {
             for family in Family::BOTH {
-                let inward = counters.inward.get(&id).map_or(0, |c| *c.get(family));
-                let outward = counters.outward.get(&id).map_or(0, |c| *c.get(family));
+                let seen = Packets {
+                    inward: counters.inward.get(&id).map_or(0, |c| *c.get(family)),
+                    outward: counters.outward.get(&id).map_or(0, |c| *c.get(family)),
+                };
                 self.with_line(id, family, now, |line, s, _, news| {
                     if line.way.is_some() {
-                        line.counters(inward, outward, s, news);
+                        line.counters(seen, s, news);
                     }
                 });
             }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::proof::{Finding, Plan, Proof};
 use super::quality::{self, Quality, Sample};
 use super::suspicion::{Burst, Duty, Profile};
-use super::traffic::{Evidence, Traffic};
+use super::traffic::{Evidence, Packets, Traffic};
 use super::{Condition, Health, Signal, Transition};
 use crate::config::Kind;
 use crate::engine::link::Way;
@@ -139,6 +139,8 @@ pub struct Line {
     pub sampled: Option<Sample>,
     method: Method,
     pending: BTreeMap<ProbeId, Pending>,
+    /// The agent's own packets, to tell them from the traffic.
+    own: Packets,
     base_at: Instant,
     base_last: Instant,
     turn: usize,
@@ -323,16 +325,12 @@ impl Line {
     }
 
     /// Takes the evidence counters.
-    pub fn counters(
-        &mut self,
-        inward: u64,
-        outward: u64,
-        s: &Surroundings<'_>,
-        news: &mut Vec<News>,
-    ) {
-        match self.traffic.look(inward, outward, s.now) {
+    pub fn counters(&mut self, seen: Packets, s: &Surroundings<'_>, news: &mut Vec<News>) {
+        match self.traffic.look(seen, self.own, s.now) {
             Evidence::Life => self.life(s, news),
             Evidence::OneSided(since) if self.health.is_alive() => {
+                // An answer to somebody else ends no one-sided talk, but it ends the silence.
+                let since = self.last_life.map_or(since, |life| life.max(since));
                 self.asked_since.get_or_insert(since);
                 let again = self.base_last + Profile::of(s.kind, s.duty).one_sided;
                 self.base_at = self.base_at.min(again);
@@ -350,9 +348,9 @@ impl Line {
         asker: &mut Asker<'_>,
         news: &mut Vec<News>,
     ) {
-        let before = (self.proof.dns().clone(), self.proof.http().clone());
+        let before = self.findings();
         if self.proof.reply(id, outcome, s.plan, asker) {
-            if before != (self.proof.dns().clone(), self.proof.http().clone()) {
+            if before != self.findings() {
                 news.push(News::Proof);
             }
             self.conclude_trial(s, news);
@@ -373,6 +371,7 @@ impl Line {
             }
             return;
         }
+        self.own.inward += 1;
         self.rtt.sample(*rtt);
         self.settle(pending, true);
         if let Some(trial) = &mut self.trial {
@@ -381,6 +380,12 @@ impl Line {
         }
         self.life(s, news);
         self.conclude_trial(s, news);
+    }
+
+    /// What decisions depend on.
+    fn findings(&self) -> (Finding, Finding, bool, bool) {
+        let (dns, http) = (self.proof.dns().clone(), self.proof.http().clone());
+        (dns, http, self.dns_is_broken(), self.shows_portal())
     }
 
     /// A sign of life from beyond the uplink.
@@ -444,18 +449,19 @@ impl Line {
     /// What stands against trusting the line although it answers; `Some(Ok)` while the checks run.
     #[must_use]
     pub fn obstacle(&self, s: &Surroundings<'_>) -> Option<Condition> {
-        match self.proof.http() {
+        let no_page = match self.proof.http() {
             Finding::Wrong(_) => return Some(Condition::Portal),
-            Finding::NoAnswer if s.page_works_somewhere => return Some(Condition::Portal),
             Finding::Unknown if !s.plan.pages.is_empty() => return Some(Condition::Ok),
-            Finding::Unknown | Finding::NoAnswer | Finding::Passed => {}
-        }
+            Finding::NoAnswer => s.page_works_somewhere,
+            Finding::Unknown | Finding::Passed => false,
+        };
         match self.proof.dns() {
+            // Where names do not resolve no page can be found, which is no portal's doing.
             Finding::NoAnswer | Finding::Wrong(_) => Some(Condition::DnsBroken),
             Finding::Unknown if s.plan.name.is_some() && self.proof.is_busy() => {
                 Some(Condition::Ok)
             }
-            Finding::Unknown | Finding::Passed => None,
+            Finding::Unknown | Finding::Passed => no_page.then_some(Condition::Portal),
         }
     }
 
@@ -483,6 +489,12 @@ impl Line {
                 found.unwrap_or(loss)
             }
         }
+    }
+
+    /// Whether every page that was asked for in the last round was somebody else's.
+    #[must_use]
+    pub fn shows_portal(&self) -> bool {
+        matches!(self.proof.http(), Finding::Wrong(_)) && !self.proof.is_busy()
     }
 
     /// Whether names have stopped resolving on a line that is otherwise up.

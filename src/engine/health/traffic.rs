@@ -6,13 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
+/// Packets of one line so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packets {
+    /// From beyond it.
+    pub inward: u64,
+    /// To beyond it.
+    pub outward: u64,
+}
+
 /// What the evidence counters of one line said so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    inward: Option<u64>,
-    outward: Option<u64>,
+    seen: Option<Packets>,
+    own: Packets,
     polled: Option<Instant>,
-    last_inward: Option<Instant>,
     moved: Option<Instant>,
     asked: Option<Instant>,
 }
@@ -32,24 +40,31 @@ pub enum Evidence {
 const BUSY: Duration = Duration::from_secs(2);
 
 impl Traffic {
-    /// Takes the counters as they are now. A counter that went back was made anew: no evidence.
-    pub fn look(&mut self, inward: u64, outward: u64, now: Instant) -> Evidence {
+    /// Takes the counters as they are now, and how many of those packets were the agent's own echoes.
+    /// A counter that went back was made anew: no evidence.
+    ///
+    /// Own echoes prove life, but they are nobody's traffic: a line that nobody uses would be asked
+    /// ever so often because it is asked, and one whose portal answers echoes would look fine.
+    pub fn look(&mut self, seen: Packets, own: Packets, now: Instant) -> Evidence {
         let before = self.polled.replace(now).unwrap_or(now);
-        let came = self.inward.replace(inward).is_some_and(|old| inward > old);
-        let went = self
-            .outward
-            .replace(outward)
-            .is_some_and(|old| outward > old);
+        let old = self.seen.replace(seen).unwrap_or(seen);
+        let own_old = std::mem::replace(&mut self.own, own);
+        let grown = |new: u64, old: u64, own: u64, own_old: u64| {
+            new.saturating_sub(old)
+                .saturating_sub(own.saturating_sub(own_old))
+        };
+        let came = grown(seen.inward, old.inward, own.inward, own_old.inward) > 0;
+        let went = grown(seen.outward, old.outward, own.outward, own_old.outward) > 0;
         if came || went {
             self.moved = Some(now);
         }
         if came {
             self.asked = None;
-            self.last_inward = Some(now);
-            return Evidence::Life;
+        } else if went {
+            self.asked.get_or_insert(before);
         }
-        if went {
-            return Evidence::OneSided(*self.asked.get_or_insert(before));
+        if seen.inward > old.inward {
+            return Evidence::Life;
         }
         self.asked.map_or(Evidence::Quiet, Evidence::OneSided)
     }
@@ -66,12 +81,6 @@ impl Traffic {
         self.asked.filter(|_| self.is_busy(now))
     }
 
-    /// When something last came back.
-    #[must_use]
-    pub const fn last_inward(&self) -> Option<Instant> {
-        self.last_inward
-    }
-
     /// Forgets what was asked: a verdict or a new link has dealt with it.
     pub fn clear(&mut self) {
         *self = Self::default();
@@ -86,22 +95,47 @@ mod tests {
     fn only_growth_is_evidence() {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let mut t = Traffic::default();
-        assert_eq!(
-            t.look(100, 100, at(0)),
-            Evidence::Quiet,
-            "the first look shows no growth"
-        );
-        assert_eq!(t.look(101, 101, at(100)), Evidence::Life);
-        assert_eq!(t.look(101, 105, at(200)), Evidence::OneSided(at(100)));
-        assert_eq!(
-            t.look(101, 109, at(300)),
-            Evidence::OneSided(at(100)),
-            "since the first"
-        );
+        let look = |t: &mut Traffic, inward, outward, ms| {
+            let own = Packets::default();
+            t.look(Packets { inward, outward }, own, at(ms))
+        };
+        let first = look(&mut t, 100, 100, 0);
+        assert_eq!(first, Evidence::Quiet, "the first look shows no growth");
+        assert_eq!(look(&mut t, 101, 101, 100), Evidence::Life);
+        assert_eq!(look(&mut t, 101, 105, 200), Evidence::OneSided(at(100)));
+        let again = look(&mut t, 101, 109, 300);
+        assert_eq!(again, Evidence::OneSided(at(100)), "since the first");
         assert_eq!(t.one_sided_since(at(350)), Some(at(100)));
-        assert_eq!(t.look(102, 110, at(400)), Evidence::Life);
+        assert_eq!(look(&mut t, 102, 110, 400), Evidence::Life);
         assert_eq!(t.one_sided_since(at(450)), None);
-        assert_eq!(t.look(0, 0, at(500)), Evidence::Quiet, "a table made anew");
+        assert_eq!(
+            look(&mut t, 0, 0, 500),
+            Evidence::Quiet,
+            "a table made anew"
+        );
         assert!(!t.is_busy(at(2400)));
+    }
+
+    #[test]
+    fn own_echoes_are_life_but_no_traffic() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let both = |n| Packets {
+            inward: n,
+            outward: n,
+        };
+        let mut t = Traffic::default();
+        t.look(both(5), both(2), at(0));
+        assert_eq!(t.look(both(7), both(4), at(100)), Evidence::Life);
+        assert!(!t.is_busy(at(100)));
+        let people = Packets {
+            inward: 8,
+            outward: 12,
+        };
+        assert_eq!(t.look(people, both(5), at(200)), Evidence::Life);
+        assert_eq!(
+            t.one_sided_since(at(200)),
+            Some(at(100)),
+            "they get no answer"
+        );
     }
 }

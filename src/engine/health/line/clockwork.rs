@@ -94,6 +94,7 @@ impl Line {
             },
         );
         if purpose != Use::Gateway {
+            self.own.outward += 1;
             self.asked_since.get_or_insert(now);
         }
     }
@@ -141,7 +142,8 @@ impl Line {
             return if save { DEAD_METERED } else { DEAD_EVERY };
         }
         let profile = Profile::of(s.kind, s.duty);
-        if self.traffic.one_sided_since(s.now).is_some() {
+        let unanswered = |since| self.last_life.is_none_or(|life| life < since);
+        if self.traffic.one_sided_since(s.now).is_some_and(unanswered) {
             profile.one_sided
         } else if self.traffic.is_busy(s.now) {
             profile.base
@@ -361,7 +363,10 @@ impl Line {
         let all_every = |seconds: u64| (pages + Duration::from_secs(seconds), Round::All);
         match (self.health, s.duty) {
             (Health::Recovering { .. }, _) => all_every(if saving { 60 } else { 5 }),
-            (Health::Up { .. }, Duty::Active) if unwell || self.stalled(s.now) => all_every(2),
+            (Health::Up { .. }, Duty::Active) if unwell => all_every(2),
+            (Health::Up { .. }, Duty::Active) if self.stalled_since(s.now) > Some(pages) => {
+                all_every(2)
+            }
             (Health::Up { .. }, Duty::Spare) if unwell => all_every(10),
             (Health::Up { .. }, Duty::MeteredSpare) => all_every(3600),
             (Health::Up { .. }, Duty::Active | Duty::Spare) => {
@@ -381,10 +386,10 @@ impl Line {
         }
     }
 
-    /// Traffic goes out, probes are answered, and yet nothing comes back: a portal, perhaps.
-    fn stalled(&self, now: Instant) -> bool {
-        self.traffic
-            .one_sided_since(now)
-            .is_some_and(|since| now.since(since) > LOST_AFTER)
+    /// Traffic goes out, probes are answered, and yet nothing comes back: a portal, perhaps; or one
+    /// lonely device that talks to nobody, for which one look is enough.
+    fn stalled_since(&self, now: Instant) -> Option<Instant> {
+        let since = self.traffic.one_sided_since(now)? + LOST_AFTER;
+        (since <= now).then_some(since)
     }
 }
