@@ -10,7 +10,7 @@ use super::health::{Health, Transition};
 use super::link::main_default;
 use super::message::{FlushReport, FlushRequest, Output};
 use super::policy::hold::hold;
-use super::policy::select::{Candidate, Decision, Incumbent, select};
+use super::policy::select::{Candidate, Decision, Incumbent, Standing, select};
 use super::snapshot::LastSwitch;
 use super::switching::{Flush, LOOKS, Switch};
 use super::uplink::Uplink;
@@ -41,7 +41,8 @@ impl Engine {
                 .is_some_and(|u| u.lines.get(family).way.is_some() && u.paused.is_none())
         };
         let as_main = || main_default(&self.view, family).and_then(on);
-        let adopted = adopted.and_then(on);
+        // What an earlier run left is dead if it has lost its way meanwhile.
+        let adopted = adopted.and_then(on).filter(|id| has_way(&id));
         let choice = adopted
             .or_else(|| as_main().filter(|id| has_way(&id)))
             .or_else(|| self.chain.iter().find(has_way).copied());
@@ -89,7 +90,7 @@ impl Engine {
         if self.active.get(family).uplink.is_none() {
             self.first_choice(family, None, now);
         }
-        let Some(incumbent) = self.incumbent(family) else {
+        let Some(incumbent) = self.incumbent(family, now) else {
             return;
         };
         self.call_candidates(family, !incumbent.alive, now);
@@ -100,6 +101,15 @@ impl Engine {
         if incumbent.alive {
             active.no_way_out = false;
         }
+        // The first choice is settled once it works and none before it may still turn out to work.
+        let own_place = candidates
+            .iter()
+            .find(|c| c.id == incumbent.id)
+            .map(|c| c.place);
+        let open = |c: &Candidate| Some(c.place) < own_place && c.standing == Standing::Unproven;
+        if incumbent.alive && decision == Decision::Stay && !candidates.iter().any(open) {
+            active.provisional_until = None;
+        }
         match decision {
             Decision::Stay => {}
             Decision::StayUntil(at, id) => active.waiting = Some((at, id)),
@@ -108,7 +118,7 @@ impl Engine {
         }
     }
 
-    fn incumbent(&self, family: Family) -> Option<Incumbent> {
+    fn incumbent(&self, family: Family, now: Now) -> Option<Incumbent> {
         let active = self.active.get(family);
         let u = self.uplinks.get(&active.uplink?)?;
         let line = u.lines.get(family);
@@ -124,6 +134,10 @@ impl Engine {
             alive: line.health.is_alive() && u.paused.is_none(),
             hard,
             provisional: active.provisional_until.is_some(),
+            proving: {
+                let s = u.surroundings(&self.config, &self.household, family, now.mono);
+                u.standing(family, &s) == Standing::Unproven
+            },
         })
     }
 
@@ -144,11 +158,12 @@ impl Engine {
                 .manual
                 .as_ref()
                 .is_some_and(|(name, _)| *name == u.config.name);
+            let own_hurt = |line: &Line| line.dns_is_broken() || line.shows_portal();
             let worse = |own: Option<_>| !is_better(line, own);
             let troubled = if Some(*id) == active {
-                line.dns_is_broken() || own_sample.flatten().is_some()
+                own_hurt(line) || own_sample.flatten().is_some()
             } else {
-                let hurt = line.quality.is_degraded() || line.dns_is_broken();
+                let hurt = line.quality.is_degraded() || own_hurt(line);
                 hurt || own_sample.is_some_and(worse)
             };
             let up_since = match line.health {

@@ -59,6 +59,8 @@ pub struct Incumbent {
     pub hard: bool,
     /// It was taken at the start without proof.
     pub provisional: bool,
+    /// It is being proven, and nothing speaks against it so far.
+    pub proving: bool,
 }
 
 /// What to do.
@@ -116,6 +118,10 @@ pub fn select(chain: &[Candidate], incumbent: Option<Incumbent>, now: Instant) -
     if incumbent.alive {
         return climb(chain, incumbent, now);
     }
+    if incumbent.provisional && incumbent.proving {
+        // Whoever happens to be proven first is no reason to go there and back again.
+        return Decision::Stay;
+    }
     let kind = if incumbent.provisional {
         SwitchKind::First
     } else {
@@ -142,11 +148,11 @@ fn climb(chain: &[Candidate], incumbent: Incumbent, now: Instant) -> Decision {
     let Some(best) = better.min_by_key(|c| c.rank()) else {
         return Decision::Stay;
     };
-    if incumbent.provisional {
-        return Decision::Move(best.id, SwitchKind::First);
-    }
     if best.manual {
         return manual_or_wait(best, now);
+    }
+    if incumbent.provisional {
+        return Decision::Move(best.id, SwitchKind::First);
     }
     if own.troubled && !best.troubled {
         return Decision::Move(best.id, SwitchKind::Quality);
@@ -205,6 +211,7 @@ mod tests {
             alive,
             hard: false,
             provisional: false,
+            proving: false,
         })
     }
 
@@ -318,5 +325,11 @@ mod tests {
             moved(select(&chain, None, at(1))),
             Some((1, SwitchKind::First))
         );
+        let proving = on(2, false).map(|i| Incumbent {
+            provisional: true,
+            proving: true,
+            ..i
+        });
+        assert_eq!(select(&chain, proving, at(1)), Decision::Stay);
     }
 }
