@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, interval, sleep};
 
@@ -34,7 +34,13 @@ impl Home {
             }
             Action::DropTarget(ip) => self.dropped_targets(|targets| targets.insert(*ip)).await?,
             Action::RestoreTarget(ip) => self.dropped_targets(|targets| targets.remove(ip)).await?,
-            Action::Switch(_) | Action::KillAgent | Action::StopAgent | Action::StartAgent => {
+            Action::Switch(_)
+            | Action::Pause(_)
+            | Action::Resume(_)
+            | Action::KillAgent
+            | Action::StopAgent
+            | Action::StartAgent
+            | Action::Stall(_) => {
                 bail!("`{action}` is for the agent")
             }
         }
@@ -75,6 +81,11 @@ impl Uplink {
 
     /// Something happens to the uplink.
     async fn happens(uplink: &Arc<Self>, event: LineEvent) -> Result<()> {
+        let virtual_only = matches!(
+            event,
+            LineEvent::SeverOnly(_) | LineEvent::Silence | LineEvent::BreakDns | LineEvent::Vanish
+        );
+        ensure!(!virtual_only, "`{event}` happens on the virtual clock only");
         let change = uplink.change(|now| match event {
             LineEvent::Unplug | LineEvent::Reboot => now.unplugged = true,
             LineEvent::Sever => now.severed = true,
@@ -82,6 +93,10 @@ impl Uplink {
             LineEvent::Slow => now.slow = true,
             LineEvent::Bloat => now.bloat = true,
             LineEvent::Portal => now.portal = true,
+            LineEvent::SeverOnly(_)
+            | LineEvent::Silence
+            | LineEvent::BreakDns
+            | LineEvent::Vanish => {}
             LineEvent::Restore => {
                 *now = Condition {
                     changes: now.changes,

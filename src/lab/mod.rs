@@ -14,6 +14,7 @@
 //! | [`agent`] | the agent in the router |
 //! | [`script`] | words for what happens and what is expected |
 //! | [`play`], [`tour`], [`prompt`] | a scenario file, the story, the keyboard |
+//! | [`world`] | the same without a kernel, on a virtual clock |
 pub mod agent;
 pub mod chatter;
 pub mod faults;
@@ -29,6 +30,7 @@ pub mod stage;
 pub mod topology;
 pub mod tour;
 pub mod uplink;
+pub mod world;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

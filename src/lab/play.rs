@@ -86,6 +86,11 @@ impl Player<'_> {
                 self.within(*within, &what, |status| status.active == *uplink)
                     .await
             }
+            Expect::Active6 { uplink, within } => {
+                let what = format!("active6 {}", uplink.as_deref().unwrap_or("none"));
+                self.within(*within, &what, |status| status.active6 == *uplink)
+                    .await
+            }
             Expect::Health {
                 uplink,
                 state,

@@ -108,6 +108,19 @@ pub(super) async fn act(
                 .must(&["switch", to])
                 .await?;
         }
+        Action::Pause(uplink) | Action::Resume(uplink) => {
+            let word = if matches!(action, Action::Pause(_)) {
+                "pause"
+            } else {
+                "resume"
+            };
+            agent
+                .as_ref()
+                .ok_or_else(gone)?
+                .must(&[word, uplink])
+                .await?;
+        }
+        Action::Stall(_) => anyhow::bail!("`{action}` happens on the virtual clock only"),
         Action::KillAgent | Action::StopAgent => {
             let signal = if *action == Action::KillAgent {
                 Signal::SIGKILL

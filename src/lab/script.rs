@@ -22,6 +22,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::units::Family;
+
 /// Something that happens to the home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -38,12 +40,18 @@ pub enum Action {
     RestoreTarget(IpAddr),
     /// Somebody chooses an uplink by hand; `None`: leaves the choice to the agent again.
     Switch(Option<String>),
+    /// Somebody sets an uplink aside.
+    Pause(String),
+    /// Somebody takes it back.
+    Resume(String),
     /// The agent is killed (SIGKILL).
     KillAgent,
     /// The agent is asked to stop (SIGTERM).
     StopAgent,
     /// The agent is started again.
     StartAgent,
+    /// The agent is not scheduled for so long. Virtual only.
+    Stall(Duration),
 }
 
 /// What can happen to one uplink.
@@ -53,6 +61,14 @@ pub enum LineEvent {
     Unplug,
     /// The line is cut beyond the modem, which goes on answering by itself.
     Sever,
+    /// The same for one IP version only. Virtual only.
+    SeverOnly(Family),
+    /// The modem dies behind its carrier. Virtual only.
+    Silence,
+    /// The uplink's resolvers do not resolve. Virtual only.
+    BreakDns,
+    /// The interface is gone; it comes back under another index. Virtual only.
+    Vanish,
     /// So many percent of the packets from the Internet are lost at random.
     Lose(u8),
     /// Every packet takes 400 ms longer, each way.
@@ -91,6 +107,10 @@ pub struct Settings {
     pub hold_max: Option<Duration>,
     /// `chatter`: LAN clients keep asking the modems' own DNS proxies and pages.
     pub chatter: bool,
+    /// `resolvers UPLINK ADDRESS…`: its own resolvers, known to the agent.
+    pub resolvers: Vec<(String, Vec<IpAddr>)>,
+    /// `virtual only`: too long for the real kernel, or nothing that the lab can do there.
+    pub virtual_only: bool,
 }
 
 pub use crate::config::Kind;
@@ -120,6 +140,13 @@ pub enum What {
 pub enum Expect {
     /// `expect active UPLINK|none within TIME` (of the last action).
     Active {
+        /// The uplink; `None`: no uplink.
+        uplink: Option<String>,
+        /// At the latest.
+        within: Duration,
+    },
+    /// `expect active6 UPLINK|none within TIME` (of the last action): the same for IPv6.
+    Active6 {
         /// The uplink; `None`: no uplink.
         uplink: Option<String>,
         /// At the latest.
@@ -217,6 +244,11 @@ impl Scenario {
             ["chatter"] => settings.chatter = true,
             ["hold", time] => settings.hold = Some(parse_time(time)?),
             ["hold_max", time] => settings.hold_max = Some(parse_time(time)?),
+            ["resolvers", uplink, all @ ..] if !all.is_empty() => {
+                let all: Result<_, _> = all.iter().map(|ip| parse_ip(ip)).collect();
+                settings.resolvers.push(((*uplink).to_owned(), all?));
+            }
+            ["virtual", "only"] => settings.virtual_only = true,
             ["at", time, action @ ..] => {
                 self.push(line, What::At(parse_time(time)?, Action::parse(action)?));
             }
@@ -249,6 +281,12 @@ impl Action {
             ["restore", "target", ip] => parse_ip(ip).map(Self::RestoreTarget),
             ["switch", "auto"] => Ok(Self::Switch(None)),
             ["switch", uplink] => Ok(Self::Switch(Some((*uplink).to_owned()))),
+            ["pause", uplink] => Ok(Self::Pause((*uplink).to_owned())),
+            ["resume", uplink] => Ok(Self::Resume((*uplink).to_owned())),
+            ["stall", time] => parse_time(time).map(Self::Stall),
+            ["sever", "v4", uplink] => Ok(Self::line(uplink, LineEvent::SeverOnly(Family::V4))),
+            ["sever", "v6", uplink] => Ok(Self::line(uplink, LineEvent::SeverOnly(Family::V6))),
+            ["break", "dns", uplink] => Ok(Self::line(uplink, LineEvent::BreakDns)),
             ["kill", "agent"] => Ok(Self::KillAgent),
             ["stop", "agent"] => Ok(Self::StopAgent),
             ["start", "agent"] => Ok(Self::StartAgent),
@@ -291,6 +329,8 @@ impl LineEvent {
         Some(match word {
             "unplug" => Self::Unplug,
             "sever" => Self::Sever,
+            "silence" => Self::Silence,
+            "vanish" => Self::Vanish,
             "slow" => Self::Slow,
             "bloat" => Self::Bloat,
             "portal" => Self::Portal,
@@ -307,6 +347,11 @@ impl fmt::Display for LineEvent {
         match self {
             Self::Unplug => f.write_str("unplug"),
             Self::Sever => f.write_str("sever"),
+            Self::SeverOnly(Family::V4) => f.write_str("sever v4"),
+            Self::SeverOnly(Family::V6) => f.write_str("sever v6"),
+            Self::Silence => f.write_str("silence"),
+            Self::BreakDns => f.write_str("break dns"),
+            Self::Vanish => f.write_str("vanish"),
             Self::Lose(percent) => write!(f, "lose {percent}"),
             Self::Slow => f.write_str("slow"),
             Self::Bloat => f.write_str("bloat"),
@@ -326,6 +371,9 @@ impl fmt::Display for Action {
             Self::RestoreTarget(ip) => write!(f, "restore target {ip}"),
             Self::Switch(Some(uplink)) => write!(f, "switch {uplink}"),
             Self::Switch(None) => f.write_str("switch auto"),
+            Self::Pause(uplink) => write!(f, "pause {uplink}"),
+            Self::Resume(uplink) => write!(f, "resume {uplink}"),
+            Self::Stall(time) => write!(f, "stall {}ms", time.as_millis()),
             Self::KillAgent => f.write_str("kill agent"),
             Self::StopAgent => f.write_str("stop agent"),
             Self::StartAgent => f.write_str("start agent"),
@@ -342,6 +390,10 @@ fn parse_expect(words: &[&str]) -> Result<Expect, String> {
         },
         ["active", uplink, "within", time] => Expect::Active {
             uplink: Some(owned(uplink)),
+            within: parse_time(time)?,
+        },
+        ["active6", uplink, "within", time] => Expect::Active6 {
+            uplink: (*uplink != "none").then(|| owned(uplink)),
             within: parse_time(time)?,
         },
         ["health", uplink, state, "within", time] => Expect::Health {
@@ -483,6 +535,13 @@ mod tests {
             "restore target 2620:fe::fe",
             "switch mifi",
             "switch auto",
+            "pause cable",
+            "resume cable",
+            "stall 700ms",
+            "sever v6 cable",
+            "break dns cable",
+            "silence cable",
+            "vanish mifi",
             "kill agent",
             "stop agent",
             "start agent",

@@ -1,0 +1,314 @@
+//! A model of the router's kernel: interfaces, other people's routes, and what is ours.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::engine::dataplane::diff::{Change, apply, diff};
+use crate::engine::dataplane::nft::KeyPart;
+use crate::engine::dataplane::plan::everything;
+use crate::engine::dataplane::{ApplyReport, Dataplane, Route};
+use crate::engine::kernel::{
+    Address, ForeignRoute, Hardware, KernelChange, KernelView, Link, Touched,
+};
+use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, TableId};
+
+/// The router's kernel.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Links, addresses and foreign routes.
+    pub view: KernelView,
+    /// Everything of ours.
+    pub plane: Dataplane,
+    /// What must never be seen, and was.
+    pub violations: Vec<String>,
+    /// How many writes were made in all.
+    pub writes: u64,
+    devices: Vec<Device>,
+    next_index: u32,
+}
+
+/// What stands behind one uplink's interface.
+#[derive(Clone, Debug)]
+struct Device {
+    name: IfName,
+    index: IfIndex,
+    present: bool,
+    carrier: bool,
+    families: PerFamily<bool>,
+}
+
+impl Kernel {
+    /// A router with the interfaces that the configuration names, each with an address and a route
+    /// of somebody else's in these families.
+    #[must_use]
+    pub fn new(config: &Config, families: &[PerFamily<bool>]) -> Self {
+        let mut this = Self {
+            view: KernelView::default(),
+            plane: Dataplane::default(),
+            violations: Vec::new(),
+            writes: 0,
+            devices: Vec::new(),
+            next_index: 2,
+        };
+        for (place, uplink) in config.uplinks.iter().enumerate() {
+            let name = uplink.device.interface.clone();
+            let made_up = || IfName::new(&format!("up{place}")).unwrap_or_else(IfName::loopback);
+            let both = PerFamily { v4: true, v6: true };
+            this.devices.push(Device {
+                name: name.unwrap_or_else(made_up),
+                index: IfIndex(0),
+                present: false,
+                carrier: true,
+                families: families.get(place).copied().unwrap_or(both),
+            });
+            for change in this.appear(place) {
+                this.view.apply(&change);
+            }
+        }
+        this
+    }
+
+    /// The uplink whose interface this is now.
+    #[must_use]
+    pub fn uplink_on(&self, index: IfIndex) -> Option<usize> {
+        self.devices
+            .iter()
+            .position(|d| d.present && d.index == index)
+    }
+
+    /// Its interface, if it is there.
+    #[must_use]
+    pub fn index_of(&self, uplink: usize) -> Option<IfIndex> {
+        self.devices
+            .get(uplink)
+            .filter(|d| d.present)
+            .map(|d| d.index)
+    }
+
+    /// Whether a packet can leave by this uplink.
+    #[must_use]
+    pub fn has_carrier(&self, uplink: usize) -> bool {
+        self.devices
+            .get(uplink)
+            .is_some_and(|d| d.present && d.carrier)
+    }
+
+    /// Where table 8300 sends a new flow: dead links are passed over (`ignore_routes_with_linkdown`).
+    #[must_use]
+    pub fn active(&self, family: Family) -> Option<usize> {
+        self.defaults(family)
+            .filter_map(|route| self.uplink_on(route.dev))
+            .find(|uplink| self.has_carrier(*uplink))
+    }
+
+    /// Where the first route of table 8300 leads, as a starting agent finds it.
+    #[must_use]
+    pub fn adoptable(&self, family: Family) -> Option<IfIndex> {
+        self.defaults(family).next().map(|route| route.dev)
+    }
+
+    /// Whether new flows of a family are refused at once.
+    #[must_use]
+    pub fn refuses(&self, family: Family) -> bool {
+        let key = vec![KeyPart::Family(family)];
+        let no_way = self.plane.nft.sets.get("no_way");
+        no_way.is_some_and(|set| set.elements.contains_key(&key))
+    }
+
+    /// Makes it as wished, change by change, and watches every state in between.
+    pub fn converge(&mut self, generation: u64, wish: &Dataplane, took: Duration) -> ApplyReport {
+        let observed_digest = (!self.plane.nft.name.is_empty()).then(|| self.plane.nft.digest());
+        let mut report = ApplyReport {
+            generation,
+            observed_digest,
+            took,
+            ..ApplyReport::default()
+        };
+        let had = |kernel: &Self| PerFamily {
+            v4: kernel.defaults(Family::V4).next().is_some(),
+            v6: kernel.defaults(Family::V6).next().is_some(),
+        };
+        let before = had(self);
+        for change in diff(wish, &self.plane) {
+            self.check_ownership(&change);
+            if let Some(error) = self.refusal(&change) {
+                report.errors.push(error);
+                continue;
+            }
+            apply(std::slice::from_ref(&change), &mut self.plane);
+            self.writes += 1;
+            let after = had(self);
+            for family in Family::BOTH {
+                if *before.get(family) && !*after.get(family) {
+                    self.violations
+                        .push(format!("{family}: no default route in 8300 after {change}"));
+                }
+            }
+            report.changes.push(change);
+        }
+        for family in Family::BOTH {
+            let index = self.active(family).and_then(|uplink| self.index_of(uplink));
+            *report.verified.get_mut(family) = index;
+        }
+        report
+    }
+
+    /// An interface appears under an index of its own, with all that others set up on it.
+    pub fn appear(&mut self, uplink: usize) -> Vec<KernelChange> {
+        let index = IfIndex(self.next_index);
+        let Some(device) = self.devices.get_mut(uplink).filter(|d| !d.present) else {
+            return Vec::new();
+        };
+        self.next_index += 1;
+        (device.index, device.present, device.carrier) = (index, true, true);
+        let device = device.clone();
+        let mut changes = vec![KernelChange::Link(link(&device))];
+        changes.extend(addresses(uplink, &device).map(KernelChange::Address));
+        changes.extend(routes(uplink, &device).map(KernelChange::Route));
+        self.note(&changes);
+        changes
+    }
+
+    /// An interface vanishes, and every route over it.
+    pub fn vanish(&mut self, uplink: usize) -> Vec<KernelChange> {
+        let Some(device) = self.devices.get_mut(uplink).filter(|d| d.present) else {
+            return Vec::new();
+        };
+        device.present = false;
+        let index = device.index;
+        self.plane.routes.retain(|route| route.dev != index);
+        let changes = vec![
+            KernelChange::Ours(Touched::Routes),
+            KernelChange::LinkGone(index),
+        ];
+        self.note(&changes);
+        changes
+    }
+
+    /// Somebody pulls a cable, or puts it back.
+    pub fn set_carrier(&mut self, uplink: usize, carrier: bool) -> Vec<KernelChange> {
+        let Some(device) = self.devices.get_mut(uplink).filter(|d| d.present) else {
+            return Vec::new();
+        };
+        if device.carrier == carrier {
+            return Vec::new();
+        }
+        device.carrier = carrier;
+        let changes = vec![KernelChange::Link(link(device))];
+        self.note(&changes);
+        changes
+    }
+
+    fn note(&mut self, changes: &[KernelChange]) {
+        for change in changes {
+            self.view.apply(change);
+        }
+    }
+
+    fn defaults(&self, family: Family) -> impl Iterator<Item = &Route> {
+        let ours = self.plane.routes.iter();
+        // In the order of the set, which within a table is that of the metric.
+        ours.filter(move |r| r.family == family && r.table == TableId::ACTIVE)
+    }
+
+    /// Why the kernel would not do this.
+    fn refusal(&self, change: &Change) -> Option<String> {
+        match change {
+            Change::ReplaceRoute(route) if self.uplink_on(route.dev).is_none() => {
+                Some(format!("{change}: no such device"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Nothing of anybody else's may be changed.
+    fn check_ownership(&mut self, change: &Change) {
+        let ours = match change {
+            Change::ReplaceRoute(route) | Change::DelRoute(route) => {
+                route.table.is_ours() && route.dst == everything(route.family)
+            }
+            Change::AddRule(rule) | Change::DelRule(rule) => {
+                (8300..8400).contains(&rule.priority.0)
+            }
+            Change::BuildTable(table) => table.name == "sparelink",
+            Change::Elements { set, .. } => self.plane.nft.sets.contains_key(set),
+            Change::SetSysctl { path, .. } => {
+                let devices = self.devices.iter();
+                let on_uplink = devices
+                    .map(|d| format!("/{}/", d.name))
+                    .any(|d| path.contains(&d));
+                let global = [
+                    "net/netfilter/",
+                    "net/ipv4/ip_forward",
+                    "net/ipv6/conf/all/forwarding",
+                ];
+                on_uplink || global.iter().any(|prefix| path.starts_with(prefix))
+            }
+        };
+        if !ours {
+            self.violations
+                .push(format!("not ours to change: {change}"));
+        }
+    }
+}
+
+fn link(device: &Device) -> Link {
+    Link {
+        index: device.index,
+        name: device.name.clone(),
+        up: true,
+        carrier: device.carrier,
+        point_to_point: false,
+        loopback: false,
+        mtu: 1500,
+        mac: None,
+        hardware: Hardware::default(),
+    }
+}
+
+fn families(device: &Device) -> impl Iterator<Item = Family> + use<> {
+    let families = device.families;
+    Family::BOTH.into_iter().filter(move |f| *families.get(*f))
+}
+
+fn addresses(uplink: usize, device: &Device) -> impl Iterator<Item = Address> + use<> {
+    let index = device.index;
+    families(device).filter_map(move |family| {
+        let net = match family {
+            Family::V4 => format!("192.168.{}.2/24", 10 + uplink),
+            Family::V6 => format!("2001:db8:{uplink:x}::2/64"),
+        };
+        Some(Address {
+            index,
+            net: net.parse().ok()?,
+            peer: None,
+            global: true,
+            deprecated: false,
+        })
+    })
+}
+
+/// The modem's address, as a router sees it.
+fn gateway(uplink: usize, family: Family) -> Option<IpAddr> {
+    match family {
+        Family::V4 => format!("192.168.{}.1", 10 + uplink).parse().ok(),
+        Family::V6 => "fe80::1".parse().ok(),
+    }
+}
+
+fn routes(uplink: usize, device: &Device) -> impl Iterator<Item = ForeignRoute> + use<> {
+    let dev = device.index;
+    let metric = u32::try_from(uplink).map_or(Metric(100), |n| Metric(100 + n));
+    families(device).map(move |family| ForeignRoute {
+        table: TableId::MAIN,
+        dst: everything(family),
+        src: None,
+        gateway: gateway(uplink, family),
+        dev,
+        metric,
+        protocol: 16,
+        onlink: false,
+        mtu: None,
+    })
+}

@@ -1,0 +1,368 @@
+//! Plays a scenario file on the virtual clock.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::line::Nature;
+use super::{Fault, Plan, World};
+use crate::config::{self, Kind};
+use crate::engine::message::Command;
+use crate::engine::snapshot::{Role, Snapshot, UplinkState};
+use crate::lab::script::{Action, Expect, LineEvent, Scenario, Settings, What};
+use crate::time::Instant;
+use crate::units::{Family, PerFamily};
+
+/// The chain where the scenario names none: name, interface, one way to the Internet.
+const CHAIN: [(&str, &str, u64); 3] = [
+    ("cable", "wan0", 4),
+    ("mifi", "usb0", 12),
+    ("phone", "wlan0", 25),
+];
+/// One way to the Internet on all others.
+const OTHERS: u64 = 10;
+/// The hold where the scenario names none.
+const HOLD: Duration = Duration::from_secs(3);
+/// How long everything has to be proven before the scenario's clock starts.
+const PROVEN_LIMIT: Duration = Duration::from_secs(15);
+/// How often the client opens a new flow.
+const EVERY: Duration = Duration::from_millis(5);
+/// How long the last flow's answer is waited for.
+const SETTLED: Duration = Duration::from_secs(1);
+/// How often the agent is looked at where something must not happen.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Plays a scenario; the seed decides what chance does.
+///
+/// # Errors
+/// The first expectation that was not met, with its line and what happened until then.
+pub fn play(scenario: &Scenario, seed: u64) -> Result<(), String> {
+    let mut world = World::new(plan(&scenario.settings, seed)?);
+    world.start_agent();
+    world.net.people.flows = Some(Vec::new());
+    world.net.set_people(Some(EVERY), world.now());
+    let mut player = Player {
+        last_action: world.now(),
+        names: chain(&scenario.settings).into_iter().map(|c| c.0).collect(),
+        world,
+    };
+    let result = player.play(scenario);
+    let violations = player.world.net.kernel.violations.join("\n");
+    let result = result.and_then(|()| match violations.as_str() {
+        "" => Ok(()),
+        some => Err(some.to_owned()),
+    });
+    result.map_err(|e| format!("{e}\n{}", player.story()))
+}
+
+fn chain(settings: &Settings) -> Vec<(String, String, u64)> {
+    if settings.uplinks.is_empty() {
+        return CHAIN
+            .map(|(n, i, d)| (n.to_owned(), i.to_owned(), d))
+            .to_vec();
+    }
+    let like = |(place, name): (usize, &String)| match CHAIN.get(place) {
+        Some((_, interface, delay)) => (name.clone(), (*interface).to_owned(), *delay),
+        None => (name.clone(), format!("eth{place}"), OTHERS),
+    };
+    settings.uplinks.iter().enumerate().map(like).collect()
+}
+
+/// The world that the settings describe.
+fn plan(settings: &Settings, seed: u64) -> Result<Plan, String> {
+    let mut text = String::new();
+    let mut natures = Vec::new();
+    let window = |of: Option<&str>| {
+        let mut windows = settings.windows.iter().rev();
+        windows
+            .find(|(uplink, _)| uplink.as_deref() == of)
+            .map(|w| w.1)
+    };
+    for (name, interface, delay) in chain(settings) {
+        let kind = settings.kinds.iter().rfind(|k| k.0 == name).map(|k| k.1);
+        let kind = match kind.unwrap_or_default() {
+            Kind::Wired => "wired",
+            Kind::Wifi => "wifi",
+            Kind::Cellular => "cellular",
+        };
+        let _ = writeln!(
+            text,
+            "[[uplink]]\nname = {name:?}\ninterface = {interface:?}\nkind = {kind:?}"
+        );
+        if let Some(window) = window(Some(&name)) {
+            let _ = writeln!(text, "window = \"{}ms\"", window.as_millis());
+        }
+        if let Some((_, resolvers)) = settings.resolvers.iter().rfind(|r| r.0 == name) {
+            let all: Vec<String> = resolvers.iter().map(|ip| format!("\"{ip}\"")).collect();
+            let _ = writeln!(text, "resolvers = [{}]", all.join(", "));
+        }
+        natures.push(Nature {
+            delay: Duration::from_millis(2 * delay),
+            jitter: Duration::from_micros(500),
+            loss: 0.0,
+            bursts: None,
+        });
+    }
+    let _ = writeln!(text, "[lan]\ninterfaces = [\"br-lan\"]");
+    if let Some(window) = window(None) {
+        let _ = writeln!(text, "[probe]\nwindow = \"{}ms\"", window.as_millis());
+    }
+    let hold = settings.hold.unwrap_or(HOLD);
+    let most = settings.hold_max.unwrap_or(HOLD).max(hold);
+    let _ = writeln!(
+        text,
+        "[failback]\nhold = \"{}ms\"\nhold_max = \"{}ms\"",
+        hold.as_millis(),
+        most.as_millis()
+    );
+    Ok(Plan {
+        config: config::parse(&text, "the scenario's home").map_err(|e| e.to_string())?,
+        families: vec![PerFamily { v4: true, v6: true }; natures.len()],
+        natures,
+        seed,
+    })
+}
+
+struct Player {
+    world: World,
+    names: Vec<String>,
+    last_action: Instant,
+}
+
+impl Player {
+    fn play(&mut self, scenario: &Scenario) -> Result<(), String> {
+        self.until(PROVEN_LIMIT, "everything proven", |s| {
+            let proven = |u: &UplinkState| matches!(u.role, Role::Active | Role::Ready);
+            s.active.v4.is_some() && s.uplinks.iter().all(proven)
+        })?;
+        let zero = self.world.now();
+        self.last_action = zero;
+        for step in &scenario.steps {
+            let done = match &step.what {
+                What::At(time, action) => {
+                    self.world.run_until(zero + *time);
+                    self.act(action)
+                }
+                What::After(time, action) => {
+                    self.world.run_for(*time);
+                    self.act(action)
+                }
+                What::Expect(expect) => self.expect(expect),
+            };
+            done.map_err(|e| format!("line {}: {e}", step.line))?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, action: &Action) -> Result<(), String> {
+        self.last_action = self.world.now();
+        let world = &mut self.world;
+        match action {
+            Action::Line { uplink, event } => {
+                let place = self.names.iter().position(|name| name == uplink);
+                let place = place.ok_or_else(|| format!("there is no uplink {uplink}"))?;
+                for fault in faults(*event) {
+                    world.fault(place, fault);
+                }
+                Ok(())
+            }
+            Action::DropTarget(ip) => {
+                world.net.dead_targets.insert(*ip);
+                Ok(())
+            }
+            Action::RestoreTarget(ip) => {
+                world.net.dead_targets.remove(ip);
+                Ok(())
+            }
+            Action::Switch(Some(uplink)) => self.command(Command::Switch {
+                uplink: uplink.clone(),
+                lasts: None,
+            }),
+            Action::Switch(None) => self.command(Command::SwitchAuto),
+            Action::Pause(uplink) => self.command(Command::Pause {
+                uplink: uplink.clone(),
+                lasts: None,
+                reason: None,
+            }),
+            Action::Resume(uplink) => self.command(Command::Resume {
+                uplink: uplink.clone(),
+            }),
+            Action::KillAgent => {
+                world.kill_agent();
+                Ok(())
+            }
+            Action::StopAgent => {
+                world.stop_agent();
+                Ok(())
+            }
+            Action::StartAgent => {
+                world.start_agent();
+                Ok(())
+            }
+            Action::Stall(time) => {
+                world.stall(*time);
+                Ok(())
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), String> {
+        let number = self.world.command(command);
+        match self.world.answers.remove(&number) {
+            Some(Ok(_)) => Ok(()),
+            other => Err(format!("the agent answered {other:?}")),
+        }
+    }
+
+    fn expect(&mut self, expect: &Expect) -> Result<(), String> {
+        let left = |within: &Duration, at: Instant, now: Instant| (at + *within).since(now);
+        let (at, now) = (self.last_action, self.world.now());
+        match expect {
+            Expect::Active { uplink, within } => {
+                self.until(left(within, at, now), "this", |s| s.active.v4 == *uplink)
+            }
+            Expect::Active6 { uplink, within } => {
+                self.until(left(within, at, now), "this", |s| s.active.v6 == *uplink)
+            }
+            Expect::Health {
+                uplink,
+                state,
+                within,
+            } => {
+                let fits = |u: &UplinkState| u.name == *uplink && u.health.word() == state;
+                self.until(left(within, at, now), "this", |s| {
+                    s.uplinks.iter().any(fits)
+                })
+            }
+            Expect::Condition {
+                uplink,
+                condition,
+                within,
+            } => {
+                let fits = |u: &UplinkState| u.name == *uplink && u.condition.word() == condition;
+                self.until(left(within, at, now), "this", |s| {
+                    s.uplinks.iter().any(fits)
+                })
+            }
+            Expect::NoSwitch(lasting) => {
+                let active = self.look().map(|s| s.active);
+                self.lasting(*lasting, |s| active.as_ref() == Some(&s.active))
+            }
+            Expect::NoDown { uplink, lasting } => {
+                let down = |u: &UplinkState| u.name == *uplink && u.health.word() == "down";
+                self.lasting(*lasting, |s| !s.uplinks.iter().any(down))
+            }
+            Expect::Lost(most) => {
+                let lost = self.flows(now).iter().filter(|flow| !flow.1).count();
+                if lost as u64 <= *most {
+                    return Ok(());
+                }
+                Err(format!("{lost} flows were lost, more than {most}"))
+            }
+            Expect::Gap(most) => {
+                let flows = self.flows(now + SETTLED);
+                let lost = flows.iter().skip_while(|flow| flow.1);
+                let back = lost.skip_while(|flow| !flow.1).map(|flow| flow.0).next();
+                let gap = match back {
+                    Some(back) => back.since(at),
+                    None if flows.iter().all(|flow| flow.1) => Duration::ZERO,
+                    None => return Err("the client still has no answer".to_owned()),
+                };
+                if gap <= *most {
+                    return Ok(());
+                }
+                Err(format!("the gap was {gap:?}, more than {most:?}"))
+            }
+        }
+    }
+
+    /// The client's flows from the last action until `end`, and whether each was answered.
+    fn flows(&mut self, end: Instant) -> Vec<(Instant, bool)> {
+        self.world.run_until(end + SETTLED);
+        let (begin, now) = (self.last_action, self.world.now());
+        let flows = self.world.net.people.flows.iter().flatten();
+        flows
+            .filter(|(sent, _)| *sent >= begin && *sent < end)
+            .map(|(sent, answered)| (*sent, answered.is_some_and(|at| at <= now)))
+            .collect()
+    }
+
+    fn look(&self) -> Option<Snapshot> {
+        let clock = self.world.clock();
+        self.world
+            .engine
+            .as_ref()
+            .map(|engine| engine.snapshot(clock))
+    }
+
+    fn until(
+        &mut self,
+        time: Duration,
+        what: &str,
+        wanted: impl Fn(&Snapshot) -> bool,
+    ) -> Result<(), String> {
+        let end = self.world.now() + time;
+        loop {
+            let now = self.look();
+            if now.as_ref().is_some_and(&wanted) {
+                return Ok(());
+            }
+            if !self.world.step(end) {
+                let sentence = now.map_or_else(|| "no agent".to_owned(), |s| s.sentence);
+                return Err(format!("{what} did not happen in time: {sentence}"));
+            }
+        }
+    }
+
+    fn lasting(&mut self, time: Duration, fine: impl Fn(&Snapshot) -> bool) -> Result<(), String> {
+        let start = self.world.now();
+        while self.world.now().since(start) < time {
+            match self.look() {
+                Some(now) if fine(&now) => self.world.run_for(LOOK),
+                Some(now) => {
+                    let after = self.world.now().since(start);
+                    return Err(format!("broken after {after:?}: {}", now.sentence));
+                }
+                None => return Err("no agent".to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that the agent recorded, for the person who looks for the cause.
+    fn story(&self) -> String {
+        let mut story = String::new();
+        for event in &self.world.events {
+            let at = event.at.since(Instant::ZERO).as_secs_f64();
+            let _ = writeln!(story, "  {at:9.3} {}", event.fact);
+        }
+        let last = self.last_action.since(Instant::ZERO).as_secs_f64();
+        let now = self.world.now().since(Instant::ZERO).as_secs_f64();
+        let _ = writeln!(
+            story,
+            "  the last action was at {last:.3}, now it is {now:.3}"
+        );
+        story
+    }
+}
+
+/// What an event of a scenario does to a line.
+fn faults(event: LineEvent) -> Vec<Fault> {
+    let both = PerFamily { v4: true, v6: true };
+    match event {
+        LineEvent::Unplug => vec![Fault::Carrier(false)],
+        LineEvent::Sever => vec![Fault::Sever(both)],
+        LineEvent::SeverOnly(family) => vec![Fault::Sever(PerFamily {
+            v4: family == Family::V4,
+            v6: family == Family::V6,
+        })],
+        LineEvent::Lose(percent) => vec![Fault::Loss(f64::from(percent) / 100.0)],
+        LineEvent::Slow => vec![Fault::Slow(true)],
+        LineEvent::Bloat => vec![Fault::Bloat(true)],
+        LineEvent::Portal => vec![Fault::Portal(true)],
+        LineEvent::BreakDns => vec![Fault::DnsBroken(true)],
+        LineEvent::Silence => vec![Fault::ModemDead(true)],
+        LineEvent::Vanish => vec![Fault::Absent(true)],
+        LineEvent::Reboot => vec![Fault::Reboot],
+        LineEvent::Restore => vec![Fault::Restore],
+    }
+}

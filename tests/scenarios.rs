@@ -1,0 +1,84 @@
+//! Every file in `tests/scenarios` on the virtual clock, with several seeds. The test's name is the
+//! file's name.
+
+use std::fs;
+use std::path::Path;
+
+use sparelink::lab::script::Scenario;
+use sparelink::lab::world::rehearsal::play;
+
+/// What chance does must not matter.
+const SEEDS: u64 = 5;
+
+fn rehearse(name: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/scenarios/{name}.scn"));
+    let text = fs::read_to_string(&path).unwrap();
+    let scenario = Scenario::parse(&text).unwrap_or_else(|errors| panic!("{name}: {errors:?}"));
+    for seed in 1..=SEEDS {
+        if let Err(e) = play(&scenario, seed) {
+            panic!("{name}, seed {seed}: {e}");
+        }
+    }
+}
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        $(#[test] fn $name() { rehearse(stringify!($name)); })*
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+scenarios! {
+    agent_killed
+    agent_stalls
+    all_down_then_one_returns
+    bufferbloat
+    carrier_lost
+    carrier_lost_without_agent
+    cellular
+    degraded_moves
+    dns_breaks
+    failback_with_hold
+    flapping_is_damped
+    interface_vanishes
+    loss_30_percent
+    modem_reboots
+    modem_silent
+    one_target_dies
+    pause_and_resume
+    portal_on_a_spare
+    portal_on_the_active
+    second_failover
+    severed
+    short_window
+    switched_by_hand
+    v6_dies_alone
+}
+
+#[test]
+fn every_file_is_played() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut files: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "scn"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    files.sort();
+    assert_eq!(files, NAMES);
+}
+
+/// Positive control: a demand that cannot be met fails, with the line and the story.
+#[test]
+fn a_broken_promise_is_told() {
+    let text = "at 1s sever cable\nexpect active mifi within 400ms\n";
+    let told = play(&Scenario::parse(text).unwrap(), 1).unwrap_err();
+    assert!(told.starts_with("line 2: "), "{told}");
+    assert!(told.contains("cable (IPv4): up to failing"), "{told}");
+    let text = "at 1s sever cable\nexpect no switch for 3s\n";
+    assert!(play(&Scenario::parse(text).unwrap(), 1).is_err());
+    let text = "at 1s sever cable\nexpect no down cable for 3s\n";
+    assert!(play(&Scenario::parse(text).unwrap(), 1).is_err());
+    let text = "at 1s sever cable\nexpect active mifi within 3s\nexpect lost 10\n";
+    assert!(play(&Scenario::parse(text).unwrap(), 1).is_err());
+}
