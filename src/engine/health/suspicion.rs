@@ -125,9 +125,12 @@ impl Burst {
     #[must_use]
     pub fn over_at(&self, silent_since: Instant, window: Duration, tick: Duration) -> Instant {
         let window_end = silent_since + window;
+        if self.ticks > MIN_TICKS {
+            // Not counted from the newest tick, or each one would put the verdict off.
+            return window_end;
+        }
         let missing = MIN_TICKS.saturating_sub(self.ticks);
-        let enough_ticks = self.last + tick * (missing + 1);
-        window_end.max(enough_ticks)
+        window_end.max(self.last + tick * (missing + 1))
     }
 
     /// What the silence means.
