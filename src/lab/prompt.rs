@@ -1,6 +1,6 @@
 //! The lab with a keyboard: type what should happen, read what it did.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -162,11 +162,13 @@ impl View {
         let cost = match (&self.active, lost) {
             (None, _) => String::new(),
             (Some(_), 0) => " (the client noticed nothing)".to_owned(),
+            (Some(_), 1) => " (the client: one flow unanswered)".to_owned(),
             (Some(_), lost) => {
                 format!(" (the client: {lost} flows unanswered, {hole} without answers)")
             }
         };
-        say(&format!("\r  -> {to}{cost}. {}", status.sentence))?;
+        let clear = if io::stdin().is_terminal() { "\r" } else { "" };
+        say(&format!("{clear}  -> {to}{cost}. {}", status.sentence))?;
         self.active.clone_from(&status.active);
         prompt()
     }
@@ -233,7 +235,11 @@ fn say(text: &str) -> Result<()> {
     Ok(writeln!(io::stdout(), "{text}")?)
 }
 
+/// Shows that it listens; to a script that would only be noise.
 fn prompt() -> Result<()> {
+    if !io::stdin().is_terminal() {
+        return Ok(());
+    }
     let mut out = io::stdout();
     write!(out, "lab> ")?;
     Ok(out.flush()?)

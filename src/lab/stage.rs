@@ -262,6 +262,7 @@ fn become_child(parent: Pid) -> String {
         return "no program was named".to_owned();
     };
     Command::new(program)
+        .arg0("sparelink")
         .args(words)
         .env_clear()
         .exec()
