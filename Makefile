@@ -1,0 +1,65 @@
+# Two commands are enough: `make demo` shows it, `make test` proves it.
+# Both set up what is missing, on Debian or its like, as root or through sudo.
+
+# The long simulation of `make test-all`, in uplink-days.
+DAYS ?= 1000
+# What the binary for routers may weigh at most, in bytes.
+MAX_SIZE ?= 2500000
+
+SPARELINK := target/release/sparelink
+# Router builds go to a folder of their own, so that the two do not replace each other.
+ROUTER := target/router/release/sparelink
+CLIPPY := cargo clippy --quiet --locked --all-targets
+
+# Steps are told apart by name, and run one after the other.
+.NOTPARALLEL:
+.PHONY: help demo test test-all bench release clean \
+        setup fmt clippy unit doc deny size
+
+help:  ## print this
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: setup  ## build it, and play the story: cables are severed, the home stays online
+	cargo build --release --locked
+	$(SPARELINK) lab --tour
+
+test: setup fmt clippy unit doc deny size  ## run every check and test (some minutes)
+	@echo "all is well"
+
+test-all: export SPARELINK_SIM_DAYS = $(DAYS)
+test-all: UNIT_FLAGS = --include-ignored
+test-all: test  ## the long ones too: a simulation of DAYS uplink-days
+
+bench: setup  ## measure what a LAN client sees, beside a ping loop
+	cargo bench --locked --bench failover
+
+release: setup size  ## build the binary for routers, without the lab
+	@echo $(ROUTER)
+
+clean:  ## remove what was built
+	cargo clean
+
+# The steps of `make test`, in its order.
+
+setup:
+	@.ci/setup
+
+fmt:
+	cargo fmt --check
+
+clippy:
+	$(CLIPPY) -- -D warnings
+	$(CLIPPY) --no-default-features -- -D warnings
+
+unit:
+	cargo test --locked --no-fail-fast -- $(UNIT_FLAGS)
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items
+
+deny:
+	@.ci/deny
+
+size:
+	cargo build --release --locked --no-default-features --target-dir target/router
+	@.ci/size $(ROUTER) $(MAX_SIZE)
