@@ -6,7 +6,7 @@ DAYS ?= 1000
 # What the binary for routers may weigh at most, in bytes.
 MAX_SIZE ?= 2500000
 
-SPARELINK := target/release/sparelink
+SPARELINK := target/debug/sparelink
 # Router builds go to a folder of their own, so that the two do not replace each other.
 ROUTER := target/router/release/sparelink
 CLIPPY := cargo clippy --quiet --locked --all-targets
@@ -20,7 +20,7 @@ help:  ## print this
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: setup  ## build it, and play the story: cables are severed, the home stays online
-	cargo build --release --locked
+	cargo build --locked
 	$(SPARELINK) lab --tour
 
 test: setup fmt clippy unit doc deny size  ## run every check and test (some minutes)
