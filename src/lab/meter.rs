@@ -21,6 +21,8 @@ use super::netns::Netns;
 pub const EVERY: Duration = Duration::from_millis(5);
 /// How long a flow waits for its answer.
 pub const PATIENCE: Duration = Duration::from_secs(3);
+/// The newest flows have no answer yet because it is on its way.
+const IN_FLIGHT: Duration = Duration::from_millis(500);
 /// How often the long-lived flow sends.
 const STREAM_EVERY: Duration = Duration::from_millis(20);
 /// Flows remembered: five minutes.
@@ -200,7 +202,9 @@ impl Record {
             .since(event)
             .skip_while(|flow| flow.answered.is_some())
             .peekable();
-        if after_the_edge.peek().is_none() {
+        let newest = self.flows.back().map(|flow| flow.sent);
+        let in_flight = |flow: &&Flow| newest.is_some_and(|newest| newest - flow.sent < IN_FLIGHT);
+        if after_the_edge.peek().is_none_or(in_flight) {
             let answer = self.since(event).next()?.answered?;
             return Some(Gap {
                 gap: Duration::ZERO,
