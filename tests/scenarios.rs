@@ -1,6 +1,8 @@
 //! Every file in `tests/scenarios` on the virtual clock, with several seeds. The test's name is the
 //! file's name.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, what it calls too")]
+
 use std::fs;
 use std::path::Path;
 

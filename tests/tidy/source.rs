@@ -2,39 +2,39 @@
 //! resolve to, functions with their lengths. Comments and the insides of literals are no code.
 
 /// A Rust file of this crate.
-pub struct Source {
+pub(crate) struct Source {
     /// From the root of the repository: `src/io/flows.rs`.
-    pub path: String,
+    pub(crate) path: String,
     /// As it is on disk.
-    pub text: String,
+    pub(crate) text: String,
     /// Line by line, with comments and literals blanked.
-    pub code: Vec<String>,
+    pub(crate) code: Vec<String>,
     /// The words and marks of `code`.
-    pub tokens: Vec<Token>,
+    pub(crate) tokens: Vec<Token>,
 }
 
 /// A word or a mark, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// An identifier, a number, `::`, or a single mark.
-    pub text: String,
+    pub(crate) text: String,
     /// From 1.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// A path in the code, from the crate's root or from another crate's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mention {
+pub(crate) struct Mention {
     /// `["io", "netlink", "Door"]`; of another crate, its name comes first.
-    pub segments: Vec<String>,
+    pub(crate) segments: Vec<String>,
     /// Whether it begins with another crate's name.
-    pub is_foreign: bool,
+    pub(crate) is_foreign: bool,
     /// From 1.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 impl Source {
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let code: Vec<String> = blank(text).lines().map(str::to_owned).collect();
         let tokens = tokens(&code);
         Self {
@@ -47,7 +47,7 @@ impl Source {
 
     /// Where the file hangs in the crate: `["io", "netlink"]` for `src/io/netlink/mod.rs`, nothing
     /// for `src/lib.rs`.
-    pub fn module(&self) -> Vec<String> {
+    pub(crate) fn module(&self) -> Vec<String> {
         let inner = self.path.trim_start_matches("src/").trim_end_matches(".rs");
         let mut parts: Vec<String> = inner.split('/').map(str::to_owned).collect();
         if matches!(parts.last().map(String::as_str), Some("mod" | "lib")) {
@@ -57,14 +57,14 @@ impl Source {
     }
 
     /// Whether the whole file is test code.
-    pub fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         !self.path.starts_with("src/")
             || self.path.ends_with("/tests.rs")
             || self.path.contains("/tests/")
     }
 
     /// Lines above the test module; all of them if there is none.
-    pub fn production_lines(&self) -> usize {
+    pub(crate) fn production_lines(&self) -> usize {
         self.tests_begin().unwrap_or(self.code.len())
     }
 
@@ -81,7 +81,7 @@ impl Source {
     }
 
     /// The first line of code after the test module, from 1.
-    pub fn code_after_tests(&self) -> Option<usize> {
+    pub(crate) fn code_after_tests(&self) -> Option<usize> {
         let begin = self.tests_begin()?;
         let end = begin
             + self.code[begin..]
@@ -95,7 +95,7 @@ impl Source {
 
     /// Every function with a body: its name, the line of its `fn`, and the lines of code between
     /// its braces.
-    pub fn functions(&self) -> Vec<(String, usize, usize)> {
+    pub(crate) fn functions(&self) -> Vec<(String, usize, usize)> {
         let mut found = Vec::new();
         for (at, token) in self.tokens.iter().enumerate() {
             let Some(name) = self.tokens.get(at + 1) else {
@@ -134,10 +134,10 @@ impl Source {
 
     /// Every path that begins with `crate`, `super`, `self`, `sparelink` or one of `foreign`, with
     /// trees in braces taken apart, and resolved from the module that it stands in.
-    pub fn mentions(&self, foreign: &[&str]) -> Vec<Mention> {
+    pub(crate) fn mentions(&self, foreign: &[&str]) -> Vec<Mention> {
         let mut found = Vec::new();
         let file = self.module();
-        let mut modules = file.clone();
+        let mut modules = file;
         let mut opened: Vec<usize> = Vec::new();
         let mut depth = 0_usize;
         for (at, token) in self.tokens.iter().enumerate() {
