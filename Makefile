@@ -1,8 +1,6 @@
 # Two commands are enough: `make demo` shows it, `make test` proves it.
 # Both set up what is missing, on Debian or its like, as root or through sudo.
 
-# The long simulation of `make test-all`, in uplink-days.
-DAYS ?= 1000
 # What the binary for routers may weigh at most, in bytes.
 MAX_SIZE ?= 2500000
 
@@ -16,7 +14,7 @@ CLIPPY := cargo clippy --quiet --locked --all-targets
 .PHONY: help demo test test-all bench release clean \
         setup fmt clippy unit doc deny size
 
-help:  ## print this
+help:  ## print this text
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: setup  ## build it, and play the story: cables are severed, the home stays online
@@ -26,9 +24,9 @@ demo: setup  ## build it, and play the story: cables are severed, the home stays
 test: setup fmt clippy unit doc deny size  ## run every check and test (some minutes)
 	@echo "all is well"
 
-test-all: export SPARELINK_SIM_DAYS = $(DAYS)
+# Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
 test-all: UNIT_FLAGS = --include-ignored
-test-all: test  ## the long ones too: a simulation of DAYS uplink-days
+test-all: test  ## the long ones too
 
 bench: setup  ## measure what a LAN client sees, beside a ping loop
 	cargo bench --locked --bench failover

@@ -79,6 +79,7 @@ fn main() -> ExitCode {
     }
     if let Err(reason) = probe_ns::enter() {
         println!("skipped: {reason}");
+        summary(0, 0, CASES.len());
         return ExitCode::SUCCESS;
     }
     let world = World::new();
@@ -86,7 +87,7 @@ fn main() -> ExitCode {
         let mut filters = args.iter().filter(|arg| !arg.starts_with('-')).peekable();
         filters.peek().is_none() || filters.any(|filter| name.contains(filter.as_str()))
     };
-    let mut failed = 0;
+    let (mut passed, mut failed) = (0, 0);
     for (name, case) in CASES.iter().filter(|(name, _)| wanted(name)) {
         let start = clock::now().mono;
         let ok = catch_unwind(AssertUnwindSafe(|| case(&world))).is_ok();
@@ -95,10 +96,17 @@ fn main() -> ExitCode {
             "test {name} ... {} ({took})",
             if ok { "ok" } else { "FAILED" }
         );
-        failed += u32::from(!ok);
+        passed += usize::from(ok);
+        failed += usize::from(!ok);
     }
-    println!("\n{failed} failed");
+    summary(passed, failed, 0);
     ExitCode::from(if failed == 0 { 0 } else { 101 })
+}
+
+/// The closing line of every test runner.
+fn summary(passed: usize, failed: usize, skipped: usize) {
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!("\ntest result: {word}. {passed} passed; {failed} failed; {skipped} ignored");
 }
 
 fn echo_over_raw_sockets(world: &World) {

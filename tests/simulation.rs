@@ -4,10 +4,7 @@
 //! `SPARELINK_SIM_DAYS` sets the number of days (200), `SPARELINK_SIM_SEED` the seed (1).
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, what it calls too")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "how long it took is for people"
-)]
+#![expect(clippy::disallowed_methods, reason = "how long it took is for people")]
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -331,7 +328,10 @@ fn check(days: usize) {
         let name = kind.name;
         for (seed, at) in &t.false_verdicts {
             let hour = at.as_micros() as f64 / 3.6e9;
-            let _ = writeln!(out, "{name}: a verdict on a living line, day {seed}, hour {hour:.3}");
+            let _ = writeln!(
+                out,
+                "{name}: a verdict on a living line, day {seed}, hour {hour:.3}"
+            );
         }
         assert_eq!(t.violations, Vec::<String>::new(), "{name}");
         assert_eq!(t.missed, 0, "{name}: outages that nobody noticed");

@@ -62,6 +62,7 @@ fn run_all(words: &[&str]) -> Result<()> {
         .iter()
         .chain(outside::TESTS.iter().map(|(name, _)| name));
     let mut failed = Vec::new();
+    let (mut passed, mut skipped) = (0, 0);
     for name in names.filter(|name| chosen(name)) {
         let start = Instant::now();
         let result = match outside::TESTS.iter().find(|(test, _)| test == name) {
@@ -70,14 +71,23 @@ fn run_all(words: &[&str]) -> Result<()> {
         };
         let took = start.elapsed().as_secs_f64();
         match result {
-            Ok(Outcome::Passed) => println!("test {name} ... ok ({took:.1} s)"),
-            Ok(Outcome::Skipped(why)) => println!("test {name} ... skipped: {why}"),
+            Ok(Outcome::Passed) => {
+                println!("test {name} ... ok ({took:.1} s)");
+                passed += 1;
+            }
+            Ok(Outcome::Skipped(why)) => {
+                println!("test {name} ... skipped: {why}");
+                skipped += 1;
+            }
             Err(e) => {
                 println!("test {name} ... FAILED ({took:.1} s)\n{e:#}");
                 failed.push(*name);
             }
         }
     }
+    let word = if failed.is_empty() { "ok" } else { "FAILED" };
+    let failures = failed.len();
+    println!("\ntest result: {word}. {passed} passed; {failures} failed; {skipped} ignored");
     if failed.is_empty() {
         Ok(())
     } else {

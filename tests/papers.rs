@@ -1,0 +1,144 @@
+//! What stands in files that are no code must hold too: examples are right, links lead somewhere,
+//! and what tools read can be read.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, what it calls too")]
+
+use std::fs;
+use std::path::PathBuf;
+
+use sparelink::config;
+use toml::de::DeTable;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// README.md and every document below `docs`.
+fn documents() -> Vec<PathBuf> {
+    let mut found = vec![root().join("README.md"), root().join("CHANGELOG.md")];
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The insides of blocks fenced as this language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let opening = format!("```{language}\n");
+    let parts = text.split(opening.as_str()).skip(1);
+    parts
+        .map(|part| part.split("```").next().unwrap())
+        .collect()
+}
+
+/// Where the links of a text lead, those into the web left out.
+fn links(text: &str) -> Vec<&str> {
+    let parts = text.split("](").skip(1);
+    let targets = parts.filter_map(|part| part.split(')').next());
+    targets
+        .filter(|target| !target.starts_with("http"))
+        .collect()
+}
+
+#[test]
+fn configurations_in_documents_are_right() {
+    let mut count = 0;
+    for path in documents() {
+        for block in blocks(&fs::read_to_string(&path).unwrap(), "toml") {
+            count += 1;
+            if let Err(mistakes) = config::parse(block, &path.display().to_string()) {
+                panic!("{mistakes}");
+            }
+        }
+    }
+    assert!(count > 0, "there is an example at least in README.md");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut count = 0;
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        for link in links(&text) {
+            count += 1;
+            let file = link.split('#').next().unwrap();
+            let target = path.parent().unwrap().join(file);
+            assert!(target.exists(), "{}: {link} leads nowhere", path.display());
+        }
+    }
+    assert!(count > 5, "links were found");
+}
+
+#[test]
+fn the_readme_begins_with_the_two_commands() {
+    let text = read("README.md");
+    let top: Vec<&str> = text.lines().take(15).collect();
+    for target in ["demo", "test"] {
+        let command = format!("    make {target} ");
+        assert!(
+            top.iter().any(|line| line.starts_with(&command)),
+            "{command}"
+        );
+        assert!(
+            read("Makefile").contains(&format!("\n{target}: ")),
+            "{command} is a target"
+        );
+    }
+}
+
+#[test]
+fn what_tools_read_is_toml() {
+    for name in ["cross.toml", "deny.toml"] {
+        assert!(DeTable::parse(&read(name)).is_ok(), "{name}");
+    }
+    let text = read("cross.toml");
+    let cross = DeTable::parse(&text).unwrap();
+    let targets = cross.get_ref()["target"].get_ref().as_table().unwrap();
+    for target in [
+        "aarch64-unknown-linux-musl",
+        "armv7-unknown-linux-musleabihf",
+    ] {
+        assert!(targets.contains_key(target), "{target}");
+    }
+}
+
+/// Directives that the program relies on. A unit that lacks one would start, and fail later.
+#[test]
+fn the_unit_keeps_what_must_outlive_a_restart() {
+    let unit = read("systemd/sparelink.service");
+    for line in [
+        "Type=exec",
+        "ExecStart=/usr/bin/sparelink run",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        "Restart=always",
+        "RuntimeDirectory=sparelink",
+        "RuntimeDirectoryPreserve=yes",
+        "StateDirectory=sparelink",
+        "AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW",
+    ] {
+        assert!(unit.lines().any(|there| there == line), "{line}");
+    }
+    assert!(
+        !unit.contains("ExecStop"),
+        "stopping leaves the traffic as it is"
+    );
+}
+
+#[test]
+fn blocks_and_links_are_found() {
+    let text = "a [b](c.md) [d](https://e)\n```toml\nf = 1\n```\n```text\ng\n```\n";
+    assert_eq!(blocks(text, "toml"), ["f = 1\n"]);
+    assert_eq!(links(text), ["c.md"]);
+}
