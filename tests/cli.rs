@@ -287,6 +287,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+#[cfg(feature = "lab")]
 #[expect(
     clippy::disallowed_methods,
     reason = "a switch for the person who runs the tests"

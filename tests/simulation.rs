@@ -8,7 +8,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::io::{Write as _, stdout};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The command line, for people: what they type, and answers that they like to read.
 //!
-//! `spec` defines every command and flag, `args` turns words into a [`args::Command`], `help`
+//! `spec` defines every command and flag, `args` turns words into a `args::Command`, `help`
 //! prints the spec. Data goes to stdout, everything else to stderr. Exit codes: 0 yes, 1 no,
 //! 2 error.
 
