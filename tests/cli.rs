@@ -9,7 +9,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::thread::JoinHandle;
 
@@ -293,7 +293,7 @@ fn stderr(output: &Output) -> String {
     reason = "a switch for the person who runs the tests"
 )]
 fn assert_golden(name: &str, got: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/cli")
         .join(name);
     if std::env::var("UPDATE_GOLDEN").is_ok() {
