@@ -4,6 +4,9 @@
 # What the binary for routers may weigh at most, in bytes.
 MAX_SIZE ?= 2500000
 
+# A login shell may lack rustup's programs, and an ordinary user's those that only root looks for.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+
 SPARELINK := target/debug/sparelink
 # Router builds go to a folder of their own, so that the two do not replace each other.
 ROUTER := target/router/release/sparelink
