@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::dataplane::plan::{self, Wanted, plan};
 use super::dataplane::{ApplyReport, Dataplane};
 use super::event::Fact;
-use super::link::Way;
 use super::message::Output;
 use super::policy::select::Standing;
 use super::uplink::Uplink;
@@ -225,25 +224,9 @@ impl Engine {
             .iter()
             .filter(|a| dev.as_ref().is_some_and(|(index, _)| a.index == *index));
         let addresses: Vec<_> = own.map(|a| a.net.addr()).collect();
-        // Without a way now the last one stands, as long as the kernel can hold such a route: a
-        // dead default is better than none.
-        let holds = |way: &Way| {
-            dev.as_ref().is_some_and(|(index, _)| way.index == *index)
-                && addresses.contains(&way.source)
-                && self.view.links.get(&way.index).is_some_and(|link| link.up)
-        };
-        let way = |family: Family| {
-            let line = u.lines.get(family);
-            line.way
-                .clone()
-                .or_else(|| line.last_way.clone().filter(holds))
-        };
         plan::Uplink {
             id: u.id,
-            ways: PerFamily {
-                v4: way(Family::V4),
-                v6: way(Family::V6),
-            },
+            ways: u.attachment.dormant.clone(),
             dev,
             near: u.attachment.near.clone(),
             own6: u.config.prefixes6.clone(),

@@ -42,10 +42,12 @@ impl Engine {
         };
         let as_main = || main_default(&self.view, family).and_then(on);
         // What an earlier run left is dead if it has lost its way meanwhile.
-        let adopted = adopted.and_then(on).filter(|id| has_way(&id));
+        let left = adopted.and_then(on);
+        let adopted = left.filter(|id| has_way(&id));
         let choice = adopted
             .or_else(|| as_main().filter(|id| has_way(&id)))
-            .or_else(|| self.chain.iter().find(has_way).copied());
+            .or_else(|| self.chain.iter().find(has_way).copied())
+            .or(left);
         if choice.is_none() {
             return;
         }

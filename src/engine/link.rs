@@ -40,6 +40,9 @@ pub struct Attachment {
     pub near: Vec<IpNet>,
     /// The way out by family; `None`: that family is missing here, which is no fault.
     pub ways: PerFamily<Option<Way>>,
+    /// The same without regard to carrier: what the kernel can hold. A dead default is better than
+    /// none.
+    pub dormant: PerFamily<Option<Way>>,
     /// Why there is no way at all.
     pub fault: Option<Condition>,
 }
@@ -62,13 +65,16 @@ impl Attachment {
             near,
             ..Self::default()
         };
+        if link.up {
+            for family in Family::BOTH {
+                *this.dormant.get_mut(family) = way(config, link, view, family).ok();
+            }
+        }
         if !this.carrier {
             this.fault = Some(Condition::NoCarrier);
             return this;
         }
-        for family in Family::BOTH {
-            *this.ways.get_mut(family) = way(config, link, view, family).ok();
-        }
+        this.ways = this.dormant.clone();
         if this.ways.v4.is_none() && this.ways.v6.is_none() {
             let v4 = way(config, link, view, Family::V4).err();
             let v6 = way(config, link, view, Family::V6).err();

@@ -135,6 +135,8 @@ impl Housekeeping {
 const STALL: Duration = Duration::from_millis(500);
 /// The longest delay of the loop is told for spans of this length.
 const DELAY_SPAN: Duration = Duration::from_secs(10);
+/// Lines and decisions settle in so many rounds.
+const ROUNDS: usize = 4;
 /// Learned windows move once an hour.
 const LEARN_EVERY: Duration = Duration::from_secs(3600);
 /// What was learned is saved once a day.
@@ -199,8 +201,14 @@ impl Engine {
             Input::Reload(config) => self.reload(*config, now),
             Input::Stop => self.stop(now),
         }
-        self.run_lines(now);
-        self.decide(now);
+        // A decision may give a line another duty, for which something is due at once.
+        for _ in 0..ROUNDS {
+            self.run_lines(now);
+            self.decide(now);
+            if self.lines_due().is_none_or(|at| at > now.mono) {
+                break;
+            }
+        }
         self.run_switches(now);
         self.converge(now);
         self.poll_counters(now);
@@ -218,11 +226,7 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         self.started?;
-        let lines = self
-            .uplinks
-            .values()
-            .flat_map(|u| [u.due.v4, u.due.v6])
-            .min();
+        let lines = self.lines_due();
         let switches = self
             .switches
             .iter()
@@ -350,6 +354,12 @@ impl Engine {
         Some(result)
     }
 
+    /// When the first line wants to be woken.
+    fn lines_due(&self) -> Option<Instant> {
+        let dues = self.uplinks.values().flat_map(|u| [u.due.v4, u.due.v6]);
+        dues.min()
+    }
+
     /// Runs every line whose time has come.
     fn run_lines(&mut self, now: Now) {
         let due: Vec<(UplinkId, Family)> = self
@@ -415,6 +425,8 @@ impl Engine {
         };
         let settled = now.mono.since(started) >= SETTLE_FOR;
         if self.chain.len() < 2 || !settled || !(works(carrying.v4) || works(carrying.v6)) {
+            // There is worse news than a missing spare now; what was not said yet is not due.
+            self.housekeeping.spareless.take_if(|(_, said)| !*said);
             return;
         }
         let is_spare =

@@ -119,8 +119,6 @@ struct Sampling {
 pub struct Line {
     /// Its way out, if the box has one here.
     pub way: Option<Way>,
-    /// The way that it had last.
-    pub last_way: Option<Way>,
     /// What is known of it.
     pub health: Health,
     /// Round-trip time.

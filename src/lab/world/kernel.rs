@@ -312,3 +312,68 @@ fn routes(uplink: usize, device: &Device) -> impl Iterator<Item = ForeignRoute> 
         mtu: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel() -> Kernel {
+        let text = "[[uplink]]\nname = \"cable\"\ninterface = \"wan0\"\n";
+        let config = crate::config::parse(text, "test").unwrap();
+        Kernel::new(
+            &config,
+            &[PerFamily {
+                v4: true,
+                v6: false,
+            }],
+        )
+    }
+
+    fn wish(dev: u32, table: u32) -> Dataplane {
+        let route = Route {
+            family: Family::V4,
+            table: TableId(table),
+            metric: Metric(1),
+            dst: everything(Family::V4),
+            via: None,
+            dev: IfIndex(dev),
+            onlink: false,
+            mtu: None,
+        };
+        Dataplane {
+            routes: [route].into(),
+            ..Dataplane::default()
+        }
+    }
+
+    /// The simulation finds what it looks for.
+    #[test]
+    fn it_sees_a_missing_default_and_a_foreign_object() {
+        let mut kernel = kernel();
+        let report = kernel.converge(1, &wish(2, 8300), Duration::ZERO);
+        assert!(report.ok() && kernel.violations.is_empty(), "{report:?}");
+        assert_eq!(kernel.active(Family::V4), Some(0));
+        kernel.converge(2, &Dataplane::default(), Duration::ZERO);
+        assert_eq!(kernel.violations.len(), 1, "{:?}", kernel.violations);
+        kernel.converge(3, &wish(2, 254), Duration::ZERO);
+        assert!(
+            kernel.violations[1].starts_with("not ours"),
+            "{:?}",
+            kernel.violations
+        );
+    }
+
+    #[test]
+    fn a_vanished_interface_takes_its_routes_along_and_returns_as_another() {
+        let mut kernel = kernel();
+        kernel.converge(1, &wish(2, 8300), Duration::ZERO);
+        kernel.vanish(0);
+        assert!(kernel.plane.routes.is_empty() && kernel.view.links.is_empty());
+        assert!(!kernel.converge(2, &wish(2, 8300), Duration::ZERO).ok());
+        kernel.appear(0);
+        assert_eq!(kernel.index_of(0), Some(IfIndex(3)));
+        assert!(kernel.set_carrier(0, true).is_empty(), "it has one");
+        kernel.set_carrier(0, false);
+        assert_eq!(kernel.active(Family::V4), None);
+    }
+}

@@ -210,6 +210,12 @@ impl World {
         self.stalled_until = self.now + time;
     }
 
+    /// Whether the agent's process stands still now.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.now < self.stalled_until
+    }
+
     /// A person asks for something; the answer is in `answers` under the number returned.
     pub fn command(&mut self, command: Command) -> u64 {
         self.next_number += 1;

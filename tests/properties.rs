@@ -1,0 +1,428 @@
+//! What must hold whatever happens: random stories on one to four uplinks, on the virtual clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use sparelink::config::{self, Config};
+use sparelink::engine::event::{Fact, SwitchKind};
+use sparelink::engine::health::Condition;
+use sparelink::engine::message::{Command, Input, Output, Restored};
+use sparelink::engine::probe::{Outcome, ProbeId, Question};
+use sparelink::engine::{Engine, Mode};
+use sparelink::lab::world::line::Nature;
+use sparelink::lab::world::{Fault, Plan, World};
+use sparelink::time::Instant;
+use sparelink::units::{Family, PerFamily};
+
+const HOLD: Duration = Duration::from_secs(5);
+/// Fixed in the configuration, so that it is the same for active ones and spares.
+const WINDOW: Duration = Duration::from_millis(600);
+/// Long enough for everything that answers to be found out and proven.
+const SETTLED: Duration = Duration::from_secs(20);
+/// More inputs in a second would be a busy loop: 20 polls of the counters with their answers, bursts
+/// of four questions on eight lines with their answers, and some more.
+const MOST_INPUTS_A_SECOND: u64 = 2_000;
+const SECOND: Duration = Duration::from_secs(1);
+const BOTH: PerFamily<bool> = PerFamily { v4: true, v6: true };
+const V4: PerFamily<bool> = PerFamily {
+    v4: true,
+    v6: false,
+};
+const NEITHER: PerFamily<bool> = PerFamily {
+    v4: false,
+    v6: false,
+};
+
+/// Something that happens in a story.
+#[derive(Clone, Debug)]
+enum Deed {
+    Line(usize, Fault),
+    Switch(usize),
+    SwitchAuto,
+    Pause(usize, u64),
+    Resume(usize),
+    Stall(u64),
+    Restart,
+    People(bool),
+}
+
+/// Deeds, each so many milliseconds after the one before.
+#[derive(Clone, Debug)]
+struct Story {
+    families: Vec<PerFamily<bool>>,
+    deeds: Vec<(u64, Deed)>,
+    seed: u64,
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        1 => any::<bool>().prop_map(Fault::Carrier),
+        4 => prop_oneof![Just(BOTH), Just(V4), Just(NEITHER)].prop_map(Fault::Sever),
+        1 => any::<bool>().prop_map(Fault::ModemDead),
+        1 => prop_oneof![Just(0.0), Just(0.1), Just(0.3), Just(1.0)].prop_map(Fault::Loss),
+        1 => any::<bool>().prop_map(Fault::Slow),
+        1 => any::<bool>().prop_map(Fault::Bloat),
+        1 => any::<bool>().prop_map(Fault::Portal),
+        1 => any::<bool>().prop_map(Fault::DnsBroken),
+        1 => Just(Fault::Reboot),
+        1 => any::<bool>().prop_map(Fault::Absent),
+        4 => Just(Fault::Restore),
+    ]
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        12 => (0usize..4, fault()).prop_map(|(n, fault)| Deed::Line(n, fault)),
+        1 => (0usize..4).prop_map(Deed::Switch),
+        1 => Just(Deed::SwitchAuto),
+        1 => (0usize..4, 1u64..20).prop_map(|(n, s)| Deed::Pause(n, s)),
+        1 => (0usize..4).prop_map(Deed::Resume),
+        1 => (1u64..4000).prop_map(Deed::Stall),
+        1 => any::<bool>().prop_map(Deed::People),
+    ]
+}
+
+fn families() -> impl Strategy<Value = Vec<PerFamily<bool>>> {
+    vec(prop_oneof![Just(BOTH), Just(V4)], 1..5)
+}
+
+prop_compose! {
+    fn story()(families in families(),
+               deeds in vec((prop_oneof![0u64..300, 0u64..12_000], deed()), 0..16),
+               seed in any::<u64>()) -> Story {
+        Story { families, deeds, seed }
+    }
+}
+
+prop_compose! {
+    fn story_with_restarts()(mut story in story(), at in vec(0usize..16, 0..3)) -> Story {
+        for at in at {
+            let at = at.min(story.deeds.len());
+            story.deeds.insert(at, (500, Deed::Restart));
+        }
+        story
+    }
+}
+
+fn config(uplinks: usize) -> Config {
+    let mut text = String::new();
+    for n in 0..uplinks {
+        text += &format!("[[uplink]]\nname = \"u{n}\"\ninterface = \"wan{n}\"\n");
+    }
+    text += "[lan]\ninterfaces = [\"br-lan\"]\n[probe]\nwindow = \"600ms\"\n";
+    text += "[failback]\nhold = \"5s\"\nhold_max = \"20s\"\n";
+    config::parse(&text, "test").unwrap()
+}
+
+fn world(story: &Story) -> World {
+    let nature = |n: usize| Nature {
+        delay: Duration::from_millis(10 + 15 * n as u64),
+        jitter: Duration::from_millis(1),
+        loss: 0.0,
+        bursts: None,
+    };
+    let mut world = World::new(Plan {
+        config: config(story.families.len()),
+        natures: (0..story.families.len()).map(nature).collect(),
+        families: story.families.clone(),
+        seed: story.seed,
+    });
+    world.tape = Some(Vec::new());
+    world.start_agent();
+    world
+}
+
+/// Plays a story; `look` sees the world after each step.
+fn play(
+    story: &Story,
+    mut look: impl FnMut(&World) -> Result<(), TestCaseError>,
+) -> Result<World, TestCaseError> {
+    let mut world = world(story);
+    let uplinks = story.families.len();
+    for (after, deed) in &story.deeds {
+        pass(&mut world, Duration::from_millis(*after), &mut look)?;
+        act(&mut world, deed, uplinks);
+    }
+    pass(&mut world, SECOND * 5, &mut look)?;
+    Ok(world)
+}
+
+fn pass(
+    world: &mut World,
+    time: Duration,
+    look: &mut impl FnMut(&World) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    let end = world.now() + time;
+    while world.step(end) {
+        look(world)?;
+    }
+    world.run_until(end);
+    Ok(())
+}
+
+fn act(world: &mut World, deed: &Deed, uplinks: usize) {
+    let name = |n: usize| format!("u{}", n % uplinks);
+    match deed {
+        Deed::Line(n, fault) => world.fault(n % uplinks, *fault),
+        Deed::Switch(n) => {
+            let lasts = None;
+            world.command(Command::Switch {
+                uplink: name(*n),
+                lasts,
+            });
+        }
+        Deed::SwitchAuto => {
+            world.command(Command::SwitchAuto);
+        }
+        Deed::Pause(n, seconds) => {
+            let lasts = Some(SECOND * u32::try_from(*seconds).unwrap());
+            let reason = None;
+            world.command(Command::Pause {
+                uplink: name(*n),
+                lasts,
+                reason,
+            });
+        }
+        Deed::Resume(n) => {
+            world.command(Command::Resume { uplink: name(*n) });
+        }
+        Deed::Stall(ms) => world.stall(Duration::from_millis(*ms)),
+        Deed::Restart => {
+            world.kill_agent();
+            world.run_for(SECOND);
+            world.start_agent();
+        }
+        Deed::People(at_home) => {
+            let now = world.now();
+            world
+                .net
+                .set_people(at_home.then_some(Duration::from_millis(100)), now);
+        }
+    }
+}
+
+fn fine(_: &World) -> Result<(), TestCaseError> {
+    Ok(())
+}
+
+/// Whether packets get through, as the world knows it.
+fn works(world: &World, uplink: usize, family: Family) -> bool {
+    let line = &world.net.lines[uplink];
+    world.net.kernel.has_carrier(uplink) && !line.is_dead(family) && !line.faults.portal
+}
+
+/// Which line a probe was for, by its number, if it was an echo to the Internet.
+fn echoes(world: &World) -> BTreeMap<ProbeId, (String, Family)> {
+    let tape = world.tape.iter().flatten();
+    let outputs = tape.flat_map(|taped| &taped.outputs);
+    let echo = |output: &Output| {
+        let Output::Probe(request) = output else {
+            return None;
+        };
+        let (Question::Echo(ip) | Question::TcpConnect(ip, _)) = &request.question else {
+            return None;
+        };
+        let near = matches!(ip, std::net::IpAddr::V4(ip) if ip.is_private())
+            || ip.to_string().starts_with("fe80");
+        let uplink = format!("u{}", request.path.uplink.get() - 1);
+        (!near).then(|| (request.id, (uplink, Family::of(ip))))
+    };
+    outputs.filter_map(echo).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn where_an_uplink_works_traffic_is_on_one_that_works(story in story_with_restarts(), mended in 0usize..4) {
+        let mut world = play(&story, fine)?;
+        let mended = mended % story.families.len();
+        world.command(Command::Resume { uplink: format!("u{mended}") });
+        world.fault(mended, Fault::Restore);
+        // What a person asked for comes first, and where no name resolves no portal can be seen.
+        world.command(Command::SwitchAuto);
+        for n in 0..story.families.len() {
+            world.fault(n, Fault::DnsBroken(false));
+        }
+        // A portal that came unseen is found by the people who get no answers.
+        act(&mut world, &Deed::People(true), story.families.len());
+        world.run_for(SETTLED);
+        // A switch that was decided this very moment is still on its way into the kernel.
+        let moving = |world: &World| {
+            let last = |e: &sparelink::engine::event::Event| matches!(e.fact, Fact::Switched { .. });
+            let last = world.events.iter().rfind(|e| last(e));
+            last.is_some_and(|e| world.now().since(e.at) < Duration::from_millis(10))
+        };
+        while moving(&world) {
+            world.run_for(Duration::from_millis(10));
+        }
+        let clock = world.clock();
+        let snapshot = world.engine.as_ref().unwrap().snapshot(clock);
+        for (family, active) in snapshot.active.iter() {
+            if !*story.families[mended].get(family) {
+                continue;
+            }
+            let on = active.as_ref().and_then(|name| name[1..].parse::<usize>().ok());
+            let on = on.filter(|on| works(&world, *on, family));
+            let last: Vec<String> = world.events.iter().rev().take(12).map(|e| format!("{:.3} {}", e.at.as_micros() as f64 / 1e6, e.fact)).collect();
+            prop_assert!(on.is_some(), "{family} is on {active:?}; {}\n{last:#?}", snapshot.sentence);
+            let kernel = world.net.kernel.active(family);
+            prop_assert_eq!(kernel, on, "{} in the kernel", family);
+        }
+    }
+
+    #[test]
+    fn a_return_takes_the_hold(story in story()) {
+        let world = play(&story, fine)?;
+        let mut left: BTreeMap<(String, Family), Instant> = BTreeMap::new();
+        let mut switches: u32 = 0;
+        for event in &world.events {
+            let Fact::Switched { family, from, to, kind, reason } = &event.fact else { continue };
+            switches += 1;
+            if *kind == SwitchKind::Failback
+                && let Some(left) = left.get(&(to.clone(), *family))
+            {
+                prop_assert!(event.at.since(*left) >= HOLD, "{to} after {:?}", event.at.since(*left));
+            }
+            if let (SwitchKind::Failover | SwitchKind::Quality, Some(from)) = (kind, from)
+                && !reason.contains("set aside")
+            {
+                left.insert((from.clone(), *family), event.at);
+            }
+        }
+        let seconds = u32::try_from(world.now().as_micros() / 1_000_000).unwrap();
+        let deeds = u32::try_from(story.deeds.len()).unwrap();
+        let most = 2 * (2 + 2 * deeds + seconds / 5);
+        prop_assert!(switches <= most, "{switches} switches");
+    }
+
+    #[test]
+    fn never_down_while_answers_come(story in story()) {
+        let world = play(&story, fine)?;
+        let echoes = echoes(&world);
+        let mut heard: BTreeMap<(String, Family), Instant> = BTreeMap::new();
+        for taped in world.tape.iter().flatten() {
+            for output in &taped.outputs {
+                let Output::Record(event) = output else { continue };
+                let Fact::Health { uplink, family, to, condition, .. } = &event.fact else { continue };
+                if to != "down" || condition.is_hard() {
+                    continue;
+                }
+                if let Some(heard) = heard.get(&(uplink.clone(), *family)) {
+                    let silence = event.at.since(*heard);
+                    prop_assert!(silence >= WINDOW, "{uplink} {family} answered {silence:?} before");
+                }
+            }
+            if let Input::Probe(reply) = &taped.input
+                && let Outcome::Answered(_) = reply.outcome
+                && let Some(line) = echoes.get(&reply.id)
+            {
+                heard.insert(line.clone(), taped.now.mono);
+            }
+        }
+    }
+
+    #[test]
+    fn it_sleeps_when_there_is_nothing_to_do(story in story()) {
+        let mut second = Instant::ZERO;
+        let mut handled = 0;
+        let mut before = 0;
+        play(&story, |world| {
+            let now = world.now();
+            let next = world.engine.as_ref().and_then(Engine::poll_timeout);
+            // Something may have happened that the engine has not been told of yet.
+            let told = std::mem::replace(&mut before, world.handled) != world.handled;
+            if let (Some((at, why)), true, false) = (next, told, world.is_stalled()) {
+                prop_assert!(at > now, "{why} is due at {at:?}, and it is {now:?}");
+            }
+            if now.since(second) >= SECOND {
+                (second, handled) = (now, world.handled);
+            }
+            let inputs = world.handled - handled;
+            prop_assert!(inputs < MOST_INPUTS_A_SECOND, "{inputs} inputs in a second");
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn what_happened_once_happens_again(story in story(), checkpoint in any::<prop::sample::Index>()) {
+        let world = play(&story, fine)?;
+        let tape = world.tape.unwrap();
+        // Birth and first input are one: the agent writes nothing down in between.
+        let checkpoint = 1 + checkpoint.index(tape.len());
+        let born = Engine::new(config(story.families.len()), Mode::Steer, Restored::default(), story.seed, tape[0].now);
+        let mut engine = born;
+        for (n, taped) in tape.iter().enumerate() {
+            if n == checkpoint {
+                let json = serde_json::to_string(&engine).unwrap();
+                let again: Engine = serde_json::from_str(&json).unwrap();
+                prop_assert_eq!(&again, &engine);
+                engine = again;
+            }
+            let input: Input = serde_json::from_str(&serde_json::to_string(&taped.input).unwrap()).unwrap();
+            engine.handle(input, taped.now);
+            let mut outputs = Vec::new();
+            while let Some(output) = engine.poll_output() {
+                outputs.push(output);
+            }
+            if outputs != taped.outputs {
+                let (again, first) = (serde_json::to_string(&outputs), serde_json::to_string(&taped.outputs));
+                prop_assert_eq!(again.unwrap(), first.unwrap(), "input {}", n);
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_is_never_without_a_default_route(story in story_with_restarts()) {
+        let world = play(&story, fine)?;
+        prop_assert_eq!(&world.net.kernel.violations, &Vec::<String>::new());
+        prop_assert!(world.net.kernel.writes > 0, "and it was changed at all");
+    }
+
+    #[test]
+    fn families_are_judged_apart(cuts in vec((0u64..8_000, 0usize..3, any::<bool>()), 1..12), seed in any::<u64>()) {
+        let cut = |(after, n, cut): &(u64, usize, bool)| {
+            let severed = PerFamily { v4: *cut, v6: false };
+            (*after, Deed::Line(*n, Fault::Sever(severed)))
+        };
+        let people = (3_000, Deed::People(true));
+        let deeds = std::iter::once(people).chain(cuts.iter().map(cut)).collect();
+        let story = Story { families: vec![BOTH; 3], deeds, seed };
+        let world = play(&story, fine)?;
+        for event in &world.events {
+            if let Fact::Switched { family: Family::V6, kind, .. } = &event.fact {
+                prop_assert_eq!(*kind, SwitchKind::First, "{}", event.fact);
+            }
+            if let Fact::Health { family: Family::V6, to, .. } = &event.fact {
+                prop_assert!(to != "down" , "{}", event.fact);
+            }
+        }
+    }
+}
+
+/// Positive control: the stories do contain verdicts, switches of every kind, and returns.
+#[test]
+fn the_stories_are_not_boring() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut silent = 0;
+    for _ in 0..40 {
+        let story = story().new_tree(&mut runner).unwrap().current();
+        let world = play(&story, fine).unwrap();
+        for event in &world.events {
+            if let Fact::Switched { kind, .. } = &event.fact {
+                *seen.entry(format!("{kind:?}")).or_default() += 1;
+            }
+            let soft = [Condition::BeyondModem, Condition::ModemSilent];
+            silent += usize::from(matches!(&event.fact, Fact::Health { to, condition, .. }
+                if to == "down" && soft.contains(condition)));
+        }
+    }
+    for kind in ["Failover", "Failback", "Manual"] {
+        assert!(seen.contains_key(kind), "{seen:?}");
+    }
+    assert!(silent > 10, "{silent}");
+}
