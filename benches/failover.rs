@@ -24,6 +24,8 @@ use tokio::time::{Instant, sleep};
 const LATE: f64 = 100.0;
 /// How long the fate of the last flows takes to be known.
 const SETTLE: Duration = Duration::from_millis(1500);
+/// How long a cut line stays cut at the least.
+const REPAIR: Duration = Duration::from_secs(3);
 /// Nothing that is waited for takes longer.
 const LIMIT: Duration = Duration::from_secs(40);
 
@@ -170,6 +172,9 @@ impl Stage {
 
     /// Everything is well again; how many flows were lost until traffic was back on `to`.
     async fn failback(&mut self, uplinks: &[&str], to: &str) -> Result<u64> {
+        // A line that answers again within seconds of its verdict was judged too early, thinks the
+        // agent, and is patient from then on: the digger takes longer than that.
+        sleep(REPAIR).await;
         let begun = Instant::now();
         for uplink in uplinks {
             self.home

@@ -177,6 +177,7 @@ impl Agent {
     }
 
     fn begin(&mut self, view: KernelView, adopted: PerFamily<Option<IfIndex>>) {
+        self.drain(clock::now());
         self.take(Input::Started { view, adopted });
     }
 
@@ -191,11 +192,16 @@ impl Agent {
             }
             self.recorder.line(&Line::In(now, input.clone()));
             self.engine.handle(input, now);
-            while let Some(output) = self.engine.poll_output() {
-                self.recorder.line(&Line::Out(output.clone()));
-                self.carry_out(output, now);
-            }
+            self.drain(now);
             self.cut_recording(now);
+        }
+    }
+
+    /// Carries out what the engine asks for, in order.
+    fn drain(&mut self, now: Now) {
+        while let Some(output) = self.engine.poll_output() {
+            self.recorder.line(&Line::Out(output.clone()));
+            self.carry_out(output, now);
         }
     }
 

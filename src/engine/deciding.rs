@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::dataplane::nft::host;
 use super::event::{Fact, SwitchKind};
 use super::health::line::Line;
 use super::health::quality::{BETTER_BY, CALM, SAMPLE_AGAIN};
@@ -232,6 +233,13 @@ impl Engine {
         let active = self.active.get(family).uplink == Some(id);
         if active && matches!(change.to, Health::Failing { .. }) {
             self.call_candidates(family, true, now);
+            // What ails one family may ail the other; it is asked, and judged, by itself.
+            for other in Family::BOTH.into_iter().filter(|other| *other != family) {
+                self.with_line(id, other, now, |line, s, asker, news| {
+                    line.probe_soon(now.mono);
+                    line.timeout(s, asker, news);
+                });
+            }
         }
     }
 
@@ -483,8 +491,13 @@ impl Engine {
     /// Counts flows, for a look after a switch or for people.
     fn count_flows(&mut self, now: Now) {
         self.polls.flows_at = Some(now.mono);
-        let own = self.view.addresses.iter().map(|a| a.net.addr()).collect();
-        self.outputs.push_back(Output::CountFlows(own));
+        let own = self.view.addresses.iter().map(|a| host(a.net.addr()));
+        let near = self
+            .uplinks
+            .values()
+            .flat_map(|u| u.attachment.near.iter().copied());
+        self.outputs
+            .push_back(Output::CountFlows(own.chain(near).collect()));
     }
 
     /// Somebody looks at the status: count flows, at most every ten seconds.

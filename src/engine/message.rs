@@ -2,9 +2,9 @@
 //! written down and played again.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::dataplane::{ApplyReport, Dataplane};
@@ -75,9 +75,9 @@ pub enum Output {
     },
     /// Flush the flows of an uplink that is dead.
     Flush(FlushRequest),
-    /// Count the flows of every uplink, leaving out those of the box itself, which has these
-    /// addresses: its probes are no flows of anybody.
-    CountFlows(Vec<IpAddr>),
+    /// Count the flows of every uplink, leaving out those that begin or end here: at the box itself,
+    /// whose probes are nobody's flows, and at the modems, which are not the Internet.
+    CountFlows(Vec<IpNet>),
     /// Something worth a line in log and history.
     Record(Event),
     /// Keep this in the state directory.

@@ -386,8 +386,8 @@ impl Engine {
                 let Some(u) = self.uplinks.get(&id) else {
                     return;
                 };
-                let s = u.surroundings(&self.config, &self.household, family, now.mono);
-                let window = u.lines.get(family).window(&s);
+                let learned = &u.lines.get(family).learned;
+                let window = learned.window(Range::of(u.config.kind));
                 self.record(Fact::Premature { uplink, window }, now);
             }
             News::Proof | News::Confirmed | News::Sampled => self.undecided = true,

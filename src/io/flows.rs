@@ -2,9 +2,9 @@
 //! call, and the loop must not wait for it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use ipnet::IpNet;
 use tokio::sync::mpsc;
 
 use super::clock;
@@ -17,7 +17,7 @@ use crate::units::{Fwmark, PerFamily, UplinkId};
 #[derive(Debug)]
 enum Job {
     Flush(FlushRequest),
-    Count(Vec<IpAddr>),
+    Count(Vec<IpNet>),
 }
 
 /// The way to the thread. It ends when this is dropped.
@@ -50,8 +50,8 @@ impl Flows {
         self.push(Job::Flush(request));
     }
 
-    /// Counts the flows of all uplinks but those that began at these addresses.
-    pub fn count(&self, except: Vec<IpAddr>) {
+    /// Counts the flows of all uplinks but those that begin or end here.
+    pub fn count(&self, except: Vec<IpNet>) {
         self.push(Job::Count(except));
     }
 
@@ -109,7 +109,7 @@ fn flush(conntrack: &mut Conntrack, request: FlushRequest) -> FlushReport {
 
 fn count(
     conntrack: &mut Conntrack,
-    except: &[IpAddr],
+    except: &[IpNet],
 ) -> Result<BTreeMap<UplinkId, PerFamily<u64>>, NfnlError> {
     let shift = Fwmark::UPLINK_MASK.trailing_zeros();
     let counts = conntrack.count_by(Fwmark::UPLINK_MASK, except)?.into_iter();

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use ipnet::IpNet;
 use nix::errno::Errno;
 
 use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_CTNETLINK, missing};
@@ -106,22 +107,23 @@ impl Conntrack {
     }
 
     /// How many flows there are for each value of the mark under `mask`, and in each family, leaving
-    /// out those that began at one of the addresses `except`. Flows are counted as they pass by and
-    /// not kept.
+    /// out those that begin or end in `except`. Flows are counted as they pass by and not kept.
     ///
     /// # Errors
     /// What the kernel answered.
     pub fn count_by(
         &mut self,
         mask: u32,
-        except: &[IpAddr],
+        except: &[IpNet],
     ) -> Result<BTreeMap<u32, PerFamily<u64>>, NfnlError> {
         let mut counts: BTreeMap<u32, PerFamily<u64>> = BTreeMap::new();
         self.link
             .dump(&message(GET, Attrs::new(), "flows"), |entry| {
                 let ip = entry.nested(TUPLE_ORIG).nested(TUPLE_IP);
-                let Some(from) = address(ip, IP_V4_SRC, IP_V6_SRC).filter(|a| !except.contains(a))
-                else {
+                let ours = |a: &IpAddr| !except.iter().any(|net| net.contains(a));
+                let from = address(ip, IP_V4_SRC, IP_V6_SRC).filter(ours);
+                let to = address(ip, IP_V4_DST, IP_V6_DST).filter(ours);
+                let (Some(from), Some(_)) = (from, to) else {
                     return;
                 };
                 let mark = entry.be32(MARK).unwrap_or(0) & mask;
