@@ -168,7 +168,36 @@ impl Engine {
             );
         }
         self.kernel.settled = report.generation;
+        self.verify(&report, now);
         self.switch_applied(report.generation, now);
+    }
+
+    /// The kernel's own word on where packets to the Internet go: somebody's rule may stand before
+    /// ours.
+    fn verify(&mut self, report: &ApplyReport, now: Now) {
+        for (family, seen) in report.verified.iter() {
+            let active = self
+                .active
+                .get(family)
+                .uplink
+                .and_then(|id| self.uplinks.get(&id));
+            let wanted = active.and_then(|u| u.lines.get(family).way.as_ref());
+            let (Some(seen), Some(wanted)) = (*seen, wanted) else {
+                continue;
+            };
+            if seen != wanted.index {
+                let by = self
+                    .view
+                    .links
+                    .get(&seen)
+                    .map_or("another way", |l| l.name.as_str());
+                let error = format!(
+                    "{family} packets to the Internet leave by {by}, not by {}",
+                    wanted.dev
+                );
+                self.record(Fact::ApplyFailed { error }, now);
+            }
+        }
     }
 
     /// Everything the dataplane depends on, as it stands.
