@@ -33,6 +33,7 @@ macro_rules! scenarios {
 scenarios! {
     agent_killed
     agent_stalls
+    all_cut_at_once
     all_down_then_one_returns
     bufferbloat
     carrier_lost

@@ -406,8 +406,11 @@ impl Engine {
     /// Brings up to date what is the same for all lines; they may want to be woken earlier now.
     pub(super) fn refresh_household(&mut self, now: Now) {
         let passed = |family: Family| {
+            // What a line saw before it died says nothing of now.
             let page = |u: &Uplink| {
-                *u.lines.get(family).proof.http() == super::health::proof::Finding::Passed
+                let line = u.lines.get(family);
+                line.health.is_alive()
+                    && *line.proof.http() == super::health::proof::Finding::Passed
             };
             self.uplinks.values().any(page)
         };

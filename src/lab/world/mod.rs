@@ -159,6 +159,8 @@ impl World {
 
     /// The agent starts.
     pub fn start_agent(&mut self) {
+        // Another process, which stands still only when it is told to.
+        self.stalled_until = self.now;
         let restored = self.restored.clone();
         let engine = Engine::new(
             self.config.clone(),
@@ -207,7 +209,8 @@ impl World {
 
     /// The agent's process is not scheduled for so long.
     pub fn stall(&mut self, time: Duration) {
-        self.stalled_until = self.now + time;
+        // One that begins inside another does not end it.
+        self.stalled_until = self.stalled_until.max(self.now + time);
     }
 
     /// Whether the agent's process stands still now.

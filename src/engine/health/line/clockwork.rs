@@ -358,7 +358,8 @@ impl Line {
             return (if wanted { Instant::ZERO } else { NEVER }, Round::All);
         };
         let wrong = matches!(self.proof.http(), Finding::Wrong(_));
-        let unwell = wrong || *self.proof.dns() == Finding::NoAnswer;
+        let silent = |finding: &Finding| *finding == Finding::NoAnswer;
+        let unwell = wrong || silent(self.proof.dns()) || silent(self.proof.http());
         let saving = s.metered && !s.desperate;
         let all_every = |seconds: u64| (pages + Duration::from_secs(seconds), Round::All);
         match (self.health, s.duty) {
