@@ -157,7 +157,8 @@ impl Uplink {
     }
 }
 
-/// Fills the bloated line: two seconds of packets at once, then a little more than it carries.
+/// Fills the bloated line as an upload does: half as much again as it carries until two seconds of
+/// packets wait, then just what it carries.
 async fn upload() {
     const PACKET: u64 = 1_400;
     let packets_per_second = BLOATED_RATE / (8 * PACKET);
@@ -165,13 +166,15 @@ async fn upload() {
         return;
     };
     let to = SocketAddr::new(ECHO4, DISCARD_PORT);
-    let mut ticks = interval(Duration::from_micros(950_000 / packets_per_second.max(1)));
+    let every = Duration::from_secs(1) / u32::try_from(packets_per_second).unwrap_or(1);
+    let (mut filling, mut full) = (interval(every * 2 / 3), interval(every * 19 / 20));
     let payload = [0; PACKET as usize];
     for sent in 0u64.. {
-        if sent > 2 * packets_per_second {
-            ticks.tick().await;
-        } else if sent % 32 == 0 {
-            sleep(Duration::from_millis(1)).await;
+        if sent < 6 * packets_per_second {
+            filling.tick().await;
+            full.reset();
+        } else {
+            full.tick().await;
         }
         let _ = socket.send_to(&payload, to).await;
     }

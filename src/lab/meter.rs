@@ -25,6 +25,8 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 const STREAM_EVERY: Duration = Duration::from_millis(20);
 /// Flows remembered: five minutes.
 const REMEMBERED: usize = 60_000;
+/// A flow that began less than so long before the newest may still get its answer.
+const UNDECIDED: Duration = Duration::from_millis(200);
 /// Source ports, each used once in a round: a port that came again while a router on the way still
 /// remembers the flow before would make an old flow of a new one.
 const PORTS: Range<u16> = 10_000..60_000;
@@ -200,7 +202,9 @@ impl Record {
             .since(event)
             .skip_while(|flow| flow.answered.is_some())
             .peekable();
-        if after_the_edge.peek().is_none() {
+        let newest = self.flows.back()?.sent;
+        let undecided = |flow: &&Flow| newest - flow.sent < UNDECIDED;
+        if after_the_edge.peek().is_none_or(undecided) {
             let answer = self.since(event).next()?.answered?;
             return Some(Gap {
                 gap: Duration::ZERO,

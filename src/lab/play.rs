@@ -11,7 +11,7 @@ use super::chatter::Chatter;
 use super::meter::Meter;
 use super::prompt::act;
 use super::script::{Action, Expect, Scenario, What};
-use super::topology::{ECHO4, Home, Plan};
+use super::topology::{ECHO4, ECHO6, Home, Plan};
 
 /// How long everything has to be proven before the scenario's clock starts.
 const PROVEN_LIMIT: Duration = Duration::from_secs(15);
@@ -40,6 +40,8 @@ pub async fn play(scenario: &Scenario, program: &Path) -> Result<()> {
     let start = async || Agent::start(&home, program, &config).await;
     let mut agent = start().await?;
     let meter = Meter::start(&home.client, ECHO4).await?;
+    // A household uses both families.
+    let _v6 = Meter::start(&home.client, ECHO6).await?;
     let _chatter = scenario.settings.chatter.then(|| Chatter::start(&home));
     agent.wait_proven(PROVEN_LIMIT).await?;
     let zero = Instant::now();

@@ -25,7 +25,7 @@ crate::tests![
 ];
 
 /// How often traffic is moved by hand.
-const SWITCHES: u32 = 50;
+const SWITCHES: usize = 50;
 /// How long the agent may take to put something back; 1 s is promised, the machine is shared.
 const REPAIRED: Duration = Duration::from_secs(3);
 
@@ -43,11 +43,11 @@ async fn no_packet_leaves_with_a_wrong_source() -> Result<()> {
     };
     let begun = Instant::now();
     for n in 0..SWITCHES {
-        let to = ["mifi", "phone", "cable"][n as usize % 3];
+        let to = ["mifi", "phone", "cable"][n % 3];
         stage.agent.must(&["switch", to]).await?;
         sleep(Duration::from_millis(20)).await;
     }
-    stage.on("mifi").await?;
+    stage.on("phone").await?;
     let (lost, _) = stage.lost_since(begun).await?;
     let (packets, wrong) = count(&stage).await?;
     ensure!(packets > 2000, "control: the modems saw {packets} packets");

@@ -1,7 +1,6 @@
 //! The agent dies, or all lines do.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +13,7 @@ use nix::sys::signal::Signal;
 use rtnetlink::MulticastGroup;
 use sparelink::io::netlink::conntrack::Conntrack;
 use sparelink::io::netlink::nft::Nft;
+use sparelink::lab::agent::Status;
 use sparelink::lab::script::LineEvent;
 use sparelink::lab::topology::Home;
 use sparelink::units::Fwmark;
@@ -48,11 +48,17 @@ async fn ends_and_starts(signal: Signal) -> Result<()> {
     once(&mut stage, signal, "cable", &writes)
         .await
         .context("on the first uplink")?;
-    ensure!(writes.count() == 0, "control: somebody writes all the time");
+    ensure!(
+        writes.all().is_empty(),
+        "control: somebody writes all the time"
+    );
     stage.happens("cable", LineEvent::Sever).await?;
     stage.on("mifi").await?;
     sleep(Duration::from_secs(2)).await;
-    ensure!(writes.count() > 0, "control: a switch is seen as a write");
+    ensure!(
+        !writes.all().is_empty(),
+        "control: a switch is seen as a write"
+    );
     once(&mut stage, signal, "mifi", &writes)
         .await
         .context("on the second uplink")
@@ -73,10 +79,11 @@ async fn once(stage: &mut Stage, signal: Signal, uplink: &str, writes: &Writes) 
         "it did not stay on {uplink}"
     );
     stage.nothing_lost_since(begun).await?;
-    let written = writes.count();
+    let written = writes.all();
     ensure!(
-        written == 0,
-        "{written} routes or rules were written although they were right"
+        written.is_empty(),
+        "written although right:\n{}",
+        written.join("\n")
     );
     let now = self::generation(&stage.home).await?;
     ensure!(
@@ -91,13 +98,13 @@ async fn generation(home: &Home) -> Result<u32> {
     Ok(home.router.run(read).await??)
 }
 
-/// Counts what is written with our protocol number.
-struct Writes(Arc<AtomicU64>);
+/// What is written with our protocol number.
+struct Writes(Arc<Mutex<Vec<String>>>);
 
 impl Writes {
     async fn watch(home: &Home) -> Result<Self> {
-        let count = Arc::new(AtomicU64::new(0));
-        let counter = count.clone();
+        let all = Arc::new(Mutex::new(Vec::new()));
+        let seen = all.clone();
         let watch = async move {
             use MulticastGroup::{Ipv4Route, Ipv4Rule, Ipv6Route, Ipv6Rule};
             let groups = [Ipv4Route, Ipv4Rule, Ipv6Route, Ipv6Rule];
@@ -108,22 +115,22 @@ impl Writes {
                     if let NetlinkPayload::InnerMessage(message) = event.payload
                         && is_ours(&message)
                     {
-                        counter.fetch_add(1, Ordering::Relaxed);
+                        seen.lock().expect("no panics").push(format!("{message:?}"));
                     }
                 }
             });
             anyhow::Ok(())
         };
         home.router.run(watch).await??;
-        Ok(Self(count))
+        Ok(Self(all))
     }
 
-    fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no panics").clone()
     }
 
     fn forget(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.0.lock().expect("no panics").clear();
     }
 }
 
@@ -148,7 +155,7 @@ async fn when_all_lines_are_dead_it_keeps_trying_and_flushes_nothing() -> Result
         for uplink in all {
             stage.happens(uplink, LineEvent::Sever).await?;
         }
-        let none = |status: &sparelink::lab::agent::Status| status.active.is_none();
+        let none = |status: &Status| status.active.is_none() && status.active6.is_none();
         stage.agent.wait(SOON, "no way out", none).await?;
         if back == "cable" {
             let code = stage.command(&["status"]).await?.must(1)?;
