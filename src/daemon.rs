@@ -81,7 +81,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (replies, mut answered) = mpsc::channel(REPLIES);
     let (asks, mut asked) = mpsc::channel(QUEUE);
     let (door, flows, adopted) = match options.mode {
-        Mode::Observe => (None, None, PerFamily::default()),
+        Mode::Observe => (None, None, Left::default()),
         Mode::Steer => {
             let mut door = netlink::Door::open(&run_dir).await?;
             let flows = Flows::start(done.clone())?;
@@ -126,18 +126,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where an earlier run's table 8300 points.
-async fn adopted(door: &mut netlink::Door) -> anyhow::Result<PerFamily<Option<IfIndex>>> {
+/// What an earlier run left in table 8300: where it points, and the spares behind.
+type Left = (PerFamily<Option<IfIndex>>, PerFamily<Vec<IfIndex>>);
+
+async fn adopted(door: &mut netlink::Door) -> anyhow::Result<Left> {
     let found = door
         .observe(&crate::engine::dataplane::Dataplane::default())
         .await?;
-    let mut adopted = PerFamily::default();
+    let mut left = Left::default();
     for route in found.routes {
-        if (route.table, route.metric) == (TableId::ACTIVE, Metric(1)) && route.dev != IfIndex(0) {
-            *adopted.get_mut(route.family) = Some(route.dev);
+        if route.table != TableId::ACTIVE || route.dev == IfIndex(0) {
+            continue;
+        }
+        if route.metric == Metric(1) {
+            *left.0.get_mut(route.family) = Some(route.dev);
+        } else {
+            left.1.get_mut(route.family).push(route.dev);
         }
     }
-    Ok(adopted)
+    Ok(left)
 }
 
 impl Agent {
@@ -176,9 +183,14 @@ impl Agent {
         })
     }
 
-    fn begin(&mut self, view: KernelView, adopted: PerFamily<Option<IfIndex>>) {
+    fn begin(&mut self, view: KernelView, (adopted, spares): Left) {
+        // What the engine has wished for since its birth comes before all inputs, in a recording too.
         self.drain(clock::now());
-        self.take(Input::Started { view, adopted });
+        self.take(Input::Started {
+            view,
+            adopted,
+            spares,
+        });
     }
 
     /// Gives the engine one input, and those that its own wishes bring forth.

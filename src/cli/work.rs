@@ -46,6 +46,7 @@ pub(super) fn plan(config: &Config) -> anyhow::Result<ExitCode> {
         Input::Started {
             view,
             adopted: PerFamily::default(),
+            spares: PerFamily::default(),
         },
         now,
     );

@@ -14,7 +14,7 @@ use super::uplink::Uplink;
 use super::{Engine, Mode};
 use crate::config::Listen;
 use crate::time::{Instant, Now};
-use crate::units::{Family, PerFamily, UplinkId};
+use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
 /// How it stands between the wish and the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub(super) struct Converging {
     /// When others last changed what is ours.
     repairs: Vec<Instant>,
     last_error: Option<String>,
+    /// Spares that an earlier run left standing, until they are judged.
+    kept: PerFamily<BTreeSet<UplinkId>>,
     /// Uplinks on which stale connections are reset, and until when.
     pub(super) armed: Option<(BTreeSet<UplinkId>, Instant)>,
 }
@@ -99,6 +101,7 @@ impl Engine {
             .take_if(|(_, until)| *until <= now.mono)
             .is_some();
         if std::mem::take(&mut self.kernel.stale) || disarmed {
+            self.release_spares(now);
             let wish = plan(&self.wanted(now));
             let kernel = &mut self.kernel;
             if wish != kernel.wish || kernel.generation == 0 {
@@ -200,15 +203,41 @@ impl Engine {
         }
     }
 
+    /// Spares of an earlier run: they are right until something better is known.
+    pub(super) fn keep_spares(&mut self, spares: &PerFamily<Vec<IfIndex>>) {
+        for family in Family::BOTH {
+            let found = spares.get(family);
+            let stands = |u: &&Uplink| {
+                let link = u.attachment.link.as_ref();
+                link.is_some_and(|(index, _)| found.contains(index))
+            };
+            let kept = self.uplinks.values().filter(stands).map(|u| u.id);
+            *self.kernel.kept.get_mut(family) = kept.collect();
+        }
+    }
+
+    /// Once judged, an uplink stands or goes by its own merits.
+    fn release_spares(&mut self, now: Now) {
+        for family in Family::BOTH {
+            let mut kept = std::mem::take(self.kernel.kept.get_mut(family));
+            kept.retain(|id| self.stands(*id, family, now) == Some(Standing::Unproven));
+            *self.kernel.kept.get_mut(family) = kept;
+        }
+    }
+
+    fn stands(&self, id: UplinkId, family: Family, now: Now) -> Option<Standing> {
+        let u = self.uplinks.get(&id)?;
+        let s = u.surroundings(&self.config, &self.household, family, now.mono);
+        Some(u.standing(family, &s))
+    }
+
     /// Everything the dataplane depends on, as it stands.
     fn wanted(&self, now: Now) -> Wanted {
         let order = |family: Family| -> Vec<UplinkId> {
             let active = self.active.get(family).uplink;
+            let kept = self.kernel.kept.get(family);
             let ready = |id: &UplinkId| {
-                self.uplinks.get(id).is_some_and(|u| {
-                    let s = u.surroundings(&self.config, &self.household, family, now.mono);
-                    u.standing(family, &s) == Standing::Ready
-                })
+                kept.contains(id) || self.stands(*id, family, now) == Some(Standing::Ready)
             };
             let spares = self
                 .chain

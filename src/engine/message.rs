@@ -28,6 +28,8 @@ pub enum Input {
         view: KernelView,
         /// Where an earlier run's table 8300 points, which is adopted.
         adopted: PerFamily<Option<IfIndex>>,
+        /// The spares that it left standing behind; they stay until they are judged.
+        spares: PerFamily<Vec<IfIndex>>,
     },
     /// Netlink reported changes.
     Kernel(Vec<KernelChange>),

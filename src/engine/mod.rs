@@ -188,7 +188,14 @@ impl Engine {
         self.notice_stall(now);
         match input {
             Input::Timeout => {}
-            Input::Started { view, adopted } => self.start(view, adopted, now),
+            Input::Started {
+                view,
+                adopted,
+                spares,
+            } => {
+                self.start(view, adopted, now);
+                self.keep_spares(&spares);
+            }
             Input::Kernel(changes) => self.kernel_changed(&changes, now),
             Input::View(view) => self.view_changed(view, now),
             Input::Probe(reply) => self.probe_ended(&reply, now),

@@ -113,6 +113,10 @@ pub fn config(plan: &Plan, settings: &Settings) -> String {
             Kind::Wifi => writeln!(text, "kind = \"wifi\""),
             Kind::Cellular => writeln!(text, "kind = \"cellular\""),
         };
+        if let Some((_, all)) = settings.resolvers.iter().rfind(|(n, _)| *n == uplink.name) {
+            let all: Vec<String> = all.iter().map(|ip| format!("\"{ip}\"")).collect();
+            let _ = writeln!(text, "resolvers = [{}]", all.join(", "));
+        }
         if let Some(window) = window(Some(&uplink.name)) {
             let _ = writeln!(text, "window = \"{}ms\"", window.as_millis());
         }
@@ -137,18 +141,29 @@ impl Agent {
     /// # Errors
     /// If the program cannot be started.
     pub async fn start(home: &Home, program: &Path, config: &str) -> Result<Self> {
+        Self::start_with(home, program, config, &[]).await
+    }
+
+    /// The same with more flags for `sparelink run`.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub async fn start_with(
+        home: &Home,
+        program: &Path,
+        config: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
         let dir = PathBuf::from(stage::PRIVATE_DIR).join("sparelink-lab");
         fs::create_dir_all(dir.join("run"))?;
         let file = dir.join("sparelink.toml");
-        let state = dir.join("state");
-        let text = format!("{config}[state]\ndir = {state:?}\n");
-        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        write_config(&dir, config)?;
         let log = File::options()
             .create(true)
             .append(true)
             .open(dir.join("agent.log"))?;
         let args = words(
-            &["run", "--config"],
+            &[&["run"], flags, &["--config"]].concat(),
             &[&file, Path::new("--run-dir"), &dir.join("run")],
         );
         let mut command = stage::child(program, &args);
@@ -170,6 +185,14 @@ impl Agent {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes another configuration, for a reload.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn configure(&self, config: &str) -> Result<()> {
+        write_config(&self.dir, config)
     }
 
     /// Its run directory, for `--run-dir`.
@@ -294,6 +317,12 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn write_config(dir: &Path, config: &str) -> Result<()> {
+    let (file, state) = (dir.join("sparelink.toml"), dir.join("state"));
+    let text = format!("{config}[state]\ndir = {state:?}\n");
+    fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
 }
 
 fn words(first: &[&str], rest: &[&Path]) -> Vec<OsString> {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, interval, sleep};
 
@@ -81,11 +81,6 @@ impl Uplink {
 
     /// Something happens to the uplink.
     async fn happens(uplink: &Arc<Self>, event: LineEvent) -> Result<()> {
-        let virtual_only = matches!(
-            event,
-            LineEvent::SeverOnly(_) | LineEvent::Silence | LineEvent::BreakDns | LineEvent::Vanish
-        );
-        ensure!(!virtual_only, "`{event}` happens on the virtual clock only");
         let change = uplink.change(|now| match event {
             LineEvent::Unplug | LineEvent::Reboot => now.unplugged = true,
             LineEvent::Sever => now.severed = true,
@@ -93,10 +88,10 @@ impl Uplink {
             LineEvent::Slow => now.slow = true,
             LineEvent::Bloat => now.bloat = true,
             LineEvent::Portal => now.portal = true,
-            LineEvent::SeverOnly(_)
-            | LineEvent::Silence
-            | LineEvent::BreakDns
-            | LineEvent::Vanish => {}
+            LineEvent::SeverOnly(family) => now.severed_only = Some(family),
+            LineEvent::Silence => now.silent = true,
+            LineEvent::BreakDns => now.dns_broken = true,
+            LineEvent::Vanish => now.vanished = true,
             LineEvent::Restore => {
                 *now = Condition {
                     changes: now.changes,
@@ -142,19 +137,28 @@ impl Uplink {
         if new.unplugged && !old.unplugged {
             self.modem.down("lan").await?;
         }
-        if (old.severed, old.loss, old.portal) != (new.severed, new.loss, new.portal) {
+        if new.vanished && !old.vanished {
+            self.modem.delete("lan").await?;
+        }
+        if old.rules() != new.rules() {
             modem::install(&self.modem, new.table()).await?;
         }
         self.shape.send_replace(new.shape(self.base));
-        if old.unplugged && !new.unplugged {
+        if old.vanished && !new.vanished {
+            self.connect_router().await?;
+        } else if old.unplugged && !new.unplugged {
             self.modem.up("lan").await?;
             self.link_local().await?;
+        }
+        if old.silent != new.silent && !new.vanished {
+            self.answer_arp(!new.silent).await?;
         }
         Ok(new.changes)
     }
 }
 
-/// Fills the bloated line: two seconds of packets at once, then a little more than it carries.
+/// Fills the bloated line as an upload does: half as much again as it carries until two seconds of
+/// packets wait, then just what it carries.
 async fn upload() {
     const PACKET: u64 = 1_400;
     let packets_per_second = BLOATED_RATE / (8 * PACKET);
@@ -162,13 +166,15 @@ async fn upload() {
         return;
     };
     let to = SocketAddr::new(ECHO4, DISCARD_PORT);
-    let mut ticks = interval(Duration::from_micros(950_000 / packets_per_second.max(1)));
+    let every = Duration::from_secs(1) / u32::try_from(packets_per_second).unwrap_or(1);
+    let (mut filling, mut full) = (interval(every * 2 / 3), interval(every * 19 / 20));
     let payload = [0; PACKET as usize];
     for sent in 0u64.. {
-        if sent > 2 * packets_per_second {
-            ticks.tick().await;
-        } else if sent % 32 == 0 {
-            sleep(Duration::from_millis(1)).await;
+        if sent < 6 * packets_per_second {
+            filling.tick().await;
+            full.reset();
+        } else {
+            full.tick().await;
         }
         let _ = socket.send_to(&payload, to).await;
     }

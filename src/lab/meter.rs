@@ -21,12 +21,12 @@ use super::netns::Netns;
 pub const EVERY: Duration = Duration::from_millis(5);
 /// How long a flow waits for its answer.
 pub const PATIENCE: Duration = Duration::from_secs(3);
-/// The newest flows have no answer yet because it is on its way.
-const IN_FLIGHT: Duration = Duration::from_millis(500);
 /// How often the long-lived flow sends.
 const STREAM_EVERY: Duration = Duration::from_millis(20);
 /// Flows remembered: five minutes.
 const REMEMBERED: usize = 60_000;
+/// A flow that began less than so long before the newest may still get its answer.
+const UNDECIDED: Duration = Duration::from_millis(200);
 /// Source ports, each used once in a round: a port that came again while a router on the way still
 /// remembers the flow before would make an old flow of a new one.
 const PORTS: Range<u16> = 10_000..60_000;
@@ -202,9 +202,9 @@ impl Record {
             .since(event)
             .skip_while(|flow| flow.answered.is_some())
             .peekable();
-        let newest = self.flows.back().map(|flow| flow.sent);
-        let in_flight = |flow: &&Flow| newest.is_some_and(|newest| newest - flow.sent < IN_FLIGHT);
-        if after_the_edge.peek().is_none_or(in_flight) {
+        let newest = self.flows.back()?.sent;
+        let undecided = |flow: &&Flow| newest - flow.sent < UNDECIDED;
+        if after_the_edge.peek().is_none_or(undecided) {
             let answer = self.since(event).next()?.answered?;
             return Some(Gap {
                 gap: Duration::ZERO,

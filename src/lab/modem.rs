@@ -39,6 +39,14 @@ pub struct Condition {
     pub severed: bool,
     /// Percent of the packets from the Internet that are lost.
     pub loss: u8,
+    /// Cut beyond the modem for one IP version.
+    pub severed_only: Option<Family>,
+    /// The modem itself is dead, behind its carrier.
+    pub silent: bool,
+    /// Nobody resolves names on it.
+    pub dns_broken: bool,
+    /// The router's interface is gone.
+    pub vanished: bool,
     /// Packets take longer.
     pub slow: bool,
     /// The line is narrow, and full.
@@ -67,12 +75,38 @@ impl Condition {
         }
     }
 
+    /// Whatever needs rules; where two agree on it, so do their tables.
+    pub(super) fn rules(&self) -> Self {
+        Self {
+            unplugged: false,
+            vanished: false,
+            slow: false,
+            bloat: false,
+            changes: 0,
+            ..*self
+        }
+    }
+
     /// What the modem does to packets.
     pub(super) fn table(&self) -> Table {
         let mut rules = Vec::new();
         let drop = || Stmt::Verdict(Verdict::Drop);
-        if self.severed {
+        if self.severed || self.silent {
             rules.push(vec![drop()]);
+        }
+        if let Some(family) = self.severed_only {
+            rules.push(vec![Stmt::Nfproto(family), drop()]);
+        }
+        let mut own = Vec::new();
+        if self.silent {
+            own.push(vec![Stmt::Iifname(name("lan")), drop()]);
+        }
+        if self.dns_broken {
+            for protocol in [UDP, TCP] {
+                let query = vec![Stmt::L4proto(protocol), Stmt::Dport(53), drop()];
+                own.push(query.clone());
+                rules.push(query);
+            }
         }
         if self.loss > 0 {
             let random = Stmt::Random {
@@ -104,6 +138,7 @@ impl Condition {
             ));
         }
         chains.push(forward_chain(rules));
+        chains.push(chain("own", ChainKind::Filter, HookPoint::Input, 0, own));
         fault_table(chains)
     }
 }

@@ -211,6 +211,17 @@ impl Netns {
         self.change(interface, LinkMessageBuilder::down).await
     }
 
+    /// Deletes an interface, and with it the other end of its cable.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub async fn delete(&self, interface: &str) -> Result<()> {
+        let what = || format!("deleting {interface} in {}", self.name);
+        let index = self.index(interface).await?;
+        let gone = self.netlink.link().del(index).execute();
+        gone.await.with_context(what)
+    }
+
     /// Sends no segments larger than a packet out of this interface: a packet socket at the other
     /// end must be able to send on what it has received.
     ///

@@ -11,12 +11,16 @@ use super::chatter::Chatter;
 use super::meter::Meter;
 use super::prompt::act;
 use super::script::{Action, Expect, Scenario, What};
-use super::topology::{ECHO4, Home, Plan};
+use super::topology::{ECHO4, ECHO6, Home, Plan};
 
 /// How long everything has to be proven before the scenario's clock starts.
 const PROVEN_LIMIT: Duration = Duration::from_secs(15);
 /// How often the agent is looked at where something must not happen.
 const LOOK: Duration = Duration::from_millis(50);
+/// Times that something must happen within are stretched on the real kernel: `LIMIT × 3 + 300 ms`.
+/// The machine is shared with whatever else it does; here only what such noise cannot break is
+/// demanded. The virtual clock holds the very limit, the bench reports the real figures.
+const STRETCH: (u32, Duration) = (3, Duration::from_millis(300));
 /// How long the last flow's answer is waited for.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -36,6 +40,8 @@ pub async fn play(scenario: &Scenario, program: &Path) -> Result<()> {
     let start = async || Agent::start(&home, program, &config).await;
     let mut agent = start().await?;
     let meter = Meter::start(&home.client, ECHO4).await?;
+    // A household uses both families.
+    let _v6 = Meter::start(&home.client, ECHO6).await?;
     let _chatter = scenario.settings.chatter.then(|| Chatter::start(&home));
     agent.wait_proven(PROVEN_LIMIT).await?;
     let zero = Instant::now();
@@ -60,6 +66,10 @@ pub async fn play(scenario: &Scenario, program: &Path) -> Result<()> {
         done.with_context(|| format!("line {}", step.line))?;
     }
     Ok(())
+}
+
+fn stretched(limit: Duration) -> Duration {
+    limit * STRETCH.0 + STRETCH.1
 }
 
 struct Player<'a> {
@@ -138,8 +148,9 @@ impl Player<'_> {
                     .meter
                     .gap_after(self.last_action)
                     .context("the client still has no answer")?;
+                let most = stretched(*most);
                 ensure!(
-                    gap.gap <= *most,
+                    gap.gap <= most,
                     "the gap was {:?}, more than {most:?}",
                     gap.gap
                 );
@@ -154,7 +165,7 @@ impl Player<'_> {
         what: &str,
         wanted: impl Fn(&Status) -> bool,
     ) -> Result<()> {
-        let left = (self.last_action + time).saturating_duration_since(Instant::now());
+        let left = (self.last_action + stretched(time)).saturating_duration_since(Instant::now());
         let agent = self
             .agent
             .as_mut()

@@ -13,25 +13,30 @@ use super::modem::Condition;
 use super::script::{Action, EVENTS};
 use super::topology::Home;
 use crate::time::human;
+use crate::units::Family;
 
 /// How often the agent is asked how things are.
 const WATCH: Duration = Duration::from_millis(100);
 /// When the answers of the flows around an event have all come in, or never will.
 const SETTLED: Duration = Duration::from_millis(500);
 
-const HELP: &str = "\
-  unplug UPLINK     pull its cable out of the router
+const HELP: &str = "  unplug UPLINK     pull its cable out of the router
   sever UPLINK      cut the line beyond the modem; the modem itself goes on answering
+  sever v6 UPLINK   the same for IPv6 alone; sever v4
+  silence UPLINK    the modem itself dies, too; its cable stays lit
+  break dns UPLINK  names are not resolved any more
   lose 40 UPLINK    lose 40 % of what comes from the Internet
   slow UPLINK       400 ms more, each way
   bloat UPLINK      fill it with an upload: up to two seconds of queue
   portal UPLINK     a login page in the way
+  vanish UPLINK     pull its USB stick out; it returns under another index
   reboot UPLINK     restart its modem: carrier after 2 s, a dead line for a minute
   restore UPLINK    everything well again
   drop target IP    one of the probed addresses goes silent; restore target IP
-  switch UPLINK     choose by hand; switch auto
+  switch UPLINK     choose by hand; switch auto; also: pause UPLINK, resume UPLINK
   kill agent        also: stop agent, start agent
   status            how the agent sees it
+  history           what it has done
   quit";
 
 /// Reads commands until `quit` or the end of input.
@@ -56,7 +61,7 @@ pub async fn run(
         active,
     };
     say(&format!(
-        "Type {EVENTS}, then an uplink; status, help, quit."
+        "Type {EVENTS}, then an uplink; status, history, help, quit."
     ))?;
     prompt()?;
     loop {
@@ -69,6 +74,7 @@ pub async fn run(
                     ["quit" | "exit" | "q"] => return Ok(()),
                     ["help" | "?"] => say(HELP)?,
                     ["status" | "s"] => say(&status(home, agent.as_ref()).await)?,
+                    ["history"] => say(&history(agent.as_ref()).await?)?,
                     words => match Action::parse(words) {
                         Ok(action) => match act(home, agent, &action, &start).await {
                             Ok(begun) => view.since = begun,
@@ -196,6 +202,16 @@ async fn status(home: &Home, agent: Option<&Agent>) -> String {
     text
 }
 
+/// What the agent has done, in its own words.
+async fn history(agent: Option<&Agent>) -> Result<String> {
+    let Some(agent) = agent else {
+        return Ok("There is no agent; type `start agent`.".to_owned());
+    };
+    let output = agent.command(&["history"]).await?;
+    let all = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&all).trim_end().to_owned())
+}
+
 /// What the lab does to an uplink, in words.
 fn in_words(now: Condition) -> String {
     let mut words = Vec::new();
@@ -206,6 +222,11 @@ fn in_words(now: Condition) -> String {
     };
     add(now.unplugged, "unplugged");
     add(now.severed, "severed");
+    add(now.severed_only == Some(Family::V4), "severed for IPv4");
+    add(now.severed_only == Some(Family::V6), "severed for IPv6");
+    add(now.silent, "silent");
+    add(now.dns_broken, "no DNS");
+    add(now.vanished, "gone");
     add(now.loss > 0, &format!("loses {} %", now.loss));
     add(now.slow, "slow");
     add(now.bloat, "bloated");

@@ -61,13 +61,13 @@ pub enum LineEvent {
     Unplug,
     /// The line is cut beyond the modem, which goes on answering by itself.
     Sever,
-    /// The same for one IP version only. Virtual only.
+    /// The same for one IP version only.
     SeverOnly(Family),
-    /// The modem dies behind its carrier. Virtual only.
+    /// The modem dies behind its carrier.
     Silence,
-    /// The uplink's resolvers do not resolve. Virtual only.
+    /// Nobody resolves names on the uplink.
     BreakDns,
-    /// The interface is gone; it comes back under another index. Virtual only.
+    /// The interface is gone; it comes back under another index.
     Vanish,
     /// So many percent of the packets from the Internet are lost at random.
     Lose(u8),
@@ -196,7 +196,8 @@ pub struct Error {
 }
 
 /// The words of the prompt, for its help.
-pub const EVENTS: &str = "unplug | sever | lose 40 | slow | bloat | portal | reboot | restore";
+pub const EVENTS: &str =
+    "unplug | sever | silence | lose 40 | slow | bloat | portal | vanish | reboot | restore";
 
 impl Scenario {
     /// Reads a scenario, collecting every mistake.

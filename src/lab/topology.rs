@@ -91,7 +91,7 @@ pub struct Home {
     /// The LAN client.
     pub client: Netns,
     /// The router, where the agent runs.
-    pub router: Netns,
+    pub router: Arc<Netns>,
     /// The Internet's core.
     pub core: Netns,
     /// The servers.
@@ -111,7 +111,7 @@ impl Home {
     /// What the kernel refused, and where.
     pub async fn build(plan: &Plan) -> Result<Self> {
         let client = Netns::new("client").await?;
-        let router = Netns::with_sysfs("router").await?;
+        let router = Arc::new(Netns::with_sysfs("router").await?);
         let core = Netns::new("core").await?;
         let target = Netns::new("targets").await?;
         build_lan(&client, &router).await?;

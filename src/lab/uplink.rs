@@ -8,7 +8,7 @@
 //! IPv6 is routed, not masqueraded, over link-local next hops, with a /64 between modem and router.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -39,6 +39,10 @@ pub struct Uplink {
     pub name: String,
     /// The router's interface.
     pub interface: String,
+    /// Metric of its default routes in the router's `main`.
+    metric: u32,
+    /// The router's namespace.
+    router: Arc<Netns>,
     /// The modem's namespace: `lan` towards the router, `line` towards the provider.
     pub modem: Netns,
     /// The provider's namespace.
@@ -111,7 +115,7 @@ impl Uplink {
     pub(super) async fn build(
         n: u8,
         plan: &UplinkPlan,
-        router: &Netns,
+        router: &Arc<Netns>,
         core: &Netns,
     ) -> Result<Self> {
         let at = Addresses::new(n);
@@ -121,9 +125,15 @@ impl Uplink {
             delay: plan.delay,
             rate: None,
         };
+        let metric = METRICS
+            .get(usize::from(n))
+            .copied()
+            .unwrap_or(100 + u32::from(n));
         let uplink = Self {
             name: plan.name.clone(),
             interface: plan.interface.clone(),
+            metric,
+            router: router.clone(),
             modem,
             provider,
             at,
@@ -131,11 +141,7 @@ impl Uplink {
             shape: watch::Sender::new(base),
             faults: Mutex::default(),
         };
-        let metric = METRICS
-            .get(usize::from(n))
-            .copied()
-            .unwrap_or(100 + u32::from(n));
-        uplink.connect_router(router, metric).await?;
+        uplink.connect_router().await?;
         uplink.connect_provider(core, n).await?;
         uplink.start_modem().await?;
         uplink.start_provider(core, n).await?;
@@ -143,7 +149,8 @@ impl Uplink {
     }
 
     /// Router to modem, with what DHCP and router advertisements would leave in the router.
-    async fn connect_router(&self, router: &Netns, metric: u32) -> Result<()> {
+    pub(super) async fn connect_router(&self) -> Result<()> {
+        let router = &*self.router;
         let Addresses {
             modem4,
             router4,
@@ -166,13 +173,21 @@ impl Uplink {
             .address(&self.interface, &format!("{router6}/64"))
             .await?;
         router
-            .default_routes(&self.interface, modem4, GATEWAY6, metric)
+            .default_routes(&self.interface, modem4, GATEWAY6, self.metric)
             .await
     }
 
     /// The modem's link-local address, which the kernel forgets whenever the cable is out.
     pub(super) async fn link_local(&self) -> Result<()> {
         self.modem.address("lan", &format!("{GATEWAY6}/64")).await
+    }
+
+    /// Whether the modem answers who has its addresses (`arp_ignore`, kernel's ip-sysctl).
+    pub(super) async fn answer_arp(&self, answer: bool) -> Result<()> {
+        let ignore = if answer { "0" } else { "8" };
+        self.modem
+            .sysctl("net/ipv4/conf/lan/arp_ignore", ignore)
+            .await
     }
 
     /// Modem to provider to core. IPv6 needs link-local addresses only.

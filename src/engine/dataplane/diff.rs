@@ -58,7 +58,7 @@ pub enum Change {
 /// known value.
 #[must_use]
 pub fn diff(desired: &Dataplane, observed: &Dataplane) -> Vec<Change> {
-    let (mut changes, after_nft) = sysctls(&desired.sysctls, &observed.sysctls);
+    let (mut changes, after_nft, forwarding) = sysctls(&desired.sysctls, &observed.sysctls);
     let (new_routes, old_routes) = routes(&desired.routes, &observed.routes);
     changes.extend(new_routes.into_iter().map(Change::ReplaceRoute));
     changes.extend(nft(&desired.nft, &observed.nft));
@@ -70,6 +70,9 @@ pub fn diff(desired: &Dataplane, observed: &Dataplane) -> Vec<Change> {
             .copied()
             .map(Change::AddRule),
     );
+    // Forwarding comes when everything stands: a flow that slipped through before would stay as
+    // it began, without masquerade, for as long as it lives.
+    changes.extend(forwarding);
     changes.extend(
         observed
             .rules
@@ -122,29 +125,29 @@ pub fn apply(changes: &[Change], dataplane: &mut Dataplane) {
     }
 }
 
-/// Sysctls that are not as they should be, those that switch forwarding on last; and those of
-/// netfilter, some of which the kernel has only once a table asks for conntrack.
+/// Sysctls that are not as they should be; those of netfilter, some of which the kernel has only
+/// once a table asks for conntrack; and those that switch forwarding.
 fn sysctls(
     desired: &BTreeMap<String, Sysctl>,
     observed: &BTreeMap<String, Sysctl>,
-) -> (Vec<Change>, Vec<Change>) {
+) -> (Vec<Change>, Vec<Change>, Vec<Change>) {
     let wrong = desired.iter().filter(|(path, wish)| {
         let now = observed.get(*path).map(|sysctl| &sysctl.value);
         let may_change = wish.only_from.is_none() || wish.only_from.as_ref() == now;
         now != Some(&wish.value) && may_change
     });
-    let mut paths: Vec<_> = wrong.collect();
-    paths.sort_by_key(|(path, _)| is_forwarding(path));
+    let (forwarding, rest): (Vec<_>, Vec<_>) = wrong.partition(|(path, _)| is_forwarding(path));
     let change = |(path, wish): (&String, &Sysctl)| Change::SetSysctl {
         path: path.clone(),
         value: wish.value.clone(),
     };
-    let (late, early): (Vec<_>, Vec<_>) = paths
+    let (late, early): (Vec<_>, Vec<_>) = rest
         .into_iter()
         .partition(|(path, _)| path.starts_with("net/netfilter/"));
     (
         early.into_iter().map(change).collect(),
         late.into_iter().map(change).collect(),
+        forwarding.into_iter().map(change).collect(),
     )
 }
 

@@ -176,7 +176,11 @@ impl World {
         };
         let view = self.net.kernel.view.clone();
         // The outputs of its birth come with those of its first input.
-        self.tell(Input::Started { view, adopted });
+        self.tell(Input::Started {
+            view,
+            adopted,
+            spares: PerFamily::default(),
+        });
     }
 
     /// The agent is killed; the kernel goes on as it is.

@@ -1,0 +1,91 @@
+//! It can be run again: the same inputs, the same decisions.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use sparelink::lab::script::LineEvent;
+use tokio::time::sleep;
+
+use crate::figure;
+use crate::stage::{AGENT, Stage, file, in_router};
+
+crate::tests![
+    two_failovers_are_decided_again,
+    the_last_switch_is_explained
+];
+
+async fn two_failovers_are_decided_again() -> Result<()> {
+    let path = file("recording.jsonl");
+    let name = path.display().to_string();
+    let mut stage = Stage::with(&["--record", &name]).await?;
+    stage.happens("cable", LineEvent::Sever).await?;
+    stage.on("mifi").await?;
+    stage.happens("mifi", LineEvent::Unplug).await?;
+    stage.on("phone").await?;
+    stage.agent.must(&["switch", "auto"]).await?;
+    stage.happens("cable", LineEvent::Restore).await?;
+    stage.on("cable").await?;
+    stage.agent.end(Signal::SIGTERM).await?;
+    let said = in_router(&stage.home, AGENT, &["replay", &name])
+        .await?
+        .must(0)?;
+    ensure!(said.out.contains("mifi to phone"), "{said:?}");
+    let text = fs::read_to_string(&path)?;
+    figure(&format!(
+        "{} lines, {} kB",
+        text.lines().count(),
+        text.len() / 1000
+    ));
+
+    // Somebody changed a decision.
+    let switched = text
+        .lines()
+        .position(|line| line.contains("\"switched\"") && line.contains("\"out\""));
+    let at = switched.context("no switch in the recording")?;
+    let tampered: Vec<String> = text
+        .lines()
+        .enumerate()
+        .map(|(i, line)| {
+            if i == at {
+                line.replacen("cable", "mifi", 1)
+            } else {
+                line.to_owned()
+            }
+        })
+        .collect();
+    ensure!(
+        tampered.join("\n") != text.trim_end(),
+        "control: nothing was changed"
+    );
+    fs::write(&path, tampered.join("\n") + "\n")?;
+    let said = in_router(&stage.home, AGENT, &["replay", &name])
+        .await?
+        .must(1)?;
+    ensure!(said.out.contains("gives something else now"), "{said:?}");
+
+    // Cut off in the middle of a line, as by a power cut.
+    fs::write(&path, &text[..text.len() - 20])?;
+    let cut = in_router(&stage.home, AGENT, &["replay", &name]).await?;
+    ensure!(matches!(cut.code, Some(0 | 2)), "{cut:?}");
+    fs::write(&path, "not a recording\n")?;
+    let said = in_router(&stage.home, AGENT, &["replay", &name])
+        .await?
+        .must(2)?;
+    ensure!(said.err.starts_with("error: "), "{said:?}");
+    Ok(())
+}
+
+async fn the_last_switch_is_explained() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let none = stage.command(&["replay", "last"]).await?.must(2)?;
+    ensure!(none.err.starts_with("error: "), "{none:?}");
+    stage.happens("cable", LineEvent::Sever).await?;
+    stage.on("mifi").await?;
+    // The recording is cut out a few seconds after the switch, so that it shows what came of it.
+    sleep(Duration::from_secs(8)).await;
+    let said = stage.command(&["replay", "last"]).await?.must(0)?;
+    ensure!(said.out.contains("cable to mifi"), "{said:?}");
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! It stays in its room: nothing leaves by the wrong door, others' things stay, its own come back,
+//! and in the end nothing is left.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use rtnetlink::RouteMessageBuilder;
+use sparelink::engine::dataplane::nft::Table;
+use sparelink::io::netlink::nft::Nft;
+use sparelink::lab::meter::Meter;
+use sparelink::lab::script::{LineEvent, Settings};
+use sparelink::lab::topology::{ECHO6, Home, Plan};
+use tokio::time::{Instant, sleep};
+
+use crate::figure;
+use crate::kernel::{self, Dump, dump};
+use crate::stage::{SOON, Stage};
+
+crate::tests![
+    no_packet_leaves_with_a_wrong_source,
+    what_others_delete_comes_back_and_theirs_stays,
+    purge_leaves_the_kernel_as_it_was,
+    an_observer_writes_nothing,
+];
+
+/// How often traffic is moved by hand.
+const SWITCHES: usize = 50;
+/// How long the agent may take to put something back; 1 s is promised, the machine is shared.
+const REPAIRED: Duration = Duration::from_secs(3);
+
+async fn no_packet_leaves_with_a_wrong_source() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let _v6 = Meter::start(&stage.home.client, ECHO6).await?;
+    let from = |stage: &Stage| stage.home.uplinks.clone();
+    let count = async |stage: &Stage| {
+        let mut sum = (0, 0);
+        for uplink in from(stage) {
+            let counters = uplink.counters().await?;
+            sum = (sum.0 + counters.from_router, sum.1 + counters.wrong_source);
+        }
+        anyhow::Ok(sum)
+    };
+    let begun = Instant::now();
+    for n in 0..SWITCHES {
+        let to = ["mifi", "phone", "cable"][n % 3];
+        stage.agent.must(&["switch", to]).await?;
+        sleep(Duration::from_millis(20)).await;
+    }
+    stage.on("phone").await?;
+    let (lost, _) = stage.lost_since(begun).await?;
+    let (packets, wrong) = count(&stage).await?;
+    ensure!(packets > 2000, "control: the modems saw {packets} packets");
+    ensure!(
+        wrong == 0,
+        "{wrong} of {packets} packets had a wrong source"
+    );
+    figure(&format!("0 of {packets} packets, {lost} flows lost"));
+
+    // Positive control: the same routes without our table.
+    stage.agent.end(Signal::SIGKILL).await?;
+    let delete = async { Nft::open()?.delete("sparelink") };
+    stage.home.router.run(delete).await??;
+    sleep(Duration::from_millis(300)).await;
+    let (_, wrong) = count(&stage).await?;
+    ensure!(wrong > 0, "control: a wrong source is seen");
+    Ok(())
+}
+
+/// Things of somebody else, in the router.
+async fn foreign_things() -> Result<()> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    tokio::spawn(connection);
+    let mut rule = handle.rule().add().v4().table_id(200).priority(8350);
+    rule.message_mut().header.action = netlink_packet_route::rule::RuleAction::ToTable;
+    rule.execute().await.context("a rule of somebody else")?;
+    let nowhere = RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+        .destination_prefix([192, 0, 2, 0].into(), 24)
+        .kind(netlink_packet_route::route::RouteType::BlackHole)
+        .table_id(200)
+        .build();
+    handle
+        .route()
+        .add(nowhere)
+        .execute()
+        .await
+        .context("a route of somebody else")?;
+    let table = Table {
+        name: "theirs".to_owned(),
+        ..Table::default()
+    };
+    Nft::open()?.build(&table)?;
+    Ok(())
+}
+
+async fn what_others_delete_comes_back_and_theirs_stays() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    home.router.run(foreign_things()).await??;
+    let before = dump(&home).await?;
+    let stage = Stage::in_home(home, Settings::default(), &[]).await?;
+    let whole = dump(&stage.home).await?;
+    for (had, has) in [
+        (&before.rules, &whole.rules),
+        (&before.routes, &whole.routes),
+        (&before.nft, &whole.nft),
+    ] {
+        let gone: Vec<_> = had.iter().filter(|line| !has.contains(line)).collect();
+        ensure!(gone.is_empty(), "others' things were touched: {gone:?}");
+    }
+    let mut took = Vec::new();
+    let router = &stage.home.router;
+
+    let begun = Instant::now();
+    let count = router.run(kernel::delete_our_rules(8390)).await??;
+    ensure!(count == 2, "control: {count} rules were deleted");
+    took.push((
+        "rule",
+        put_back(&stage, &whole, 1, begun).await.context("a rule")?,
+    ));
+
+    let begun = Instant::now();
+    let count = router.run(kernel::delete_our_routes(Some(8300))).await??;
+    ensure!(count >= 2, "control: {count} routes were deleted");
+    took.push((
+        "table 8300",
+        put_back(&stage, &whole, 2, begun)
+            .await
+            .context("routes in use")?,
+    ));
+
+    let begun = Instant::now();
+    let count = router.run(kernel::delete_our_routes(None)).await??;
+    ensure!(count >= 8, "control: {count} routes were deleted");
+    took.push((
+        "all routes",
+        put_back(&stage, &whole, 3, begun)
+            .await
+            .context("all routes")?,
+    ));
+
+    let begun = Instant::now();
+    router
+        .run(async { Nft::open()?.delete("sparelink") })
+        .await??;
+    took.push((
+        "nft",
+        put_back(&stage, &whole, 4, begun)
+            .await
+            .context("the nft table")?,
+    ));
+
+    let took: Vec<String> = took
+        .iter()
+        .map(|(what, took)| format!("{what} back in {} ms", took.as_millis()))
+        .collect();
+    figure(&took.join(", "));
+    sleep(Duration::from_secs(1)).await;
+    let begun = Instant::now();
+    sleep(Duration::from_secs(1)).await;
+    stage.nothing_lost_since(begun).await
+}
+
+/// Waits until everything stands as before, and was counted; how long that took.
+async fn put_back(stage: &Stage, whole: &Dump, repairs: u64, begun: Instant) -> Result<Duration> {
+    loop {
+        let now = dump(&stage.home).await?;
+        if now == *whole {
+            break;
+        }
+        let late = begun.elapsed() > REPAIRED;
+        ensure!(
+            !late,
+            "not back within {REPAIRED:?}:\n{}",
+            whole.difference(&now)
+        );
+        sleep(Duration::from_millis(5)).await;
+    }
+    let took = begun.elapsed();
+    // Told once it has been looked at again.
+    sleep(Duration::from_millis(300)).await;
+    let counted = stage.repairs().await?;
+    ensure!(
+        counted >= repairs,
+        "counted {counted} repairs, not {repairs}"
+    );
+    Ok(took)
+}
+
+async fn purge_leaves_the_kernel_as_it_was() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    home.router.run(foreign_things()).await??;
+    let before = dump(&home).await?;
+    let mut stage = Stage::in_home(home, Settings::default(), &[]).await?;
+    stage.agent.must(&["switch", "mifi"]).await?;
+    // An interface that comes back begins with the kernel's own values.
+    stage.happens("phone", LineEvent::Unplug).await?;
+    sleep(Duration::from_millis(500)).await;
+    stage.happens("phone", LineEvent::Restore).await?;
+    stage.agent.wait_proven(SOON).await?;
+    let refused = stage.purge().await?.must(2)?;
+    ensure!(refused.err.contains("stop the agent first"), "{refused:?}");
+    stage.agent.end(Signal::SIGTERM).await?;
+    let standing = dump(&stage.home).await?;
+    ensure!(
+        standing != before,
+        "control: it stands after the agent's end"
+    );
+    ensure!(
+        standing.rules.len() > before.rules.len() + 6,
+        "control: rules"
+    );
+    let said = stage.purge().await?.must(0)?;
+    ensure!(
+        said.out.contains("nothing of sparelink is left"),
+        "{said:?}"
+    );
+    let mut after = dump(&stage.home).await?;
+    // The phone's routes were made anew by the lab when its carrier came back; compare the others.
+    let phone = |line: &String| !line.contains("Oif(4)");
+    let mut before = before;
+    for dump in [&mut before, &mut after] {
+        dump.routes.retain(phone);
+    }
+    before.must_equal(&after)?;
+    let again = stage.purge().await?.must(0)?;
+    ensure!(
+        !again.out.contains("sysctl"),
+        "a second purge finds nothing: {again:?}"
+    );
+    Ok(())
+}
+
+async fn an_observer_writes_nothing() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    let before = dump(&home).await?;
+    let mut stage = Stage::in_home(home, Settings::default(), &["--observe"]).await?;
+    stage.happens("cable", LineEvent::Sever).await?;
+    stage
+        .on("mifi")
+        .await
+        .context("positive control: it tells what it would do")?;
+    sleep(Duration::from_secs(2)).await;
+    let down = stage.agent.status().await?;
+    ensure!(
+        down.uplink("cable").is_some_and(|u| u.health == "down"),
+        "{down:?}"
+    );
+    let history = stage.command(&["history"]).await?.must(0)?;
+    ensure!(history.out.contains("mifi"), "{history:?}");
+    before.must_equal(&dump(&stage.home).await?)?;
+    stage.agent.end(Signal::SIGTERM).await?;
+    before.must_equal(&dump(&stage.home).await?)
+}

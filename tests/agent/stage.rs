@@ -1,0 +1,171 @@
+//! What most tests begin with: a home, the agent in its router, a client that keeps asking.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use sparelink::lab::agent::{Agent, config};
+use sparelink::lab::meter::{Meter, Tally};
+use sparelink::lab::script::{Action, LineEvent, Settings};
+use sparelink::lab::stage::{PRIVATE_DIR, child};
+use sparelink::lab::topology::{ECHO4, Home, Plan};
+use tokio::time::{Instant, sleep};
+
+/// The agent under test.
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_sparelink");
+/// How long the agent has to prove every uplink.
+pub(crate) const PROVEN: Duration = Duration::from_secs(15);
+/// How long a switch may take on a machine that does other things, too.
+pub(crate) const SOON: Duration = Duration::from_secs(12);
+/// When the last flow's answer has come, or never will.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// A home with a running agent and a client.
+pub(crate) struct Stage {
+    pub(crate) plan: Plan,
+    pub(crate) settings: Settings,
+    pub(crate) home: Home,
+    pub(crate) agent: Agent,
+    pub(crate) meter: Meter,
+}
+
+impl Stage {
+    /// The usual home, with every uplink proven.
+    pub(crate) async fn new() -> Result<Self> {
+        Self::with(&[]).await
+    }
+
+    /// The same, with flags for `sparelink run`.
+    pub(crate) async fn with(flags: &[&str]) -> Result<Self> {
+        let home = Home::build(&Plan::default()).await?;
+        Self::in_home(home, Settings::default(), flags).await
+    }
+
+    /// The agent in a home that stands already.
+    pub(crate) async fn in_home(home: Home, settings: Settings, flags: &[&str]) -> Result<Self> {
+        let plan = Plan::default();
+        let text = config(&plan, &settings);
+        let mut agent = Agent::start_with(&home, Path::new(AGENT), &text, flags).await?;
+        let meter = Meter::start(&home.client, ECHO4).await?;
+        agent.wait_proven(PROVEN).await?;
+        // The counters have been read, the first flows have gone through.
+        sleep(SETTLED).await;
+        Ok(Self {
+            plan,
+            settings,
+            home,
+            agent,
+            meter,
+        })
+    }
+
+    /// Starts the agent again, after its end.
+    pub(crate) async fn start_again(&mut self) -> Result<()> {
+        let text = config(&self.plan, &self.settings);
+        self.agent = Agent::start(&self.home, Path::new(AGENT), &text).await?;
+        Ok(())
+    }
+
+    /// Something happens to an uplink; when.
+    pub(crate) async fn happens(&self, uplink: &str, event: LineEvent) -> Result<Instant> {
+        self.home.apply(&Action::line(uplink, event)).await
+    }
+
+    /// Waits until traffic is on an uplink.
+    pub(crate) async fn on(&mut self, uplink: &str) -> Result<()> {
+        let what = format!("traffic on {uplink}");
+        let is = |status: &sparelink::lab::agent::Status| status.active.as_deref() == Some(uplink);
+        self.agent.wait(SOON, &what, is).await.map(drop)
+    }
+
+    /// Flows and packets of the stream that were lost since then; it waits for the last answers.
+    pub(crate) async fn lost_since(&self, begun: Instant) -> Result<(u64, u64)> {
+        let end = Instant::now();
+        sleep(SETTLED).await;
+        let (flows, stream) = (self.meter.flows(begun, end), self.meter.stream(begun, end));
+        let enough = |tally: Tally| tally.sent > 5;
+        ensure!(
+            enough(flows) && enough(stream),
+            "control: the client asked nothing: {flows:?} {stream:?}"
+        );
+        Ok((flows.lost, stream.lost))
+    }
+
+    /// Nobody noticed anything since then.
+    pub(crate) async fn nothing_lost_since(&self, begun: Instant) -> Result<()> {
+        let (flows, stream) = self.lost_since(begun).await?;
+        ensure!(
+            (flows, stream) == (0, 0),
+            "{flows} new flows and {stream} packets of the long one were lost"
+        );
+        Ok(())
+    }
+
+    /// `status --json`.
+    pub(crate) async fn json(&self) -> Result<Value> {
+        let output = self.agent.command(&["status", "--json"]).await?;
+        serde_json::from_slice(&output.stdout).context("status --json")
+    }
+
+    /// How often the agent has put something back.
+    pub(crate) async fn repairs(&self) -> Result<u64> {
+        self.json().await?["repairs"].as_u64().context("no repairs")
+    }
+
+    /// `sparelink purge`, in the router.
+    pub(crate) async fn purge(&self) -> Result<Said> {
+        let dir = self.agent.run_dir().display().to_string();
+        in_router(&self.home, AGENT, &["purge", "--run-dir", &dir]).await
+    }
+
+    /// A command for the running agent: exit code, stdout, stderr.
+    pub(crate) async fn command(&self, words: &[&str]) -> Result<Said> {
+        self.agent.command(words).await.map(Said::from)
+    }
+}
+
+/// What a program said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            code: output.status.code(),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
+    }
+}
+
+impl Said {
+    /// It must have ended with this exit code.
+    pub(crate) fn must(self, code: i32) -> Result<Self> {
+        ensure!(self.code == Some(code), "not exit code {code}: {self:?}");
+        Ok(self)
+    }
+}
+
+/// A file in the lab's private directory.
+pub(crate) fn file(name: &str) -> PathBuf {
+    let dir = Path::new(PRIVATE_DIR).join("sparelink-lab");
+    // Where it cannot be made, the file cannot be written either, and that is told.
+    drop(std::fs::create_dir_all(&dir));
+    dir.join(name)
+}
+
+/// Runs a program in the router and waits for its end.
+pub(crate) async fn in_router(home: &Home, program: &str, words: &[&str]) -> Result<Said> {
+    let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+    let mut command = child(Path::new(program), &words);
+    let run = async move { tokio::task::spawn_blocking(move || command.output()).await };
+    Ok(Said::from(home.router.run(run).await???))
+}
