@@ -1,6 +1,7 @@
 //! Newtypes for ids and units, with the numbers this project owns in the kernel.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -142,10 +143,10 @@ pub const NFT_TABLE: &str = "sparelink";
 #[serde(transparent)]
 pub struct IfIndex(pub u32);
 
-/// An interface name, 1–15 bytes without `/` and white space (`IFNAMSIZ` in linux/if.h).
+/// An interface name, shared rather than copied: every probe carries one. 1–15 bytes without `/` and white space (`IFNAMSIZ` in linux/if.h).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct IfName(String);
+pub struct IfName(Arc<str>);
 
 impl IfName {
     /// Takes a name as the kernel would (`dev_valid_name`), or `None`.
@@ -155,13 +156,13 @@ impl IfName {
         let plain = !name
             .chars()
             .any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
-        (fits && plain).then(|| Self(name.to_owned()))
+        (fits && plain).then(|| Self(name.into()))
     }
 
     /// `lo`, where nothing that is meant for the Internet gets anywhere.
     #[must_use]
     pub fn loopback() -> Self {
-        Self("lo".to_owned())
+        Self("lo".into())
     }
 
     /// The name as text.

@@ -305,10 +305,15 @@ impl Engine {
                     inward: counters.inward.get(&id).map_or(0, |c| *c.get(family)),
                     outward: counters.outward.get(&id).map_or(0, |c| *c.get(family)),
                 };
+                let line = self.uplinks.get_mut(&id).map(|u| u.lines.get_mut(family));
+                let quiet = |line: &mut Line| {
+                    line.way.is_none() || line.traffic.is_quiet(seen, now.mono)
+                };
+                if line.is_none_or(quiet) {
+                    continue;
+                }
                 self.with_line(id, family, now, |line, s, _, news| {
-                    if line.way.is_some() {
-                        line.counters(seen, s, news);
-                    }
+                    line.counters(seen, s, news);
                 });
             }
         }

@@ -69,6 +69,16 @@ impl Traffic {
         self.asked.map_or(Evidence::Quiet, Evidence::OneSided)
     }
 
+    /// Takes counters that have not moved while no question is open: no evidence, and cheap.
+    /// Returns whether that was so.
+    pub fn is_quiet(&mut self, seen: Packets, now: Instant) -> bool {
+        let quiet = self.seen == Some(seen) && self.asked.is_none();
+        if quiet {
+            self.polled = Some(now);
+        }
+        quiet
+    }
+
     /// Whether packets moved lately.
     #[must_use]
     pub fn is_busy(&self, now: Instant) -> bool {
