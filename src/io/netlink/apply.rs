@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
-use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 
 use super::encode::{add_route, del_route, rule_message};
+use super::message::Message;
 use super::nfnl::NfnlError;
 use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
@@ -64,7 +64,7 @@ impl Door {
             onlink: false,
             mtu: None,
         };
-        match talk.order(del_route(&nowhere), 0).await {
+        match talk.order(&del_route(&nowhere), 0).await {
             Err(e) if e.errno() == Some(Errno::EPERM) => return Err(DoorError::Permission),
             Err(e) if e.errno().is_none() => return Err(e.into()),
             Ok(()) | Err(_) => {}
@@ -299,27 +299,27 @@ impl Door {
                 sysctl::write(path, value).map_err(|e| e.to_string())
             }
             Change::ReplaceRoute(route) => {
-                let order = RouteNetlinkMessage::NewRoute(add_route(route));
+                let order = Message::NewRoute(add_route(route));
                 done(
-                    self.talk.order(order, NLM_F_CREATE | NLM_F_REPLACE).await,
+                    self.talk.order(&order, NLM_F_CREATE | NLM_F_REPLACE).await,
                     &[],
                 )
             }
             Change::DelRoute(route) => done(
-                self.talk.order(del_route(route), 0).await,
+                self.talk.order(&del_route(route), 0).await,
                 &[Errno::ESRCH, Errno::ENOENT, Errno::ENODEV],
             ),
             Change::AddRule(rule) => {
-                let order = RouteNetlinkMessage::NewRule(rule_message(rule));
+                let order = Message::NewRule(rule_message(rule));
                 done(
-                    self.talk.order(order, NLM_F_CREATE | NLM_F_EXCL).await,
+                    self.talk.order(&order, NLM_F_CREATE | NLM_F_EXCL).await,
                     &[Errno::EEXIST],
                 )
             }
             Change::DelRule(rule) => {
-                let order = RouteNetlinkMessage::DelRule(rule_message(rule));
+                let order = Message::DelRule(rule_message(rule));
                 done(
-                    self.talk.order(order, 0).await,
+                    self.talk.order(&order, 0).await,
                     &[Errno::ENOENT, Errno::ESRCH],
                 )
             }
