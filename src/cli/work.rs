@@ -16,7 +16,7 @@ use crate::engine::{Engine, Mode, dataplane::render};
 use crate::io::lock::Lock;
 use crate::io::netlink::{Door, Monitor};
 use crate::io::{clock, store, sysctl};
-use crate::units::PerFamily;
+use crate::units::{Gather as _, PerFamily};
 
 /// Is the agent, until a signal ends it.
 pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -32,7 +32,7 @@ pub(super) fn plan(config: &Config) -> anyhow::Result<ExitCode> {
         .links
         .values()
         .map(|link| (link.index, link.name.clone()))
-        .collect();
+        .gather();
     let now = clock::now();
     let run = store::restore(&config.state_dir, &config.run_dir).run;
     let restored = Restored {

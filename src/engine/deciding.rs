@@ -17,7 +17,7 @@ use super::switching::{Flush, LOOKS, Switch};
 use super::uplink::Uplink;
 use super::{Active, Engine, Mode};
 use crate::time::{Instant, Now, human};
-use crate::units::{Family, IfIndex, PerFamily, UplinkId};
+use crate::units::{Family, Gather as _, IfIndex, PerFamily, UplinkId};
 
 /// Before anything is proven the first choice may still change, without a hold.
 const PROVISIONAL_FOR: Duration = Duration::from_secs(10);
@@ -272,7 +272,7 @@ impl Engine {
         }
         if flush != Flush::Never {
             let alive = |u: &&Uplink| u.present().any(|(_, l)| l.health.is_alive());
-            let living: BTreeSet<_> = self.uplinks.values().filter(alive).map(|u| u.id).collect();
+            let living: BTreeSet<_> = self.uplinks.values().filter(alive).map(|u| u.id).gather();
             self.kernel.armed = Some((living, now.mono + ARMED_FOR));
         }
         let last_answer = from

@@ -17,7 +17,7 @@ use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
 use crate::engine::dataplane::nft::Table;
 use crate::engine::dataplane::{ApplyReport, Dataplane, Route, Sysctl};
 use crate::io::{clock, sysctl};
-use crate::units::{Family, IfIndex, Metric, NFT_TABLE, TableId};
+use crate::units::{Family, Gather as _, IfIndex, Metric, NFT_TABLE, TableId};
 
 /// The one way in which sparelink changes the kernel.
 #[derive(Debug)]
@@ -198,8 +198,8 @@ impl Door {
     async fn observe_routing(&mut self, wish: &Dataplane) -> Result<Dataplane, Error> {
         let routes = dump::routes(&mut self.talk).await?;
         Ok(Dataplane {
-            routes: routes.iter().filter_map(decode::RawRoute::ours).collect(),
-            rules: dump::rules(&mut self.talk).await?.into_iter().collect(),
+            routes: routes.iter().filter_map(decode::RawRoute::ours).gather(),
+            rules: dump::rules(&mut self.talk).await?.into_iter().gather(),
             nft: Table::default(),
             sysctls: read_sysctls(wish),
         })
@@ -289,7 +289,7 @@ impl Door {
             | Change::Elements { .. } => None,
         });
         let values = about_to_change.map(|(path, now)| (path.clone(), now.value.clone()));
-        let values = values.collect();
+        let values = values.gather();
         sysctl::save_originals(&self.run_dir, &values)
     }
 
@@ -343,7 +343,7 @@ fn read_sysctls(wish: &Dataplane) -> BTreeMap<String, Sysctl> {
                 },
             )
         })
-        .collect()
+        .gather()
 }
 
 /// What failed, as far as later changes depend on it.

@@ -13,7 +13,7 @@ use super::talk::{Error, Talk};
 use super::{decode, hardware};
 use crate::engine::dataplane::Rule;
 use crate::engine::kernel::{Address, Hardware, KernelView, Link};
-use crate::units::{Family, IfIndex, RulePriority};
+use crate::units::{Family, Gather as _, IfIndex, RulePriority};
 
 /// What sysfs said about each device when it was first seen.
 pub(super) type HardwareCache = BTreeMap<IfIndex, Hardware>;
@@ -52,7 +52,7 @@ async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {
             None
         }
     });
-    Ok(links.map(|link| (link.index, link)).collect())
+    Ok(links.map(|link| (link.index, link)).gather())
 }
 
 async fn addresses(talk: &mut Talk) -> Result<Vec<Address>, Error> {
