@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -339,8 +339,9 @@ fn warn_of<E: std::fmt::Display>(result: Result<(), E>, what: &str) {
 /// # Errors
 ///
 /// When the file cannot be read or is no recording.
+#[cfg(feature = "replay")]
 pub fn open_recording(
-    path: &Path,
+    path: &std::path::Path,
 ) -> anyhow::Result<(Engine, impl Iterator<Item = std::io::Result<Line>>)> {
     let (header, lines) = record::read::<Engine>(path)
         .with_context(|| format!("cannot read the recording {}", path.display()))?;

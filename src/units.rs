@@ -266,6 +266,21 @@ pub struct LossPercent(pub f32);
 #[serde(transparent)]
 pub struct ByteCount(pub u64);
 
+/// Builds maps and sets one by one.
+///
+/// `collect` puts everything into a vector and sorts it first, and with every type of key another
+/// sorting algorithm of 6 kB comes into the program. Nothing here is long enough to gain from that.
+pub trait Gather: Iterator + Sized {
+    /// Everything, as `collect` would return it.
+    fn gather<C: Default + Extend<Self::Item>>(self) -> C {
+        let mut all = C::default();
+        all.extend(self);
+        all
+    }
+}
+
+impl<I: Iterator> Gather for I {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::failure::{self, Failure};
+use crate::io::socket::Stream;
 
 /// The agent's socket in its run directory.
 const SOCKET: &str = "sparelink.sock";
@@ -77,6 +78,7 @@ impl Client {
     ) -> Result<(StatusCode, Bytes), Failure> {
         let stream = UnixStream::connect(&self.socket).await;
         let stream = stream.map_err(|error| self.unreachable(&error))?;
+        let stream: Box<dyn Stream> = Box::new(stream);
         let broken = |error: &dyn std::error::Error| {
             Failure::plain(format!("the agent broke off the conversation: {error}"))
         };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::{self, Config};
-use crate::daemon::Options;
+use crate::daemon::{LAST_RECORDING, Options};
 use crate::engine::Mode;
 
 mod args;
@@ -20,13 +20,15 @@ mod failure;
 mod help;
 mod history;
 mod logs;
+#[cfg(feature = "replay")]
+mod replay;
 mod spec;
 mod status;
 mod table;
 mod terminal;
 mod work;
 
-use args::{Command, Line};
+use args::{Command, Line, Recording};
 use client::Client;
 use failure::Failure;
 
@@ -96,13 +98,29 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::Reload => control::reload(&client()?),
         Command::History { json } => history::history(&client()?, json),
         Command::Replay(recording) => {
-            let run_dir = find_run_dir(run_dir, file.as_deref())?;
-            Ok(work::replay(recording, &run_dir)?)
+            let recording = match recording {
+                Recording::Last => find_run_dir(run_dir, file.as_deref())?.join(LAST_RECORDING),
+                Recording::File(path) => path,
+            };
+            replay(&recording)
         }
         Command::Purge => Ok(work::purge(&find_run_dir(run_dir, file.as_deref())?)?),
         #[cfg(feature = "lab")]
         Command::Lab { tour, json } => Ok(work::lab(tour, json)?),
     }
+}
+
+#[cfg(feature = "replay")]
+fn replay(recording: &Path) -> Result<ExitCode, Failure> {
+    Ok(replay::replay(recording)?)
+}
+
+#[cfg(not(feature = "replay"))]
+fn replay(recording: &Path) -> Result<ExitCode, Failure> {
+    Err(Failure::plain(format!(
+        "this build records but cannot replay; copy {} to a machine with a full build, and replay it there",
+        recording.display()
+    )))
 }
 
 /// The configuration, with the run directory from the command line if one was given.

@@ -14,7 +14,7 @@ use super::uplink::Uplink;
 use super::{Engine, Mode};
 use crate::config::Listen;
 use crate::time::{Instant, Now};
-use crate::units::{Family, IfIndex, PerFamily, UplinkId};
+use crate::units::{Family, Gather as _, IfIndex, PerFamily, UplinkId};
 
 /// How it stands between the wish and the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -270,7 +270,7 @@ impl Engine {
                 interfaces: lan.interfaces.clone(),
                 guard: lan.guard,
             }),
-            page_ports: ports.collect(),
+            page_ports: ports.gather(),
         }
     }
 

@@ -105,7 +105,7 @@ fn fits(device: &DeviceMatch, link: &Link) -> bool {
 fn near(link: &Link, view: &KernelView) -> Vec<IpNet> {
     let own = view.addresses.iter().filter(|a| a.index == link.index);
     let mut near: Vec<IpNet> = own.map(|a| a.net.trunc()).collect();
-    near.sort();
+    near.sort_unstable();
     near.dedup();
     near
 }

@@ -17,7 +17,7 @@ use super::{Engine, Mode};
 use crate::config::Config;
 use crate::engine::probe::window::Range;
 use crate::time::{Instant, Now};
-use crate::units::{Family, IfIndex, PerFamily, UplinkId};
+use crate::units::{Family, Gather as _, IfIndex, PerFamily, UplinkId};
 
 /// When the evidence counters are read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -135,8 +135,8 @@ impl Engine {
             (u.config.name.clone(), ago)
         };
         let state = SavedState {
-            lines: self.uplinks.values().map(of).collect(),
-            departures: self.uplinks.values().map(departures).collect(),
+            lines: self.uplinks.values().map(of).gather(),
+            departures: self.uplinks.values().map(departures).gather(),
             switches: self.switch_count,
             saved_at: now.utc,
         };

@@ -14,7 +14,7 @@ use super::snapshot::LastSwitch;
 use super::uplink::Uplink;
 use super::{Engine, Mode};
 use crate::time::{Instant, Now, human};
-use crate::units::{Family, PerFamily, UplinkId};
+use crate::units::{Family, Gather as _, PerFamily, UplinkId};
 
 /// A switch under way in one family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl Engine {
         }
         if flush != Flush::Never {
             let alive = |u: &&Uplink| u.present().any(|(_, l)| l.health.is_alive());
-            let living: BTreeSet<_> = self.uplinks.values().filter(alive).map(|u| u.id).collect();
+            let living: BTreeSet<_> = self.uplinks.values().filter(alive).map(|u| u.id).gather();
             self.kernel.armed = Some((living, now.mono + ARMED_FOR));
         }
         let last_answer = from

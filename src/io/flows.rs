@@ -11,7 +11,7 @@ use super::clock;
 use super::netlink::conntrack::Conntrack;
 use super::netlink::nfnl::NfnlError;
 use crate::engine::message::{FlushReport, FlushRequest, Input};
-use crate::units::{Fwmark, PerFamily, UplinkId};
+use crate::units::{Fwmark, Gather as _, PerFamily, UplinkId};
 
 /// Work for the thread.
 #[derive(Debug)]
@@ -116,5 +116,5 @@ fn count(
     let number = |mark: u32| u8::try_from(mark >> shift).ok().and_then(UplinkId::new);
     Ok(counts
         .filter_map(|(mark, count)| Some((number(mark)?, count)))
-        .collect())
+        .gather())
 }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -176,10 +176,13 @@ pub fn keep(path: &Path, text: &[u8]) -> io::Result<()> {
 /// # Errors
 ///
 /// When the file cannot be read or is no recording.
+#[cfg(feature = "replay")]
 pub fn read<E: for<'de> Deserialize<'de>>(
     path: &Path,
 ) -> io::Result<(Header<E>, impl Iterator<Item = io::Result<Line>>)> {
-    let mut lines = BufReader::new(File::open(path)?).lines().enumerate();
+    use std::io::BufRead as _;
+
+    let mut lines = io::BufReader::new(File::open(path)?).lines().enumerate();
     let wrong = |number: usize, error: serde_json::Error| {
         let words = format!("line {} is not of a recording: {error}", number + 1);
         io::Error::new(io::ErrorKind::InvalidData, words)

@@ -6,10 +6,17 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, UdpSocket};
 
 use crate::engine::probe::Path;
 use crate::units::IfName;
+
+/// A connection of whatever kind: boxed, so that an HTTP client is in the program once, for the
+/// servers that are probed and for the agent's own socket.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Why there is no socket through an uplink.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::disk::replace;
+use crate::units::Gather as _;
 
 const ROOT: &str = "/proc/sys";
 
@@ -88,7 +89,8 @@ pub fn allow_ping(run_dir: &Path) -> Result<(), Error> {
     if covers {
         return Ok(());
     }
-    save_originals(run_dir, &BTreeMap::from([(RANGE.to_owned(), before)]))?;
+    let original = std::iter::once((RANGE.to_owned(), before)).gather();
+    save_originals(run_dir, &original)?;
     write(RANGE, &format!("{group} {group}"))
 }
 
@@ -97,7 +99,7 @@ pub fn read_all<'a>(paths: impl IntoIterator<Item = &'a String>) -> BTreeMap<Str
     paths
         .into_iter()
         .filter_map(|path| Some((path.clone(), read(path).ok()?)))
-        .collect()
+        .gather()
 }
 
 /// Remembers values of before, for [`restore`]. A value that is remembered already stays: it is

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::nft::{Key, Set, Table, Verdict};
 use super::{Dataplane, Route, Rule, Sysctl};
-use crate::units::{Family, Metric, TableId};
+use crate::units::{Family, Gather as _, Metric, TableId};
 
 /// One write to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,8 +161,8 @@ pub fn is_forwarding(path: &str) -> bool {
 /// Routes to add or replace, the active ones first, and routes to remove.
 fn routes(desired: &BTreeSet<Route>, observed: &BTreeSet<Route>) -> (Vec<Route>, Vec<Route>) {
     let mut new: Vec<Route> = desired.difference(observed).copied().collect();
-    new.sort_by_key(|r| (r.table != TableId::ACTIVE, r.metric, r.family, *r));
-    let wanted: BTreeMap<_, _> = desired.iter().map(|r| (route_key(r), r)).collect();
+    new.sort_unstable_by_key(|r| (r.table != TableId::ACTIVE, r.metric, r.family, *r));
+    let wanted: BTreeMap<_, _> = desired.iter().map(|r| (route_key(r), r)).gather();
     let mut in_place: BTreeSet<_> = BTreeSet::new();
     let old = observed.difference(desired).filter(|route| {
         let key = route_key(route);

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Family, Fwmark, IfName};
+use crate::units::{Family, Fwmark, Gather as _, IfName};
 
 /// A table of family `inet`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,7 @@ mod pairs {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::{Key, Verdict};
+    use crate::units::Gather as _;
 
     type Elements = BTreeMap<Key, Option<Verdict>>;
 
@@ -59,7 +60,7 @@ mod pairs {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Elements, D::Error> {
         Ok(Vec::<(Key, Option<Verdict>)>::deserialize(from)?
             .into_iter()
-            .collect())
+            .gather())
     }
 }
 
@@ -346,10 +347,10 @@ impl Set {
         let cut: BTreeMap<Key, _> = elements
             .into_iter()
             .map(|(k, v)| (k.iter().map(KeyPart::trunc).collect(), v))
-            .collect();
+            .gather();
         let keys: Vec<Key> = cut.keys().cloned().collect();
         let covered = |key: &Key| keys.iter().any(|wide| wide != key && covers(wide, key));
-        self.elements = cut.into_iter().filter(|(key, _)| !covered(key)).collect();
+        self.elements = cut.into_iter().filter(|(key, _)| !covered(key)).gather();
     }
 
     /// An empty verdict map.

@@ -128,11 +128,11 @@ impl Learned {
     /// The window that the known silences call for.
     fn earned(&self, range: Range) -> Duration {
         let mut longest: Vec<f64> = self.silences.iter().map(|(_, l)| l.as_secs_f64()).collect();
-        longest.sort_by(|a, b| b.total_cmp(a));
+        longest.sort_unstable_by(|a, b| b.total_cmp(a));
         longest.truncate(TAIL);
         // A young line has shown few silences: the missing ones are taken as harmless.
         longest.resize(TAIL, CLEAN.as_secs_f64());
-        longest.sort_by(|a, b| b.total_cmp(a));
+        longest.sort_unstable_by(|a, b| b.total_cmp(a));
         let threshold = longest[TAIL - 1];
         let excess = longest.iter().map(|l| l - threshold).sum::<f64>() / TAIL as f64;
         let years = self.age.clamp(DAY, MEMORY).as_secs_f64() / (365.0 * DAY.as_secs_f64());

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
-use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 
 use super::encode::{add_route, del_route, rule_message};
+use super::message::Message;
 use super::nfnl::NfnlError;
 use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
@@ -17,7 +17,7 @@ use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
 use crate::engine::dataplane::nft::Table;
 use crate::engine::dataplane::{ApplyReport, Dataplane, Route, Sysctl};
 use crate::io::{clock, sysctl};
-use crate::units::{Family, IfIndex, Metric, NFT_TABLE, TableId};
+use crate::units::{Family, Gather as _, IfIndex, Metric, NFT_TABLE, TableId};
 
 /// The one way in which sparelink changes the kernel.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Door {
             onlink: false,
             mtu: None,
         };
-        match talk.order(del_route(&nowhere), 0).await {
+        match talk.order(&del_route(&nowhere), 0).await {
             Err(e) if e.errno() == Some(Errno::EPERM) => return Err(DoorError::Permission),
             Err(e) if e.errno().is_none() => return Err(e.into()),
             Ok(()) | Err(_) => {}
@@ -198,8 +198,8 @@ impl Door {
     async fn observe_routing(&mut self, wish: &Dataplane) -> Result<Dataplane, Error> {
         let routes = dump::routes(&mut self.talk).await?;
         Ok(Dataplane {
-            routes: routes.iter().filter_map(decode::RawRoute::ours).collect(),
-            rules: dump::rules(&mut self.talk).await?.into_iter().collect(),
+            routes: routes.iter().filter_map(decode::RawRoute::ours).gather(),
+            rules: dump::rules(&mut self.talk).await?.into_iter().gather(),
             nft: Table::default(),
             sysctls: read_sysctls(wish),
         })
@@ -289,7 +289,7 @@ impl Door {
             | Change::Elements { .. } => None,
         });
         let values = about_to_change.map(|(path, now)| (path.clone(), now.value.clone()));
-        let values = values.collect();
+        let values = values.gather();
         sysctl::save_originals(&self.run_dir, &values)
     }
 
@@ -299,27 +299,27 @@ impl Door {
                 sysctl::write(path, value).map_err(|e| e.to_string())
             }
             Change::ReplaceRoute(route) => {
-                let order = RouteNetlinkMessage::NewRoute(add_route(route));
+                let order = Message::NewRoute(add_route(route));
                 done(
-                    self.talk.order(order, NLM_F_CREATE | NLM_F_REPLACE).await,
+                    self.talk.order(&order, NLM_F_CREATE | NLM_F_REPLACE).await,
                     &[],
                 )
             }
             Change::DelRoute(route) => done(
-                self.talk.order(del_route(route), 0).await,
+                self.talk.order(&del_route(route), 0).await,
                 &[Errno::ESRCH, Errno::ENOENT, Errno::ENODEV],
             ),
             Change::AddRule(rule) => {
-                let order = RouteNetlinkMessage::NewRule(rule_message(rule));
+                let order = Message::NewRule(rule_message(rule));
                 done(
-                    self.talk.order(order, NLM_F_CREATE | NLM_F_EXCL).await,
+                    self.talk.order(&order, NLM_F_CREATE | NLM_F_EXCL).await,
                     &[Errno::EEXIST],
                 )
             }
             Change::DelRule(rule) => {
-                let order = RouteNetlinkMessage::DelRule(rule_message(rule));
+                let order = Message::DelRule(rule_message(rule));
                 done(
-                    self.talk.order(order, 0).await,
+                    self.talk.order(&order, 0).await,
                     &[Errno::ENOENT, Errno::ESRCH],
                 )
             }
@@ -343,7 +343,7 @@ fn read_sysctls(wish: &Dataplane) -> BTreeMap<String, Sysctl> {
                 },
             )
         })
-        .collect()
+        .gather()
 }
 
 /// What failed, as far as later changes depend on it.

@@ -1,6 +1,7 @@
 //! Netlink attributes: type, length, value, four-byte steps (linux/netlink.h), written and read.
 //!
-//! Numbers in netfilter's attributes are big endian; lengths and types are host order.
+//! Numbers in netfilter's attributes are big endian, in rtnetlink's they are host order like all
+//! lengths and types.
 
 /// A stream of attributes being written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +67,13 @@ impl Attrs {
     }
 }
 
+/// Attributes as they came.
+impl From<Vec<u8>> for Attrs {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
 /// A stream of attributes being read; whatever the bytes are, it ends and never panics.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a>(pub &'a [u8]);
@@ -81,6 +89,12 @@ impl<'a> Attributes<'a> {
     #[must_use]
     pub fn nested(self, kind: u16) -> Self {
         Attributes(self.get(kind).unwrap_or_default())
+    }
+
+    /// A number of 32 bits in host order.
+    #[must_use]
+    pub fn ne32(self, kind: u16) -> Option<u32> {
+        Some(u32::from_ne_bytes(self.get(kind)?.try_into().ok()?))
     }
 
     /// A number of 32 bits.

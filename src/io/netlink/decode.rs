@@ -10,12 +10,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::LinkFlags;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteNextHopFlags, RouteType, RouteVia,
 };
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
+use nix::libc;
 
+use super::message::LinkMessage;
 use crate::engine::dataplane::{Route, Rule};
 use crate::engine::kernel::{Address, ForeignRoute, Hardware, Link};
 use crate::units::{Family, Fwmark, IfIndex, IfName, Metric, PROTOCOL, RulePriority, TableId};
@@ -26,34 +28,33 @@ const ONLINK: u32 = RouteNextHopFlags::Onlink.bits() as u32;
 /// A link, without its hardware; `None` for messages that only look like it: a bridge speaks about
 /// its ports with the same message types, and its `RTM_DELLINK` means that a port left the bridge.
 pub(super) fn link(message: &LinkMessage) -> Option<Link> {
-    let header = &message.header;
-    if header.interface_family != AddressFamily::Unspec {
+    if AddressFamily::from(message.family) != AddressFamily::Unspec {
         return None;
     }
-    let mut name = None;
-    let mut mtu = 0;
-    let mut mac = None;
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::IfName(text) => name = IfName::new(text),
-            LinkAttribute::Mtu(value) => mtu = *value,
-            LinkAttribute::Address(bytes) => mac = <[u8; 6]>::try_from(bytes.as_slice()).ok(),
-            _ => {}
-        }
-    }
-    let flags = header.flags;
+    let attributes = message.attributes();
+    let mac = attributes.get(libc::IFLA_ADDRESS);
+    let mac = mac.and_then(|bytes| <[u8; 6]>::try_from(bytes).ok());
+    let flags = LinkFlags::from_bits_retain(message.flags);
     let loopback = flags.contains(LinkFlags::Loopback);
     Some(Link {
-        index: IfIndex(header.index),
-        name: name?,
+        index: IfIndex(message.index),
+        name: IfName::new(attributes.text(libc::IFLA_IFNAME)?)?,
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
         point_to_point: flags.intersects(LinkFlags::Pointopoint | LinkFlags::Noarp) && !loopback,
         loopback,
-        mtu,
+        mtu: attributes.ne32(libc::IFLA_MTU).unwrap_or(0),
         mac: mac.filter(|m| *m != [0; 6]),
         hardware: Hardware::default(),
     })
+}
+
+/// Bytes received and sent by a link since it was made: the third and fourth number of its
+/// `struct rtnl_link_stats64` (linux/if_link.h).
+pub(super) fn bytes(message: &LinkMessage) -> Option<(u64, u64)> {
+    let stats = message.attributes().get(libc::IFLA_STATS64)?;
+    let number = |at: usize| Some(u64::from_ne_bytes(*stats.get(at * 8..)?.first_chunk()?));
+    Some((number(2)?, number(3)?))
 }
 
 /// An address, and whether it can be used: neither being checked for duplicates nor found to be one.

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::rule::RuleMessage;
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::message::{LinkMessage, Message};
 use super::talk::{Error, Talk};
 use super::{decode, hardware};
 use crate::engine::dataplane::Rule;
 use crate::engine::kernel::{Address, Hardware, KernelView, Link};
-use crate::units::{Family, IfIndex, RulePriority};
+use crate::units::{Family, Gather as _, IfIndex, RulePriority};
 
 /// What sysfs said about each device when it was first seen.
 pub(super) type HardwareCache = BTreeMap<IfIndex, Hardware>;
@@ -44,27 +44,23 @@ pub(super) async fn view(talk: &mut Talk, cache: &mut HardwareCache) -> Result<K
 }
 
 async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {
-    let mut question = LinkMessage::default();
-    question
-        .attributes
-        .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-    let answer = talk.dump(&RouteNetlinkMessage::GetLink(question)).await?;
+    let answer = talk.dump(&Message::GetLink(LinkMessage::all())).await?;
     let links = answer.iter().filter_map(|message| {
-        if let RouteNetlinkMessage::NewLink(message) = message {
+        if let Message::NewLink(message) = message {
             decode::link(message)
         } else {
             None
         }
     });
-    Ok(links.map(|link| (link.index, link)).collect())
+    Ok(links.map(|link| (link.index, link)).gather())
 }
 
 async fn addresses(talk: &mut Talk) -> Result<Vec<Address>, Error> {
     let answer = talk
-        .dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()))
+        .dump(&Message::GetAddress(AddressMessage::default()))
         .await?;
     let all = answer.iter().filter_map(|message| {
-        if let RouteNetlinkMessage::NewAddress(message) = message {
+        if let Message::NewAddress(message) = message {
             decode::address(message)
         } else {
             None
@@ -84,9 +80,9 @@ pub(super) async fn routes(talk: &mut Talk) -> Result<Vec<decode::RawRoute>, Err
     for family in Family::BOTH {
         let mut question = RouteMessage::default();
         question.header.address_family = address_family(family);
-        let answer = talk.dump(&RouteNetlinkMessage::GetRoute(question)).await?;
+        let answer = talk.dump(&Message::GetRoute(question)).await?;
         let all = answer.iter().filter_map(|message| {
-            if let RouteNetlinkMessage::NewRoute(message) = message {
+            if let Message::NewRoute(message) = message {
                 decode::route(message)
             } else {
                 None
@@ -104,9 +100,9 @@ pub(super) async fn rules(talk: &mut Talk) -> Result<Vec<Rule>, Error> {
     for family in Family::BOTH {
         let mut question = RuleMessage::default();
         question.header.family = address_family(family);
-        let answer = talk.dump(&RouteNetlinkMessage::GetRule(question)).await?;
+        let answer = talk.dump(&Message::GetRule(question)).await?;
         let ours = answer.iter().filter_map(|message| {
-            if let RouteNetlinkMessage::NewRule(message) = message {
+            if let Message::NewRule(message) = message {
                 decode::rule(message)
             } else {
                 None
@@ -126,8 +122,8 @@ pub(super) async fn lookup(talk: &mut Talk, to: IpAddr, mark: u32) -> Result<IfI
         .attributes
         .push(RouteAttribute::Destination(RouteAddress::from(to)));
     question.attributes.push(RouteAttribute::Mark(mark));
-    let answer = talk.get(RouteNetlinkMessage::GetRoute(question)).await?;
-    let RouteNetlinkMessage::NewRoute(message) = answer else {
+    let answer = talk.get(&Message::GetRoute(question)).await?;
+    let Message::NewRoute(message) = answer else {
         return Err(Error::Strange);
     };
     decode::route_device(&message).ok_or(Error::Strange)
@@ -135,20 +131,11 @@ pub(super) async fn lookup(talk: &mut Talk, to: IpAddr, mark: u32) -> Result<IfI
 
 /// Bytes received and sent by one interface since it was made (`IFLA_STATS64`).
 pub(super) async fn stats(talk: &mut Talk, index: IfIndex) -> Result<(u64, u64), Error> {
-    let mut question = LinkMessage::default();
-    question.header.index = index.0;
-    let answer = talk.get(RouteNetlinkMessage::GetLink(question)).await?;
-    let RouteNetlinkMessage::NewLink(message) = answer else {
+    let question = Message::GetLink(LinkMessage::of(index.0));
+    let Message::NewLink(message) = talk.get(&question).await? else {
         return Err(Error::Strange);
     };
-    let stats = message.attributes.iter().find_map(|a| {
-        if let LinkAttribute::Stats64(stats) = a {
-            Some((stats.rx_bytes, stats.tx_bytes))
-        } else {
-            None
-        }
-    });
-    stats.ok_or(Error::Strange)
+    decode::bytes(&message).ok_or(Error::Strange)
 }
 
 pub(super) fn address_family(family: Family) -> AddressFamily {

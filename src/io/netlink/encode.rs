@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHopFlags,
     RouteProtocol, RouteScope, RouteType, RouteVia,
@@ -10,6 +9,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
 use super::dump;
+use super::message::Message;
 use crate::engine::dataplane::{Route, Rule};
 use crate::units::{Family, IfIndex, PROTOCOL};
 
@@ -37,14 +37,14 @@ pub(super) fn add_route(route: &Route) -> RouteMessage {
 }
 
 /// The order to remove a route of ours.
-pub(super) fn del_route(route: &Route) -> RouteNetlinkMessage {
+pub(super) fn del_route(route: &Route) -> Message {
     let mut message = route_message(route);
     // Elsewhere only our own are ours; in our tables everything is.
     if !route.table.is_ours() {
         message.header.protocol = RouteProtocol::Other(PROTOCOL);
     }
     message.header.scope = RouteScope::NoWhere;
-    RouteNetlinkMessage::DelRoute(message)
+    Message::DelRoute(message)
 }
 
 /// What names a route. The table stands in an attribute: its number does not fit the header.

@@ -11,20 +11,20 @@ use std::task::Poll;
 use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_REPLACE, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket};
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
-use rtnetlink::MulticastGroup;
 use tokio::time::Instant;
 
+use super::attrs::Attributes;
 use super::dump::{self, HardwareCache};
-use super::talk::{DATAGRAM, Error, Talk, attribute, split};
+use super::message::{LinkMessage, Message};
+use super::talk::{DATAGRAM, Error, Talk, split};
 use super::{decode, hardware};
 use crate::engine::kernel::{
     ForeignRoute, KernelChange, KernelView, Touched, same_address, same_route,
@@ -221,7 +221,7 @@ impl Monitor {
     }
 
     fn route_message(&mut self, bytes: &[u8]) {
-        let message = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) {
+        let message = match NetlinkMessage::<Message>::deserialize(bytes) {
             Ok(message) => message,
             Err(error) => {
                 tracing::debug!(%error, "a netlink message is skipped");
@@ -232,19 +232,19 @@ impl Monitor {
         let NetlinkPayload::InnerMessage(inner) = message.payload else {
             return;
         };
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the enum is open; we subscribe to no others"
-        )]
         match inner {
-            RouteNetlinkMessage::NewLink(m) => self.new_link(&m),
-            RouteNetlinkMessage::DelLink(m) => self.del_link(&m),
-            RouteNetlinkMessage::NewAddress(m) => self.new_address(&m),
-            RouteNetlinkMessage::DelAddress(m) => self.del_address(&m),
-            RouteNetlinkMessage::NewRoute(m) => self.new_route(&m, replaces),
-            RouteNetlinkMessage::DelRoute(m) => self.del_route(&m),
-            RouteNetlinkMessage::NewRule(m) | RouteNetlinkMessage::DelRule(m) => self.rule(&m),
-            _ => {}
+            Message::NewLink(m) => self.new_link(&m),
+            Message::DelLink(m) => self.del_link(&m),
+            Message::NewAddress(m) => self.new_address(&m),
+            Message::DelAddress(m) => self.del_address(&m),
+            Message::NewRoute(m) => self.new_route(&m, replaces),
+            Message::DelRoute(m) => self.del_route(&m),
+            Message::NewRule(m) | Message::DelRule(m) => self.rule(&m),
+            // Questions are for the kernel.
+            Message::GetLink(_)
+            | Message::GetAddress(_)
+            | Message::GetRoute(_)
+            | Message::GetRule(_) => {}
         }
     }
 
@@ -382,13 +382,16 @@ impl std::fmt::Debug for Monitor {
 }
 
 fn route_groups() -> u32 {
-    use MulticastGroup::{Ipv4Ifaddr, Ipv4Route, Ipv4Rule, Ipv6Ifaddr, Ipv6Route, Ipv6Rule, Link};
     let groups = [
-        Link, Ipv4Ifaddr, Ipv6Ifaddr, Ipv4Route, Ipv6Route, Ipv4Rule, Ipv6Rule,
+        libc::RTNLGRP_LINK,
+        libc::RTNLGRP_IPV4_IFADDR,
+        libc::RTNLGRP_IPV6_IFADDR,
+        libc::RTNLGRP_IPV4_ROUTE,
+        libc::RTNLGRP_IPV6_ROUTE,
+        libc::RTNLGRP_IPV4_RULE,
+        libc::RTNLGRP_IPV6_RULE,
     ];
-    groups
-        .iter()
-        .fold(0, |mask, group| mask | 1 << (*group as u32 - 1))
+    groups.iter().fold(0, |mask, group| mask | 1 << (group - 1))
 }
 
 fn subscribe(protocol: isize, groups: u32, bytes: usize) -> io::Result<TokioSocket> {
@@ -408,7 +411,7 @@ fn subscribe(protocol: isize, groups: u32, bytes: usize) -> io::Result<TokioSock
 fn concerns_our_table(message: &[u8]) -> bool {
     const NFPROTO_INET: u8 = 1;
     let body = message.get(16..).unwrap_or_default();
-    let name = attribute(body.get(4..).unwrap_or_default(), 1);
+    let name = Attributes(body.get(4..).unwrap_or_default()).get(1);
     let ours = name.and_then(|name| name.strip_suffix(&[0])) == Some(NFT_TABLE.as_bytes());
     ours && body.first() == Some(&NFPROTO_INET)
 }

@@ -12,10 +12,12 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
     NetlinkPayload,
 };
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket};
 use nix::errno::Errno;
+
+use super::attrs::Attributes;
+use super::message::Message;
 
 /// How long the kernel may take for an answer. It answers inside the system call; more than this
 /// means that something is badly wrong.
@@ -26,6 +28,9 @@ pub(super) const DATAGRAM: usize = 64 * 1024;
 
 /// How often a dump that was overtaken by changes is asked for again.
 const DUMP_TRIES: usize = 8;
+
+/// Where the kernel's own sentence about a refusal stands (linux/netlink.h).
+const NLMSGERR_ATTR_MSG: u16 = 1;
 
 /// What can go wrong between us and the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +89,9 @@ impl Talk {
     }
 
     /// Asks for everything that fits the question.
-    pub(super) async fn dump(
-        &mut self,
-        question: &RouteNetlinkMessage,
-    ) -> Result<Vec<RouteNetlinkMessage>, Error> {
+    pub(super) async fn dump(&mut self, question: &Message) -> Result<Vec<Message>, Error> {
         for _ in 0..DUMP_TRIES {
-            let answer = self.converse(question.clone(), NLM_F_DUMP).await?;
+            let answer = self.converse(question, NLM_F_DUMP).await?;
             if !answer.interrupted {
                 return Ok(answer.messages);
             }
@@ -101,10 +103,7 @@ impl Talk {
     }
 
     /// Asks for one thing.
-    pub(super) async fn get(
-        &mut self,
-        question: RouteNetlinkMessage,
-    ) -> Result<RouteNetlinkMessage, Error> {
+    pub(super) async fn get(&mut self, question: &Message) -> Result<Message, Error> {
         self.converse(question, 0)
             .await?
             .messages
@@ -113,19 +112,11 @@ impl Talk {
     }
 
     /// Gives an order and waits until it is done or refused.
-    pub(super) async fn order(
-        &mut self,
-        order: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<(), Error> {
+    pub(super) async fn order(&mut self, order: &Message, flags: u16) -> Result<(), Error> {
         self.converse(order, NLM_F_ACK | flags).await.map(|_| ())
     }
 
-    async fn converse(
-        &mut self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<Answer, Error> {
+    async fn converse(&mut self, message: &Message, flags: u16) -> Result<Answer, Error> {
         if self.broken_off {
             self.socket = open().map_err(Error::Open)?;
         }
@@ -137,11 +128,7 @@ impl Talk {
         answer
     }
 
-    async fn exchange(
-        &mut self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<Answer, Error> {
+    async fn exchange(&mut self, message: &Message, flags: u16) -> Result<Answer, Error> {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         let bytes = encode(message, flags, self.sequence);
         poll_fn(|cx| self.socket.poll_send(cx, &bytes))
@@ -185,7 +172,7 @@ fn open() -> io::Result<TokioSocket> {
 /// An answer while it comes in.
 #[derive(Default)]
 struct Answer {
-    messages: Vec<RouteNetlinkMessage>,
+    messages: Vec<Message>,
     /// It ends with its first message.
     single: bool,
     complete: bool,
@@ -194,7 +181,7 @@ struct Answer {
 
 impl Answer {
     fn take(&mut self, message: &[u8], sequence: u32) -> Result<(), Error> {
-        let message = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
+        let message = match NetlinkMessage::<Message>::deserialize(message) {
             Ok(message) => message,
             Err(error) => {
                 tracing::debug!(%error, "a netlink message is skipped");
@@ -229,7 +216,8 @@ fn refused(code: i32, attributes: &[u8]) -> Result<(), Error> {
     if code == 0 {
         return Ok(());
     }
-    let words = attribute(attributes, 1)
+    let words = Attributes(attributes)
+        .get(NLMSGERR_ATTR_MSG)
         .map(|w| String::from_utf8_lossy(w).trim_end_matches('\0').to_owned());
     Err(Error::Refused {
         errno: Errno::from_raw(-code),
@@ -237,7 +225,7 @@ fn refused(code: i32, attributes: &[u8]) -> Result<(), Error> {
     })
 }
 
-fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32) -> Vec<u8> {
+fn encode(message: &Message, flags: u16, sequence: u32) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | flags;
     header.sequence_number = sequence;
@@ -257,20 +245,6 @@ pub(super) fn split(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(message)
     })
-}
-
-/// The value of the first attribute of a kind.
-pub(super) fn attribute(attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    let mut rest = attributes;
-    loop {
-        let length = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
-        let this = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) & 0x3fff;
-        let value = rest.get(4..length)?;
-        if this == kind {
-            return Some(value);
-        }
-        rest = rest.get(length.next_multiple_of(4)..)?;
-    }
 }
 
 impl std::fmt::Debug for Talk {

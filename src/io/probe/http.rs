@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::net::{Ipv6Addr, SocketAddr};
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, LOCATION, USER_AGENT};
@@ -16,7 +16,7 @@ use crate::config::HttpExpect;
 use crate::engine::probe::http::{self, Head, MAX_BODY};
 use crate::engine::probe::{Outcome, Path};
 use crate::io::clock;
-use crate::io::socket::words;
+use crate::io::socket::{Stream, words};
 use crate::units::Rtt;
 
 /// Most headers an answer may have.
@@ -37,8 +37,8 @@ pub(super) async fn ask(
         return Outcome::Failed("the URL cannot be asked for".to_owned());
     };
     let start = clock::now().mono;
-    let stream = match tcp::connect(path, server.ip(), server.port()).await {
-        Ok(stream) => stream,
+    let stream: Box<dyn Stream> = match tcp::connect(path, server.ip(), server.port()).await {
+        Ok(stream) => Box::new(stream),
         Err(outcome) => return outcome,
     };
     // The connection runs beside the question and ends with it.
@@ -98,7 +98,7 @@ async fn read_body(mut incoming: Incoming) -> Result<Vec<u8>, hyper::Error> {
     Ok(body)
 }
 
-fn request(host: &str, port: u16, page: &str) -> Option<Request<Empty<Bytes>>> {
+fn request(host: &str, port: u16, page: &str) -> Option<Request<Full<Bytes>>> {
     let host = match host.parse::<Ipv6Addr>() {
         Ok(_) => format!("[{host}]"),
         Err(_) => host.to_owned(),
@@ -112,7 +112,7 @@ fn request(host: &str, port: u16, page: &str) -> Option<Request<Empty<Bytes>>> {
         .header(HOST, authority)
         .header(USER_AGENT, "sparelink")
         .header(CONNECTION, "close")
-        .body(Empty::new())
+        .body(Full::default())
         .ok()
 }
 

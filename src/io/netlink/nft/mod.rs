@@ -20,6 +20,7 @@ use nix::errno::Errno;
 
 use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_NFTABLES, missing};
 use crate::engine::dataplane::nft::{Key, Set, Table, Verdict};
+use crate::units::Gather as _;
 use decode::Shape;
 use encode::{elements_messages, message};
 use key::Element;
@@ -203,7 +204,7 @@ impl Nft {
         let mut observed = wish.clone();
         for (set_name, set) in &mut observed.sets {
             match self.elements(name, set_name, set)? {
-                Some(elements) => set.elements = elements.into_iter().collect(),
+                Some(elements) => set.elements = elements.into_iter().gather(),
                 None => return Ok(Table::default()),
             }
         }
@@ -228,7 +229,7 @@ impl Nft {
                 let there = self
                     .elements(&table.name, change.set, set)?
                     .unwrap_or_default();
-                let there: BTreeSet<Key> = there.into_iter().map(|(key, _)| key).collect();
+                let there: BTreeSet<Key> = there.into_iter().map(|(key, _)| key).gather();
                 keys.retain(|key| there.contains(key));
             }
             removals.push(keys);
