@@ -35,12 +35,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     stage::enter(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let done = runtime
-            .map_err(Into::into)
-            .and_then(|runtime| runtime.block_on(bench(&options)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let done =
+            runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(bench(&options)));
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -96,25 +93,16 @@ async fn bench(options: &Options) -> Result<()> {
     }
     if options.wants("window") {
         let window = vec![(None, Duration::from_millis(300))];
-        let earned = Settings {
-            windows: window,
-            ..Settings::default()
-        };
+        let earned = Settings { windows: window, ..Settings::default() };
         severed(options, "severed, window 300 ms", &earned).await?;
     }
     if options.wants("chatter") {
-        let chatter = Settings {
-            chatter: true,
-            ..Settings::default()
-        };
+        let chatter = Settings { chatter: true, ..Settings::default() };
         severed(options, "severed, LAN keeps asking the modem", &chatter).await?;
     }
     if options.wants("cellular") {
         let kinds = vec![("mifi".to_owned(), Kind::Cellular)];
-        let cellular = Settings {
-            kinds,
-            ..Settings::default()
-        };
+        let cellular = Settings { kinds, ..Settings::default() };
         chain(options, ", second is cellular", &cellular).await?;
     }
     if options.wants("dead") {
@@ -150,12 +138,7 @@ impl Stage {
         let chatter = settings.chatter.then(|| Chatter::start(&home));
         agent.wait_proven(LIMIT).await?;
         sleep(SETTLE).await;
-        Ok(Self {
-            home,
-            agent,
-            meter,
-            _chatter: chatter,
-        })
+        Ok(Self { home, agent, meter, _chatter: chatter })
     }
 
     /// Something happens; how long until a new flow is answered, once traffic is on `to`.
@@ -163,11 +146,7 @@ impl Stage {
         let begun = self.home.apply(&Action::line(uplink, event)).await?;
         self.on(to).await?;
         sleep(SETTLE).await;
-        Ok(self
-            .meter
-            .gap_after(begun)
-            .context("the client still has no answer")?
-            .gap)
+        Ok(self.meter.gap_after(begun).context("the client still has no answer")?.gap)
     }
 
     /// Everything is well again; how many flows were lost until traffic was back on `to`.
@@ -177,9 +156,7 @@ impl Stage {
         sleep(REPAIR).await;
         let begun = Instant::now();
         for uplink in uplinks {
-            self.home
-                .apply(&Action::line(uplink, LineEvent::Restore))
-                .await?;
+            self.home.apply(&Action::line(uplink, LineEvent::Restore)).await?;
         }
         self.on(to).await?;
         sleep(SETTLE).await;
@@ -190,9 +167,7 @@ impl Stage {
 
     async fn on(&mut self, uplink: &str) -> Result<Status> {
         let is = |status: &Status| status.active.as_deref() == Some(uplink);
-        self.agent
-            .wait(LIMIT, &format!("traffic on {uplink}"), is)
-            .await
+        self.agent.wait(LIMIT, &format!("traffic on {uplink}"), is).await
     }
 
     /// Whether the agent's own loop was late: then the machine was measured, not the agent.
@@ -250,15 +225,9 @@ async fn without_agent(options: &Options) -> Result<()> {
         let mut stage = Stage::new(options, &settings).await?;
         stage.agent.end(nix::sys::signal::Signal::SIGKILL).await?;
         sleep(SETTLE).await;
-        let begun = stage
-            .home
-            .apply(&Action::line("cable", LineEvent::Unplug))
-            .await?;
+        let begun = stage.home.apply(&Action::line("cable", LineEvent::Unplug)).await?;
         sleep(SETTLE * 2).await;
-        let gap = stage
-            .meter
-            .gap_after(begun)
-            .context("the client still has no answer")?;
+        let gap = stage.meter.gap_after(begun).context("the client still has no answer")?;
         sample.take(gap.gap, false);
     }
     sample.print("carrier lost, agent dead");
@@ -268,16 +237,10 @@ async fn without_agent(options: &Options) -> Result<()> {
 /// A modem reboots: carrier comes back long before the Internet does.
 async fn reboot(options: &Options) -> Result<()> {
     let mut stage = Stage::new(options, &Settings::default()).await?;
-    let begun = stage
-        .home
-        .apply(&Action::line("cable", LineEvent::Reboot))
-        .await?;
+    let begun = stage.home.apply(&Action::line("cable", LineEvent::Reboot)).await?;
     stage.on("mifi").await?;
     sleep(SETTLE).await;
-    let gap = stage
-        .meter
-        .gap_after(begun)
-        .context("the client still has no answer")?;
+    let gap = stage.meter.gap_after(begun).context("the client still has no answer")?;
     let moved = Instant::now();
     sleep(Duration::from_secs(66)).await;
     stage.on("cable").await?;
@@ -306,10 +269,7 @@ async fn at_rest(options: &Options) -> Result<()> {
     // USER_HZ is 100 on every architecture that Linux runs a shell on.
     let percent = ticks as f64 / span.as_secs_f64();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let rss = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS"))
-        .context("no VmRSS")?;
+    let rss = status.lines().find(|line| line.starts_with("VmRSS")).context("no VmRSS")?;
     let rss: u64 = rss.split_whitespace().nth(1).context("no size")?.parse()?;
     say(&format!(
         "{:<52} RSS {:.1} MB, CPU {percent:.2} % of a core",
@@ -340,14 +300,8 @@ async fn baseline(options: &Options) -> Result<()> {
         let gap = answered_after(&home, &meter, "cable", LineEvent::Unplug).await?;
         carrier.take(gap, false);
         lost.push(quiet_return(&home, &meter, &["cable"]).await?);
-        first.take(
-            answered_after(&home, &meter, "cable", LineEvent::Sever).await?,
-            false,
-        );
-        second.take(
-            answered_after(&home, &meter, "mifi", LineEvent::Sever).await?,
-            false,
-        );
+        first.take(answered_after(&home, &meter, "cable", LineEvent::Sever).await?, false);
+        second.take(answered_after(&home, &meter, "mifi", LineEvent::Sever).await?, false);
         lost.push(quiet_return(&home, &meter, &["cable", "mifi"]).await?);
     }
     carrier.print("baseline, a 20-line ping loop: carrier lost");
@@ -382,8 +336,7 @@ async fn answered_after(
 async fn quiet_return(home: &Home, meter: &Meter, uplinks: &[&str]) -> Result<u64> {
     let begun = Instant::now();
     for uplink in uplinks {
-        home.apply(&Action::line(uplink, LineEvent::Restore))
-            .await?;
+        home.apply(&Action::line(uplink, LineEvent::Restore)).await?;
     }
     sleep(Duration::from_secs(8)).await;
     Ok(meter.flows(begun, Instant::now() - SETTLE).lost)
@@ -391,31 +344,16 @@ async fn quiet_return(home: &Home, meter: &Meter, uplinks: &[&str]) -> Result<u6
 
 /// What a router has before any agent comes.
 fn masquerade() -> Result<()> {
-    let hook = Hook {
-        kind: ChainKind::Nat,
-        point: HookPoint::Postrouting,
-        priority: 100,
-    };
+    let hook = Hook { kind: ChainKind::Nat, point: HookPoint::Postrouting, priority: 100 };
     let out = |name: &str| {
         let name = sparelink::units::IfName::new(name)?;
         Some(vec![Stmt::Oifname(name), Stmt::Masquerade])
     };
-    let rules = ["wan0", "usb0", "wlan0"]
-        .into_iter()
-        .filter_map(out)
-        .collect();
-    let chain = Chain {
-        name: "nat".to_owned(),
-        hook: Some(hook),
-        rules,
-    };
+    let rules = ["wan0", "usb0", "wlan0"].into_iter().filter_map(out).collect();
+    let chain = Chain { name: "nat".to_owned(), hook: Some(hook), rules };
     let sets = std::collections::BTreeMap::<String, Set>::new();
-    let table = Table {
-        name: "baseline".to_owned(),
-        sets,
-        chains: vec![chain],
-        ..Table::default()
-    };
+    let table =
+        Table { name: "baseline".to_owned(), sets, chains: vec![chain], ..Table::default() };
     Nft::open()?.build(&table)?;
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
     for dev in ["wan0", "usb0", "wlan0"] {
@@ -458,10 +396,7 @@ struct Sample {
 
 impl Sample {
     const fn new() -> Self {
-        Self {
-            times: Vec::new(),
-            repeated: 0,
-        }
+        Self { times: Vec::new(), repeated: 0 }
     }
 
     fn take(&mut self, time: Duration, late: bool) {
@@ -477,11 +412,7 @@ impl Sample {
         let at = |share: f64| {
             let last = self.times.len().saturating_sub(1);
             let position = ((self.times.len() as f64 * share).ceil() as usize).saturating_sub(1);
-            let time = self
-                .times
-                .get(position.min(last))
-                .copied()
-                .unwrap_or_default();
+            let time = self.times.get(position.min(last)).copied().unwrap_or_default();
             format!("{:.1}", time.as_secs_f64() * 1e3)
         };
         let runs = self.times.len();

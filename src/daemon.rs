@@ -130,9 +130,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 type Left = (PerFamily<Option<IfIndex>>, PerFamily<Vec<IfIndex>>);
 
 async fn adopted(door: &mut netlink::Door) -> anyhow::Result<Left> {
-    let found = door
-        .observe(&crate::engine::dataplane::Dataplane::default())
-        .await?;
+    let found = door.observe(&crate::engine::dataplane::Dataplane::default()).await?;
     let mut left = Left::default();
     for route in found.routes {
         if route.table != TableId::ACTIVE || route.dev == IfIndex(0) {
@@ -186,11 +184,7 @@ impl Agent {
     fn begin(&mut self, view: KernelView, (adopted, spares): Left) {
         // What the engine has wished for since its birth comes before all inputs, in a recording too.
         self.drain(clock::now());
-        self.take(Input::Started {
-            view,
-            adopted,
-            spares,
-        });
+        self.take(Input::Started { view, adopted, spares });
     }
 
     /// Gives the engine one input, and those that its own wishes bring forth.
@@ -321,10 +315,7 @@ impl Agent {
 }
 
 fn header<E>(start: Start<E>) -> Header<E> {
-    Header {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        start,
-    }
+    Header { version: env!("CARGO_PKG_VERSION").to_owned(), start }
 }
 
 /// A full or read-only disk is a nuisance, not a reason to stop.
@@ -346,13 +337,9 @@ pub fn open_recording(
     let (header, lines) = record::read::<Engine>(path)
         .with_context(|| format!("cannot read the recording {}", path.display()))?;
     let engine = match header.start {
-        Start::Born {
-            config,
-            mode,
-            seed,
-            restored,
-            now,
-        } => Engine::new(*config, mode, *restored, seed, now),
+        Start::Born { config, mode, seed, restored, now } => {
+            Engine::new(*config, mode, *restored, seed, now)
+        }
         Start::Midway(engine) => *engine,
     };
     Ok((engine, lines))

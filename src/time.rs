@@ -39,20 +39,14 @@ impl Instant {
 impl Add<Duration> for Instant {
     type Output = Self;
     fn add(self, rhs: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)))
     }
 }
 
 impl Sub<Duration> for Instant {
     type Output = Self;
     fn sub(self, rhs: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_sub(u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -120,26 +114,15 @@ mod tests {
 
     #[test]
     fn wall_clock_is_rfc_3339() {
-        assert_eq!(
-            Utc(1_700_000_000_123).to_string(),
-            "2023-11-14T22:13:20.123Z"
-        );
-        let now = Now {
-            mono: Instant::from_micros(2_000_000),
-            utc: Some(Utc(10_000)),
-        };
+        assert_eq!(Utc(1_700_000_000_123).to_string(), "2023-11-14T22:13:20.123Z");
+        let now = Now { mono: Instant::from_micros(2_000_000), utc: Some(Utc(10_000)) };
         assert_eq!(now.utc_of(Instant::from_micros(500_000)), Some(Utc(8_500)));
     }
 
     #[test]
     fn durations_read_well() {
         let ms = Duration::from_millis;
-        let cases = [
-            (50, "50 ms"),
-            (600, "600 ms"),
-            (1500, "1.5 s"),
-            (45_000, "45 s"),
-        ];
+        let cases = [(50, "50 ms"), (600, "600 ms"), (1500, "1.5 s"), (45_000, "45 s")];
         for (d, text) in cases {
             assert_eq!(human(ms(d)), text);
         }

@@ -19,11 +19,7 @@ impl UplinkId {
     /// The uplink numbered `n`, or `None` outside 1–14.
     #[must_use]
     pub const fn new(n: u8) -> Option<Self> {
-        if n >= 1 && n <= Self::MAX {
-            Some(Self(n))
-        } else {
-            None
-        }
+        if n >= 1 && n <= Self::MAX { Some(Self(n)) } else { None }
     }
 
     /// The number.
@@ -47,10 +43,7 @@ impl UplinkId {
     /// Its value in the uplink bits of packet and conntrack marks.
     #[must_use]
     pub const fn mark(self) -> Fwmark {
-        Fwmark {
-            value: (self.0 as u32) << 24,
-            mask: Fwmark::UPLINK_MASK,
-        }
+        Fwmark { value: (self.0 as u32) << 24, mask: Fwmark::UPLINK_MASK }
     }
 }
 
@@ -77,10 +70,7 @@ impl Fwmark {
     /// All bits that are ours.
     pub const OURS_MASK: u32 = 0x7f00_0000;
     /// The agent's own pokes to idle TCP clients.
-    pub const POKE: Self = Self {
-        value: Self::OURS_MASK,
-        mask: Self::OURS_MASK,
-    };
+    pub const POKE: Self = Self { value: Self::OURS_MASK, mask: Self::OURS_MASK };
 }
 
 impl fmt::Display for Fwmark {
@@ -153,9 +143,8 @@ impl IfName {
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
         let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
-        let plain = !name
-            .chars()
-            .any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
+        let plain =
+            !name.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control());
         (fits && plain).then(|| Self(name.into()))
     }
 

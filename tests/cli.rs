@@ -1,10 +1,7 @@
 //! The command line as people meet it: the binary is started, and what it says is compared.
 //! The agent on the other end of the socket is a few lines that answer one request each.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper that fails is a test that fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -32,10 +29,7 @@ fn help_reads_well() {
 fn check_names_the_chain_or_every_mistake() {
     let good = sparelink("check --config tests/config/design.toml");
     let text = "tests/config/design.toml: ok, 3 uplinks: cable > mifi > phone\n";
-    assert_eq!(
-        (stdout(&good), good.status.code()),
-        (text.to_owned(), Some(0))
-    );
+    assert_eq!((stdout(&good), good.status.code()), (text.to_owned(), Some(0)));
 
     let bad = sparelink("check --config tests/config/pairs.toml");
     assert_eq!((stdout(&bad), bad.status.code()), (String::new(), Some(2)));
@@ -49,61 +43,29 @@ fn check_names_the_chain_or_every_mistake() {
 
 #[test]
 fn mistakes_on_the_command_line_end_with_2() {
-    for words in [
-        "",
-        "statsu",
-        "status --jsn",
-        "switch",
-        "run --config /nonexistent.toml",
-    ] {
+    for words in ["", "statsu", "status --jsn", "switch", "run --config /nonexistent.toml"] {
         let output = sparelink(words);
-        assert_eq!(
-            (stdout(&output), output.status.code()),
-            (String::new(), Some(2)),
-            "{words}"
-        );
-        assert!(
-            stderr(&output).contains("\n  hint: "),
-            "{words}: {}",
-            stderr(&output)
-        );
+        assert_eq!((stdout(&output), output.status.code()), (String::new(), Some(2)), "{words}");
+        assert!(stderr(&output).contains("\n  hint: "), "{words}: {}", stderr(&output));
     }
 }
 
 #[test]
 fn without_an_agent_it_says_so() {
     let dir = Dir::new("none");
-    for command in [
-        "status",
-        "status --json",
-        "status --watch",
-        "switch auto",
-        "history",
-    ] {
+    for command in ["status", "status --json", "status --watch", "switch auto", "history"] {
         let output = sparelink(&format!("{command} --run-dir {}", dir.0.display()));
         let text = format!(
             "error: no agent is running (no socket at {}/sparelink.sock)\n  hint: ",
             dir.0.display()
         );
-        assert!(
-            stderr(&output).starts_with(&text),
-            "{command}: {}",
-            stderr(&output)
-        );
-        assert_eq!(
-            (stdout(&output), output.status.code()),
-            (String::new(), Some(2)),
-            "{command}"
-        );
+        assert!(stderr(&output).starts_with(&text), "{command}: {}", stderr(&output));
+        assert_eq!((stdout(&output), output.status.code()), (String::new(), Some(2)), "{command}");
     }
     // A socket that a dead agent left behind.
     drop(UnixListener::bind(dir.0.join("sparelink.sock")).unwrap());
     let output = sparelink(&format!("status --run-dir {}", dir.0.display()));
-    assert!(
-        stderr(&output).contains("(nobody answers at "),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("(nobody answers at "), "{}", stderr(&output));
 }
 
 #[test]
@@ -117,30 +79,18 @@ fn status_tells_and_its_exit_code_too() {
     let table = "So it is\n\nUPLINK  ROLE    HEALTH     RTT  LOSS  WHY  NEXT\n\
                  cable   active  up      9.5 ms\n";
     assert_eq!((up.stdout.as_str(), up.code), (table, 0));
-    assert!(
-        up.request.starts_with("GET /api/v1/status HTTP/1.1\r\n"),
-        "{}",
-        up.request
-    );
+    assert!(up.request.starts_with("GET /api/v1/status HTTP/1.1\r\n"), "{}", up.request);
 
     let down = Agent::answers("down", 200, &uplink("active", "down")).ask("status --json");
     assert_eq!(down.code, 1);
-    assert!(
-        down.stdout.starts_with("{\n  \"sentence\""),
-        "{}",
-        down.stdout
-    );
+    assert!(down.stdout.starts_with("{\n  \"sentence\""), "{}", down.stdout);
 }
 
 #[test]
 fn requests_say_what_was_typed() {
     let done = r#"{"message":"the traffic goes by mifi"}"#;
     let cases = [
-        (
-            "switch mifi --for 1500ms",
-            "switch",
-            r#"{"for_s":2,"uplink":"mifi"}"#,
-        ),
+        ("switch mifi --for 1500ms", "switch", r#"{"for_s":2,"uplink":"mifi"}"#),
         ("switch auto", "switch", r#"{"for_s":null,"uplink":"auto"}"#),
         (
             "pause mifi --for 2h --reason lent",
@@ -152,17 +102,9 @@ fn requests_say_what_was_typed() {
     ];
     for (words, route, body) in cases {
         let got = Agent::answers(route, 200, done).ask(words);
-        assert_eq!(
-            (got.stdout.as_str(), got.code),
-            ("the traffic goes by mifi\n", 0),
-            "{words}"
-        );
+        assert_eq!((got.stdout.as_str(), got.code), ("the traffic goes by mifi\n", 0), "{words}");
         let line = format!("POST /api/v1/{route} HTTP/1.1\r\n");
-        assert!(
-            got.request.starts_with(&line) && got.request.ends_with(body),
-            "{}",
-            got.request
-        );
+        assert!(got.request.starts_with(&line) && got.request.ends_with(body), "{}", got.request);
     }
 }
 
@@ -184,12 +126,7 @@ fn a_refusal_is_told_in_the_agents_words() {
 fn history_lists_what_happened() {
     let events = r#"[{"at":"2026-01-01T12:00:00Z","code":"x","uplink":"mifi","text":"it rained"}]"#;
     let got = Agent::answers("history", 200, events).ask("history");
-    assert!(
-        got.stdout
-            .ends_with("2026-01-01 12:00:00  mifi    it rained\n"),
-        "{}",
-        got.stdout
-    );
+    assert!(got.stdout.ends_with("2026-01-01 12:00:00  mifi    it rained\n"), "{}", got.stdout);
     assert_eq!(got.code, 0);
 }
 
@@ -244,9 +181,7 @@ fn read_request(stream: &mut impl Read) -> String {
         let read = stream.read(&mut piece).unwrap();
         request.push_str(std::str::from_utf8(&piece[..read]).unwrap());
         if let Some((head, body)) = request.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "));
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             if read == 0 || body.len() >= length.map_or(0, |n| n.parse().unwrap()) {
                 return request;
             }
@@ -273,10 +208,7 @@ impl Drop for Dir {
 
 #[expect(clippy::disallowed_methods, reason = "the test starts what it tests")]
 fn sparelink(words: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sparelink"))
-        .args(words.split_whitespace())
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_sparelink")).args(words.split_whitespace()).output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -288,20 +220,12 @@ fn stderr(output: &Output) -> String {
 }
 
 #[cfg(feature = "lab")]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a switch for the person who runs the tests"
-)]
+#[expect(clippy::disallowed_methods, reason = "a switch for the person who runs the tests")]
 fn assert_golden(name: &str, got: &str) {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/cli")
-        .join(name);
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cli").join(name);
     if std::env::var("UPDATE_GOLDEN").is_ok() {
         fs::write(&file, got).unwrap();
     }
     let expected = fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        expected == got,
-        "{name} would be:\n{got}\nUPDATE_GOLDEN=1 accepts this"
-    );
+    assert!(expected == got, "{name} would be:\n{got}\nUPDATE_GOLDEN=1 accepts this");
 }

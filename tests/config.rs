@@ -10,10 +10,7 @@ use sparelink::config::{self, HttpExpect, Kind, Listen, OnReturn};
 #[test]
 fn golden_files() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
-    let mut files: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     files.sort();
     assert!(files.len() >= 8, "there are golden files");
@@ -33,34 +30,16 @@ fn golden_files() {
             wrong.push(format!("--- {name} gives now:\n{got}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{}\nUPDATE_GOLDEN=1 accepts this",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{}\nUPDATE_GOLDEN=1 accepts this", wrong.join("\n"));
 }
 
 #[test]
 fn ten_lines_are_enough() {
     let config = config::parse(include_str!("config/minimal.toml"), "minimal.toml").unwrap();
-    let names: Vec<_> = config
-        .uplinks
-        .iter()
-        .map(|uplink| uplink.name.as_str())
-        .collect();
+    let names: Vec<_> = config.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
     assert_eq!(names, ["cable", "mifi"]);
-    assert!(
-        config
-            .uplinks
-            .iter()
-            .all(|u| u.kind == Kind::Wired && u.on_return == OnReturn::Drain)
-    );
-    assert!(
-        config
-            .lan
-            .as_ref()
-            .is_some_and(|lan| lan.guard && !lan.announce)
-    );
+    assert!(config.uplinks.iter().all(|u| u.kind == Kind::Wired && u.on_return == OnReturn::Drain));
+    assert!(config.lan.as_ref().is_some_and(|lan| lan.guard && !lan.announce));
     assert_eq!(config.probe.targets.v4.len(), 3);
     assert_eq!(config.probe.targets.v6.len(), 3);
     assert_eq!(config.probe.http.len(), 2);
@@ -82,10 +61,7 @@ fn metered_flows_drain_for_ten_minutes() {
     assert!(config.lan.is_none() && config.web.listen.is_empty());
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a switch for the person who runs the tests"
-)]
+#[expect(clippy::disallowed_methods, reason = "a switch for the person who runs the tests")]
 fn update_golden() -> bool {
     std::env::var("UPDATE_GOLDEN").is_ok()
 }

@@ -27,10 +27,7 @@ fn a_flush_by_mark_forgets_these_flows_and_no_others() {
             udp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             udp(SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
         }
-        assert_eq!(
-            counts(&mut conntrack),
-            [(0, 2), (0x0100_0000, 2), (0x0200_0000, 2)].into()
-        );
+        assert_eq!(counts(&mut conntrack), [(0, 2), (0x0100_0000, 2), (0x0200_0000, 2)].into());
         conntrack.flush(uplink(3), Family::V4).unwrap();
         assert_eq!(total(&mut conntrack), 6, "none has this mark");
         conntrack.flush(uplink(1), Family::V4).unwrap();
@@ -42,11 +39,7 @@ fn a_flush_by_mark_forgets_these_flows_and_no_others() {
         conntrack.flush(uplink(1), Family::V6).unwrap();
         assert_eq!(counts(&mut conntrack), [(0, 2), (0x0200_0000, 2)].into());
         assert_eq!(conntrack.dump(uplink(1)).unwrap(), []);
-        assert_eq!(
-            conntrack.dump(uplink(2)).unwrap().len(),
-            2,
-            "both families are left"
-        );
+        assert_eq!(conntrack.dump(uplink(2)).unwrap().len(), 2, "both families are left");
     });
 }
 
@@ -57,21 +50,15 @@ fn an_empty_mark_flushes_nothing() {
         let mut conntrack = Conntrack::open().unwrap();
         udp(SocketAddr::from((Ipv4Addr::LOCALHOST, ONE)));
         udp(SocketAddr::from((Ipv4Addr::LOCALHOST, UNMARKED)));
-        for (value, mask) in [
-            (0, 0),
-            (0x0100_0000, 0),
-            (0, 0x0f00_0000),
-            (0xf000_0000, 0x0f00_0000),
-        ] {
+        for (value, mask) in
+            [(0, 0), (0x0100_0000, 0), (0, 0x0f00_0000), (0xf000_0000, 0x0f00_0000)]
+        {
             let mark = Fwmark { value, mask };
             assert!(
                 matches!(conntrack.flush(mark, Family::V4), Err(NfnlError::EmptyMark)),
                 "{mark}"
             );
-            assert!(
-                matches!(conntrack.dump(mark), Err(NfnlError::EmptyMark)),
-                "{mark}"
-            );
+            assert!(matches!(conntrack.dump(mark), Err(NfnlError::EmptyMark)), "{mark}");
         }
         assert_eq!(total(&mut conntrack), 2);
     });
@@ -86,16 +73,11 @@ fn flows_are_listed_with_both_directions() {
         let client = TcpStream::connect(server.local_addr().unwrap()).unwrap();
         let _accepted = server.accept().unwrap();
         let flows = conntrack.dump(uplink(1)).unwrap();
-        let [flow] = flows.as_slice() else {
-            panic!("one flow, not {flows:?}")
-        };
+        let [flow] = flows.as_slice() else { panic!("one flow, not {flows:?}") };
         assert_eq!((flow.protocol, flow.tcp), (6, Some(TcpState::Established)));
         assert_eq!(flow.original.src, client.local_addr().unwrap());
         assert_eq!(flow.original.dst, server.local_addr().unwrap());
-        assert_eq!(
-            (flow.reply.src, flow.reply.dst),
-            (flow.original.dst, flow.original.src)
-        );
+        assert_eq!((flow.reply.src, flow.reply.dst), (flow.original.dst, flow.original.src));
         assert_eq!(flow.mark, 0x8100_0007, "other people's bits are listed too");
     });
 }
@@ -160,20 +142,8 @@ fn mark_by_port() {
         to(6, ONE, 0x8100_0007, 0x8f00_000f),
         to(17, TWO, 0xf200_00ff, u32::MAX),
     ];
-    let hook = Hook {
-        kind: ChainKind::Filter,
-        point: HookPoint::Output,
-        priority: -150,
-    };
-    let chains = vec![Chain {
-        name: "mark".into(),
-        hook: Some(hook),
-        rules,
-    }];
-    let table = Table {
-        name: "flows".into(),
-        chains,
-        ..Table::default()
-    };
+    let hook = Hook { kind: ChainKind::Filter, point: HookPoint::Output, priority: -150 };
+    let chains = vec![Chain { name: "mark".into(), hook: Some(hook), rules }];
+    let table = Table { name: "flows".into(), chains, ..Table::default() };
     Nft::open().unwrap().build(&table).unwrap();
 }

@@ -25,10 +25,7 @@ fn home() -> Wanted {
         Uplink {
             id: id(n),
             dev: Some((index, name)),
-            ways: PerFamily {
-                v4: Some(way),
-                v6: None,
-            },
+            ways: PerFamily { v4: Some(way), v6: None },
             near: vec![format!("192.168.{n}.0/24").parse().unwrap()],
             own6: Vec::new(),
             addresses: vec![address.parse().unwrap()],
@@ -36,14 +33,8 @@ fn home() -> Wanted {
     };
     Wanted {
         uplinks: vec![uplink(1, "eth1"), uplink(2, "usb0")],
-        order: PerFamily {
-            v4: vec![id(1), id(2)],
-            v6: Vec::new(),
-        },
-        lan: Some(Lan {
-            interfaces: vec![IfName::new("br-lan").unwrap()],
-            guard: true,
-        }),
+        order: PerFamily { v4: vec![id(1), id(2)], v6: Vec::new() },
+        lan: Some(Lan { interfaces: vec![IfName::new("br-lan").unwrap()], guard: true }),
         ..Wanted::default()
     }
 }
@@ -88,11 +79,7 @@ fn a_stick_comes_back_under_another_name() {
         let way = uplink.ways.v4.as_mut().unwrap();
         (way.index, way.dev) = (IfIndex(9), usb1);
     }
-    golden(
-        "a_stick_comes_back_under_another_name",
-        &plan(&home()),
-        &plan(&after),
-    );
+    golden("a_stick_comes_back_under_another_name", &plan(&home()), &plan(&after));
 }
 
 #[test]
@@ -101,11 +88,7 @@ fn somebody_deleted_our_rules_and_our_table() {
     let mut observed = right.clone();
     observed.rules.clear();
     observed.nft = Default::default();
-    golden(
-        "somebody_deleted_our_rules_and_our_table",
-        &observed,
-        &right,
-    );
+    golden("somebody_deleted_our_rules_and_our_table", &observed, &right);
 }
 
 #[test]
@@ -124,9 +107,8 @@ fn the_address_changes() {
 /// Compares the changes with the file, and makes sure that they lead to the wish.
 fn golden(case: &str, observed: &Dataplane, desired: &Dataplane) {
     let names = [(2, "eth1"), (3, "usb0"), (9, "usb1")];
-    let names: BTreeMap<_, _> = names
-        .map(|(n, name)| (IfIndex(n), IfName::new(name).unwrap()))
-        .into();
+    let names: BTreeMap<_, _> =
+        names.map(|(n, name)| (IfIndex(n), IfName::new(name).unwrap())).into();
     let changes = diff::diff(desired, observed);
     let mut text = String::new();
     for change in &changes {

@@ -52,27 +52,13 @@ fn elements_change_and_are_read_back() {
         let changes = [
             // A wider prefix in place of a narrow one; one that is there already.
             ("near4", vec![(near, None), (wide, None)], vec![narrow]),
-            (
-                "bogons",
-                vec![(vec![net("172.16.0.0/12")], None)],
-                vec![bogon],
-            ),
-            (
-                "uplinks",
-                vec![(up, None), (vec![name("wlan0")], None)],
-                vec![vec![name("usb0")]],
-            ),
+            ("bogons", vec![(vec![net("172.16.0.0/12")], None)], vec![bogon]),
+            ("uplinks", vec![(up, None), (vec![name("wlan0")], None)], vec![vec![name("usb0")]]),
             ("to", vec![(two.clone(), to_one)], vec![two]),
-            (
-                "reset_on",
-                vec![(vec![name("usb0")], None), (vec![name("wan0")], None)],
-                vec![],
-            ),
+            ("reset_on", vec![(vec![name("usb0")], None), (vec![name("wan0")], None)], vec![]),
         ];
-        let borrowed: Vec<_> = changes
-            .iter()
-            .map(|(set, add, del)| ElementChange { set, add, del })
-            .collect();
+        let borrowed: Vec<_> =
+            changes.iter().map(|(set, add, del)| ElementChange { set, add, del }).collect();
         nft.change_elements(&wish, &borrowed).unwrap();
         for (set, add, del) in &changes {
             let elements = &mut wish.sets.get_mut(*set).unwrap().elements;
@@ -89,10 +75,8 @@ fn removing_what_is_gone_is_no_error() {
         let mut wish = everything();
         let near = wish.sets.get_mut("near4").unwrap();
         near.elements.clear();
-        near.elements
-            .insert(vec![name("wan0"), net("192.168.0.0/16")], None);
-        near.elements
-            .insert(vec![name("usb0"), net("192.168.11.0/24")], None);
+        near.elements.insert(vec![name("wan0"), net("192.168.0.0/16")], None);
+        near.elements.insert(vec![name("usb0"), net("192.168.11.0/24")], None);
         let mut nft = Nft::open().unwrap();
         nft.build(&wish).unwrap();
         // The first is not there, but a wider one is, which must stay.
@@ -102,23 +86,11 @@ fn removing_what_is_gone_is_no_error() {
         ];
         let up = [vec![name("eth9")], vec![name("usb0")]];
         let marks = [vec![KeyPart::Mark(9)]];
-        let all = [
-            ("near4", &near[..]),
-            ("uplinks", &up[..]),
-            ("to", &marks[..]),
-        ];
+        let all = [("near4", &near[..]), ("uplinks", &up[..]), ("to", &marks[..])];
         let changes = all.map(|(set, del)| ElementChange { set, add: &[], del });
         nft.change_elements(&wish, &changes).unwrap();
-        wish.sets
-            .get_mut("near4")
-            .unwrap()
-            .elements
-            .remove(&near[1]);
-        wish.sets
-            .get_mut("uplinks")
-            .unwrap()
-            .elements
-            .remove(&up[1]);
+        wish.sets.get_mut("near4").unwrap().elements.remove(&near[1]);
+        wish.sets.get_mut("uplinks").unwrap().elements.remove(&up[1]);
         assert_eq!(nft.observe(&wish).unwrap(), wish);
     });
 }
@@ -134,21 +106,11 @@ fn adding_again_begins_the_timeout_anew() {
         nft.build(&wish).unwrap();
         sleep(Duration::from_millis(1200));
         let again = [(vec![name("usb0")], None)];
-        let rearm = ElementChange {
-            set: "reset_on",
-            add: &again,
-            del: &[],
-        };
+        let rearm = ElementChange { set: "reset_on", add: &again, del: &[] };
         nft.change_elements(&wish, &[rearm]).unwrap();
         sleep(Duration::from_millis(1200));
-        let left = nft.observe(&wish).unwrap().sets["reset_on"]
-            .elements
-            .clone();
-        assert_eq!(
-            left.keys().collect::<Vec<_>>(),
-            [&vec![name("usb0")]],
-            "wan0 is the control"
-        );
+        let left = nft.observe(&wish).unwrap().sets["reset_on"].elements.clone();
+        assert_eq!(left.keys().collect::<Vec<_>>(), [&vec![name("usb0")]], "wan0 is the control");
     });
 }
 
@@ -160,16 +122,8 @@ fn thousands_of_elements_fit() {
         for (a, b) in octets {
             let single = vec![net(&format!("100.{a}.{b}.0/24"))];
             let pair = vec![name("wan0"), net(&format!("fd00:{a}:{b}::/48"))];
-            wish.sets
-                .get_mut("bogons")
-                .unwrap()
-                .elements
-                .insert(single, None);
-            wish.sets
-                .get_mut("empty")
-                .unwrap()
-                .elements
-                .insert(pair, None);
+            wish.sets.get_mut("bogons").unwrap().elements.insert(single, None);
+            wish.sets.get_mut("empty").unwrap().elements.insert(pair, None);
         }
         let mut nft = Nft::open().unwrap();
         nft.build(&wish).unwrap();
@@ -186,50 +140,32 @@ fn what_overlaps_is_refused_by_name() {
         let inside = [(vec![name("wan0"), net("192.168.10.128/25")], None)];
         let fine = [(vec![name("eth9")], None)];
         let batch = [
-            ElementChange {
-                set: "uplinks",
-                add: &fine,
-                del: &[],
-            },
-            ElementChange {
-                set: "near4",
-                add: &inside,
-                del: &[],
-            },
+            ElementChange { set: "uplinks", add: &fine, del: &[] },
+            ElementChange { set: "near4", add: &inside, del: &[] },
         ];
         let error = nft.change_elements(&wish, &batch).unwrap_err().to_string();
         assert!(error.contains("elements of set near4: EEXIST"), "{error}");
-        assert_eq!(
-            nft.observe(&wish).unwrap(),
-            wish,
-            "nothing of the batch has happened"
-        );
+        assert_eq!(nft.observe(&wish).unwrap(), wish, "nothing of the batch has happened");
     });
 }
 
 #[test]
 fn covered_prefixes_are_dropped_before_the_kernel_sees_them() {
-    in_netns(
-        "covered_prefixes_are_dropped_before_the_kernel_sees_them",
-        || {
-            let mut wish = everything();
-            let near = wish.sets.get_mut("near4").unwrap();
-            for text in ["192.168.0.1/16", "192.168.10.7/32"] {
-                near.elements.insert(vec![name("wan0"), net(text)], None);
-            }
-            let mut nft = Nft::open().unwrap();
-            assert!(nft.build(&wish).is_err(), "positive control");
-            let near = wish.sets.get_mut("near4").unwrap();
-            near.drop_covered();
-            assert!(
-                near.elements
-                    .contains_key(&vec![name("wan0"), net("192.168.0.0/16")])
-            );
-            assert_eq!(near.elements.len(), 3);
-            nft.build(&wish).unwrap();
-            assert_eq!(nft.observe(&wish).unwrap(), wish);
-        },
-    );
+    in_netns("covered_prefixes_are_dropped_before_the_kernel_sees_them", || {
+        let mut wish = everything();
+        let near = wish.sets.get_mut("near4").unwrap();
+        for text in ["192.168.0.1/16", "192.168.10.7/32"] {
+            near.elements.insert(vec![name("wan0"), net(text)], None);
+        }
+        let mut nft = Nft::open().unwrap();
+        assert!(nft.build(&wish).is_err(), "positive control");
+        let near = wish.sets.get_mut("near4").unwrap();
+        near.drop_covered();
+        assert!(near.elements.contains_key(&vec![name("wan0"), net("192.168.0.0/16")]));
+        assert_eq!(near.elements.len(), 3);
+        nft.build(&wish).unwrap();
+        assert_eq!(nft.observe(&wish).unwrap(), wish);
+    });
 }
 
 #[test]
@@ -238,10 +174,7 @@ fn what_others_take_away_is_noticed() {
         // NFT_MSG_DELCHAIN, DELRULE, DELSET, DELOBJ, NEWTABLE, NEWCHAIN, with attributes of each.
         let chain = |name: &str| Attrs::new().text(1, "sparelink").text(3, name);
         let second = Attrs::new().text(1, "sparelink").text(2, "sparelink");
-        let object = Attrs::new()
-            .text(1, "sparelink")
-            .text(2, "spare")
-            .be32(3, 1);
+        let object = Attrs::new().text(1, "sparelink").text(2, "spare").be32(3, 1);
         let dormant = Attrs::new().text(1, "sparelink").be32(2, 1);
         let rules_of = |name: &str| Attrs::new().text(1, "sparelink").text(2, name);
         let meddling = [
@@ -255,41 +188,23 @@ fn what_others_take_away_is_noticed() {
             ("the table", 2, Attrs::new().text(1, "sparelink")),
         ];
         let mut wish = everything();
-        wish.sets
-            .insert("sparelink".into(), Set::new(&[KeyType::Mark]));
+        wish.sets.insert("sparelink".into(), Set::new(&[KeyType::Mark]));
         wish.counters.insert("spare".into());
-        wish.chains.push(Chain {
-            name: "unused".into(),
-            hook: None,
-            rules: vec![],
-        });
+        wish.chains.push(Chain { name: "unused".into(), hook: None, rules: vec![] });
         let mut nft = Nft::open().unwrap();
         for (object, command, attrs) in meddling {
             nft.build(&wish).unwrap();
             assert_eq!(nft.observe(&wish).unwrap(), wish, "positive control");
             let kind = u16::from(SUBSYS_NFTABLES) << 8 | command;
-            let message = Message {
-                kind,
-                flags: 0,
-                family: 1,
-                version: 0,
-                attrs,
-                object: object.into(),
-            };
-            Nfnl::open()
-                .unwrap()
-                .batch(SUBSYS_NFTABLES, &[message])
-                .unwrap();
+            let message =
+                Message { kind, flags: 0, family: 1, version: 0, attrs, object: object.into() };
+            Nfnl::open().unwrap().batch(SUBSYS_NFTABLES, &[message]).unwrap();
             assert_eq!(nft.observe(&wish).unwrap(), Table::default(), "{object}");
         }
         nft.build(&wish).unwrap();
         let mut other = wish.clone();
         other.chains[0].rules.pop();
-        assert_eq!(
-            nft.observe(&other).unwrap(),
-            Table::default(),
-            "another structure"
-        );
+        assert_eq!(nft.observe(&other).unwrap(), Table::default(), "another structure");
     });
 }
 
@@ -300,10 +215,7 @@ fn a_bad_rule_is_named_and_the_old_table_stays() {
         let mut nft = Nft::open().unwrap();
         nft.build(&wish).unwrap();
         let mut bad = wish.clone();
-        bad.chains[1].rules.push(vec![Stmt::IifnameIn {
-            set: "nowhere".into(),
-            not: false,
-        }]);
+        bad.chains[1].rules.push(vec![Stmt::IifnameIn { set: "nowhere".into(), not: false }]);
         let error = nft.build(&bad).unwrap_err().to_string();
         assert!(error.contains("rule 3 of chain to_1: ENOENT"), "{error}");
         assert_eq!(nft.observe(&wish).unwrap(), wish);
@@ -316,23 +228,11 @@ fn an_expression_that_the_kernel_lacks_is_named() {
         Nft::open().unwrap().build(&everything()).unwrap();
         let expression = Attrs::new().text(1, "quux").nest(2, &Attrs::new());
         let list = Attrs::new().nest(1, &expression);
-        let attrs = Attrs::new()
-            .text(1, "sparelink")
-            .text(2, "to_1")
-            .nest(4, &list);
+        let attrs = Attrs::new().text(1, "sparelink").text(2, "to_1").nest(4, &list);
         let kind = u16::from(SUBSYS_NFTABLES) << 8 | 6;
-        let rule = Message {
-            kind,
-            flags: 0xc00,
-            family: 1,
-            version: 0,
-            attrs,
-            object: "a rule".into(),
-        };
-        let error = Nfnl::open()
-            .unwrap()
-            .batch(SUBSYS_NFTABLES, &[rule])
-            .unwrap_err();
+        let rule =
+            Message { kind, flags: 0xc00, family: 1, version: 0, attrs, object: "a rule".into() };
+        let error = Nfnl::open().unwrap().batch(SUBSYS_NFTABLES, &[rule]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "this kernel has no nftables expression `quux`: it needs CONFIG_NFT_QUUX (module nft_quux)"
@@ -354,11 +254,7 @@ fn counters_are_read_fast() {
     in_netns("counters_are_read_fast", || {
         common::loopback_up();
         let mut wish = everything();
-        let rule = vec![
-            Stmt::OifLoopback,
-            Stmt::L4proto(17),
-            Stmt::Counter("in_1".into()),
-        ];
+        let rule = vec![Stmt::OifLoopback, Stmt::L4proto(17), Stmt::Counter("in_1".into())];
         let count = base("count", ChainKind::Filter, HookPoint::Output, 0, vec![rule]);
         wish.chains.insert(0, count);
         let mut nft = Nft::open().unwrap();
@@ -368,17 +264,8 @@ fn counters_are_read_fast() {
             socket.send_to(b"12345678", "127.0.0.1:9").unwrap();
         }
         let counts = nft.counters("sparelink").unwrap();
-        assert_eq!(
-            counts.keys().collect::<Vec<_>>(),
-            ["in_1", "out_1", "wrong_source"]
-        );
-        assert_eq!(
-            counts["in_1"],
-            Count {
-                packets: 3,
-                bytes: 3 * 36
-            }
-        );
+        assert_eq!(counts.keys().collect::<Vec<_>>(), ["in_1", "out_1", "wrong_source"]);
+        assert_eq!(counts["in_1"], Count { packets: 3, bytes: 3 * 36 });
         assert_eq!(counts["out_1"], Count::default());
         let mut best = Duration::MAX;
         for _ in 0..50 {
@@ -407,17 +294,9 @@ fn nft_makes_the_same_of_the_text() {
         let file = std::env::temp_dir().join(format!("sparelink-{}.nft", std::process::id()));
         std::fs::write(&file, render::table(&wish)).unwrap();
         let script = format!("nft -f '{}' && nft {}", file.display(), list.join(" "));
-        let theirs = command("unshare")
-            .args(["--net", "sh", "-c", &script])
-            .output()
-            .unwrap();
+        let theirs = command("unshare").args(["--net", "sh", "-c", &script]).output().unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert!(
-            theirs.status.success(),
-            "{}\n{}",
-            text(&theirs),
-            render::table(&wish)
-        );
+        assert!(theirs.status.success(), "{}\n{}", text(&theirs), render::table(&wish));
         let (ours, theirs) = (objects(&ours.stdout), objects(&theirs.stdout));
         assert!(ours.len() > 30, "a listing of everything");
         for (name, ours) in &ours {
@@ -445,14 +324,8 @@ fn objects(json: &[u8]) -> BTreeMap<String, Vec<Value>> {
             if let Some(elements) = fields.get_mut("elem").and_then(Value::as_array_mut) {
                 elements.sort_by_key(Value::to_string);
             }
-            let name = fields
-                .get("chain")
-                .or_else(|| fields.get("name"))
-                .map(Value::to_string);
-            objects
-                .entry(format!("{kind} {}", name.unwrap_or_default()))
-                .or_default()
-                .push(object);
+            let name = fields.get("chain").or_else(|| fields.get("name")).map(Value::to_string);
+            objects.entry(format!("{kind} {}", name.unwrap_or_default())).or_default().push(object);
         }
     }
     objects

@@ -38,18 +38,14 @@ fn documents() -> Vec<PathBuf> {
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let opening = format!("```{language}\n");
     let parts = text.split(opening.as_str()).skip(1);
-    parts
-        .map(|part| part.split("```").next().unwrap())
-        .collect()
+    parts.map(|part| part.split("```").next().unwrap()).collect()
 }
 
 /// Where the links of a text lead, those into the web left out.
 fn links(text: &str) -> Vec<&str> {
     let parts = text.split("](").skip(1);
     let targets = parts.filter_map(|part| part.split(')').next());
-    targets
-        .filter(|target| !target.starts_with("http"))
-        .collect()
+    targets.filter(|target| !target.starts_with("http")).collect()
 }
 
 #[test]
@@ -87,14 +83,8 @@ fn the_readme_begins_with_the_two_commands() {
     let top: Vec<&str> = text.lines().take(15).collect();
     for target in ["demo", "test"] {
         let command = format!("    make {target} ");
-        assert!(
-            top.iter().any(|line| line.starts_with(&command)),
-            "{command}"
-        );
-        assert!(
-            read("Makefile").contains(&format!("\n{target}: ")),
-            "{command} is a target"
-        );
+        assert!(top.iter().any(|line| line.starts_with(&command)), "{command}");
+        assert!(read("Makefile").contains(&format!("\n{target}: ")), "{command} is a target");
     }
 }
 
@@ -106,10 +96,7 @@ fn what_tools_read_is_toml() {
     let text = read("cross.toml");
     let cross = DeTable::parse(&text).unwrap();
     let targets = cross.get_ref()["target"].get_ref().as_table().unwrap();
-    for target in [
-        "aarch64-unknown-linux-musl",
-        "armv7-unknown-linux-musleabihf",
-    ] {
+    for target in ["aarch64-unknown-linux-musl", "armv7-unknown-linux-musleabihf"] {
         assert!(targets.contains_key(target), "{target}");
     }
 }
@@ -130,10 +117,7 @@ fn the_unit_keeps_what_must_outlive_a_restart() {
     ] {
         assert!(unit.lines().any(|there| there == line), "{line}");
     }
-    assert!(
-        !unit.contains("ExecStop"),
-        "stopping leaves the traffic as it is"
-    );
+    assert!(!unit.contains("ExecStop"), "stopping leaves the traffic as it is");
 }
 
 #[test]

@@ -2,11 +2,7 @@
 //! the Internet, a server with DNS and HTTP; the second one's modem answers and leads nowhere.
 //!
 //! Has its own `main`: user namespaces are only for processes with one thread.
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "this is a test program"
-)]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "this is a test program")]
 
 #[path = "common/probe_ns.rs"]
 mod probe_ns;
@@ -43,32 +39,17 @@ type Case = (&'static str, fn(&World));
 const CASES: [Case; 13] = [
     ("echo_over_raw_sockets", echo_over_raw_sockets),
     ("echo_over_datagram_sockets", echo_over_datagram_sockets),
-    (
-        "a_mark_is_set_unless_it_is_zero",
-        a_mark_is_set_unless_it_is_zero,
-    ),
-    (
-        "a_handshake_is_answered_or_refused",
-        a_handshake_is_answered_or_refused,
-    ),
+    ("a_mark_is_set_unless_it_is_zero", a_mark_is_set_unless_it_is_zero),
+    ("a_handshake_is_answered_or_refused", a_handshake_is_answered_or_refused),
     ("names_are_resolved", names_are_resolved),
     ("forged_answers_are_ignored", forged_answers_are_ignored),
     ("late_is_not_lost", late_is_not_lost),
     ("pages_are_judged", pages_are_judged),
-    (
-        "what_cannot_be_sent_fails_in_words",
-        what_cannot_be_sent_fails_in_words,
-    ),
+    ("what_cannot_be_sent_fails_in_words", what_cannot_be_sent_fails_in_words),
     ("too_many_probes_are_refused", too_many_probes_are_refused),
-    (
-        "forgetting_an_uplink_ends_its_echoes",
-        forgetting_an_uplink_ends_its_echoes,
-    ),
+    ("forgetting_an_uplink_ends_its_echoes", forgetting_an_uplink_ends_its_echoes),
     ("a_new_address_works", a_new_address_works),
-    (
-        "a_device_that_comes_back_works",
-        a_device_that_comes_back_works,
-    ),
+    ("a_device_that_comes_back_works", a_device_that_comes_back_works),
 ];
 
 fn main() -> ExitCode {
@@ -92,10 +73,7 @@ fn main() -> ExitCode {
         let start = clock::now().mono;
         let ok = catch_unwind(AssertUnwindSafe(|| case(&world))).is_ok();
         let took = human(clock::now().mono.since(start));
-        println!(
-            "test {name} ... {} ({took})",
-            if ok { "ok" } else { "FAILED" }
-        );
+        println!("test {name} ... {} ({took})", if ok { "ok" } else { "FAILED" });
         passed += usize::from(ok);
         failed += usize::from(!ok);
     }
@@ -120,10 +98,9 @@ fn echo_over_datagram_sockets(world: &World) {
 
 async fn echo(world: &World, kind: &str) {
     let mut asker = Asker::new();
-    for (one, two, server) in [
-        (world.one(), world.two(), SERVER),
-        (world.one6(), world.two6(), SERVER6),
-    ] {
+    for (one, two, server) in
+        [(world.one(), world.two(), SERVER), (world.one6(), world.two6(), SERVER6)]
+    {
         // At the same time, to the same target: the dead uplink must not hear the other's reply.
         let echo = || Question::Echo(ip(server));
         let outcomes = asker.ask_all([(&one, echo()), (&two, echo())], SHORT).await;
@@ -132,62 +109,29 @@ async fn echo(world: &World, kind: &str) {
     }
     for (path, gateway) in [(world.two(), "10.9.2.1"), (world.two6(), "fd09:2::1")] {
         let outcome = asker.ask(&path, Question::Echo(ip(gateway))).await;
-        assert!(
-            matches!(outcome, Outcome::Answered(_)),
-            "the modem itself: {outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Answered(_)), "the modem itself: {outcome:?}");
     }
     // Which sockets these were, as the kernel lists them below a line of headings.
     let open = std::fs::read_to_string(format!("/proc/thread-self/net/{kind}")).unwrap();
-    assert_eq!(
-        open.lines().count(),
-        3,
-        "two IPv4 sockets of this kind: {open}"
-    );
+    assert_eq!(open.lines().count(), 3, "two IPv4 sockets of this kind: {open}");
     let gateway = world.isp.inside(|| link_local("isp"));
     let outcome = asker.ask(&world.one6(), Question::Echo(gateway)).await;
-    assert!(
-        matches!(outcome, Outcome::Answered(_)),
-        "a link-local gateway: {outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Answered(_)), "a link-local gateway: {outcome:?}");
 }
 
 fn a_mark_is_set_unless_it_is_zero(world: &World) {
     world.run(async {
         let mut asker = Asker::new();
-        let questions = || {
-            [
-                Question::Echo(ip(SERVER)),
-                Question::TcpConnect(ip(SERVER), 80),
-            ]
-        };
+        let questions = || [Question::Echo(ip(SERVER)), Question::TcpConnect(ip(SERVER), 80)];
         for question in questions() {
-            let mark = Fwmark {
-                value: 0,
-                mask: Fwmark::UPLINK_MASK,
-            };
-            let outcome = asker
-                .ask(
-                    &Path {
-                        mark,
-                        ..world.one()
-                    },
-                    question,
-                )
-                .await;
-            assert!(
-                matches!(outcome, Outcome::Answered(_)),
-                "no mark: {outcome:?}"
-            );
+            let mark = Fwmark { value: 0, mask: Fwmark::UPLINK_MASK };
+            let outcome = asker.ask(&Path { mark, ..world.one() }, question).await;
+            assert!(matches!(outcome, Outcome::Answered(_)), "no mark: {outcome:?}");
         }
         for question in questions() {
             // A rule sends uplink 3's mark to a gateway that is not there, by the same device.
             let uplink = UplinkId::new(3).unwrap();
-            let path = Path {
-                uplink,
-                mark: uplink.mark(),
-                ..world.one()
-            };
+            let path = Path { uplink, mark: uplink.mark(), ..world.one() };
             let outcomes = asker.ask_all([(&path, question)], SHORT).await;
             assert_eq!(outcomes, [Outcome::Silent], "the mark of uplink 3");
         }
@@ -217,20 +161,11 @@ fn names_are_resolved(world: &World) {
         let outcome = asker.ask(&world.one(), dns(SERVER, "missing.test")).await;
         assert!(matches!(outcome, Outcome::NoSuchName(_)), "{outcome:?}");
         let outcome = asker.ask(&world.one(), dns("10.9.1.1", "good.test")).await;
-        assert_eq!(
-            outcome,
-            failed("connection refused"),
-            "nobody listens there"
-        );
-        let outcomes = asker
-            .ask_all([(&world.two(), dns(SERVER, "good.test"))], SHORT)
-            .await;
+        assert_eq!(outcome, failed("connection refused"), "nobody listens there");
+        let outcomes = asker.ask_all([(&world.two(), dns(SERVER, "good.test"))], SHORT).await;
         assert_eq!(outcomes, [Outcome::Silent]);
         let outcome = asker.ask(&world.one(), dns(SERVER, "no such name")).await;
-        assert_eq!(
-            outcome,
-            failed("\"no such name\" is not a name that can be asked for")
-        );
+        assert_eq!(outcome, failed("\"no such name\" is not a name that can be asked for"));
     });
 }
 
@@ -239,9 +174,7 @@ fn forged_answers_are_ignored(world: &World) {
         let mut asker = Asker::new();
         let outcome = asker.ask(&world.one(), dns(SERVER, "forged.test")).await;
         assert_eq!(addresses(&outcome), ["192.0.2.7"]);
-        let outcomes = asker
-            .ask_all([(&world.one(), dns(SERVER, "onlyforged.test"))], SHORT)
-            .await;
+        let outcomes = asker.ask_all([(&world.one(), dns(SERVER, "onlyforged.test"))], SHORT).await;
         assert_eq!(outcomes, [Outcome::Silent]);
     });
 }
@@ -253,9 +186,7 @@ fn late_is_not_lost(world: &World) {
         for (name, at_least) in [("late700.test", 700), ("late1500.test", 1500)] {
             let [(path, question)] = late(name);
             let outcome = asker.ask(&path, question).await;
-            let Outcome::Resolved(rtt, _) = outcome else {
-                panic!("{name}: {outcome:?}")
-            };
+            let Outcome::Resolved(rtt, _) = outcome else { panic!("{name}: {outcome:?}") };
             assert!(rtt.0 >= Duration::from_millis(at_least), "{name}: {rtt:?}");
             assert!(rtt.0 < PATIENT, "{name}: {rtt:?}");
         }
@@ -263,14 +194,9 @@ fn late_is_not_lost(world: &World) {
         let [(path, question)] = late("second.test");
         let start = clock::now().mono;
         let outcome = asker.ask(&path, question).await;
-        let Outcome::Resolved(rtt, _) = outcome else {
-            panic!("{outcome:?}")
-        };
+        let Outcome::Resolved(rtt, _) = outcome else { panic!("{outcome:?}") };
         assert!(clock::now().mono.since(start) >= Duration::from_secs(1));
-        assert!(
-            rtt.0 < Duration::from_millis(900),
-            "counts from the second query: {rtt:?}"
-        );
+        assert!(rtt.0 < Duration::from_millis(900), "counts from the second query: {rtt:?}");
     });
 }
 
@@ -288,45 +214,24 @@ fn pages_are_judged(world: &World) {
             ("/drip", HttpExpect::Body("success".to_owned())),
         ] {
             let outcome = asker.ask(&path, http(page, expect)).await;
-            assert!(
-                matches!(outcome, Outcome::HttpExpected(_)),
-                "{page}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Outcome::HttpExpected(_)), "{page}: {outcome:?}");
         }
         let success = || HttpExpect::Body("success".to_owned());
         for (page, expect, outcome) in [
-            (
-                "/portal",
-                HttpExpect::Status(204),
-                other(302, Some("http://login.test/?from=here")),
-            ),
-            (
-                "/portal",
-                success(),
-                other(302, Some("http://login.test/?from=here")),
-            ),
+            ("/portal", HttpExpect::Status(204), other(302, Some("http://login.test/?from=here"))),
+            ("/portal", success(), other(302, Some("http://login.test/?from=here"))),
             ("/page", HttpExpect::Status(204), other(200, None)),
             ("/page", success(), other(200, None)),
             ("/endless", success(), other(200, None)),
         ] {
-            assert_eq!(
-                asker.ask(&path, http(page, expect)).await,
-                outcome,
-                "{page}"
-            );
+            assert_eq!(asker.ask(&path, http(page, expect)).await, outcome, "{page}");
         }
         for page in ["/garbage", "/closed", "/headers"] {
             let outcome = asker.ask(&path, http(page, success())).await;
             assert!(matches!(outcome, Outcome::Failed(_)), "{page}: {outcome:?}");
         }
-        let mute = [
-            (&path, http("/mute", success())),
-            (&world.two(), http("/page", success())),
-        ];
-        assert_eq!(
-            asker.ask_all(mute, SHORT).await,
-            [Outcome::Silent, Outcome::Silent]
-        );
+        let mute = [(&path, http("/mute", success())), (&world.two(), http("/page", success()))];
+        assert_eq!(asker.ask_all(mute, SHORT).await, [Outcome::Silent, Outcome::Silent]);
     });
 }
 
@@ -347,10 +252,7 @@ fn what_cannot_be_sent_fails_in_words(world: &World) {
             assert_eq!(outcome, failed("cannot bind to gone0: no such device"));
         }
         for question in questions() {
-            let path = Path {
-                source: ip("10.9.1.77"),
-                ..world.one()
-            };
+            let path = Path { source: ip("10.9.1.77"), ..world.one() };
             let outcome = asker.ask(&path, question).await;
             let words = "cannot send from 10.9.1.77: cannot assign requested address";
             assert_eq!(outcome, failed(words));
@@ -369,17 +271,11 @@ fn too_many_probes_are_refused(world: &World) {
         let two = world.two();
         let many = vec![(&two, Question::Echo(ip(SERVER))); 2049];
         let outcomes = asker.ask_all(many, SHORT).await;
-        let refused = outcomes
-            .iter()
-            .filter(|o| **o == failed("too many outstanding"))
-            .count();
+        let refused = outcomes.iter().filter(|o| **o == failed("too many outstanding")).count();
         let silent = outcomes.iter().filter(|o| **o == Outcome::Silent).count();
         assert_eq!((silent, refused), (2048, 1));
         let outcome = asker.ask(&world.one(), Question::Echo(ip(SERVER))).await;
-        assert!(
-            matches!(outcome, Outcome::Answered(_)),
-            "room again: {outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Answered(_)), "room again: {outcome:?}");
     });
 }
 
@@ -402,35 +298,17 @@ fn a_new_address_works(world: &World) {
         let echo = || Question::Echo(ip(SERVER));
         let outcome = asker.ask(&world.one(), echo()).await;
         assert!(matches!(outcome, Outcome::Answered(_)), "{outcome:?}");
-        world
-            .home
-            .renumber("wan0", "10.9.1.2/24", "10.9.1.3/24")
-            .await;
+        world.home.renumber("wan0", "10.9.1.2/24", "10.9.1.3/24").await;
         world.home.default("wan0", "10.9.1.1", 1).await;
         let outcome = asker.ask(&world.one(), echo()).await;
-        assert!(
-            matches!(outcome, Outcome::Failed(_)),
-            "the old address: {outcome:?}"
-        );
-        let path = Path {
-            source: ip("10.9.1.3"),
-            ..world.one()
-        };
+        assert!(matches!(outcome, Outcome::Failed(_)), "the old address: {outcome:?}");
+        let path = Path { source: ip("10.9.1.3"), ..world.one() };
         let outcome = asker.ask(&path, echo()).await;
-        assert!(
-            matches!(outcome, Outcome::Answered(_)),
-            "the new address: {outcome:?}"
-        );
-        world
-            .home
-            .renumber("wan0", "10.9.1.3/24", "10.9.1.2/24")
-            .await;
+        assert!(matches!(outcome, Outcome::Answered(_)), "the new address: {outcome:?}");
+        world.home.renumber("wan0", "10.9.1.3/24", "10.9.1.2/24").await;
         world.home.default("wan0", "10.9.1.1", 1).await;
         let outcome = asker.ask(&world.one(), echo()).await;
-        assert!(
-            matches!(outcome, Outcome::Answered(_)),
-            "the old one again: {outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Answered(_)), "the old one again: {outcome:?}");
     });
 }
 
@@ -445,29 +323,17 @@ fn a_device_that_comes_back_works(world: &World) {
         }
         world.home.delete("wan0").await;
         let outcome = told.ask(&before, echo()).await;
-        assert!(
-            matches!(outcome, Outcome::Failed(_)),
-            "without the device: {outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Failed(_)), "without the device: {outcome:?}");
         world.first_uplink().await;
         let after = world.one();
         assert_ne!(before.index, after.index);
         let outcome = told.ask(&after, echo()).await;
-        assert!(
-            matches!(outcome, Outcome::Answered(_)),
-            "the new index: {outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Answered(_)), "the new index: {outcome:?}");
         // Who has not been told of the new index finds out by the first failure.
         let outcome = untold.ask(&before, echo()).await;
-        assert!(
-            matches!(outcome, Outcome::Failed(_)),
-            "the old socket: {outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Failed(_)), "the old socket: {outcome:?}");
         let outcome = untold.ask(&before, echo()).await;
-        assert!(
-            matches!(outcome, Outcome::Answered(_)),
-            "a new socket: {outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::Answered(_)), "a new socket: {outcome:?}");
     });
 }
 
@@ -481,22 +347,13 @@ struct Asker {
 impl Asker {
     fn new() -> Self {
         let (tx, replies) = channel(4096);
-        Self {
-            prober: Prober::new(tx),
-            replies,
-            sent: 0,
-        }
+        Self { prober: Prober::new(tx), replies, sent: 0 }
     }
 
     fn send(&mut self, path: &Path, question: Question, timeout: Duration) -> ProbeId {
         let id = ProbeId(self.sent);
         self.sent += 1;
-        self.prober.send(ProbeRequest {
-            id,
-            path: path.clone(),
-            question,
-            timeout,
-        });
+        self.prober.send(ProbeRequest { id, path: path.clone(), question, timeout });
         id
     }
 
@@ -517,15 +374,9 @@ impl Asker {
         let mut outcomes = vec![None; asked.len()];
         for _ in &asked {
             let reply = self.replies.recv().await.unwrap();
-            let at = asked
-                .iter()
-                .position(|(id, _)| *id == reply.id)
-                .expect("an answer to this");
+            let at = asked.iter().position(|(id, _)| *id == reply.id).expect("an answer to this");
             assert_eq!(reply.uplink, asked[at].1);
-            assert!(
-                outcomes[at].replace(reply.outcome).is_none(),
-                "answered twice"
-            );
+            assert!(outcomes[at].replace(reply.outcome).is_none(), "answered twice");
         }
         outcomes.into_iter().flatten().collect()
     }
@@ -541,23 +392,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (home, isp, dead) = runtime.block_on(async {
-            (
-                Namespace::here().await,
-                Namespace::new().await,
-                Namespace::new().await,
-            )
+            (Namespace::here().await, Namespace::new().await, Namespace::new().await)
         });
-        let world = Self {
-            runtime,
-            home,
-            isp,
-            _dead: dead,
-        };
+        let world = Self { runtime, home, isp, _dead: dead };
         world.run(async {
             world.first_uplink().await;
             let (home, dead) = (&world.home, &world._dead);
@@ -569,8 +408,7 @@ impl World {
             home.default("wan1", "10.9.2.1", 2).await;
             home.default("wan1", "fd09:2::1", 2).await;
             let mark = UplinkId::new(3).unwrap().mark().value;
-            home.detour(mark, 8303, "wan0", Ipv4Addr::new(10, 9, 1, 99))
-                .await;
+            home.detour(mark, 8303, "wan0", Ipv4Addr::new(10, 9, 1, 99)).await;
             world.isp.address("lo", &format!("{SERVER}/32")).await;
             world.isp.address("lo", &format!("{SERVER6}/128")).await;
             world.serve();
@@ -596,23 +434,14 @@ impl World {
     /// Starts the servers behind the first uplink.
     fn serve(&self) {
         let udp = |address: &str| {
-            let socket = self
-                .isp
-                .inside(|| std::net::UdpSocket::bind((ip(address), 53)))
-                .unwrap();
+            let socket = self.isp.inside(|| std::net::UdpSocket::bind((ip(address), 53))).unwrap();
             socket.set_nonblocking(true).unwrap();
             UdpSocket::from_std(socket).unwrap()
         };
-        let stranger = self
-            .isp
-            .inside(|| std::net::UdpSocket::bind(("0.0.0.0", 0)))
-            .unwrap();
+        let stranger = self.isp.inside(|| std::net::UdpSocket::bind(("0.0.0.0", 0))).unwrap();
         tokio::spawn(resolver(udp(SERVER), stranger.try_clone().unwrap()));
         tokio::spawn(resolver(udp(SERVER6), stranger));
-        let listener = self
-            .isp
-            .inside(|| std::net::TcpListener::bind((ip(SERVER), 80)))
-            .unwrap();
+        let listener = self.isp.inside(|| std::net::TcpListener::bind((ip(SERVER), 80))).unwrap();
         listener.set_nonblocking(true).unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
         tokio::spawn(async move {
@@ -678,9 +507,7 @@ async fn resolver(socket: UdpSocket, stranger: std::net::UdpSocket) {
                 }
             }
             _ => {
-                let delay = label
-                    .strip_prefix("late")
-                    .map_or(0, |ms| ms.parse().unwrap());
+                let delay = label.strip_prefix("late").map_or(0, |ms| ms.parse().unwrap());
                 tokio::time::sleep(Duration::from_millis(delay)).await;
                 drop(socket.send_to(&good, from).await);
             }
@@ -753,11 +580,7 @@ async fn strange(mut stream: TcpStream, page: &str) {
             drop(stream.write_all(head).await);
             for byte in "success".chars() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                drop(
-                    stream
-                        .write_all(format!("1\r\n{byte}\r\n").as_bytes())
-                        .await,
-                );
+                drop(stream.write_all(format!("1\r\n{byte}\r\n").as_bytes()).await);
             }
             stream.write_all(b"0\r\n\r\n").await
         }
@@ -779,27 +602,16 @@ async fn strange(mut stream: TcpStream, page: &str) {
 }
 
 fn dns(resolver: &str, name: &str) -> Question {
-    Question::Dns {
-        resolver: ip(resolver),
-        name: name.to_owned(),
-    }
+    Question::Dns { resolver: ip(resolver), name: name.to_owned() }
 }
 
 fn http(page: &str, expect: HttpExpect) -> Question {
     let (server, port) = (ip(SERVER), 80);
-    Question::Http {
-        server,
-        port,
-        host: "server.test".to_owned(),
-        path: page.to_owned(),
-        expect,
-    }
+    Question::Http { server, port, host: "server.test".to_owned(), path: page.to_owned(), expect }
 }
 
 fn addresses(outcome: &Outcome) -> Vec<String> {
-    let Outcome::Resolved(_, addresses) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let Outcome::Resolved(_, addresses) = outcome else { panic!("{outcome:?}") };
     addresses.iter().map(ToString::to_string).collect()
 }
 

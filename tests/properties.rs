@@ -27,14 +27,8 @@ const SETTLED: Duration = Duration::from_secs(20);
 const MOST_INPUTS_A_SECOND: u64 = 2_000;
 const SECOND: Duration = Duration::from_secs(1);
 const BOTH: PerFamily<bool> = PerFamily { v4: true, v6: true };
-const V4: PerFamily<bool> = PerFamily {
-    v4: true,
-    v6: false,
-};
-const NEITHER: PerFamily<bool> = PerFamily {
-    v4: false,
-    v6: false,
-};
+const V4: PerFamily<bool> = PerFamily { v4: true, v6: false };
+const NEITHER: PerFamily<bool> = PerFamily { v4: false, v6: false };
 
 /// Something that happens in a story.
 #[derive(Clone, Debug)]
@@ -169,10 +163,7 @@ fn act(world: &mut World, deed: &Deed, uplinks: usize) {
         Deed::Line(n, fault) => world.fault(n % uplinks, *fault),
         Deed::Switch(n) => {
             let lasts = None;
-            world.command(Command::Switch {
-                uplink: name(*n),
-                lasts,
-            });
+            world.command(Command::Switch { uplink: name(*n), lasts });
         }
         Deed::SwitchAuto => {
             world.command(Command::SwitchAuto);
@@ -180,11 +171,7 @@ fn act(world: &mut World, deed: &Deed, uplinks: usize) {
         Deed::Pause(n, seconds) => {
             let lasts = Some(SECOND * u32::try_from(*seconds).unwrap());
             let reason = None;
-            world.command(Command::Pause {
-                uplink: name(*n),
-                lasts,
-                reason,
-            });
+            world.command(Command::Pause { uplink: name(*n), lasts, reason });
         }
         Deed::Resume(n) => {
             world.command(Command::Resume { uplink: name(*n) });
@@ -197,9 +184,7 @@ fn act(world: &mut World, deed: &Deed, uplinks: usize) {
         }
         Deed::People(at_home) => {
             let now = world.now();
-            world
-                .net
-                .set_people(at_home.then_some(Duration::from_millis(100)), now);
+            world.net.set_people(at_home.then_some(Duration::from_millis(100)), now);
         }
     }
 }

@@ -60,10 +60,8 @@ impl Lab {
                 .unwrap();
             lab.up(&format!("up{n}")).await;
             lab.up(&format!("isp{n}")).await;
-            lab.address(&format!("up{n}"), &format!("10.0.{n}.2/24"))
-                .await;
-            lab.address(&format!("up{n}"), &format!("2001:db8:{n}::2/64"))
-                .await;
+            lab.address(&format!("up{n}"), &format!("10.0.{n}.2/24")).await;
+            lab.address(&format!("up{n}"), &format!("2001:db8:{n}::2/64")).await;
         }
         lab
     }
@@ -73,8 +71,7 @@ impl Lab {
     }
 
     async fn down(&self, name: &str) {
-        self.set(LinkUnspec::new_with_name(name).down().build())
-            .await;
+        self.set(LinkUnspec::new_with_name(name).down().build()).await;
     }
 
     async fn set(&self, message: netlink_packet_route::link::LinkMessage) {
@@ -83,12 +80,7 @@ impl Lab {
 
     async fn address(&self, dev: &str, net: &str) {
         let net: IpNet = net.parse().unwrap();
-        self.net
-            .address()
-            .add(index(dev).0, net.addr(), net.prefix_len())
-            .execute()
-            .await
-            .unwrap();
+        self.net.address().add(index(dev).0, net.addr(), net.prefix_len()).execute().await.unwrap();
     }
 
     async fn route(&self, message: RouteMessage) {
@@ -100,13 +92,7 @@ impl Lab {
         let mut question = RouteMessage::default();
         question.header.address_family = af(family);
         question.attributes.push(RouteAttribute::Table(table));
-        self.net
-            .route()
-            .get(question)
-            .execute()
-            .try_collect()
-            .await
-            .unwrap()
+        self.net.route().get(question).execute().try_collect().await.unwrap()
     }
 
     async fn rules(&self, family: Family) -> Vec<RuleMessage> {
@@ -114,13 +100,7 @@ impl Lab {
             Family::V4 => rtnetlink::IpVersion::V4,
             Family::V6 => rtnetlink::IpVersion::V6,
         };
-        self.net
-            .rule()
-            .get(version)
-            .execute()
-            .try_collect()
-            .await
-            .unwrap()
+        self.net.rule().get(version).execute().try_collect().await.unwrap()
     }
 }
 
@@ -133,10 +113,7 @@ impl Drop for Lab {
 /// Runs a test in namespaces of its own, on a runtime of one thread.
 fn inside<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
     common::in_netns(test, || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(body());
     });
 }
@@ -185,10 +162,8 @@ fn wish(active: u8) -> Dataplane {
     let spare = 3 - active;
     let mut wish = Dataplane::default();
     for family in Family::BOTH {
-        wish.routes
-            .insert(default_via(family, TableId::ACTIVE, 1, active));
-        wish.routes
-            .insert(default_via(family, TableId::ACTIVE, 2, spare));
+        wish.routes.insert(default_via(family, TableId::ACTIVE, 1, active));
+        wish.routes.insert(default_via(family, TableId::ACTIVE, 2, spare));
         let rule = |priority, fwmark, table, suppress_prefixlength| Rule {
             family,
             priority,
@@ -196,22 +171,12 @@ fn wish(active: u8) -> Dataplane {
             table,
             suppress_prefixlength,
         };
-        wish.rules.insert(rule(
-            RulePriority::LOCAL_FIRST,
-            None,
-            TableId::MAIN,
-            Some(0),
-        ));
-        wish.rules
-            .insert(rule(RulePriority::ACTIVE, None, TableId::ACTIVE, None));
+        wish.rules.insert(rule(RulePriority::LOCAL_FIRST, None, TableId::MAIN, Some(0)));
+        wish.rules.insert(rule(RulePriority::ACTIVE, None, TableId::ACTIVE, None));
         for n in [1, 2] {
             let id = UplinkId::new(n).unwrap();
-            wish.routes.insert(Route {
-                mtu: Some(1400),
-                ..default_via(family, id.table(), 1, n)
-            });
-            wish.rules
-                .insert(rule(id.rule_priority(), Some(id.mark()), id.table(), None));
+            wish.routes.insert(Route { mtu: Some(1400), ..default_via(family, id.table(), 1, n) });
+            wish.rules.insert(rule(id.rule_priority(), Some(id.mark()), id.table(), None));
         }
     }
     for (path, value) in [
@@ -226,10 +191,7 @@ fn wish(active: u8) -> Dataplane {
 }
 
 fn sysctl_of(value: &str) -> Sysctl {
-    Sysctl {
-        value: value.to_owned(),
-        only_from: None,
-    }
+    Sysctl { value: value.to_owned(), only_from: None }
 }
 
 fn assert_clean(report: &ApplyReport) {
@@ -238,108 +200,91 @@ fn assert_clean(report: &ApplyReport) {
 
 #[test]
 fn converges_from_nothing_and_then_has_nothing_to_do() {
-    inside(
-        "converges_from_nothing_and_then_has_nothing_to_do",
-        || async {
-            let lab = Lab::new().await;
-            let mut door = Door::open(&lab.run_dir).await.unwrap();
-            let wish = wish(1);
-            let first = door.converge(1, &wish).await;
-            assert_clean(&first);
-            assert_eq!(first.changes.len(), 8 + 8 + 4, "{:#?}", first.changes);
-            println!("first converge: {:?}", first.took);
-            let second = door.converge(2, &wish).await;
-            assert_clean(&second);
-            assert_eq!(second.changes, [], "the second time there is nothing to do");
-            println!("second converge: {:?}", second.took);
-            assert_eq!(door.observe(&wish).await.unwrap(), wish);
-            assert_eq!((first.generation, second.generation), (1, 2));
-            // An agent that starts again adopts what it finds.
-            let adopted = Door::open(&lab.run_dir)
-                .await
-                .unwrap()
-                .converge(1, &wish)
-                .await;
-            assert_eq!(adopted.changes, []);
-            assert_eq!(sysctl::read("net/ipv4/ip_forward").unwrap(), "1");
-        },
-    );
+    inside("converges_from_nothing_and_then_has_nothing_to_do", || async {
+        let lab = Lab::new().await;
+        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        let wish = wish(1);
+        let first = door.converge(1, &wish).await;
+        assert_clean(&first);
+        assert_eq!(first.changes.len(), 8 + 8 + 4, "{:#?}", first.changes);
+        println!("first converge: {:?}", first.took);
+        let second = door.converge(2, &wish).await;
+        assert_clean(&second);
+        assert_eq!(second.changes, [], "the second time there is nothing to do");
+        println!("second converge: {:?}", second.took);
+        assert_eq!(door.observe(&wish).await.unwrap(), wish);
+        assert_eq!((first.generation, second.generation), (1, 2));
+        // An agent that starts again adopts what it finds.
+        let adopted = Door::open(&lab.run_dir).await.unwrap().converge(1, &wish).await;
+        assert_eq!(adopted.changes, []);
+        assert_eq!(sysctl::read("net/ipv4/ip_forward").unwrap(), "1");
+    });
 }
 
 #[test]
 fn what_others_delete_is_back_and_what_is_theirs_stays() {
-    inside(
-        "what_others_delete_is_back_and_what_is_theirs_stays",
-        || async {
-            let lab = Lab::new().await;
-            let mut door = Door::open(&lab.run_dir).await.unwrap();
-            // Other people's: a route in main, one in a table of their own, a rule.
-            let gateway1 = Ipv4Addr::new(10, 0, 1, 1);
-            for table in [254, 100] {
-                let theirs = RouteMessageBuilder::<Ipv4Addr>::new()
-                    .gateway(gateway1)
-                    .table_id(table);
-                lab.route(theirs.protocol(RouteProtocol::Static).build())
-                    .await;
-            }
-            let mut rule = lab.net.rule().add();
-            rule.message_mut().header.family = AddressFamily::Inet;
-            rule.message_mut().header.action = RuleAction::ToTable;
-            rule.message_mut().attributes = vec![
-                RuleAttribute::Table(100),
-                RuleAttribute::Priority(8301),
-                RuleAttribute::FwMark(7),
-            ];
-            rule.execute().await.unwrap();
-            let main_before = lab.table(Family::V4, 254).await;
-            let rules_before = lab.rules(Family::V4).await;
+    inside("what_others_delete_is_back_and_what_is_theirs_stays", || async {
+        let lab = Lab::new().await;
+        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        // Other people's: a route in main, one in a table of their own, a rule.
+        let gateway1 = Ipv4Addr::new(10, 0, 1, 1);
+        for table in [254, 100] {
+            let theirs = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway1).table_id(table);
+            lab.route(theirs.protocol(RouteProtocol::Static).build()).await;
+        }
+        let mut rule = lab.net.rule().add();
+        rule.message_mut().header.family = AddressFamily::Inet;
+        rule.message_mut().header.action = RuleAction::ToTable;
+        rule.message_mut().attributes = vec![
+            RuleAttribute::Table(100),
+            RuleAttribute::Priority(8301),
+            RuleAttribute::FwMark(7),
+        ];
+        rule.execute().await.unwrap();
+        let main_before = lab.table(Family::V4, 254).await;
+        let rules_before = lab.rules(Family::V4).await;
 
-            let wish = wish(1);
-            assert_clean(&door.converge(1, &wish).await);
-            // Somebody clears our rules and flushes a table of ours.
-            for ours in lab.rules(Family::V4).await.into_iter().filter(is_ours) {
-                lab.net.rule().del(ours).execute().await.unwrap();
-            }
-            for ours in lab.table(Family::V6, 8300).await {
-                lab.net.route().del(ours).execute().await.unwrap();
-            }
-            let repaired = door.converge(1, &wish).await;
-            assert_clean(&repaired);
-            assert_eq!(repaired.changes.len(), 4 + 2, "{:#?}", repaired.changes);
-            assert_eq!(door.observe(&wish).await.unwrap(), wish);
+        let wish = wish(1);
+        assert_clean(&door.converge(1, &wish).await);
+        // Somebody clears our rules and flushes a table of ours.
+        for ours in lab.rules(Family::V4).await.into_iter().filter(is_ours) {
+            lab.net.rule().del(ours).execute().await.unwrap();
+        }
+        for ours in lab.table(Family::V6, 8300).await {
+            lab.net.route().del(ours).execute().await.unwrap();
+        }
+        let repaired = door.converge(1, &wish).await;
+        assert_clean(&repaired);
+        assert_eq!(repaired.changes.len(), 4 + 2, "{:#?}", repaired.changes);
+        assert_eq!(door.observe(&wish).await.unwrap(), wish);
 
-            // What stands in our tables is ours, whoever put it there.
-            let stray = RouteMessageBuilder::<Ipv4Addr>::new()
-                .gateway(gateway1)
-                .table_id(8300)
-                .protocol(RouteProtocol::Static);
-            lab.route(stray.build()).await;
-            let swept = door.converge(1, &wish).await;
-            assert_clean(&swept);
-            assert!(
-                matches!(swept.changes.as_slice(), [Change::DelRoute(route)] if route.metric == Metric(0)),
-                "{:?}",
-                swept.changes
-            );
-            assert_eq!(lab.table(Family::V4, 8300).await.len(), 2);
+        // What stands in our tables is ours, whoever put it there.
+        let stray = RouteMessageBuilder::<Ipv4Addr>::new()
+            .gateway(gateway1)
+            .table_id(8300)
+            .protocol(RouteProtocol::Static);
+        lab.route(stray.build()).await;
+        let swept = door.converge(1, &wish).await;
+        assert_clean(&swept);
+        assert!(
+            matches!(swept.changes.as_slice(), [Change::DelRoute(route)] if route.metric == Metric(0)),
+            "{:?}",
+            swept.changes
+        );
+        assert_eq!(lab.table(Family::V4, 8300).await.len(), 2);
 
-            for _ in 0..2 {
-                assert_clean(&door.purge().await);
-                assert_eq!(lab.table(Family::V4, 254).await, main_before);
-                assert_eq!(lab.table(Family::V4, 100).await.len(), 1);
-                assert_eq!(lab.rules(Family::V4).await, rules_before);
-                assert_eq!(
-                    door.observe(&Dataplane::default()).await.unwrap(),
-                    Dataplane::default()
-                );
-            }
-        },
-    );
+        for _ in 0..2 {
+            assert_clean(&door.purge().await);
+            assert_eq!(lab.table(Family::V4, 254).await, main_before);
+            assert_eq!(lab.table(Family::V4, 100).await.len(), 1);
+            assert_eq!(lab.rules(Family::V4).await, rules_before);
+            assert_eq!(door.observe(&Dataplane::default()).await.unwrap(), Dataplane::default());
+        }
+    });
 }
 
 fn is_ours(rule: &RuleMessage) -> bool {
-    rule.attributes
-        .contains(&RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL)))
+    rule.attributes.contains(&RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL)))
 }
 
 #[test]
@@ -363,10 +308,7 @@ fn a_switch_never_leaves_the_table_empty() {
         }
         // A mark decides for itself.
         let second = UplinkId::new(2).unwrap().mark().value;
-        for host in [
-            IpAddr::from([192, 0, 2, 1]),
-            "2001:db8:ffff::1".parse().unwrap(),
-        ] {
+        for host in [IpAddr::from([192, 0, 2, 1]), "2001:db8:ffff::1".parse().unwrap()] {
             assert_eq!(door.lookup(host, second).await.unwrap(), index("up2"));
         }
         let (looks, empty) = watch.so_far();
@@ -394,17 +336,12 @@ impl Watch {
         let counts = Arc::new((AtomicU32::new(0), AtomicU32::new(0), AtomicBool::new(false)));
         let shared = Arc::clone(&counts);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (connection, net, _) = rtnetlink::new_connection_with_strict_check().unwrap();
                 tokio::spawn(connection);
-                let lab = Lab {
-                    net,
-                    run_dir: PathBuf::new(),
-                };
+                let lab = Lab { net, run_dir: PathBuf::new() };
                 while !shared.2.load(Ordering::Relaxed) {
                     for family in Family::BOTH {
                         let empty = lab.table(family, 8300).await.is_empty();
@@ -418,10 +355,7 @@ impl Watch {
     }
 
     fn so_far(&self) -> (u32, u32) {
-        (
-            self.counts.0.load(Ordering::Relaxed),
-            self.counts.1.load(Ordering::Relaxed),
-        )
+        (self.counts.0.load(Ordering::Relaxed), self.counts.1.load(Ordering::Relaxed))
     }
 
     fn stop(self) {
@@ -432,48 +366,30 @@ impl Watch {
 
 #[test]
 fn an_error_keeps_the_old_and_does_not_stop_the_rest() {
-    inside(
-        "an_error_keeps_the_old_and_does_not_stop_the_rest",
-        || async {
-            let lab = Lab::new().await;
-            let mut door = Door::open(&lab.run_dir).await.unwrap();
-            assert_clean(&door.converge(1, &wish(1)).await);
-            // Wish the active IPv4 default to a neighbour that no link leads to.
-            let mut bad = wish(1);
-            let old = default_via(Family::V4, TableId::ACTIVE, 1, 1);
-            bad.routes.remove(&old);
-            bad.routes
-                .remove(&default_via(Family::V4, TableId::ACTIVE, 2, 2));
-            bad.routes.insert(Route {
-                via: Some([203, 0, 113, 9].into()),
-                metric: Metric(7),
-                ..old
-            });
-            bad.routes
-                .remove(&default_via(Family::V6, TableId::ACTIVE, 2, 2));
-            bad.sysctls
-                .insert("net/ipv4/conf/gone0/rp_filter".to_owned(), sysctl_of("2"));
-            let report = door.converge(1, &bad).await;
-            println!("{:#?}", report.errors);
-            // A sysctl of a device that has just gone is not missed; the route is.
-            assert_eq!(report.errors.len(), 1);
-            assert!(
-                report.errors[0].contains("unreachable")
-                    && report.errors[0].contains("invalid gateway")
-            );
-            assert_eq!(
-                lab.table(Family::V4, 8300).await.len(),
-                2,
-                "the old ones stay"
-            );
-            assert_eq!(
-                lab.table(Family::V6, 8300).await.len(),
-                1,
-                "the other family goes on"
-            );
-            assert_eq!(report.changes.len(), 1);
-        },
-    );
+    inside("an_error_keeps_the_old_and_does_not_stop_the_rest", || async {
+        let lab = Lab::new().await;
+        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        assert_clean(&door.converge(1, &wish(1)).await);
+        // Wish the active IPv4 default to a neighbour that no link leads to.
+        let mut bad = wish(1);
+        let old = default_via(Family::V4, TableId::ACTIVE, 1, 1);
+        bad.routes.remove(&old);
+        bad.routes.remove(&default_via(Family::V4, TableId::ACTIVE, 2, 2));
+        bad.routes.insert(Route { via: Some([203, 0, 113, 9].into()), metric: Metric(7), ..old });
+        bad.routes.remove(&default_via(Family::V6, TableId::ACTIVE, 2, 2));
+        bad.sysctls.insert("net/ipv4/conf/gone0/rp_filter".to_owned(), sysctl_of("2"));
+        let report = door.converge(1, &bad).await;
+        println!("{:#?}", report.errors);
+        // A sysctl of a device that has just gone is not missed; the route is.
+        assert_eq!(report.errors.len(), 1);
+        assert!(
+            report.errors[0].contains("unreachable")
+                && report.errors[0].contains("invalid gateway")
+        );
+        assert_eq!(lab.table(Family::V4, 8300).await.len(), 2, "the old ones stay");
+        assert_eq!(lab.table(Family::V6, 8300).await.len(), 1, "the other family goes on");
+        assert_eq!(report.changes.len(), 1);
+    });
 }
 
 /// A table with all that the door has to do with: structure and elements.
@@ -481,29 +397,14 @@ fn table(name: &str, dead: &[&str]) -> Table {
     let mut uplinks = Set::new(&[KeyType::IfName]);
     let key = |dev: &&str| (vec![KeyPart::IfName(IfName::new(dev).unwrap())], None);
     uplinks.elements = dead.iter().map(key).collect();
-    let hook = Hook {
-        kind: ChainKind::Filter,
-        point: HookPoint::Forward,
-        priority: 0,
-    };
-    let in_set = Stmt::OifnameIn {
-        set: "dead".to_owned(),
-        not: false,
-    };
-    let rule = vec![
-        in_set,
-        Stmt::Counter("refused".to_owned()),
-        Stmt::Verdict(Verdict::Drop),
-    ];
+    let hook = Hook { kind: ChainKind::Filter, point: HookPoint::Forward, priority: 0 };
+    let in_set = Stmt::OifnameIn { set: "dead".to_owned(), not: false };
+    let rule = vec![in_set, Stmt::Counter("refused".to_owned()), Stmt::Verdict(Verdict::Drop)];
     Table {
         name: name.to_owned(),
         sets: [("dead".to_owned(), uplinks)].into(),
         counters: ["refused".to_owned()].into(),
-        chains: vec![Chain {
-            name: "forward".to_owned(),
-            hook: Some(hook),
-            rules: vec![rule],
-        }],
+        chains: vec![Chain { name: "forward".to_owned(), hook: Some(hook), rules: vec![rule] }],
     }
 }
 
@@ -514,24 +415,14 @@ fn the_nftables_table_goes_through_the_same_door() {
         let mut door = Door::open(&lab.run_dir).await.unwrap();
         let mut foreigner = Nft::open().unwrap();
         let theirs = table("theirs", &["up1"]);
-        let mut wish = Dataplane {
-            nft: table("sparelink", &["up1"]),
-            ..wish(1)
-        };
+        let mut wish = Dataplane { nft: table("sparelink", &["up1"]), ..wish(1) };
         let built = door.converge(1, &wish).await;
         assert_clean(&built);
         assert_eq!(built.observed_digest, None);
-        assert!(
-            built
-                .changes
-                .contains(&Change::BuildTable(wish.nft.clone()))
-        );
+        assert!(built.changes.contains(&Change::BuildTable(wish.nft.clone())));
         assert!(door.counters().unwrap().contains_key("refused"));
         let again = door.converge(1, &wish).await;
-        assert_eq!(
-            (again.changes, again.observed_digest),
-            (vec![], Some(wish.nft.digest()))
-        );
+        assert_eq!((again.changes, again.observed_digest), (vec![], Some(wish.nft.digest())));
         println!("a converge without changes: {:?}", again.took);
 
         // What moves is elements; the table is not built anew.
@@ -549,10 +440,7 @@ fn the_nftables_table_goes_through_the_same_door() {
         let (mut monitor, mut view) = Monitor::open().await.unwrap();
         foreigner.build(&theirs).unwrap();
         let quiet = tokio::time::timeout(Duration::from_millis(200), monitor.next()).await;
-        assert!(
-            quiet.is_err(),
-            "other people's tables are no news: {quiet:?}"
-        );
+        assert!(quiet.is_err(), "other people's tables are no news: {quiet:?}");
         foreigner.delete("sparelink").unwrap();
         follow(&mut monitor, &mut view, |_, seen| {
             seen.contains(&KernelChange::Ours(Touched::Nftables))
@@ -588,10 +476,7 @@ fn planned(order: [u8; 2]) -> Dataplane {
         Uplink {
             id: id(n),
             dev: Some((index(dev.as_str()), dev.clone())),
-            ways: PerFamily {
-                v4: way(Family::V4, &own4),
-                v6: way(Family::V6, &own6),
-            },
+            ways: PerFamily { v4: way(Family::V4, &own4), v6: way(Family::V6, &own6) },
             near: vec![
                 format!("10.0.{n}.0/24").parse().unwrap(),
                 format!("2001:db8:{n}::/64").parse().unwrap(),
@@ -603,14 +488,8 @@ fn planned(order: [u8; 2]) -> Dataplane {
     let order = order.map(id).to_vec();
     plan(&Wanted {
         uplinks: vec![uplink(1), uplink(2)],
-        order: PerFamily {
-            v4: order.clone(),
-            v6: order,
-        },
-        lan: Some(Lan {
-            interfaces: vec![IfName::new("br-lan").unwrap()],
-            guard: true,
-        }),
+        order: PerFamily { v4: order.clone(), v6: order },
+        lan: Some(Lan { interfaces: vec![IfName::new("br-lan").unwrap()], guard: true }),
         ..Wanted::default()
     })
 }
@@ -622,65 +501,36 @@ fn the_real_plan_is_carried_out_and_found_again() {
         let mut door = Door::open(&lab.run_dir).await.unwrap();
         let first = door.converge(1, &planned([1, 2])).await;
         assert_clean(&first);
-        println!(
-            "the first: {} changes in {:?}",
-            first.changes.len(),
-            first.took
-        );
+        println!("the first: {} changes in {:?}", first.changes.len(), first.took);
         assert_eq!(door.converge(1, &planned([1, 2])).await.changes, []);
         let switch = door.converge(1, &planned([2, 1])).await;
         assert_clean(&switch);
         let lines: Vec<_> = switch.changes.iter().map(ToString::to_string).collect();
         println!("a switch, {:?}: {lines:#?}", switch.took);
-        assert!(
-            !switch
-                .changes
-                .iter()
-                .any(|c| matches!(c, Change::BuildTable(_))),
-            "{lines:#?}"
-        );
+        assert!(!switch.changes.iter().any(|c| matches!(c, Change::BuildTable(_))), "{lines:#?}");
         assert_eq!(door.converge(1, &planned([2, 1])).await.changes, []);
     });
 }
 
 #[test]
 fn sysctls_are_put_back_as_they_were_before_the_first_change() {
-    inside(
-        "sysctls_are_put_back_as_they_were_before_the_first_change",
-        || async {
-            let lab = Lab::new().await;
-            let before: Vec<_> = wish(1)
-                .sysctls
-                .keys()
-                .map(|path| sysctl::read(path).unwrap())
-                .collect();
-            // The second agent must not take the first one's values for the originals.
-            for value in ["2", "1"] {
-                let mut wish = wish(1);
-                wish.sysctls
-                    .insert("net/ipv4/conf/up1/rp_filter".to_owned(), sysctl_of(value));
-                assert_clean(
-                    &Door::open(&lab.run_dir)
-                        .await
-                        .unwrap()
-                        .converge(1, &wish)
-                        .await,
-                );
-                assert_eq!(sysctl::read("net/ipv4/conf/up1/rp_filter").unwrap(), value);
-            }
-            let restored = sysctl::restore(&lab.run_dir).unwrap();
-            assert!(
-                restored.contains(&"net/ipv4/ip_forward".to_owned()),
-                "{restored:?}"
-            );
-            let after: Vec<_> = wish(1)
-                .sysctls
-                .keys()
-                .map(|path| sysctl::read(path).unwrap())
-                .collect();
-            assert_eq!(after, before);
-        },
-    );
+    inside("sysctls_are_put_back_as_they_were_before_the_first_change", || async {
+        let lab = Lab::new().await;
+        let before: Vec<_> =
+            wish(1).sysctls.keys().map(|path| sysctl::read(path).unwrap()).collect();
+        // The second agent must not take the first one's values for the originals.
+        for value in ["2", "1"] {
+            let mut wish = wish(1);
+            wish.sysctls.insert("net/ipv4/conf/up1/rp_filter".to_owned(), sysctl_of(value));
+            assert_clean(&Door::open(&lab.run_dir).await.unwrap().converge(1, &wish).await);
+            assert_eq!(sysctl::read("net/ipv4/conf/up1/rp_filter").unwrap(), value);
+        }
+        let restored = sysctl::restore(&lab.run_dir).unwrap();
+        assert!(restored.contains(&"net/ipv4/ip_forward".to_owned()), "{restored:?}");
+        let after: Vec<_> =
+            wish(1).sysctls.keys().map(|path| sysctl::read(path).unwrap()).collect();
+        assert_eq!(after, before);
+    });
 }
 
 #[test]
@@ -688,10 +538,7 @@ fn one_agent_for_each_namespace() {
     inside("one_agent_for_each_namespace", || async {
         let first = lock::Lock::take().unwrap();
         let second = lock::Lock::take().unwrap_err();
-        assert_eq!(
-            second.to_string(),
-            "another sparelink already runs in this network namespace"
-        );
+        assert_eq!(second.to_string(), "another sparelink already runs in this network namespace");
         drop(first);
         assert!(lock::Lock::take().is_ok(), "the lock goes with its holder");
     });
@@ -706,9 +553,7 @@ fn statistics_count_bytes() {
         let sent = |door: &std::collections::BTreeMap<IfIndex, (u64, u64)>| door[&lo].1;
         let before = sent(&door.stats(&[lo, IfIndex(9999)]).await);
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket
-            .send_to(&[0; 1000], socket.local_addr().unwrap())
-            .unwrap();
+        socket.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
         let after = door.stats(&[lo, IfIndex(9999)]).await;
         assert!(sent(&after) >= before + 1000, "{before} {after:?}");
         assert_eq!(after.len(), 1, "an interface that is gone is left out");
@@ -733,10 +578,7 @@ async fn follow(
             }
         }
     };
-    if tokio::time::timeout(Duration::from_secs(5), story)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(Duration::from_secs(5), story).await.is_err() {
         panic!("it never came; the view is {view:#?}, seen {seen:#?}");
     }
 }
@@ -754,11 +596,7 @@ async fn fresh() -> KernelView {
 
 fn default_to(view: &KernelView) -> Vec<(IfIndex, Option<IpAddr>)> {
     let is_default = |r: &&ForeignRoute| r.dst == any(Family::V4) && r.table == TableId::MAIN;
-    view.routes
-        .iter()
-        .filter(is_default)
-        .map(|r| (r.dev, r.gateway))
-        .collect()
+    view.routes.iter().filter(is_default).map(|r| (r.dev, r.gateway)).collect()
 }
 
 #[test]
@@ -768,11 +606,7 @@ fn the_monitor_tells_what_happens() {
         let (mut monitor, mut view) = Monitor::open().await.unwrap();
         let up1 = index("up1");
         assert!(view.links[&up1].carrier && view.links[&up1].up);
-        assert!(
-            view.addresses
-                .iter()
-                .any(|a| a.net.to_string() == "10.0.1.2/24" && a.global)
-        );
+        assert!(view.addresses.iter().any(|a| a.net.to_string() == "10.0.1.2/24" && a.global));
 
         // The other end goes down: the carrier is lost, and told at once.
         lab.down("isp1").await;
@@ -782,27 +616,14 @@ fn the_monitor_tells_what_happens() {
         follow(&mut monitor, &mut view, |view, _| view.links[&up1].carrier).await;
 
         // A new device, an address with a peer, and gone again.
-        lab.net
-            .link()
-            .add(LinkVeth::new("late0", "late1").build())
-            .execute()
-            .await
-            .unwrap();
+        lab.net.link().add(LinkVeth::new("late0", "late1").build()).execute().await.unwrap();
         let late = index("late0");
-        follow(&mut monitor, &mut view, |view, _| {
-            view.links.contains_key(&late)
-        })
-        .await;
+        follow(&mut monitor, &mut view, |view, _| view.links.contains_key(&late)).await;
         lab.address("late0", "192.0.2.7/24").await;
-        follow(&mut monitor, &mut view, |view, _| {
-            view.addresses.iter().any(|a| a.index == late)
-        })
-        .await;
+        follow(&mut monitor, &mut view, |view, _| view.addresses.iter().any(|a| a.index == late))
+            .await;
         lab.net.link().del(late.0).execute().await.unwrap();
-        follow(&mut monitor, &mut view, |view, _| {
-            !view.links.contains_key(&late)
-        })
-        .await;
+        follow(&mut monitor, &mut view, |view, _| !view.links.contains_key(&late)).await;
         assert!(view.addresses.iter().all(|a| a.index != late));
 
         // A replaced gateway: the kernel says nothing about the old one.
@@ -815,114 +636,73 @@ fn the_monitor_tells_what_happens() {
         lab.route(via(1)).await;
         let to = |last: u8| vec![(up1, Some(IpAddr::from([10, 0, 1, last])))];
         follow(&mut monitor, &mut view, |view, _| default_to(view) == to(1)).await;
-        lab.net
-            .route()
-            .add(via(9))
-            .replace()
-            .execute()
-            .await
-            .unwrap();
+        lab.net.route().add(via(9)).replace().execute().await.unwrap();
         follow(&mut monitor, &mut view, |view, _| default_to(view) == to(9)).await;
 
         // A link that is taken down loses its IPv4 routes without a message.
         lab.down("up1").await;
-        follow(&mut monitor, &mut view, |view, _| {
-            default_to(view).is_empty()
-        })
-        .await;
+        follow(&mut monitor, &mut view, |view, _| default_to(view).is_empty()).await;
         assert_eq!(sorted(view), fresh().await);
     });
 }
 
 #[test]
 fn routes_that_vanish_with_their_source_address_are_noticed() {
-    inside(
-        "routes_that_vanish_with_their_source_address_are_noticed",
-        || async {
-            let lab = Lab::new().await;
-            lab.address("up1", "10.0.1.77/24").await;
-            let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(Ipv4Addr::new(10, 0, 1, 1));
-            lab.route(route.pref_source(Ipv4Addr::new(10, 0, 1, 77)).build())
-                .await;
-            let (mut monitor, mut view) = Monitor::open().await.unwrap();
-            assert_eq!(default_to(&view).len(), 1);
-            let addresses: Vec<_> = lab
-                .net
-                .address()
-                .get()
-                .execute()
-                .try_collect()
-                .await
-                .unwrap();
-            let seventy_seven = addresses.into_iter().find(|a| {
-                a.attributes
-                    .iter()
-                    .any(|x| format!("{x:?}").contains("Local(10.0.1.77)"))
-            });
-            lab.net
-                .address()
-                .del(seventy_seven.unwrap())
-                .execute()
-                .await
-                .unwrap();
-            follow(&mut monitor, &mut view, |view, _| {
-                default_to(view).is_empty()
-            })
-            .await;
-            assert_eq!(sorted(view), fresh().await);
-        },
-    );
+    inside("routes_that_vanish_with_their_source_address_are_noticed", || async {
+        let lab = Lab::new().await;
+        lab.address("up1", "10.0.1.77/24").await;
+        let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(Ipv4Addr::new(10, 0, 1, 1));
+        lab.route(route.pref_source(Ipv4Addr::new(10, 0, 1, 77)).build()).await;
+        let (mut monitor, mut view) = Monitor::open().await.unwrap();
+        assert_eq!(default_to(&view).len(), 1);
+        let addresses: Vec<_> = lab.net.address().get().execute().try_collect().await.unwrap();
+        let seventy_seven = addresses
+            .into_iter()
+            .find(|a| a.attributes.iter().any(|x| format!("{x:?}").contains("Local(10.0.1.77)")));
+        lab.net.address().del(seventy_seven.unwrap()).execute().await.unwrap();
+        follow(&mut monitor, &mut view, |view, _| default_to(view).is_empty()).await;
+        assert_eq!(sorted(view), fresh().await);
+    });
 }
 
 #[test]
 fn touching_what_is_ours_is_told_and_foreign_rules_are_not() {
-    inside(
-        "touching_what_is_ours_is_told_and_foreign_rules_are_not",
-        || async {
-            let lab = Lab::new().await;
-            let mut door = Door::open(&lab.run_dir).await.unwrap();
-            let (mut monitor, mut view) = Monitor::open().await.unwrap();
-            assert_clean(&door.converge(1, &wish(1)).await);
-            let both = |_: &KernelView, seen: &[KernelChange]| {
-                [Touched::Routes, Touched::Rules]
-                    .iter()
-                    .all(|what| seen.contains(&KernelChange::Ours(*what)))
-            };
-            follow(&mut monitor, &mut view, both).await;
-            assert!(
-                view.routes.iter().all(|r| !r.table.is_ours()),
-                "ours are not foreign"
-            );
-            // A dropped wait loses nothing.
-            let rule = lab
-                .rules(Family::V4)
-                .await
-                .into_iter()
-                .find(is_ours)
-                .unwrap();
-            lab.net.rule().del(rule).execute().await.unwrap();
-            let mut told = Vec::new();
-            for _ in 0..50 {
-                tokio::select! {
-                    biased;
-                    event = monitor.next() => told.push(event),
-                    () = tokio::task::yield_now() => {}
-                }
+    inside("touching_what_is_ours_is_told_and_foreign_rules_are_not", || async {
+        let lab = Lab::new().await;
+        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        let (mut monitor, mut view) = Monitor::open().await.unwrap();
+        assert_clean(&door.converge(1, &wish(1)).await);
+        let both = |_: &KernelView, seen: &[KernelChange]| {
+            [Touched::Routes, Touched::Rules]
+                .iter()
+                .all(|what| seen.contains(&KernelChange::Ours(*what)))
+        };
+        follow(&mut monitor, &mut view, both).await;
+        assert!(view.routes.iter().all(|r| !r.table.is_ours()), "ours are not foreign");
+        // A dropped wait loses nothing.
+        let rule = lab.rules(Family::V4).await.into_iter().find(is_ours).unwrap();
+        lab.net.rule().del(rule).execute().await.unwrap();
+        let mut told = Vec::new();
+        for _ in 0..50 {
+            tokio::select! {
+                biased;
+                event = monitor.next() => told.push(event),
+                () = tokio::task::yield_now() => {}
             }
-            let rules = KernelChange::Ours(Touched::Rules);
-            let says = |e: &Event| matches!(e, Event::Changes(c) if c.contains(&rules));
-            assert!(told.iter().any(says), "{told:?}");
-            // Somebody else's rule somewhere else is no news.
-            let mut rule = lab.net.rule().add();
-            rule.message_mut().header.family = AddressFamily::Inet;
-            rule.message_mut().header.action = RuleAction::ToTable;
-            rule.message_mut().attributes =
-                vec![RuleAttribute::Table(100), RuleAttribute::Priority(500)];
-            rule.execute().await.unwrap();
-            let more = tokio::time::timeout(Duration::from_millis(200), monitor.next()).await;
-            assert!(more.is_err(), "{more:?}");
-        },
-    );
+        }
+        let rules = KernelChange::Ours(Touched::Rules);
+        let says = |e: &Event| matches!(e, Event::Changes(c) if c.contains(&rules));
+        assert!(told.iter().any(says), "{told:?}");
+        // Somebody else's rule somewhere else is no news.
+        let mut rule = lab.net.rule().add();
+        rule.message_mut().header.family = AddressFamily::Inet;
+        rule.message_mut().header.action = RuleAction::ToTable;
+        rule.message_mut().attributes =
+            vec![RuleAttribute::Table(100), RuleAttribute::Priority(500)];
+        rule.execute().await.unwrap();
+        let more = tokio::time::timeout(Duration::from_millis(200), monitor.next()).await;
+        assert!(more.is_err(), "{more:?}");
+    });
 }
 
 #[test]
@@ -984,35 +764,18 @@ fn many_next_hops_are_many_routes() {
         };
         let multi = || RouteMessageBuilder::<Ipv4Addr>::new().multipath(vec![hop(1), hop(2)]);
         lab.route(multi().build()).await;
-        follow(&mut monitor, &mut view, |view, _| {
-            default_to(view).len() == 2
-        })
-        .await;
-        let single = RouteMessageBuilder::<Ipv4Addr>::new()
-            .gateway(Ipv4Addr::new(10, 0, 2, 1))
-            .build();
-        lab.net
-            .route()
-            .add(single)
-            .replace()
-            .execute()
-            .await
-            .unwrap();
-        follow(&mut monitor, &mut view, |view, _| {
-            default_to(view).len() == 1
-        })
-        .await;
-        assert_eq!(
-            default_to(&view),
-            [(index("up2"), Some(gateway(Family::V4, 2)))]
-        );
+        follow(&mut monitor, &mut view, |view, _| default_to(view).len() == 2).await;
+        let single =
+            RouteMessageBuilder::<Ipv4Addr>::new().gateway(Ipv4Addr::new(10, 0, 2, 1)).build();
+        lab.net.route().add(single).replace().execute().await.unwrap();
+        follow(&mut monitor, &mut view, |view, _| default_to(view).len() == 1).await;
+        assert_eq!(default_to(&view), [(index("up2"), Some(gateway(Family::V4, 2)))]);
 
         // In a table of ours it is a mistake that is put right in one step.
         let mut door = Door::open(&lab.run_dir).await.unwrap();
         lab.route(multi().table_id(8300).priority(1).build()).await;
         let mut wish = Dataplane::default();
-        wish.routes
-            .insert(default_via(Family::V4, TableId::ACTIVE, 1, 2));
+        wish.routes.insert(default_via(Family::V4, TableId::ACTIVE, 1, 2));
         let report = door.converge(1, &wish).await;
         assert_clean(&report);
         assert!(
@@ -1031,12 +794,7 @@ fn without_permission_there_is_one_clear_sentence() {
         println!("skipped: root is permitted everything");
         return;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let error = runtime
-        .block_on(Door::open(&std::env::temp_dir()))
-        .unwrap_err();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(Door::open(&std::env::temp_dir())).unwrap_err();
     assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
 }

@@ -42,11 +42,9 @@ struct Kind {
 
 const fn nature(delay: u64, loss: f64, bursts: Option<(u64, f64, f64)>) -> Nature {
     let bursts = match bursts {
-        Some((length, share, loss)) => Some(Bursts {
-            length: Duration::from_millis(length),
-            share,
-            loss,
-        }),
+        Some((length, share, loss)) => {
+            Some(Bursts { length: Duration::from_millis(length), share, loss })
+        }
         None => None,
     };
     Nature {
@@ -64,65 +62,19 @@ const fn kind(
     most_false: f64,
     median: u64,
 ) -> Kind {
-    Kind {
-        name,
-        word,
-        nature,
-        bloat: false,
-        most_false,
-        median: Duration::from_millis(median),
-    }
+    Kind { name, word, nature, bloat: false, most_false, median: Duration::from_millis(median) }
 }
 
 const KINDS: [Kind; 9] = [
     kind("wired, clean", "wired", nature(12, 0.0, None), 0.0, 900),
     kind("wired, 1 % loss", "wired", nature(12, 0.01, None), 0.0, 900),
     kind("wired, 5 % loss", "wired", nature(12, 0.05, None), 0.0, 900),
-    kind(
-        "cable, bursts",
-        "wired",
-        nature(15, 0.0, Some((30, 0.002, 0.7))),
-        0.1,
-        900,
-    ),
-    Kind {
-        bloat: true,
-        ..kind(
-            "cable, bufferbloat",
-            "wired",
-            nature(15, 0.001, None),
-            0.1,
-            1500,
-        )
-    },
-    kind(
-        "Wi-Fi, bursts",
-        "wifi",
-        nature(20, 0.002, Some((50, 0.01, 0.7))),
-        0.2,
-        900,
-    ),
-    kind(
-        "LTE, good",
-        "cellular",
-        nature(45, 0.002, Some((60, 0.01, 0.9))),
-        0.1,
-        3600,
-    ),
-    kind(
-        "LTE, middling",
-        "cellular",
-        nature(60, 0.005, Some((150, 0.02, 0.9))),
-        0.2,
-        4000,
-    ),
-    kind(
-        "LTE, bad",
-        "cellular",
-        nature(80, 0.01, Some((400, 0.05, 0.95))),
-        1.0,
-        7000,
-    ),
+    kind("cable, bursts", "wired", nature(15, 0.0, Some((30, 0.002, 0.7))), 0.1, 900),
+    Kind { bloat: true, ..kind("cable, bufferbloat", "wired", nature(15, 0.001, None), 0.1, 1500) },
+    kind("Wi-Fi, bursts", "wifi", nature(20, 0.002, Some((50, 0.01, 0.7))), 0.2, 900),
+    kind("LTE, good", "cellular", nature(45, 0.002, Some((60, 0.01, 0.9))), 0.1, 3600),
+    kind("LTE, middling", "cellular", nature(60, 0.005, Some((150, 0.02, 0.9))), 0.2, 4000),
+    kind("LTE, bad", "cellular", nature(80, 0.01, Some((400, 0.05, 0.95))), 1.0, 7000),
 ];
 
 /// What came of some days.
@@ -153,10 +105,7 @@ fn day(kind: &Kind, seed: u64) -> Tally {
          [[uplink]]\nname = \"spare\"\ninterface = \"wan1\"\n[lan]\ninterfaces = [\"br-lan\"]\n",
         kind.word
     );
-    let v4_only = PerFamily {
-        v4: true,
-        v6: false,
-    };
+    let v4_only = PerFamily { v4: true, v6: false };
     let mut world = World::new(Plan {
         config: config::parse(&text, "simulation").unwrap(),
         natures: vec![kind.nature, nature(10, 0.0, None)],
@@ -202,41 +151,23 @@ fn outage(world: &mut World, rng: &mut Rng, before: Instant) -> Outage {
     world.fault(0, Fault::Sever(PerFamily { v4: true, v6: true }));
     world.run_for(rng.between(MS(20_000), MS(110_000)));
     world.fault(0, Fault::Restore);
-    Outage {
-        from,
-        to: world.now(),
-    }
+    Outage { from, to: world.now() }
 }
 
 fn judge(world: &World, outages: &[Outage], seed: u64) -> Tally {
     let is_verdict = |e: &&Event| matches!(&e.fact, Fact::Health { uplink, to, .. } if uplink == "line" && to == "down");
-    let verdicts: Vec<Instant> = world
-        .events
-        .iter()
-        .filter(is_verdict)
-        .map(|e| e.at)
-        .collect();
+    let verdicts: Vec<Instant> = world.events.iter().filter(is_verdict).map(|e| e.at).collect();
     // A trial that fails while the line is still dead, or was a moment ago, is no mistake.
-    let was_dead = |at: &Instant| {
-        outages
-            .iter()
-            .any(|o| *at >= o.from && *at <= o.to + MS(3_000))
-    };
+    let was_dead = |at: &Instant| outages.iter().any(|o| *at >= o.from && *at <= o.to + MS(3_000));
     let first_in = |o: &Outage| verdicts.iter().find(|at| **at >= o.from && **at <= o.to);
-    let detections: Vec<Duration> = outages
-        .iter()
-        .filter_map(|o| first_in(o).map(|at| at.since(o.from)))
-        .collect();
+    let detections: Vec<Duration> =
+        outages.iter().filter_map(|o| first_in(o).map(|at| at.since(o.from))).collect();
     let moved = |e: &&Event| matches!(e.fact, Fact::Switched { .. });
     Tally {
         days: 1,
         outages: outages.len(),
         missed: outages.len() - detections.len(),
-        false_verdicts: verdicts
-            .iter()
-            .filter(|at| !was_dead(at))
-            .map(|at| (seed, *at))
-            .collect(),
+        false_verdicts: verdicts.iter().filter(|at| !was_dead(at)).map(|at| (seed, *at)).collect(),
         detections,
         moved: world.events.iter().filter(moved).count(),
         handled: world.handled,
@@ -327,18 +258,12 @@ fn check(days: usize) {
         let name = kind.name;
         for (seed, at) in &t.false_verdicts {
             let hour = at.as_micros() as f64 / 3.6e9;
-            let _ = writeln!(
-                out,
-                "{name}: a verdict on a living line, day {seed}, hour {hour:.3}"
-            );
+            let _ = writeln!(out, "{name}: a verdict on a living line, day {seed}, hour {hour:.3}");
         }
         assert_eq!(t.violations, Vec::<String>::new(), "{name}");
         assert_eq!(t.missed, 0, "{name}: outages that nobody noticed");
         let most = (kind.most_false * t.days as f64).ceil() as usize;
-        assert!(
-            t.false_verdicts.len() <= most,
-            "{name}: more than {most} false verdicts"
-        );
+        assert!(t.false_verdicts.len() <= most, "{name}: more than {most} false verdicts");
         assert!(t.median() <= kind.median, "{name}: median {:?}", t.median());
     }
 }

@@ -19,10 +19,7 @@ const FUNCTION_LINES: usize = 70;
 /// Who may import whom. What is not named in a row may not be imported from there.
 const IMPORTS: [(&str, &[&str]); 9] = [
     ("main", &["cli"]),
-    (
-        "cli",
-        &["lab", "daemon", "io", "engine", "config", "time", "units"],
-    ),
+    ("cli", &["lab", "daemon", "io", "engine", "config", "time", "units"]),
     ("lab", &["io", "engine", "config", "time", "units"]),
     ("daemon", &["io", "engine", "config", "time", "units"]),
     ("io", &["engine", "config", "time", "units"]),
@@ -36,10 +33,8 @@ const IMPORTS: [(&str, &[&str]); 9] = [
 const SHARED_IO: [&str; 5] = ["clock", "disk", "socket", "sys", "sysctl"];
 
 /// Other doors inside `io`: the room, and what it may use.
-const IO_DOORS: [(&str, &[&str]); 2] = [
-    ("flows", &["io", "netlink", "conntrack"]),
-    ("flows", &["io", "netlink", "nfnl"]),
-];
+const IO_DOORS: [(&str, &[&str]); 2] =
+    [("flows", &["io", "netlink", "conntrack"]), ("flows", &["io", "netlink", "nfnl"])];
 
 /// Words that the engine may not have, not even in its tests: clocks, tasks, logs, prints, and
 /// what gives another order on each run.
@@ -101,11 +96,7 @@ fn imports_point_down(source: &Source) -> Vec<Finding> {
         return Vec::new();
     }
     let Some((_, below)) = IMPORTS.iter().find(|(name, _)| name == own) else {
-        return vec![finding(
-            source,
-            1,
-            &format!("{own} has no row in the import table"),
-        )];
+        return vec![finding(source, 1, &format!("{own} has no row in the import table"))];
     };
     let mut found = Vec::new();
     for mention in source.mentions(&[]) {
@@ -115,11 +106,7 @@ fn imports_point_down(source: &Source) -> Vec<Finding> {
         let is_module = IMPORTS.iter().any(|(name, _)| name == target);
         if target != own && (!is_module || !below.contains(&target.as_str())) {
             let path = mention.segments.join("::");
-            found.push(finding(
-                source,
-                mention.line,
-                &format!("{own} may not import {path}"),
-            ));
+            found.push(finding(source, mention.line, &format!("{own} may not import {path}")));
         }
     }
     found
@@ -168,11 +155,7 @@ fn only_the_daemon_holds_the_engine(source: &Source) -> Vec<Finding> {
     let named = mentions.iter().filter(|m| !may && names_it(&m.segments));
     named
         .map(|m| {
-            finding(
-                source,
-                m.line,
-                "only daemon, cli, lab and the engine's own parts name Engine",
-            )
+            finding(source, m.line, "only daemon, cli, lab and the engine's own parts name Engine")
         })
         .collect()
 }
@@ -203,15 +186,10 @@ fn the_engine_is_pure(source: &Source) -> Vec<Finding> {
             continue;
         };
         let is_std = root == "std" || root == "core";
-        let is_socket = |word: &String| {
-            ["Socket", "Stream", "Listener"]
-                .iter()
-                .any(|end| word.ends_with(end))
-        };
-        let is_clock = part == "time"
-            && rest
-                .first()
-                .is_some_and(|word| word == "Instant" || word == "*");
+        let is_socket =
+            |word: &String| ["Socket", "Stream", "Listener"].iter().any(|end| word.ends_with(end));
+        let is_clock =
+            part == "time" && rest.first().is_some_and(|word| word == "Instant" || word == "*");
         let is_impure = IMPURE_STD.contains(&part.as_str())
             || (part == "net" && rest.iter().any(is_socket))
             || is_clock;
@@ -246,11 +224,7 @@ fn functions_stay_small(source: &Source) -> Vec<Finding> {
         .into_iter()
         .filter(|(_, line, length)| above_tests(*line) && *length > FUNCTION_LINES);
     long.map(|(name, line, length)| {
-        finding(
-            source,
-            line,
-            &format!("fn {name} has {length} lines, {FUNCTION_LINES} are enough"),
-        )
+        finding(source, line, &format!("fn {name} has {length} lines, {FUNCTION_LINES} are enough"))
     })
     .collect()
 }
@@ -266,11 +240,7 @@ fn exceptions_have_reasons(source: &Source) -> Vec<Finding> {
         }
         let inside = tokens[at..].iter().take_while(|t| t.text != "]");
         if !inside.into_iter().any(|t| t.text == "reason") {
-            found.push(finding(
-                source,
-                token.line,
-                "an exception to a lint needs a reason",
-            ));
+            found.push(finding(source, token.line, "an exception to a lint needs a reason"));
         }
         if token.text == "allow" && !source.is_test() {
             found.push(finding(
@@ -288,9 +258,7 @@ fn unsafe_has_one_place(source: &Source) -> Vec<Finding> {
         return Vec::new();
     }
     let named = source.tokens.iter().filter(|t| t.text == "unsafe");
-    named
-        .map(|t| finding(source, t.line, "unsafe code lives in src/io/sys.rs"))
-        .collect()
+    named.map(|t| finding(source, t.line, "unsafe code lives in src/io/sys.rs")).collect()
 }
 
 fn desk_words_stay_at_the_desk(source: &Source) -> Vec<Finding> {
@@ -303,9 +271,7 @@ fn desk_words(path: &str, text: &str) -> Vec<Finding> {
     for (index, line) in text.lines().enumerate() {
         let line_number = index + 1;
         for word in DESK_WORDS.iter().filter(|word| line.contains(**word)) {
-            found.push(Finding(format!(
-                "{path}:{line_number}: {word} is for the desk"
-            )));
+            found.push(Finding(format!("{path}:{line_number}: {word} is for the desk")));
         }
         let lower = line.to_lowercase();
         let numbered = lower.match_indices("issue").any(|(at, word)| {
@@ -313,9 +279,7 @@ fn desk_words(path: &str, text: &str) -> Vec<Finding> {
             rest.starts_with(|c: char| c.is_ascii_digit())
         });
         if numbered {
-            found.push(Finding(format!(
-                "{path}:{line_number}: say what it was, not its number"
-            )));
+            found.push(Finding(format!("{path}:{line_number}: say what it was, not its number")));
         }
     }
     found
@@ -353,20 +317,13 @@ fn files(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
 }
 
 fn rust_files() -> Vec<Source> {
-    let all = ["src", "tests", "benches"]
-        .iter()
-        .flat_map(|folder| files(folder, &[".rs"]));
+    let all = ["src", "tests", "benches"].iter().flat_map(|folder| files(folder, &[".rs"]));
     all.map(|(path, text)| Source::new(&path, &text)).collect()
 }
 
 fn complain(findings: &[Finding]) {
     let lines: Vec<&str> = findings.iter().map(|f| f.0.as_str()).collect();
-    assert!(
-        lines.is_empty(),
-        "{} breaches of the house rules:\n{}",
-        lines.len(),
-        lines.join("\n")
-    );
+    assert!(lines.is_empty(), "{} breaches of the house rules:\n{}", lines.len(), lines.join("\n"));
 }
 
 #[test]
@@ -384,31 +341,14 @@ fn the_house_is_tidy() {
 
 #[test]
 fn texts_are_for_those_who_come_later() {
-    let endings = [
-        "md", "toml", "Makefile", "service", "run", ".sh", ".html", ".js", ".css",
-    ];
+    let endings = ["md", "toml", "Makefile", "service", "run", ".sh", ".html", ".js", ".css"];
     let folders = ["docs", "systemd", ".ci", "boards", "web", "packaging"];
-    let mut texts: Vec<_> = folders
-        .iter()
-        .flat_map(|folder| files(folder, &endings))
-        .collect();
-    for name in [
-        "README.md",
-        "CHANGELOG.md",
-        "Makefile",
-        "Cargo.toml",
-        "deny.toml",
-        "cross.toml",
-    ] {
+    let mut texts: Vec<_> = folders.iter().flat_map(|folder| files(folder, &endings)).collect();
+    for name in ["README.md", "CHANGELOG.md", "Makefile", "Cargo.toml", "deny.toml", "cross.toml"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         texts.push((name.to_owned(), fs::read_to_string(path).unwrap()));
     }
-    complain(
-        &texts
-            .iter()
-            .flat_map(|(path, text)| desk_words(path, text))
-            .collect::<Vec<_>>(),
-    );
+    complain(&texts.iter().flat_map(|(path, text)| desk_words(path, text)).collect::<Vec<_>>());
 }
 
 /// Each rule is given what it is there to find, and something like it that is right.
@@ -416,10 +356,7 @@ mod each_rule_can_fail {
     use super::*;
 
     fn found(rule: fn(&Source) -> Vec<Finding>, path: &str, text: &str) -> Vec<String> {
-        rule(&Source::new(path, text))
-            .into_iter()
-            .map(|f| f.0)
-            .collect()
+        rule(&Source::new(path, text)).into_iter().map(|f| f.0).collect()
     }
 
     #[test]
@@ -435,10 +372,7 @@ mod each_rule_can_fail {
         ] {
             let all = found(rule, "src/engine/link.rs", text);
             assert_eq!(all.len(), 1, "{text}: {all:?}");
-            assert!(
-                all[0].starts_with("src/engine/link.rs:1: engine may not import "),
-                "{all:?}"
-            );
+            assert!(all[0].starts_with("src/engine/link.rs:1: engine may not import "), "{all:?}");
         }
         for text in [
             "use crate::{config::Config, units::{A, B}};",
@@ -448,15 +382,7 @@ mod each_rule_can_fail {
         ] {
             assert_eq!(found(rule, "src/engine/link.rs", text), [""; 0], "{text}");
         }
-        assert_eq!(
-            found(
-                rule,
-                "src/main.rs",
-                "fn main() { sparelink::daemon::run() }"
-            )
-            .len(),
-            1
-        );
+        assert_eq!(found(rule, "src/main.rs", "fn main() { sparelink::daemon::run() }").len(), 1);
         assert_eq!(found(rule, "src/attic.rs", "").len(), 1);
     }
 
@@ -471,14 +397,8 @@ mod each_rule_can_fail {
             assert_eq!(found(rule, path, text).len(), 1, "{text}");
         }
         for (path, text) in [
-            (
-                "src/io/flows.rs",
-                "use super::netlink::conntrack::Conntrack;",
-            ),
-            (
-                "src/io/netlink/nft/mod.rs",
-                "use super::nfnl; use crate::io::{clock, sysctl};",
-            ),
+            ("src/io/flows.rs", "use super::netlink::conntrack::Conntrack;"),
+            ("src/io/netlink/nft/mod.rs", "use super::nfnl; use crate::io::{clock, sysctl};"),
             ("src/io/mod.rs", "use self::netlink::Door;"),
         ] {
             assert_eq!(found(rule, path, text), [""; 0], "{text}");
@@ -489,21 +409,13 @@ mod each_rule_can_fail {
     fn a_part_that_knows_the_whole() {
         let rule = only_the_daemon_holds_the_engine;
         let text = "use crate::engine::{Engine, Mode};";
-        for path in [
-            "src/io/record.rs",
-            "src/engine/health/line.rs",
-            "src/engine/link.rs",
-        ] {
+        for path in ["src/io/record.rs", "src/engine/health/line.rs", "src/engine/link.rs"] {
             assert_eq!(found(rule, path, text).len(), 1, "{path}");
         }
         let part = "use super::Engine;\nimpl Engine {}";
         assert_eq!(
-            found(
-                rule,
-                "src/engine/health/line.rs",
-                "use super::super::Engine; impl Engine {}"
-            )
-            .len(),
+            found(rule, "src/engine/health/line.rs", "use super::super::Engine; impl Engine {}")
+                .len(),
             1
         );
         assert_eq!(found(rule, "src/engine/deciding.rs", part), [""; 0]);
@@ -558,20 +470,14 @@ mod each_rule_can_fail {
         // A gate on something small does not hide what follows it.
         let hidden = format!("#[cfg(test)]\nconst A: u8 = 1;\n{long}");
         assert_eq!(found(rule, "src/time.rs", &hidden).len(), 1);
-        assert_eq!(
-            found(rule, "src/time.rs", &format!("{tested}fn g() {{}}\n")).len(),
-            1
-        );
+        assert_eq!(found(rule, "src/time.rs", &format!("{tested}fn g() {{}}\n")).len(), 1);
     }
 
     #[test]
     fn a_long_function() {
         let rule = functions_stay_small;
         let body = |n: usize| {
-            format!(
-                "fn f(a: [u8; 2]) {{\n{}}}\n",
-                "    g('{', \"}\");\n\n    // why\n".repeat(n)
-            )
+            format!("fn f(a: [u8; 2]) {{\n{}}}\n", "    g('{', \"}\");\n\n    // why\n".repeat(n))
         };
         assert_eq!(found(rule, "src/time.rs", &body(FUNCTION_LINES)), [""; 0]);
         let all = found(rule, "src/time.rs", &body(FUNCTION_LINES + 1));
@@ -581,27 +487,12 @@ mod each_rule_can_fail {
     #[test]
     fn an_exception_without_a_reason() {
         let rule = exceptions_have_reasons;
-        assert_eq!(
-            found(rule, "src/time.rs", "#[expect(dead_code)]\nfn f() {}").len(),
-            1
-        );
+        assert_eq!(found(rule, "src/time.rs", "#[expect(dead_code)]\nfn f() {}").len(), 1);
         assert_eq!(found(rule, "tests/a.rs", "#![allow(dead_code)]").len(), 1);
-        assert_eq!(
-            found(rule, "src/time.rs", "#[allow(dead_code, reason = \"x\")]").len(),
-            1
-        );
-        assert_eq!(
-            found(rule, "tests/a.rs", "#![allow(dead_code, reason = \"x\")]"),
-            [""; 0]
-        );
-        assert_eq!(
-            found(rule, "src/time.rs", "#[expect(dead_code, reason = \"x\")]"),
-            [""; 0]
-        );
-        assert_eq!(
-            found(rule, "src/time.rs", "let a = b.expect(\"it is there\");"),
-            [""; 0]
-        );
+        assert_eq!(found(rule, "src/time.rs", "#[allow(dead_code, reason = \"x\")]").len(), 1);
+        assert_eq!(found(rule, "tests/a.rs", "#![allow(dead_code, reason = \"x\")]"), [""; 0]);
+        assert_eq!(found(rule, "src/time.rs", "#[expect(dead_code, reason = \"x\")]"), [""; 0]);
+        assert_eq!(found(rule, "src/time.rs", "let a = b.expect(\"it is there\");"), [""; 0]);
     }
 
     #[test]
@@ -609,10 +500,7 @@ mod each_rule_can_fail {
         let rule = unsafe_has_one_place;
         assert_eq!(found(rule, "src/io/socket.rs", "unsafe { f() }").len(), 1);
         assert_eq!(found(rule, "src/io/sys.rs", "unsafe { f() }"), [""; 0]);
-        assert_eq!(
-            found(rule, "src/io/socket.rs", "#![deny(unsafe_code)] // unsafe"),
-            [""; 0]
-        );
+        assert_eq!(found(rule, "src/io/socket.rs", "#![deny(unsafe_code)] // unsafe"), [""; 0]);
     }
 
     #[test]
@@ -625,10 +513,7 @@ mod each_rule_can_fail {
         ] {
             assert_eq!(found(rule, "src/time.rs", text).len(), 1, "{text}");
         }
-        assert_eq!(
-            found(rule, "src/time.rs", "// an issue of 12 lines"),
-            [""; 0]
-        );
+        assert_eq!(found(rule, "src/time.rs", "// an issue of 12 lines"), [""; 0]);
     }
 }
 
@@ -639,9 +524,6 @@ fn literals_and_comments_are_no_code() {
 u"####;
     let source = Source::new("src/a.rs", text);
     let words: Vec<&str> = source.tokens.iter().map(|t| t.text.as_str()).collect();
-    assert_eq!(
-        words,
-        ["a", "e", "h", "j", "k", "'", "l", ":", "o", "b", "s", "u"]
-    );
+    assert_eq!(words, ["a", "e", "h", "j", "k", "'", "l", ":", "o", "b", "s", "u"]);
     assert_eq!(source.tokens.last().unwrap().line, 2);
 }

@@ -84,20 +84,12 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Lin
     };
     let command = meant(&typed)?;
     let path = |flag: &Flag| typed.flags.get(flag.long).map(PathBuf::from);
-    Ok(Line {
-        command,
-        config: path(&spec::CONFIG),
-        run_dir: path(&spec::RUN_DIR),
-    })
+    Ok(Line { command, config: path(&spec::CONFIG), run_dir: path(&spec::RUN_DIR) })
 }
 
 impl Line {
     fn of(command: Command) -> Self {
-        Self {
-            command,
-            config: None,
-            run_dir: None,
-        }
+        Self { command, config: None, run_dir: None }
     }
 }
 
@@ -152,26 +144,16 @@ fn typed(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Failure
     }
     let Some(spec) = spec else {
         let text = "which command?";
-        return Err(Failure::new(
-            text,
-            "sparelink status is a good start; --help lists them all",
-        ));
+        return Err(Failure::new(text, "sparelink status is a good start; --help lists them all"));
     };
     if spec.name == HELP_COMMAND.name {
         let about = argument.as_deref().map(find_command).transpose()?;
         return Ok(Typed::Help(about.map_or_else(help::program, help::command)));
     }
-    if let Some(early) = flags
-        .keys()
-        .find(|long| !spec.flags.iter().any(|f| f.long == **long))
-    {
+    if let Some(early) = flags.keys().find(|long| !spec.flags.iter().any(|f| f.long == **long)) {
         return Err(unknown_flag(spec, &format!("--{early}")));
     }
-    Ok(Typed::Command(Low {
-        spec,
-        argument,
-        flags,
-    }))
+    Ok(Typed::Command(Low { spec, argument, flags }))
 }
 
 /// `sparelink help [COMMAND]`, which people try; not listed, because `--help` is.
@@ -196,43 +178,22 @@ fn meant(low: &Low) -> Result<Command, Failure> {
         },
         "check" => Command::Check,
         "plan" => Command::Plan,
-        "status" => Command::Status {
-            json: given(&spec::JSON),
-            watch: given(&spec::WATCH),
-        },
-        "switch" => Command::Switch {
-            to: low.word()?,
-            limit: low.limit()?,
-        },
+        "status" => Command::Status { json: given(&spec::JSON), watch: given(&spec::WATCH) },
+        "switch" => Command::Switch { to: low.word()?, limit: low.limit()? },
         "pause" => {
-            let reason = low
-                .flags
-                .get(spec::REASON.long)
-                .map(|reason| text(reason))
-                .transpose()?;
-            Command::Pause {
-                uplink: low.word()?,
-                limit: low.limit()?,
-                reason,
-            }
+            let reason = low.flags.get(spec::REASON.long).map(|reason| text(reason)).transpose()?;
+            Command::Pause { uplink: low.word()?, limit: low.limit()?, reason }
         }
-        "resume" => Command::Resume {
-            uplink: low.word()?,
-        },
+        "resume" => Command::Resume { uplink: low.word()? },
         "reload" => Command::Reload,
-        "history" => Command::History {
-            json: given(&spec::JSON),
-        },
+        "history" => Command::History { json: given(&spec::JSON) },
         "replay" => match low.required()? {
             last if last == "last" => Command::Replay(Recording::Last),
             file => Command::Replay(Recording::File(PathBuf::from(file))),
         },
         "purge" => Command::Purge,
         #[cfg(feature = "lab")]
-        "lab" => Command::Lab {
-            tour: given(&spec::TOUR),
-            json: given(&spec::JSON),
-        },
+        "lab" => Command::Lab { tour: given(&spec::TOUR), json: given(&spec::JSON) },
         other => return Err(Failure::plain(format!("{other} is listed and not known"))),
     })
 }
@@ -240,14 +201,11 @@ fn meant(low: &Low) -> Result<Command, Failure> {
 impl Low {
     /// The argument that the command cannot do without.
     fn required(&self) -> Result<&OsStr, Failure> {
-        self.argument
-            .as_deref()
-            .filter(|word| !word.is_empty())
-            .ok_or_else(|| {
-                let what = self.spec.argument.unwrap_or_default();
-                let text = format!("{} needs {what}", self.spec.name);
-                Failure::new(text, format!("usage: {}", help::usage(self.spec)))
-            })
+        self.argument.as_deref().filter(|word| !word.is_empty()).ok_or_else(|| {
+            let what = self.spec.argument.unwrap_or_default();
+            let text = format!("{} needs {what}", self.spec.name);
+            Failure::new(text, format!("usage: {}", help::usage(self.spec)))
+        })
     }
 
     /// The same as text.
@@ -266,10 +224,7 @@ impl Low {
             .map_err(|error| Failure::new(format!("--for: {error}"), HINT))?;
         if limit.is_zero() || limit > LONGEST {
             let hint = "leave --for out for no limit";
-            return Err(Failure::new(
-                format!("--for: {typed} is out of range"),
-                hint,
-            ));
+            return Err(Failure::new(format!("--for: {typed} is out of range"), hint));
         }
         Ok(Some(limit))
     }
@@ -294,10 +249,7 @@ fn find_command(word: &OsStr) -> Result<&'static Spec, Failure> {
         || "sparelink --help lists the commands".to_owned(),
         |near| format!("did you mean {near}?"),
     );
-    Err(Failure::new(
-        format!("there is no command {:?}", shown(&word)),
-        hint,
-    ))
+    Err(Failure::new(format!("there is no command {:?}", shown(&word)), hint))
 }
 
 fn find_flag(spec: Option<&'static Spec>, name: &str) -> Result<&'static Flag, Failure> {
@@ -308,27 +260,19 @@ fn find_flag(spec: Option<&'static Spec>, name: &str) -> Result<&'static Flag, F
     match spec {
         Some(spec) => Err(unknown_flag(spec, name)),
         None => {
-            let belongs = COMMANDS
-                .iter()
-                .any(|spec| spec.flags.iter().any(|f| is(f, name)));
+            let belongs = COMMANDS.iter().any(|spec| spec.flags.iter().any(|f| is(f, name)));
             let hint = if belongs {
                 "it belongs behind a command, as in sparelink status --json"
             } else {
                 "sparelink --help lists commands and flags"
             };
-            Err(Failure::new(
-                format!("there is no flag {} here", shown(name)),
-                hint,
-            ))
+            Err(Failure::new(format!("there is no flag {} here", shown(name)), hint))
         }
     }
 }
 
 fn unknown_flag(spec: &Spec, name: &str) -> Failure {
-    let near = nearest(
-        name.trim_start_matches('-'),
-        spec.flags.iter().map(|flag| flag.long),
-    );
+    let near = nearest(name.trim_start_matches('-'), spec.flags.iter().map(|flag| flag.long));
     let hint = match near {
         Some(near) if !name.ends_with(near) => format!("did you mean --{near}?"),
         _ => format!("sparelink {} --help lists its flags", spec.name),
@@ -339,17 +283,9 @@ fn unknown_flag(spec: &Spec, name: &str) -> Failure {
 fn surplus(spec: &Spec, word: &OsStr) -> Failure {
     let word = word.to_string_lossy();
     let text = if spec.argument.is_some() {
-        format!(
-            "{} takes one argument, and {:?} is one more",
-            spec.name,
-            shown(&word)
-        )
+        format!("{} takes one argument, and {:?} is one more", spec.name, shown(&word))
     } else {
-        format!(
-            "{} takes no argument, and {:?} is one",
-            spec.name,
-            shown(&word)
-        )
+        format!("{} takes no argument, and {:?} is one", spec.name, shown(&word))
     };
     Failure::new(text, format!("usage: {}", help::usage(spec)))
 }
@@ -359,19 +295,14 @@ fn value_of(parser: &mut lexopt::Parser, name: &str, what: &str) -> Result<OsStr
         let hint = format!("write {name} and then the {}", what.to_lowercase());
         Failure::new(format!("{name} needs a {what}"), hint)
     };
-    parser
-        .value()
-        .ok()
-        .filter(|value| !value.is_empty())
-        .ok_or_else(missing)
+    parser.value().ok().filter(|value| !value.is_empty()).ok_or_else(missing)
 }
 
 fn unexpected_value(error: &lexopt::Error) -> Failure {
     match error {
-        lexopt::Error::UnexpectedValue { option, .. } => Failure::new(
-            format!("{option} takes no value"),
-            format!("write {option} alone"),
-        ),
+        lexopt::Error::UnexpectedValue { option, .. } => {
+            Failure::new(format!("{option} takes no value"), format!("write {option} alone"))
+        }
         lexopt::Error::MissingValue { .. }
         | lexopt::Error::UnexpectedOption(_)
         | lexopt::Error::UnexpectedArgument(_)
@@ -405,60 +336,20 @@ mod tests {
         let name = |n: &str| n.to_owned();
         let cases = [
             ("check", Command::Check),
-            (
-                "status",
-                Command::Status {
-                    json: false,
-                    watch: false,
-                },
-            ),
-            (
-                "status --json -w",
-                Command::Status {
-                    json: true,
-                    watch: true,
-                },
-            ),
-            (
-                "switch mifi --for 30m",
-                Command::Switch {
-                    to: name("mifi"),
-                    limit: minutes(30),
-                },
-            ),
-            (
-                "switch --for=2h auto",
-                Command::Switch {
-                    to: name("auto"),
-                    limit: minutes(120),
-                },
-            ),
+            ("status", Command::Status { json: false, watch: false }),
+            ("status --json -w", Command::Status { json: true, watch: true }),
+            ("switch mifi --for 30m", Command::Switch { to: name("mifi"), limit: minutes(30) }),
+            ("switch --for=2h auto", Command::Switch { to: name("auto"), limit: minutes(120) }),
             (
                 "pause mifi --reason lent",
-                Command::Pause {
-                    uplink: name("mifi"),
-                    limit: None,
-                    reason: Some(name("lent")),
-                },
+                Command::Pause { uplink: name("mifi"), limit: None, reason: Some(name("lent")) },
             ),
-            (
-                "resume mifi",
-                Command::Resume {
-                    uplink: name("mifi"),
-                },
-            ),
+            ("resume mifi", Command::Resume { uplink: name("mifi") }),
             ("replay last", Command::Replay(Recording::Last)),
-            (
-                "replay x.jsonl",
-                Command::Replay(Recording::File("x.jsonl".into())),
-            ),
+            ("replay x.jsonl", Command::Replay(Recording::File("x.jsonl".into()))),
             (
                 "run -v --observe --record r",
-                Command::Run {
-                    observe: true,
-                    record: Some("r".into()),
-                    verbose: true,
-                },
+                Command::Run { observe: true, record: Some("r".into()), verbose: true },
             ),
         ];
         for (words, meant) in cases {
@@ -468,10 +359,7 @@ mod tests {
 
     #[test]
     fn common_flags_stand_before_or_behind_the_command() {
-        for words in [
-            "--config c --run-dir r status",
-            "status --run-dir=r --config c",
-        ] {
+        for words in ["--config c --run-dir r status", "status --run-dir=r --config c"] {
             let line = line(words).unwrap();
             assert_eq!(line.config.as_deref(), Some("c".as_ref()), "{words}");
             assert_eq!(line.run_dir.as_deref(), Some("r".as_ref()), "{words}");
@@ -510,10 +398,7 @@ mod tests {
         for (words, told) in cases {
             let error = line(words).unwrap_err();
             assert!(error.contains(told), "{words}: {error}");
-            assert!(
-                error.starts_with("error: ") && error.contains("\n  hint: "),
-                "{error}"
-            );
+            assert!(error.starts_with("error: ") && error.contains("\n  hint: "), "{error}");
         }
     }
 }

@@ -15,15 +15,7 @@ pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
 
 /// The chain in one line: `3 uplinks: cable > mifi > phone`.
 fn chain(config: &Config) -> String {
-    let names: Vec<_> = config
-        .uplinks
-        .iter()
-        .map(|uplink| uplink.name.as_str())
-        .collect();
-    let noun = if names.len() == 1 {
-        "uplink"
-    } else {
-        "uplinks"
-    };
+    let names: Vec<_> = config.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
+    let noun = if names.len() == 1 { "uplink" } else { "uplinks" };
     format!("{} {noun}: {}", names.len(), names.join(" > "))
 }

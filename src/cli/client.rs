@@ -29,9 +29,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(run_dir: &Path) -> Self {
-        Self {
-            socket: run_dir.join(SOCKET),
-        }
+        Self { socket: run_dir.join(SOCKET) }
     }
 
     /// Asks for a JSON document.
@@ -51,15 +49,10 @@ impl Client {
             .map_err(|error| Failure::plain(format!("cannot start: {error}")))?;
         let answer = runtime.block_on(async {
             let exchange = self.exchange(method, route, body);
-            tokio::time::timeout(TIMEOUT, exchange)
-                .await
-                .unwrap_or_else(|_| {
-                    let text = format!("the agent did not answer within {} s", TIMEOUT.as_secs());
-                    Err(Failure::new(
-                        text,
-                        "its log may say why: journalctl -u sparelink",
-                    ))
-                })
+            tokio::time::timeout(TIMEOUT, exchange).await.unwrap_or_else(|_| {
+                let text = format!("the agent did not answer within {} s", TIMEOUT.as_secs());
+                Err(Failure::new(text, "its log may say why: journalctl -u sparelink"))
+            })
         });
         let (status, bytes) = answer?;
         let body = serde_json::from_slice(&bytes);
@@ -97,14 +90,9 @@ impl Client {
             .header("x-sparelink", "cli")
             .body(Full::new(Bytes::from(content)))
             .map_err(|error| broken(&error))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| broken(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER)
-            .collect()
-            .await;
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(|error| broken(error.as_ref()))?;
         Ok((status, body.to_bytes()))
     }
@@ -116,15 +104,9 @@ impl Client {
         let socket = self.socket.display();
         let kind = error.kind();
         if kind == io::ErrorKind::NotFound {
-            Failure::new(
-                format!("no agent is running (no socket at {socket})"),
-                START,
-            )
+            Failure::new(format!("no agent is running (no socket at {socket})"), START)
         } else if kind == io::ErrorKind::ConnectionRefused {
-            Failure::new(
-                format!("no agent is running (nobody answers at {socket})"),
-                START,
-            )
+            Failure::new(format!("no agent is running (nobody answers at {socket})"), START)
         } else if kind == io::ErrorKind::PermissionDenied {
             let hint = "try it as root, for example with sudo";
             Failure::new(format!("you may not talk to the agent at {socket}"), hint)
@@ -140,12 +122,6 @@ fn refusal(status: StatusCode, problem: &Value) -> Failure {
     let member = |name: &str| problem.get(name).and_then(Value::as_str).map(str::to_owned);
     let text = member("detail").or_else(|| member("title"));
     let text = text.unwrap_or_else(|| format!("the agent answers {status}"));
-    let code = if status == StatusCode::CONFLICT {
-        failure::NO
-    } else {
-        failure::ERROR
-    };
-    Failure::plain(text)
-        .with_hint(member("hint"))
-        .with_code(code)
+    let code = if status == StatusCode::CONFLICT { failure::NO } else { failure::ERROR };
+    Failure::plain(text).with_hint(member("hint")).with_code(code)
 }

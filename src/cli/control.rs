@@ -15,11 +15,7 @@ pub(super) fn switch(
     to: String,
     limit: Option<Duration>,
 ) -> Result<ExitCode, Failure> {
-    ask(
-        client,
-        "switch",
-        &json!({ "uplink": to, "for_s": seconds(limit) }),
-    )
+    ask(client, "switch", &json!({ "uplink": to, "for_s": seconds(limit) }))
 }
 
 /// Sets an uplink aside.
@@ -29,11 +25,7 @@ pub(super) fn pause(
     limit: Option<Duration>,
     reason: Option<String>,
 ) -> Result<ExitCode, Failure> {
-    ask(
-        client,
-        "pause",
-        &json!({ "uplink": uplink, "for_s": seconds(limit), "reason": reason }),
-    )
+    ask(client, "pause", &json!({ "uplink": uplink, "for_s": seconds(limit), "reason": reason }))
 }
 
 /// Takes a paused uplink back into the chain.
@@ -49,10 +41,7 @@ pub(super) fn reload(client: &Client) -> Result<ExitCode, Failure> {
 /// Posts a request and prints what the agent says to it.
 fn ask(client: &Client, route: &str, body: &Value) -> Result<ExitCode, Failure> {
     let answer = client.post(&format!("/api/v1/{route}"), body)?;
-    let message = answer
-        .get("message")
-        .and_then(Value::as_str)
-        .unwrap_or("done");
+    let message = answer.get("message").and_then(Value::as_str).unwrap_or("done");
     terminal::print(&format!("{message}\n"))
 }
 

@@ -22,20 +22,12 @@ pub(super) struct Failure {
 impl Failure {
     /// An error with a hint.
     pub(super) fn new(text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            text: format!("error: {}", text.into()),
-            hint: Some(hint.into()),
-            code: ERROR,
-        }
+        Self { text: format!("error: {}", text.into()), hint: Some(hint.into()), code: ERROR }
     }
 
     /// An error that explains itself.
     pub(super) fn plain(text: impl Into<String>) -> Self {
-        Self {
-            text: format!("error: {}", text.into()),
-            hint: None,
-            code: ERROR,
-        }
+        Self { text: format!("error: {}", text.into()), hint: None, code: ERROR }
     }
 
     /// The same with another hint, or none.
@@ -58,20 +50,14 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
-        self.hint
-            .as_ref()
-            .map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
     }
 }
 
 impl From<config::Error> for Failure {
     /// The mistakes as they are: each line names its file.
     fn from(error: config::Error) -> Self {
-        Self {
-            text: error.to_string(),
-            hint: None,
-            code: ERROR,
-        }
+        Self { text: error.to_string(), hint: None, code: ERROR }
     }
 }
 

@@ -26,10 +26,7 @@ pub(super) fn program() -> String {
 /// The help of one command.
 pub(super) fn command(command: &Command) -> String {
     let mut about = command.about.chars();
-    let first = about
-        .next()
-        .map(|c| c.to_uppercase().to_string())
-        .unwrap_or_default();
+    let first = about.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     let mut help = format!("{first}{}.\n\nUsage: {}\n", about.as_str(), usage(command));
     if !command.more.is_empty() {
         let _ = write!(help, "\n{}\n", command.more);
@@ -46,21 +43,13 @@ pub(super) fn usage(command: &Command) -> String {
 }
 
 fn with_argument(command: &Command) -> String {
-    command.argument.map_or_else(
-        || command.name.to_owned(),
-        |a| format!("{} {a}", command.name),
-    )
+    command.argument.map_or_else(|| command.name.to_owned(), |a| format!("{} {a}", command.name))
 }
 
 fn flags(flags: &[&Flag]) -> String {
     let rows = flags.iter().map(|flag| {
-        let short = flag
-            .short
-            .map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
-        let value = flag
-            .value
-            .map(|value| format!(" {value}"))
-            .unwrap_or_default();
+        let short = flag.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+        let value = flag.value.map(|value| format!(" {value}")).unwrap_or_default();
         (format!("{short}--{}{value}", flag.long), flag.about)
     });
     columns(rows.collect(), 0)
@@ -68,13 +57,6 @@ fn flags(flags: &[&Flag]) -> String {
 
 /// Two aligned columns, the first at least `least` wide.
 fn columns(rows: Vec<(String, &str)>, least: usize) -> String {
-    let width = rows
-        .iter()
-        .map(|(left, _)| left.len())
-        .max()
-        .unwrap_or(0)
-        .max(least);
-    rows.iter()
-        .map(|(left, right)| format!("  {left:width$}  {right}\n"))
-        .collect()
+    let width = rows.iter().map(|(left, _)| left.len()).max().unwrap_or(0).max(least);
+    rows.iter().map(|(left, right)| format!("  {left:width$}  {right}\n")).collect()
 }

@@ -19,11 +19,7 @@ pub(super) fn history(client: &Client, as_json: bool) -> Result<ExitCode, Failur
     if as_json {
         return terminal::print(&format!("{document:#}\n"));
     }
-    let colour = if terminal::has_colour() {
-        Colour::Yes
-    } else {
-        Colour::No
-    };
+    let colour = if terminal::has_colour() { Colour::Yes } else { Colour::No };
     terminal::print(&render(&events(document)?, colour))
 }
 
@@ -41,16 +37,10 @@ struct Event {
 
 /// The events of a document that is a list of them, or holds one as `events`.
 fn events(mut document: Value) -> Result<Vec<Event>, Failure> {
-    let list = document
-        .get_mut("events")
-        .map(Value::take)
-        .unwrap_or(document);
+    let list = document.get_mut("events").map(Value::take).unwrap_or(document);
     serde_json::from_value(list).map_err(|error| {
         let hint = "agent and command may be of different versions; --json shows it as it is";
-        Failure::new(
-            format!("the agent's history cannot be understood: {error}"),
-            hint,
-        )
+        Failure::new(format!("the agent's history cannot be understood: {error}"), hint)
     })
 }
 
@@ -58,11 +48,7 @@ fn render(events: &[Event], colour: Colour) -> String {
     if events.is_empty() {
         return "nothing has happened since the agent was started\n".to_owned();
     }
-    let columns = [
-        ("TIME (UTC)", Align::Left),
-        ("UPLINK", Align::Left),
-        ("WHAT", Align::Left),
-    ];
+    let columns = [("TIME (UTC)", Align::Left), ("UPLINK", Align::Left), ("WHAT", Align::Left)];
     let mut table = Table::new(columns);
     for event in events {
         let style = match event.severity.as_deref() {
@@ -71,10 +57,7 @@ fn render(events: &[Event], colour: Colour) -> String {
             Some("warning" | "warn") => Style::Careful,
             _ => Style::Plain,
         };
-        let text = event
-            .text
-            .clone()
-            .unwrap_or_else(|| event.code.replace('_', " "));
+        let text = event.text.clone().unwrap_or_else(|| event.code.replace('_', " "));
         table.row([
             Cell::new(time(&event.at), Style::Faint),
             event.uplink.as_deref().unwrap_or_default().into(),
@@ -88,10 +71,7 @@ fn render(events: &[Event], colour: Colour) -> String {
 fn time(at: &Value) -> String {
     /// The last second of the year 9999, which is the last that RFC 3339 can write.
     const LAST: Duration = Duration::from_secs(253_402_300_799);
-    let since_1970 = at
-        .as_u64()
-        .map(Duration::from_millis)
-        .filter(|since| *since < LAST);
+    let since_1970 = at.as_u64().map(Duration::from_millis).filter(|since| *since < LAST);
     let time = match at.as_str() {
         Some(text) => humantime::parse_rfc3339(text).ok(),
         None => since_1970.map(|since| SystemTime::UNIX_EPOCH + since),
@@ -99,10 +79,7 @@ fn time(at: &Value) -> String {
     let Some(time) = time else {
         return "-".to_owned();
     };
-    humantime::format_rfc3339_seconds(time)
-        .to_string()
-        .replace('T', " ")
-        .replace('Z', "")
+    humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', "")
 }
 
 #[cfg(test)]
@@ -126,10 +103,7 @@ TIME (UTC)           UPLINK  WHAT
 -                            watching 2 uplinks
 ";
         assert_eq!(render(&events(list.clone()).unwrap(), Colour::No), expected);
-        assert_eq!(
-            render(&events(json!({ "events": list })).unwrap(), Colour::No),
-            expected
-        );
+        assert_eq!(render(&events(json!({ "events": list })).unwrap(), Colour::No), expected);
         assert!(render(&[], Colour::No).starts_with("nothing has happened"));
         assert!(events(json!({ "no": 1 })).is_err());
         assert_eq!(time(&json!(u64::MAX)), "-");

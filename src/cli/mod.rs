@@ -45,27 +45,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(line: Line) -> Result<ExitCode, Failure> {
-    let Line {
-        command,
-        config: file,
-        run_dir,
-    } = line;
-    let client = || {
-        Ok::<_, Failure>(Client::new(&find_run_dir(
-            run_dir.clone(),
-            file.as_deref(),
-        )?))
-    };
+    let Line { command, config: file, run_dir } = line;
+    let client = || Ok::<_, Failure>(Client::new(&find_run_dir(run_dir.clone(), file.as_deref())?));
     let config_file = || file.clone().unwrap_or_else(|| PathBuf::from(CONFIG_FILE));
     match command {
         Command::Help(text) => terminal::print(&text),
         Command::Version => terminal::print(concat!("sparelink ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Check => check::check(&config_file()),
-        Command::Run {
-            observe,
-            record,
-            verbose,
-        } => {
+        Command::Run { observe, record, verbose } => {
             let config = load(&config_file(), run_dir.clone())?;
             logs::start(verbose);
             let config_file = config_file();
@@ -79,21 +66,13 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
             Ok(work::run(options)?)
         }
         Command::Plan => Ok(work::plan(&load(&config_file(), run_dir)?)?),
-        Command::Status {
-            json: true,
-            watch: false,
-        } => status::json(&client()?),
-        Command::Status {
-            json: false,
-            watch: false,
-        } => status::show(&client()?),
+        Command::Status { json: true, watch: false } => status::json(&client()?),
+        Command::Status { json: false, watch: false } => status::show(&client()?),
         Command::Status { json, watch: true } => status::watch(&client()?, json),
         Command::Switch { to, limit } => control::switch(&client()?, to, limit),
-        Command::Pause {
-            uplink,
-            limit,
-            reason,
-        } => control::pause(&client()?, &uplink, limit, reason),
+        Command::Pause { uplink, limit, reason } => {
+            control::pause(&client()?, &uplink, limit, reason)
+        }
         Command::Resume { uplink } => control::resume(&client()?, &uplink),
         Command::Reload => control::reload(&client()?),
         Command::History { json } => history::history(&client()?, json),

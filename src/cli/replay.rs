@@ -40,9 +40,7 @@ pub(super) fn replay(path: &Path) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    text.push_str(&format!(
-        "{inputs} inputs gave the same {outputs} outputs again\n"
-    ));
+    text.push_str(&format!("{inputs} inputs gave the same {outputs} outputs again\n"));
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -50,33 +50,18 @@ impl Group {
 
 pub(super) const HELP: Flag = switch("help", Some('h'), "print this help");
 pub(super) const VERSION: Flag = switch("version", Some('V'), "print the version");
-pub(super) const CONFIG: Flag = valued(
-    "config",
-    "FILE",
-    "the configuration [default: /etc/sparelink/sparelink.toml]",
-);
-pub(super) const RUN_DIR: Flag = valued(
-    "run-dir",
-    "DIR",
-    "where the agent keeps its socket [default: as configured]",
-);
-pub(super) const OBSERVE: Flag = switch(
-    "observe",
-    None,
-    "probe, judge and tell what it would do; change nothing",
-);
-pub(super) const RECORD: Flag = valued(
-    "record",
-    "FILE",
-    "write every input and decision to FILE, for replay",
-);
+pub(super) const CONFIG: Flag =
+    valued("config", "FILE", "the configuration [default: /etc/sparelink/sparelink.toml]");
+pub(super) const RUN_DIR: Flag =
+    valued("run-dir", "DIR", "where the agent keeps its socket [default: as configured]");
+pub(super) const OBSERVE: Flag =
+    switch("observe", None, "probe, judge and tell what it would do; change nothing");
+pub(super) const RECORD: Flag =
+    valued("record", "FILE", "write every input and decision to FILE, for replay");
 pub(super) const VERBOSE: Flag = switch("verbose", Some('v'), "log every condition as well");
 pub(super) const JSON: Flag = switch("json", None, "print JSON, for programs");
-pub(super) const WATCH: Flag = switch(
-    "watch",
-    Some('w'),
-    "show it anew every second, until Ctrl-C",
-);
+pub(super) const WATCH: Flag =
+    switch("watch", Some('w'), "show it anew every second, until Ctrl-C");
 pub(super) const FOR: Flag = valued("for", "DURATION", "for how long, such as 30m or 2h");
 pub(super) const REASON: Flag = valued("reason", "TEXT", "why, for those who wonder later");
 #[cfg(feature = "lab")]
@@ -191,19 +176,9 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 const fn switch(long: &'static str, short: Option<char>, about: &'static str) -> Flag {
-    Flag {
-        long,
-        short,
-        value: None,
-        about,
-    }
+    Flag { long, short, value: None, about }
 }
 
 const fn valued(long: &'static str, value: &'static str, about: &'static str) -> Flag {
-    Flag {
-        long,
-        short: None,
-        value: Some(value),
-        about,
-    }
+    Flag { long, short: None, value: Some(value), about }
 }

@@ -60,9 +60,7 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Waits for the next second or for Ctrl-C; returns whether it was Ctrl-C.
 fn wait_a_second() -> Result<bool, Failure> {
     let cannot = |error| Failure::plain(format!("cannot wait: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(cannot)?.block_on(async {
         tokio::select! {
             pressed = tokio::signal::ctrl_c() => pressed.map(|()| true).map_err(cannot),
@@ -72,11 +70,7 @@ fn wait_a_second() -> Result<bool, Failure> {
 }
 
 fn colour() -> Colour {
-    if terminal::has_colour() {
-        Colour::Yes
-    } else {
-        Colour::No
-    }
+    if terminal::has_colour() { Colour::Yes } else { Colour::No }
 }
 
 /// What `status` reads of the agent's document; an older or newer agent may say less or more.
@@ -120,23 +114,14 @@ impl Status {
     fn of(document: &Value) -> Result<Self, Failure> {
         Self::deserialize(document).map_err(|error| {
             let hint = "agent and command may be of different versions; --json shows it as it is";
-            Failure::new(
-                format!("the agent's status cannot be understood: {error}"),
-                hint,
-            )
+            Failure::new(format!("the agent's status cannot be understood: {error}"), hint)
         })
     }
 
     /// 0 if some uplink works, 1 if none does.
     fn exit_code(&self) -> ExitCode {
-        let works = self
-            .works
-            .unwrap_or_else(|| self.uplinks.iter().any(Uplink::works));
-        if works {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(NO)
-        }
+        let works = self.works.unwrap_or_else(|| self.uplinks.iter().any(Uplink::works));
+        if works { ExitCode::SUCCESS } else { ExitCode::from(NO) }
     }
 }
 
@@ -212,11 +197,7 @@ fn uplinks(status: &Status) -> Table {
             Cell::new(words(&uplink.role), uplink.role_style()),
             Cell::new(uplink.health_in_words(), uplink.health_style()),
             uplink.rtt_ms.map(milliseconds).unwrap_or_default().into(),
-            uplink
-                .loss_pct
-                .map(|loss| format!("{loss:.0} %"))
-                .unwrap_or_default()
-                .into(),
+            uplink.loss_pct.map(|loss| format!("{loss:.0} %")).unwrap_or_default().into(),
             uplink.reason.as_deref().unwrap_or_default().into(),
             uplink.next.as_deref().unwrap_or_default().into(),
         ]);
@@ -227,10 +208,7 @@ fn uplinks(status: &Status) -> Table {
 /// `last switch 12 min ago: cable to mifi, beyond the modem nothing answers (felt for 0.7 s)`.
 fn last_switch(switch: &Switch, now: Option<Utc>) -> String {
     let when = switch.at.as_deref().map(|at| {
-        ago(at, now).map_or_else(
-            || format!(" at {}", printable(at)),
-            |ago| format!(" {ago} ago"),
-        )
+        ago(at, now).map_or_else(|| format!(" at {}", printable(at)), |ago| format!(" {ago} ago"))
     });
     let name = |side: &Option<String>| side.as_deref().map_or("none".into(), printable);
     let mut text = format!(
@@ -242,10 +220,7 @@ fn last_switch(switch: &Switch, now: Option<Utc>) -> String {
     if let Some(reason) = switch.reason.as_deref().filter(|reason| !reason.is_empty()) {
         text.push_str(&format!(", {}", printable(reason)));
     }
-    if let Some(felt) = switch
-        .felt_ms
-        .and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok())
-    {
+    if let Some(felt) = switch.felt_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok()) {
         text.push_str(&format!(" (felt for {})", human(felt)));
     }
     text
@@ -254,17 +229,11 @@ fn last_switch(switch: &Switch, now: Option<Utc>) -> String {
 /// How long ago an RFC 3339 time was, unless it is in the future or the time is not known.
 fn ago(at: &str, now: Option<Utc>) -> Option<String> {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now?.0);
-    now.duration_since(humantime::parse_rfc3339(at).ok()?)
-        .ok()
-        .map(human)
+    now.duration_since(humantime::parse_rfc3339(at).ok()?).ok().map(human)
 }
 
 fn milliseconds(ms: f64) -> String {
-    if ms < 10.0 {
-        format!("{ms:.1} ms")
-    } else {
-        format!("{ms:.0} ms")
-    }
+    if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
 }
 
 fn words(code: &str) -> String {
@@ -338,11 +307,7 @@ last switch 12 min ago: cable to mifi, nothing beyond the modem answers (felt fo
             ("paused", "up", false),
         ];
         for (role, health, works) in cases {
-            let uplink = Uplink {
-                role: role.into(),
-                health: health.into(),
-                ..Uplink::default()
-            };
+            let uplink = Uplink { role: role.into(), health: health.into(), ..Uplink::default() };
             assert_eq!(uplink.works(), works, "{role} {health}");
         }
     }

@@ -51,10 +51,7 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn new(text: impl Into<String>, style: Style) -> Self {
-        Self {
-            text: printable(&text.into()),
-            style,
-        }
+        Self { text: printable(&text.into()), style }
     }
 }
 
@@ -73,10 +70,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(columns: impl IntoIterator<Item = (&'static str, Align)>) -> Self {
-        Self {
-            columns: columns.into_iter().collect(),
-            rows: Vec::new(),
-        }
+        Self { columns: columns.into_iter().collect(), rows: Vec::new() }
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
@@ -85,18 +79,11 @@ impl Table {
 
     /// The table as text, a line for each row, without trailing blanks.
     pub(super) fn render(&self, colour: Colour) -> String {
-        let header: Vec<_> = self
-            .columns
-            .iter()
-            .map(|(name, _)| Cell::new(*name, Style::Faint))
-            .collect();
+        let header: Vec<_> =
+            self.columns.iter().map(|(name, _)| Cell::new(*name, Style::Faint)).collect();
         let rows = || std::iter::once(&header).chain(&self.rows);
         let width = |column: usize| {
-            rows()
-                .filter_map(|row| row.get(column))
-                .map(|c| width(&c.text))
-                .max()
-                .unwrap_or(0)
+            rows().filter_map(|row| row.get(column)).map(|c| width(&c.text)).max().unwrap_or(0)
         };
         let widths: Vec<_> = (0..self.columns.len()).map(width).collect();
         rows().map(|row| self.line(row, &widths, colour)).collect()
@@ -125,9 +112,7 @@ const GAP: usize = 2;
 
 /// Text in one line that does nothing to a terminal.
 pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// How many columns of a terminal a text takes: wide letters (East Asian, most pictures) two,
@@ -155,24 +140,13 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_whatever_the_letters() {
-        let mut table = Table::new([
-            ("NAME", Align::Left),
-            ("RTT", Align::Right),
-            ("", Align::Left),
-        ]);
+        let mut table =
+            Table::new([("NAME", Align::Left), ("RTT", Align::Right), ("", Align::Left)]);
         table.row(["kabel".into(), "9 ms".into(), "ok".into()]);
         table.row(["büro".into(), "120 ms".into(), "".into()]);
-        table.row([
-            "光回線".into(),
-            "".into(),
-            Cell::new("down\x1b[2J", Style::Bad),
-        ]);
+        table.row(["光回線".into(), "".into(), Cell::new("down\x1b[2J", Style::Bad)]);
         let text = "NAME       RTT\nkabel     9 ms  ok\nbüro    120 ms\n光回線          down [2J\n";
         assert_eq!(table.render(Colour::No), text);
-        assert!(
-            table
-                .render(Colour::Yes)
-                .contains("\x1b[31mdown [2J\x1b[0m")
-        );
+        assert!(table.render(Colour::Yes).contains("\x1b[31mdown [2J\x1b[0m"));
     }
 }

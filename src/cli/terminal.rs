@@ -8,10 +8,7 @@ use super::failure::Failure;
 /// Writes data to stdout. A reader that has gone away (`| head`) is no error.
 pub(super) fn print(text: &str) -> Result<ExitCode, Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::plain(format!("cannot write the answer: {error}")))
         }
@@ -51,10 +48,7 @@ pub(super) fn logs_to_journal() -> bool {
 }
 
 /// An environment variable, if it is set and not empty.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -28,24 +28,14 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
 /// the kernel before anything is proven.
 pub(super) fn plan(config: &Config) -> anyhow::Result<ExitCode> {
     let (_, view) = runtime()?.block_on(Monitor::open())?;
-    let names: BTreeMap<_, _> = view
-        .links
-        .values()
-        .map(|link| (link.index, link.name.clone()))
-        .gather();
+    let names: BTreeMap<_, _> =
+        view.links.values().map(|link| (link.index, link.name.clone())).gather();
     let now = clock::now();
     let run = store::restore(&config.state_dir, &config.run_dir).run;
-    let restored = Restored {
-        run,
-        ..Restored::default()
-    };
+    let restored = Restored { run, ..Restored::default() };
     let mut engine = Engine::new(config.clone(), Mode::Steer, restored, 0, now);
     engine.handle(
-        Input::Started {
-            view,
-            adopted: PerFamily::default(),
-            spares: PerFamily::default(),
-        },
+        Input::Started { view, adopted: PerFamily::default(), spares: PerFamily::default() },
         now,
     );
     let text = render::dataplane(engine.wish(), &names);
@@ -78,24 +68,15 @@ pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
 /// Builds the home in network namespaces and plays.
 #[cfg(feature = "lab")]
 pub(super) fn lab(tour: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let args = crate::lab::LabArgs {
-        tour,
-        json,
-        ..Default::default()
-    };
+    let args = crate::lab::LabArgs { tour, json, ..Default::default() };
     Ok(crate::lab::main(&args))
 }
 
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    terminal::print(text)
-        .map(drop)
-        .map_err(|failure| anyhow::anyhow!("{failure:?}"))
+    terminal::print(text).map(drop).map_err(|failure| anyhow::anyhow!("{failure:?}"))
 }
 
 /// One thread: there is one loop, and what blocks has a thread of its own.
 fn runtime() -> anyhow::Result<Runtime> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the event loop")
+    Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
 }

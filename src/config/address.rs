@@ -10,19 +10,11 @@ use super::raw::{Wrong, excerpt};
 use super::value::string;
 
 pub(super) fn gateway4(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
-    unicast(ipv4(
-        value,
-        "\"192.168.8.1\"",
-        "an IPv6 gateway goes into gateway6",
-    )?)
+    unicast(ipv4(value, "\"192.168.8.1\"", "an IPv6 gateway goes into gateway6")?)
 }
 
 pub(super) fn gateway6(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
-    unicast(ipv6(
-        value,
-        "\"fe80::1\"",
-        "an IPv4 gateway goes into gateway",
-    )?)
+    unicast(ipv6(value, "\"fe80::1\"", "an IPv4 gateway goes into gateway")?)
 }
 
 pub(super) fn target4(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
@@ -30,11 +22,7 @@ pub(super) fn target4(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
 }
 
 pub(super) fn target6(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
-    unicast(ipv6(
-        value,
-        "\"2620:fe::fe\"",
-        "IPv4 targets go into targets",
-    )?)
+    unicast(ipv6(value, "\"2620:fe::fe\"", "IPv4 targets go into targets")?)
 }
 
 /// The address of a resolver, of either family.
@@ -46,37 +34,24 @@ pub(super) fn resolver(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
 fn ipv4(value: &DeValue<'_>, example: &str, other_family: &str) -> Result<IpAddr, Wrong> {
     let text = string(value, example)?;
     if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(Wrong::new(
-            format!("{text} is an IPv6 address"),
-            other_family,
-        ));
+        return Err(Wrong::new(format!("{text} is an IPv6 address"), other_family));
     }
-    text.parse::<Ipv4Addr>()
-        .map(IpAddr::V4)
-        .map_err(|_| not_an_address(text))
+    text.parse::<Ipv4Addr>().map(IpAddr::V4).map_err(|_| not_an_address(text))
 }
 
 fn ipv6(value: &DeValue<'_>, example: &str, other_family: &str) -> Result<IpAddr, Wrong> {
     let text = string(value, example)?;
     if text.parse::<Ipv4Addr>().is_ok() {
-        return Err(Wrong::new(
-            format!("{text} is an IPv4 address"),
-            other_family,
-        ));
+        return Err(Wrong::new(format!("{text} is an IPv4 address"), other_family));
     }
-    text.parse::<Ipv6Addr>()
-        .map(IpAddr::V6)
-        .map_err(|_| not_an_address(text))
+    text.parse::<Ipv6Addr>().map(IpAddr::V6).map_err(|_| not_an_address(text))
 }
 
 fn unicast(addr: IpAddr) -> Result<IpAddr, Wrong> {
     let broadcast = addr == IpAddr::V4(Ipv4Addr::BROADCAST);
     if addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() || broadcast {
         let hint = "give the address of one machine out there";
-        return Err(Wrong::new(
-            format!("{addr} is nobody's address on an uplink"),
-            hint,
-        ));
+        return Err(Wrong::new(format!("{addr} is nobody's address on an uplink"), hint));
     }
     Ok(addr)
 }
@@ -136,26 +111,16 @@ pub(super) fn listen(value: &DeValue<'_>) -> Result<Listen, Wrong> {
 pub(super) fn dns(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
     if let DeValue::Boolean(on) = value {
         let hint = "leave the line out to ask for example.com, or write a name";
-        return if *on {
-            Err(Wrong::new("true is not a name", hint))
-        } else {
-            Ok(None)
-        };
+        return if *on { Err(Wrong::new("true is not a name", hint)) } else { Ok(None) };
     }
     let name = string(value, "\"example.com\", or false")?;
     if name.parse::<IpAddr>().is_ok() {
         let text = format!("{name} is an address, not a name");
-        return Err(Wrong::new(
-            text,
-            "a name has to be looked up, such as example.com",
-        ));
+        return Err(Wrong::new(text, "a name has to be looked up, such as example.com"));
     }
     if !is_host_name(name) {
         let hint = "names look like example.com";
-        return Err(Wrong::new(
-            format!("{:?} is not a host name", excerpt(name)),
-            hint,
-        ));
+        return Err(Wrong::new(format!("{:?} is not a host name", excerpt(name)), hint));
     }
     Ok(Some(name.to_owned()))
 }
@@ -170,9 +135,7 @@ pub(super) fn http_url(value: &DeValue<'_>) -> Result<(String, u16, String), Wro
     }
     let not_one = || Wrong::new(format!("{:?} is not an http URL", excerpt(text)), HINT);
     let rest = text.strip_prefix("http://").ok_or_else(not_one)?;
-    let (authority, path) = rest
-        .find('/')
-        .map_or((rest, "/"), |slash| rest.split_at(slash));
+    let (authority, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
     let plain = path.len() <= 1024 && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     let (host, port) = split_port(authority).ok_or_else(not_one)?;
     if !plain || !(host.parse::<IpAddr>().is_ok() || is_host_name(host)) {
@@ -188,10 +151,7 @@ pub(super) fn http_status(value: &DeValue<'_>) -> Result<u16, Wrong> {
     if (200..=599).contains(&status) {
         return Ok(status);
     }
-    let text = format!(
-        "{} is not a status that a server answers with",
-        excerpt(number.as_str())
-    );
+    let text = format!("{} is not a status that a server answers with", excerpt(number.as_str()));
     Err(Wrong::new(text, "200 to 599; 204 is usual"))
 }
 
@@ -200,10 +160,7 @@ pub(super) fn http_body(value: &DeValue<'_>) -> Result<String, Wrong> {
     if (1..=4096).contains(&text.trim().len()) {
         return Ok(text.to_owned());
     }
-    Err(Wrong::new(
-        "this body is empty or too long",
-        "1 to 4096 bytes besides white space",
-    ))
+    Err(Wrong::new("this body is empty or too long", "1 to 4096 bytes besides white space"))
 }
 
 fn split_port(authority: &str) -> Option<(&str, u16)> {
@@ -212,11 +169,7 @@ fn split_port(authority: &str) -> Option<(&str, u16)> {
         host.parse::<Ipv6Addr>().ok()?;
         return Some((
             host,
-            if port.is_empty() {
-                80
-            } else {
-                port_number(port.strip_prefix(':')?)?
-            },
+            if port.is_empty() { 80 } else { port_number(port.strip_prefix(':')?)? },
         ));
     }
     match authority.split_once(':') {
@@ -249,24 +202,11 @@ mod tests {
 
     #[test]
     fn host_names() {
-        for good in [
-            "example.com",
-            "localhost",
-            "a-b.example",
-            "_dns.example.com.",
-        ] {
+        for good in ["example.com", "localhost", "a-b.example", "_dns.example.com."] {
             assert!(is_host_name(good), "{good}");
         }
-        for bad in [
-            "",
-            ".",
-            "a..b",
-            "-a.de",
-            "a b",
-            "1.2.3",
-            "bücher.example",
-            &"a.".repeat(200),
-        ] {
+        for bad in ["", ".", "a..b", "-a.de", "a b", "1.2.3", "bücher.example", &"a.".repeat(200)]
+        {
             assert!(!is_host_name(bad), "{bad}");
         }
     }
@@ -275,20 +215,11 @@ mod tests {
     fn urls() {
         let read = |text: &str| http_url(&DeValue::String(text.into())).ok();
         let parts = |h: &str, p, path: &str| Some((h.to_owned(), p, path.to_owned()));
-        assert_eq!(
-            read("http://a.example/x?y=1"),
-            parts("a.example", 80, "/x?y=1")
-        );
+        assert_eq!(read("http://a.example/x?y=1"), parts("a.example", 80, "/x?y=1"));
         assert_eq!(read("http://10.0.0.1:8080"), parts("10.0.0.1", 8080, "/"));
         assert_eq!(read("http://[::1]:81/"), parts("::1", 81, "/"));
-        let bad = [
-            "http:///x",
-            "http://u@h/",
-            "ftp://h/",
-            "http://h:0/",
-            "http://h/a b",
-            "http://h/#f",
-        ];
+        let bad =
+            ["http:///x", "http://u@h/", "ftp://h/", "http://h:0/", "http://h/a b", "http://h/#f"];
         for text in bad {
             assert_eq!(read(text), None, "{text}");
         }

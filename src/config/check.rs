@@ -14,11 +14,8 @@ use super::{
 };
 use crate::units::{IfName, PerFamily, UplinkId};
 
-const TARGETS: [Ipv4Addr; 3] = [
-    Ipv4Addr::new(1, 1, 1, 1),
-    Ipv4Addr::new(8, 8, 8, 8),
-    Ipv4Addr::new(9, 9, 9, 9),
-];
+const TARGETS: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(9, 9, 9, 9)];
 const TARGETS6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111),
     Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8888),
@@ -38,9 +35,7 @@ const PAGE_PORT: u16 = 8300;
 pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Config {
     let mut root = Section::root(document, notes);
     let uplinks = chain(&mut root);
-    let lan = root
-        .section("lan", "[lan]")
-        .map(|section| lan(section, &uplinks));
+    let lan = root.section("lan", "[lan]").map(|section| lan(section, &uplinks));
     let probe = probe(root.section("probe", "[probe]"), notes);
     let failback = failback(root.section("failback", "[failback]"));
     let web = web(root.section("web", "[web]"), lan.is_some());
@@ -48,15 +43,7 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
     let run_dir = directory(root.section("run", "[run]"), RUN_DIR);
     root.finish();
     let uplinks = uplinks.into_iter().map(|placed| placed.config).collect();
-    Config {
-        uplinks,
-        lan,
-        probe,
-        failback,
-        web,
-        state_dir,
-        run_dir,
-    }
+    Config { uplinks, lan, probe, failback, web, state_dir, run_dir }
 }
 
 /// An uplink with the places of what must not repeat.
@@ -78,13 +65,8 @@ fn chain(root: &mut Section<'_>) -> Vec<Placed> {
     }
     let max = usize::from(UplinkId::MAX);
     if let Some(surplus) = sections.get(max) {
-        let text = format!(
-            "these are {} uplinks, and there can be {max}",
-            sections.len()
-        );
-        surplus
-            .notes()
-            .push(surplus.at(), text, "leave out the last ones");
+        let text = format!("these are {} uplinks, and there can be {max}", sections.len());
+        surplus.notes().push(surplus.at(), text, "leave out the last ones");
     }
     let mut chain: Vec<Placed> = Vec::new();
     for section in sections.into_iter().take(max) {
@@ -108,10 +90,7 @@ fn chain(root: &mut Section<'_>) -> Vec<Placed> {
 }
 
 fn is_empty_array(value: &Spanned<DeValue<'_>>) -> bool {
-    value
-        .get_ref()
-        .as_array()
-        .is_some_and(|array| array.is_empty())
+    value.get_ref().as_array().is_some_and(|array| array.is_empty())
 }
 
 /// Whether one interface surely is both: they share something and nothing tells them apart.
@@ -137,61 +116,36 @@ fn uplink(mut section: Section<'_>, number: usize) -> Placed {
         section.missing("this uplink has no name", "add name = \"cable\"");
     }
     let interface = section.read("interface", value::interface);
-    let device_at = interface
-        .as_ref()
-        .map_or(at, |interface| interface.span().start);
+    let device_at = interface.as_ref().map_or(at, |interface| interface.span().start);
     let device = device(&mut section, interface.map(Spanned::into_inner));
     let metered = section.read_or("metered", value::flag, false);
-    let on_return = if metered {
-        OnReturn::DrainFor(METERED_DRAIN)
-    } else {
-        OnReturn::Drain
-    };
+    let on_return = if metered { OnReturn::DrainFor(METERED_DRAIN) } else { OnReturn::Drain };
     let config = UplinkConfig {
-        name: name
-            .as_ref()
-            .map(|name| name.get_ref().clone())
-            .unwrap_or_default(),
+        name: name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default(),
         device,
         kind: section.read_or("kind", value::kind, Kind::default()),
         metered,
         gateway: PerFamily {
-            v4: section
-                .read("gateway", address::gateway4)
-                .map(Spanned::into_inner),
-            v6: section
-                .read("gateway6", address::gateway6)
-                .map(Spanned::into_inner),
+            v4: section.read("gateway", address::gateway4).map(Spanned::into_inner),
+            v6: section.read("gateway6", address::gateway6).map(Spanned::into_inner),
         },
         resolvers: plain(section.list("resolvers", address::resolver)),
         prefixes6: plain(section.list("prefixes6", address::prefix6)),
         on_return: section.read_or("on_return", value::on_return, on_return),
-        window: section
-            .read("window", value::window)
-            .map(Spanned::into_inner),
+        window: section.read("window", value::window).map(Spanned::into_inner),
     };
     section.finish();
     let label = name.as_ref().map_or_else(
         || format!("uplink number {number}"),
         |name| format!("uplink {}", name.get_ref()),
     );
-    Placed {
-        label,
-        name_at: name.map_or(at, |name| name.span().start),
-        device_at,
-        config,
-    }
+    Placed { label, name_at: name.map_or(at, |name| name.span().start), device_at, config }
 }
 
 fn device(section: &mut Section<'_>, interface: Option<IfName>) -> DeviceMatch {
-    let mut device = DeviceMatch {
-        interface,
-        ..DeviceMatch::default()
-    };
+    let mut device = DeviceMatch { interface, ..DeviceMatch::default() };
     if let Some(mut given) = section.section("match", "match = { … }") {
-        device.usb_path = given
-            .read("usb_path", value::usb_path)
-            .map(Spanned::into_inner);
+        device.usb_path = given.read("usb_path", value::usb_path).map(Spanned::into_inner);
         device.driver = given.read("driver", value::driver).map(Spanned::into_inner);
         device.mac = given.read("mac", value::mac).map(Spanned::into_inner);
         device.ssid = given.read("ssid", value::ssid).map(Spanned::into_inner);
@@ -221,11 +175,7 @@ fn lan(mut section: Section<'_>, uplinks: &[Placed]) -> LanConfig {
             .iter()
             .find(|uplink| uplink.config.device.interface.as_ref() == Some(interface.get_ref()));
         if let Some(Placed { config, .. }) = taken {
-            let text = format!(
-                "interfaces: {} is uplink {:?}",
-                interface.get_ref(),
-                config.name
-            );
+            let text = format!("interfaces: {} is uplink {:?}", interface.get_ref(), config.name);
             let hint = "an interface leads either to the LAN or out";
             section.notes().push(interface.span().start, text, hint);
         }
@@ -254,24 +204,12 @@ fn probe(section: Option<Section<'_>>, notes: &Notes<'_>) -> ProbeConfig {
     };
     let probe = ProbeConfig {
         targets: PerFamily {
-            v4: targets(
-                &mut section,
-                "targets",
-                address::target4,
-                default.targets.v4,
-            ),
-            v6: targets(
-                &mut section,
-                "targets6",
-                address::target6,
-                default.targets.v6,
-            ),
+            v4: targets(&mut section, "targets", address::target4, default.targets.v4),
+            v6: targets(&mut section, "targets6", address::target6, default.targets.v6),
         },
         dns: section.read_or("dns", address::dns, default.dns),
         http: http(&mut section, notes).unwrap_or(default.http),
-        window: section
-            .read("window", value::window)
-            .map(Spanned::into_inner),
+        window: section.read("window", value::window).map(Spanned::into_inner),
     };
     section.finish();
     probe
@@ -285,9 +223,7 @@ fn targets(
 ) -> Vec<IpAddr> {
     /// A burst asks them all every 50 ms.
     const MAX_TARGETS: usize = 8;
-    let at = section
-        .value(key)
-        .map(|value| (value.span().start, is_empty_array(value)));
+    let at = section.value(key).map(|value| (value.span().start, is_empty_array(value)));
     let given = section.list(key, reader);
     let Some((at, is_empty)) = at else {
         return default;
@@ -295,14 +231,10 @@ fn targets(
     let targets = plain(given);
     if is_empty {
         let hint = "leave the line out for the default targets; three operators are best";
-        section
-            .notes()
-            .push(at, format!("{key}: this list is empty"), hint);
+        section.notes().push(at, format!("{key}: this list is empty"), hint);
     } else if targets.len() > MAX_TARGETS {
         let text = format!("{key}: these are more than {MAX_TARGETS}");
-        section
-            .notes()
-            .push(at, text, "three, of different operators, are best");
+        section.notes().push(at, text, "three, of different operators, are best");
     }
     targets
 }
@@ -315,16 +247,8 @@ fn default_http() -> Vec<HttpCheck> {
         expect,
     };
     vec![
-        check(
-            "connectivitycheck.gstatic.com",
-            "/generate_204",
-            HttpExpect::Status(204),
-        ),
-        check(
-            "detectportal.firefox.com",
-            "/success.txt",
-            HttpExpect::Body("success".to_owned()),
-        ),
+        check("connectivitycheck.gstatic.com", "/generate_204", HttpExpect::Status(204)),
+        check("detectportal.firefox.com", "/success.txt", HttpExpect::Body("success".to_owned())),
     ]
 }
 
@@ -369,41 +293,24 @@ fn http_check(mut section: Section<'_>) -> Option<HttpCheck> {
     const HINT: &str = "give what the answer must be: status = 204, or body = \"success\"";
     let url = section.read("url", address::http_url);
     if !section.has_like("url") {
-        section.missing(
-            "http: this check has no url",
-            "add url = \"http://HOST/PATH\"",
-        );
+        section.missing("http: this check has no url", "add url = \"http://HOST/PATH\"");
     }
-    let status = section
-        .read("status", address::http_status)
-        .map(Spanned::into_inner);
-    let body = section
-        .read("body", address::http_body)
-        .map(Spanned::into_inner);
+    let status = section.read("status", address::http_status).map(Spanned::into_inner);
+    let body = section.read("body", address::http_body).map(Spanned::into_inner);
     match (section.has("status"), section.has("body")) {
         (true, true) => section.missing("http: this check has both status and body", HINT),
         (false, false) => section.missing("http: this check has neither status nor body", HINT),
         (true, false) | (false, true) => {}
     }
     section.finish();
-    let expect = status
-        .map(HttpExpect::Status)
-        .or(body.map(HttpExpect::Body))?;
+    let expect = status.map(HttpExpect::Status).or(body.map(HttpExpect::Body))?;
     let (host, port, path) = url?.into_inner();
-    Some(HttpCheck {
-        host,
-        port,
-        path,
-        expect,
-    })
+    Some(HttpCheck { host, port, path, expect })
 }
 
 fn failback(section: Option<Section<'_>>) -> FailbackConfig {
     let Some(mut section) = section else {
-        return FailbackConfig {
-            hold: HOLD,
-            hold_max: HOLD_MAX,
-        };
+        return FailbackConfig { hold: HOLD, hold_max: HOLD_MAX };
     };
     let hold = section.read("hold", value::duration);
     let hold_max = section.read("hold_max", value::duration);
@@ -421,11 +328,7 @@ fn failback(section: Option<Section<'_>>) -> FailbackConfig {
         }
         (_, Some(max)) => {
             let text = format!("hold_max: {short} is shorter than hold, which is {long}");
-            section.notes().push(
-                max.span().start,
-                text,
-                format!("make it \"{long}\" or more"),
-            );
+            section.notes().push(max.span().start, text, format!("make it \"{long}\" or more"));
         }
         // One of them is wrong anyway.
         (_, None) => {}
@@ -435,11 +338,7 @@ fn failback(section: Option<Section<'_>>) -> FailbackConfig {
 }
 
 fn web(section: Option<Section<'_>>, has_lan: bool) -> WebConfig {
-    let default = if has_lan {
-        vec![Listen::Lan(PAGE_PORT)]
-    } else {
-        Vec::new()
-    };
+    let default = if has_lan { vec![Listen::Lan(PAGE_PORT)] } else { Vec::new() };
     let Some(mut section) = section else {
         return WebConfig { listen: default };
     };
@@ -452,9 +351,7 @@ fn web(section: Option<Section<'_>>, has_lan: bool) -> WebConfig {
         }
     }
     section.finish();
-    WebConfig {
-        listen: listen.map_or(default, |listen| plain(Some(listen))),
-    }
+    WebConfig { listen: listen.map_or(default, |listen| plain(Some(listen))) }
 }
 
 /// `dir` of a section that has nothing else.
@@ -469,8 +366,5 @@ fn directory(section: Option<Section<'_>>, default: &str) -> PathBuf {
 
 /// The elements without their places.
 fn plain<T>(list: Option<Vec<Spanned<T>>>) -> Vec<T> {
-    list.into_iter()
-        .flatten()
-        .map(Spanned::into_inner)
-        .collect()
+    list.into_iter().flatten().map(Spanned::into_inner).collect()
 }

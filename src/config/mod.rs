@@ -96,11 +96,7 @@ pub fn load(path: &Path) -> Result<Config, Error> {
         Err(error) => {
             let good = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or(&[]));
             let notes = raw::Notes::new(&good);
-            notes.push(
-                good.len(),
-                "this is not UTF-8 text",
-                "save the file as UTF-8",
-            );
+            notes.push(good.len(), "this is not UTF-8 text", "save the file as UTF-8");
             Err(mistakes(&file, notes))
         }
     }
@@ -119,11 +115,7 @@ pub fn parse(text: &str, file: &str) -> Result<Config, Error> {
     }
     let notes = notes.with_broken(mended.broken);
     let config = check::config(document.get_ref(), &notes);
-    if notes.is_empty() {
-        Ok(config)
-    } else {
-        Err(mistakes(file, notes))
-    }
+    if notes.is_empty() { Ok(config) } else { Err(mistakes(file, notes)) }
 }
 
 /// Puts into words why a file could not be read.
@@ -133,21 +125,13 @@ fn unreadable(file: String, source: io::Error) -> Error {
         let hint = "ten lines are enough, see the README; or name another file with --config FILE";
         ("there is no such file".to_owned(), hint)
     } else if source.kind() == io::ErrorKind::PermissionDenied {
-        (
-            "this file may not be read by you".to_owned(),
-            "try it as root, for example with sudo",
-        )
+        ("this file may not be read by you".to_owned(), "try it as root, for example with sudo")
     } else if source.kind() == io::ErrorKind::IsADirectory {
         ("this is a directory, not a file".to_owned(), OTHER)
     } else {
         (format!("the file cannot be read: {source}"), OTHER)
     };
-    Error::Unreadable {
-        file,
-        what,
-        hint,
-        source,
-    }
+    Error::Unreadable { file, what, hint, source }
 }
 
 /// Sorts what was noted and finds its lines and columns.
@@ -159,28 +143,16 @@ fn mistakes(file: &str, notes: raw::Notes<'_>) -> Error {
     let (mut line, mut line_start, mut seen) = (1, 0, 0);
     let mistakes = found.into_iter().map(|note| {
         let near = (0..=note.at.min(text.len())).rev();
-        let at = near
-            .into_iter()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
+        let at = near.into_iter().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         for (offset, _) in text[seen..at].match_indices('\n') {
             line += 1;
             line_start = seen + offset + 1;
         }
         seen = at;
         let before = text[line_start..at].trim_start_matches('\u{feff}');
-        Mistake {
-            line,
-            column: before.chars().count() + 1,
-            text: note.text,
-            hint: note.hint,
-        }
+        Mistake { line, column: before.chars().count() + 1, text: note.text, hint: note.hint }
     });
-    Error::Mistakes {
-        file: file.to_owned(),
-        mistakes: mistakes.collect(),
-        more,
-    }
+    Error::Mistakes { file: file.to_owned(), mistakes: mistakes.collect(), more }
 }
 
 /// Prints mistakes as `FILE:LINE:COLUMN: what is wrong`.
@@ -193,12 +165,7 @@ struct Listed<'a> {
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, mistake) in self.mistakes.iter().enumerate() {
-            let Mistake {
-                line,
-                column,
-                text,
-                hint,
-            } = mistake;
+            let Mistake { line, column, text, hint } = mistake;
             let newline = if index == 0 { "" } else { "\n" };
             write!(f, "{newline}{}:{line}:{column}: {text}", self.file)?;
             if let Some(hint) = hint {
@@ -251,10 +218,7 @@ mod tests {
         assert!(told(&dir.join("none")).contains("none: there is no such file\n  hint: "));
         assert!(told(&dir).contains("this is a directory"));
         let latin = told(&put("latin", b"# gr\xfc\xdfe\n"));
-        assert!(
-            latin.contains("latin:1:5: this is not UTF-8 text"),
-            "{latin}"
-        );
+        assert!(latin.contains("latin:1:5: this is not UTF-8 text"), "{latin}");
         let big = put("big", &b"#\n".repeat(600_000));
         assert!(told(&big).contains("larger than 1 MiB"));
         assert!(load(&put("good", MINIMAL.as_bytes())).is_ok());
@@ -292,11 +256,7 @@ mod tests {
         if let Err(Error::Mistakes { mistakes, .. }) = parse(text, "x") {
             let lines = text.split('\n').count();
             assert!(!mistakes.is_empty());
-            assert!(
-                mistakes
-                    .iter()
-                    .all(|m| (1..=lines).contains(&m.line) && m.column > 0)
-            );
+            assert!(mistakes.iter().all(|m| (1..=lines).contains(&m.line) && m.column > 0));
             let order = |m: &Mistake| (m.line, m.column);
             assert!(mistakes.is_sorted_by_key(order));
         }

@@ -11,12 +11,7 @@ pub(crate) fn nearest<'c>(
     candidates
         .into_iter()
         .filter(|candidate| candidate.chars().count().abs_diff(word.len()) <= allowed)
-        .map(|candidate| {
-            (
-                distance(&word, &candidate.chars().collect::<Vec<_>>()),
-                candidate,
-            )
-        })
+        .map(|candidate| (distance(&word, &candidate.chars().collect::<Vec<_>>()), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -30,9 +25,8 @@ fn distance(a: &[char], b: &[char]) -> usize {
         let mut row = vec![i];
         for j in 1..=b.len() {
             let differs = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1)
-                .min(row[j - 1] + 1)
-                .min(rows[i - 1][j - 1] + differs);
+            let mut best =
+                (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + differs);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 best = best.min(rows[i - 2][j - 2] + 1);
             }

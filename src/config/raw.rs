@@ -19,11 +19,7 @@ pub(super) struct Note {
 
 impl Note {
     pub(super) fn new<'h>(at: usize, text: impl Into<String>, hint: impl Into<Hint<'h>>) -> Self {
-        Self {
-            at,
-            text: text.into(),
-            hint: hint.into().0.map(Into::into),
-        }
+        Self { at, text: text.into(), hint: hint.into().0.map(Into::into) }
     }
 }
 
@@ -57,11 +53,7 @@ pub(super) struct Notes<'t> {
 
 impl<'t> Notes<'t> {
     pub(super) fn new(source: &'t str) -> Self {
-        Self {
-            source,
-            found: RefCell::default(),
-            broken: Vec::new(),
-        }
+        Self { source, found: RefCell::default(), broken: Vec::new() }
     }
 
     /// The same, knowing which statements were not TOML, so that what may stand there is not missed.
@@ -120,19 +112,13 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub(super) fn new<'h>(text: impl Into<String>, hint: impl Into<Hint<'h>>) -> Self {
-        Self {
-            text: text.into(),
-            hint: hint.into().0.map(Into::into),
-        }
+        Self { text: text.into(), hint: hint.into().0.map(Into::into) }
     }
 
     /// A value of the wrong type.
     pub(super) fn kind(value: &DeValue<'_>, wanted: &str, example: &str) -> Self {
         let found = type_in_words(value);
-        Self::new(
-            format!("this must be {wanted}, not {found}"),
-            format!("for example {example}"),
-        )
+        Self::new(format!("this must be {wanted}, not {found}"), format!("for example {example}"))
     }
 }
 
@@ -153,13 +139,7 @@ pub(super) struct Section<'d> {
 impl<'d> Section<'d> {
     pub(super) fn root(table: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Self {
         let title = "this file".to_owned();
-        Self {
-            title,
-            at: 0,
-            table,
-            asked: Vec::new(),
-            notes,
-        }
+        Self { title, at: 0, table, asked: Vec::new(), notes }
     }
 
     /// Where it begins.
@@ -216,8 +196,7 @@ impl<'d> Section<'d> {
             if elements.iter().any(|e| e.get_ref() == element.get_ref()) {
                 let what = source_of(self.notes.text(), &element.span());
                 let text = format!("{key}: {what} is given twice");
-                self.notes
-                    .push(element.span().start, text, "keep one of them");
+                self.notes.push(element.span().start, text, "keep one of them");
             } else {
                 elements.push(element);
             }
@@ -263,8 +242,7 @@ impl<'d> Section<'d> {
                 .collect(),
             DeValue::Table(table) => {
                 let text = format!("{key}: there can be several, so this must be {title}");
-                self.notes
-                    .push(at, text, format!("write {title}, in two brackets"));
+                self.notes.push(at, text, format!("write {title}, in two brackets"));
                 vec![self.inner(title, at, table)]
             }
             DeValue::String(_)
@@ -291,11 +269,7 @@ impl<'d> Section<'d> {
 
     /// Whether a key is given, be it misspelt.
     pub(super) fn has_like(&self, key: &str) -> bool {
-        self.has(key)
-            || self
-                .table
-                .keys()
-                .any(|k| nearest(k.get_ref(), [key]).is_some())
+        self.has(key) || self.table.keys().any(|k| nearest(k.get_ref(), [key]).is_some())
     }
 
     /// Notes that something is missing, unless a broken statement may have been it.
@@ -312,10 +286,7 @@ impl<'d> Section<'d> {
             if self.asked.contains(&name) {
                 continue;
             }
-            let home = HOMES
-                .iter()
-                .find(|(_, keys)| keys.contains(&name))
-                .map(|(home, _)| home);
+            let home = HOMES.iter().find(|(_, keys)| keys.contains(&name)).map(|(home, _)| home);
             let hint = if let Some(near) = nearest(name, self.asked.iter().copied()) {
                 format!("did you mean {near}?")
             } else if let Some(home) = home {
@@ -332,13 +303,7 @@ impl<'d> Section<'d> {
     }
 
     fn inner(&self, title: &str, at: usize, table: &'d DeTable<'d>) -> Self {
-        Self {
-            title: title.to_owned(),
-            at,
-            table,
-            asked: Vec::new(),
-            notes: self.notes,
-        }
+        Self { title: title.to_owned(), at, table, asked: Vec::new(), notes: self.notes }
     }
 
     fn element<T>(
@@ -358,25 +323,13 @@ impl<'d> Section<'d> {
 
     /// Notes a wrong value of a key.
     pub(super) fn wrong(&self, key: &str, at: usize, wrong: Wrong) {
-        self.notes
-            .push(at, format!("{key}: {}", wrong.text), wrong.hint);
+        self.notes.push(at, format!("{key}: {}", wrong.text), wrong.hint);
     }
 }
 
 /// Where keys belong that people put into the wrong section, most often by writing them below it.
 const HOMES: [(&str, &[&str]); 5] = [
-    (
-        "[[uplink]]",
-        &[
-            "interface",
-            "match",
-            "kind",
-            "metered",
-            "gateway",
-            "gateway6",
-            "resolvers",
-        ],
-    ),
+    ("[[uplink]]", &["interface", "match", "kind", "metered", "gateway", "gateway6", "resolvers"]),
     ("[lan]", &["interfaces", "guard", "announce"]),
     ("[probe]", &["targets", "targets6", "dns", "http", "window"]),
     ("[failback]", &["hold", "hold_max"]),
@@ -392,11 +345,7 @@ pub(super) fn excerpt(text: &str) -> String {
         shown.push('…');
     }
     let escape = |c: char| {
-        if c.is_control() {
-            c.escape_default().to_string()
-        } else {
-            c.into()
-        }
+        if c.is_control() { c.escape_default().to_string() } else { c.into() }
     };
     shown.chars().map(escape).collect()
 }
@@ -406,9 +355,7 @@ fn source_of(text: &str, span: &Range<usize>) -> String {
 }
 
 fn is_array_of_tables(value: &DeValue<'_>) -> bool {
-    value
-        .as_array()
-        .is_some_and(|a| !a.is_empty() && a.iter().all(|v| v.get_ref().is_table()))
+    value.as_array().is_some_and(|a| !a.is_empty() && a.iter().all(|v| v.get_ref().is_table()))
 }
 
 fn type_in_words(value: &DeValue<'_>) -> &'static str {

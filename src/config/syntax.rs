@@ -21,10 +21,7 @@ const READ_BUDGET: usize = 8 << 20;
 
 /// Notes what is not TOML, and takes it out.
 pub(super) fn mend(text: &str, notes: &Notes<'_>) -> Mended {
-    let mut mended = Mended {
-        text: text.to_owned(),
-        broken: Vec::new(),
-    };
+    let mut mended = Mended { text: text.to_owned(), broken: Vec::new() };
     let rounds = (READ_BUDGET / text.len().max(1)).clamp(4, super::MAX_MISTAKES + 1);
     for _ in 0..rounds {
         let (_, errors) = DeTable::parse_recoverable(&mended.text);
@@ -42,11 +39,7 @@ pub(super) fn mend(text: &str, notes: &Notes<'_>) -> Mended {
     }
     // Nothing that would be said about the rest could be trusted.
     let last = mended.broken.last().map_or(0, |lines| lines.end);
-    notes.push(
-        last,
-        "too much is wrong above: the rest was not checked",
-        None,
-    );
+    notes.push(last, "too much is wrong above: the rest was not checked", None);
     mended.text = blanked(&mended.text, &(0..text.len()));
     mended.broken.push(0..text.len());
     mended
@@ -87,11 +80,7 @@ fn in_words(text: &str, span: &Range<usize>, message: &str) -> Note {
             return Note::new(span.start, "the value is missing", hint);
         }
         if ["yes", "no", "on", "off"].contains(&found.to_lowercase().as_str()) {
-            return Note::new(
-                span.start,
-                format!("{found} is not a value"),
-                "write true or false",
-            );
+            return Note::new(span.start, format!("{found} is not a value"), "write true or false");
         }
         let bare = found.trim_matches(['“', '”', '„', '«', '»', '‘', '’', '"', '\'']);
         let hint = format!("write \"{bare}\", with plain quotes");
@@ -105,11 +94,7 @@ fn in_words(text: &str, span: &Range<usize>, message: &str) -> Note {
         return Note::new(span.start, "the bracket is not closed", hint);
     }
     if message.starts_with("invalid boolean") {
-        return Note::new(
-            span.start,
-            format!("{found} is not a value"),
-            "write true or false",
-        );
+        return Note::new(span.start, format!("{found} is not a value"), "write true or false");
     }
     if message.starts_with("missing comma") {
         return Note::new(span.start, "a comma is missing here", None);
@@ -121,11 +106,7 @@ fn in_words(text: &str, span: &Range<usize>, message: &str) -> Note {
         return Note::new(span.start, "the table is not closed", "add }");
     }
     if message.contains("multi-line") {
-        return Note::new(
-            span.start,
-            "this text has no end",
-            format!("add {found} behind it"),
-        );
+        return Note::new(span.start, "this text has no end", format!("add {found} behind it"));
     }
     if message.contains(" string, expected ") {
         return Note::new(span.start, "the closing quote is missing", None);
@@ -170,11 +151,7 @@ impl Broken {
             start..statement_end(text, start, span.start.max(start))
         };
         let is_blank = text.get(lines.clone())?.trim().is_empty();
-        (!is_blank).then_some(Self {
-            error: span,
-            message,
-            lines,
-        })
+        (!is_blank).then_some(Self { error: span, message, lines })
     }
 }
 
@@ -192,17 +169,11 @@ fn statement_before(text: &str, line: usize) -> Option<usize> {
 
 /// Where the lines of a statement end that begins at `start` and reaches `offset` at least.
 fn statement_end(text: &str, start: usize, offset: usize) -> usize {
-    let is_header = text[start..]
-        .trim_start_matches([' ', '\t'])
-        .starts_with('[');
+    let is_header = text[start..].trim_start_matches([' ', '\t']).starts_with('[');
     let mut end = line_end(text, offset.min(text.len()));
     while end < text.len() {
         let rest = &text[end..];
-        if if is_header {
-            begins_header(rest)
-        } else {
-            begins_statement(rest)
-        } {
+        if if is_header { begins_header(rest) } else { begins_statement(rest) } {
             break;
         }
         end = line_end(text, end);
@@ -211,17 +182,12 @@ fn statement_end(text: &str, start: usize, offset: usize) -> usize {
 }
 
 fn line_start(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset]
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .map_or(0, |newline| newline + 1)
+    text.as_bytes()[..offset].iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1)
 }
 
 fn line_end(text: &str, offset: usize) -> usize {
     let rest = &text.as_bytes()[offset..];
-    rest.iter()
-        .position(|b| *b == b'\n')
-        .map_or(text.len(), |newline| offset + newline + 1)
+    rest.iter().position(|b| *b == b'\n').map_or(text.len(), |newline| offset + newline + 1)
 }
 
 /// Whether a text begins with what looks like `[section]`.
@@ -244,16 +210,9 @@ fn begins_statement(text: &str) -> bool {
 /// The text with blanks in place of a range (line ends stay).
 fn blanked(text: &str, range: &Range<usize>) -> String {
     let blank = |b: u8| {
-        if b == b'\n' || b == b'\r' {
-            b as char
-        } else {
-            ' '
-        }
+        if b == b'\n' || b == b'\r' { b as char } else { ' ' }
     };
-    let blanks: String = text.as_bytes()[range.clone()]
-        .iter()
-        .map(|b| blank(*b))
-        .collect();
+    let blanks: String = text.as_bytes()[range.clone()].iter().map(|b| blank(*b)).collect();
     format!("{}{blanks}{}", &text[..range.start], &text[range.end..])
 }
 
@@ -264,11 +223,7 @@ mod tests {
     fn noted(text: &str) -> Vec<(usize, String)> {
         let notes = Notes::new(text);
         mend(text, &notes);
-        notes
-            .into_sorted()
-            .into_iter()
-            .map(|n| (n.at, n.text))
-            .collect()
+        notes.into_sorted().into_iter().map(|n| (n.at, n.text)).collect()
     }
 
     #[test]

@@ -22,13 +22,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// If it is anything else: what is wrong with it, in words.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     /// In milliseconds; `ms` before `m`, which it begins with.
-    const UNITS: [(&str, f64); 5] = [
-        ("ms", 1.0),
-        ("s", 1e3),
-        ("m", 60e3),
-        ("h", 3_600e3),
-        ("d", 86_400e3),
-    ];
+    const UNITS: [(&str, f64); 5] =
+        [("ms", 1.0), ("s", 1e3), ("m", 60e3), ("h", 3_600e3), ("d", 86_400e3)];
     let not_one = || format!("{:?} is not a duration", excerpt(text));
     let mut rest = text.trim();
     if !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit() || c == '.') {
@@ -36,9 +31,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
     let mut total = 0.0;
     loop {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(not_one)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(not_one)?;
         let number: f64 = rest[..digits].parse().map_err(|_| not_one())?;
         rest = rest[digits..].trim_start();
         let fits = |(unit, _): &&(&str, f64)| rest.starts_with(unit);
@@ -60,28 +53,15 @@ const DURATIONS: &str = "durations look like 250ms, 60s, 10m or 2h";
 /// A duration as it would be written in the file.
 pub(super) fn written(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let units = [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "m"),
-        (1_000, "s"),
-    ];
-    let fits = units
-        .iter()
-        .find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit));
-    fits.map_or_else(
-        || format!("{millis}ms"),
-        |(unit, name)| format!("{}{name}", millis / unit),
-    )
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let fits = units.iter().find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit));
+    fits.map_or_else(|| format!("{millis}ms"), |(unit, name)| format!("{}{name}", millis / unit))
 }
 
 pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     if let DeValue::Integer(n) = value {
         let text = format!("{n} has no unit");
-        return Err(Wrong::new(
-            text,
-            format!("for example \"{n}s\", with quotes"),
-        ));
+        return Err(Wrong::new(text, format!("for example \"{n}s\", with quotes")));
     }
     let text = string(value, "\"60s\"")?;
     let duration = parse_duration(text).map_err(|text| Wrong::new(text, DURATIONS))?;
@@ -96,10 +76,7 @@ pub(super) fn window(value: &DeValue<'_>) -> Result<Duration, Wrong> {
     let window = duration(value)?;
     if window < WINDOW.0 || window > WINDOW.1 {
         let text = format!("{} is out of range", written(window));
-        return Err(Wrong::new(
-            text,
-            "a window is 50ms to 60s; leave it out to let it adapt",
-        ));
+        return Err(Wrong::new(text, "a window is 50ms to 60s; leave it out to let it adapt"));
     }
     Ok(window)
 }
@@ -113,10 +90,7 @@ pub(super) fn on_return(value: &DeValue<'_>) -> Result<OnReturn, Wrong> {
         Some(("drain", limit)) => {
             let limit = parse_duration(limit).map_err(|text| Wrong::new(text, HINT))?;
             if limit.is_zero() {
-                return Err(Wrong::new(
-                    "a drain of no time at all is a cut",
-                    "write \"cut\"",
-                ));
+                return Err(Wrong::new("a drain of no time at all is a cut", "write \"cut\""));
             }
             if limit > LONGEST {
                 let hint = "the longest is 24h; \"drain\" alone has no end";
@@ -124,17 +98,12 @@ pub(super) fn on_return(value: &DeValue<'_>) -> Result<OnReturn, Wrong> {
             }
             Ok(OnReturn::DrainFor(limit))
         }
-        _ => Err(Wrong::new(
-            format!("{:?} is not known", excerpt(text)),
-            HINT,
-        )),
+        _ => Err(Wrong::new(format!("{:?} is not known", excerpt(text)), HINT)),
     }
 }
 
 pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, Wrong> {
-    value
-        .as_bool()
-        .ok_or_else(|| Wrong::kind(value, "true or false", "true, without quotes"))
+    value.as_bool().ok_or_else(|| Wrong::kind(value, "true or false", "true, without quotes"))
 }
 
 /// An uplink's name: one word, to be typed and to be read out.
@@ -148,10 +117,7 @@ pub(super) fn uplink_name(value: &DeValue<'_>) -> Result<String, Wrong> {
     }
     if name.is_empty() || name.starts_with(['-', '.']) || !name.chars().all(plain) {
         let hint = "one word of letters, digits, - and _, such as cable or mifi-2";
-        return Err(Wrong::new(
-            format!("{:?} cannot be a name", excerpt(name)),
-            hint,
-        ));
+        return Err(Wrong::new(format!("{:?} cannot be a name", excerpt(name)), hint));
     }
     if name.chars().count() > LONGEST_NAME {
         return Err(Wrong::new("this name is too long", "at most 32 characters"));
@@ -164,22 +130,17 @@ pub(super) fn interface(value: &DeValue<'_>) -> Result<IfName, Wrong> {
     let unusable =
         |why: &str, hint: &str| Err(Wrong::new(format!("{:?} {why}", excerpt(name)), hint));
     if name.contains(['*', '?', '[']) {
-        return unusable(
-            "is a pattern",
-            "name one interface, or use match = { driver = \"…\" }",
-        );
+        return unusable("is a pattern", "name one interface, or use match = { driver = \"…\" }");
     }
     match IfName::new(name) {
         // The kernel keeps `all` and `default` for its settings (net/ipv4/conf/…).
-        _ if matches!(name, "lo" | "all" | "default") => unusable(
-            "is not a network interface that leads anywhere",
-            "ip link shows them",
-        ),
+        _ if matches!(name, "lo" | "all" | "default") => {
+            unusable("is not a network interface that leads anywhere", "ip link shows them")
+        }
         Some(name) => Ok(name),
-        None => unusable(
-            "cannot be an interface",
-            "1 to 15 characters without /, : and white space",
-        ),
+        None => {
+            unusable("cannot be an interface", "1 to 15 characters without /, : and white space")
+        }
     }
 }
 
@@ -195,10 +156,7 @@ pub(super) fn kind(value: &DeValue<'_>) -> Result<Kind, Wrong> {
                 || "write \"wired\", \"wifi\" or \"cellular\"".to_owned(),
                 |near| format!("did you mean \"{near}\"?"),
             );
-            Err(Wrong::new(
-                format!("{:?} is not a kind of uplink", excerpt(text)),
-                hint,
-            ))
+            Err(Wrong::new(format!("{:?} is not a kind of uplink", excerpt(text)), hint))
         }
     }
 }
@@ -222,10 +180,7 @@ pub(super) fn mac(value: &DeValue<'_>) -> Result<[u8; 6], Wrong> {
         return Err(not_one());
     }
     if mac[0] & 1 == 1 || mac == [0; 6] {
-        return Err(Wrong::new(
-            format!("{text} is no single device's address"),
-            None,
-        ));
+        return Err(Wrong::new(format!("{text} is no single device's address"), None));
     }
     Ok(mac)
 }
@@ -241,10 +196,7 @@ pub(super) fn usb_path(value: &DeValue<'_>) -> Result<String, Wrong> {
         return Ok(text.to_owned());
     }
     let hint = "such as 1-1.3: bus, dash, ports; the names in /sys/bus/usb/devices";
-    Err(Wrong::new(
-        format!("{:?} is not a USB port", excerpt(text)),
-        hint,
-    ))
+    Err(Wrong::new(format!("{:?} is not a USB port", excerpt(text)), hint))
 }
 
 pub(super) fn driver(value: &DeValue<'_>) -> Result<String, Wrong> {
@@ -254,10 +206,7 @@ pub(super) fn driver(value: &DeValue<'_>) -> Result<String, Wrong> {
         return Ok(text.to_owned());
     }
     let hint = "such as cdc_ether; ethtool -i shows it";
-    Err(Wrong::new(
-        format!("{:?} is not a driver's name", excerpt(text)),
-        hint,
-    ))
+    Err(Wrong::new(format!("{:?} is not a driver's name", excerpt(text)), hint))
 }
 
 pub(super) fn ssid(value: &DeValue<'_>) -> Result<String, Wrong> {
@@ -265,10 +214,7 @@ pub(super) fn ssid(value: &DeValue<'_>) -> Result<String, Wrong> {
     if (1..=32).contains(&text.len()) {
         return Ok(text.to_owned());
     }
-    Err(Wrong::new(
-        "this cannot be a Wi-Fi name",
-        "an SSID has 1 to 32 bytes",
-    ))
+    Err(Wrong::new("this cannot be a Wi-Fi name", "an SSID has 1 to 32 bytes"))
 }
 
 pub(super) fn directory(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
@@ -277,16 +223,11 @@ pub(super) fn directory(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
         return Ok(PathBuf::from(text));
     }
     let hint = "begin with /, as in /var/lib/sparelink";
-    Err(Wrong::new(
-        format!("{:?} is not a full path", excerpt(text)),
-        hint,
-    ))
+    Err(Wrong::new(format!("{:?} is not a full path", excerpt(text)), hint))
 }
 
 pub(super) fn string<'v>(value: &'v DeValue<'_>, example: &str) -> Result<&'v str, Wrong> {
-    value
-        .as_str()
-        .ok_or_else(|| Wrong::kind(value, "text in quotes", example))
+    value.as_str().ok_or_else(|| Wrong::kind(value, "text in quotes", example))
 }
 
 #[cfg(test)]
@@ -306,11 +247,7 @@ mod tests {
             ("0s", 0),
         ];
         for (text, millis) in good {
-            assert_eq!(
-                parse_duration(text),
-                Ok(Duration::from_millis(millis)),
-                "{text}"
-            );
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         let bad = [
             "",
@@ -327,12 +264,7 @@ mod tests {
             assert!(parse_duration(text).is_err(), "{text}");
         }
         assert_eq!(parse_duration("60"), Err("\"60\" has no unit".to_owned()));
-        for (text, millis) in [
-            ("90s", 90_000),
-            ("30m", 1_800_000),
-            ("250ms", 250),
-            ("0ms", 0),
-        ] {
+        for (text, millis) in [("90s", 90_000), ("30m", 1_800_000), ("250ms", 250), ("0ms", 0)] {
             assert_eq!(written(Duration::from_millis(millis)), text);
         }
     }

@@ -98,10 +98,7 @@ async fn counters(door: &mut netlink::Door, interfaces: Option<Vec<IfIndex>>) ->
         counters.bytes = door.stats(&interfaces).await;
     }
     let Ok(named) = door.counters() else {
-        return Counters {
-            absent: true,
-            ..counters
-        };
+        return Counters { absent: true, ..counters };
     };
     let packets = |name: String| named.get(&name).map(|count| count.packets);
     for id in (1..=UplinkId::MAX).filter_map(UplinkId::new) {

@@ -10,19 +10,12 @@ use crate::units::UplinkId;
 impl Engine {
     pub(super) fn command(&mut self, number: u64, command: Command, now: Now) {
         let answer = match command {
-            Command::Switch { uplink, lasts } => self
-                .named(&uplink)
-                .and_then(|id| self.switch_by_hand(id, uplink, lasts, now)),
+            Command::Switch { uplink, lasts } => {
+                self.named(&uplink).and_then(|id| self.switch_by_hand(id, uplink, lasts, now))
+            }
             Command::SwitchAuto => Ok(self.switch_auto()),
-            Command::Pause {
-                uplink,
-                lasts,
-                reason,
-            } => self.named(&uplink).map(|id| {
-                let paused = Paused {
-                    until: lasts.map(|lasts| now.mono + lasts),
-                    reason,
-                };
+            Command::Pause { uplink, lasts, reason } => self.named(&uplink).map(|id| {
+                let paused = Paused { until: lasts.map(|lasts| now.mono + lasts), reason };
                 self.pause(id, uplink, paused, now)
             }),
             Command::Resume { uplink } => {
@@ -38,11 +31,7 @@ impl Engine {
     }
 
     fn named(&self, name: &str) -> Result<UplinkId, Refusal> {
-        let found = self
-            .uplinks
-            .values()
-            .find(|u| u.config.name == name)
-            .map(|u| u.id);
+        let found = self.uplinks.values().find(|u| u.config.name == name).map(|u| u.id);
         let names = || self.chain.iter().map(|id| self.name(*id)).collect();
         found.ok_or_else(|| Refusal::UnknownUplink(names()))
     }
@@ -90,16 +79,11 @@ impl Engine {
             || format!("until \"sparelink resume {name}\""),
             |until| format!("for {}", human(until.since(now.mono))),
         );
-        self.run
-            .paused
-            .insert(name.clone(), (paused.until, paused.reason.clone()));
+        self.run.paused.insert(name.clone(), (paused.until, paused.reason.clone()));
         if let Some(u) = self.uplinks.get_mut(&id) {
             u.paused = Some(paused);
         }
-        let others = self
-            .uplinks
-            .values()
-            .any(|u: &Uplink| u.id != id && u.is_ready());
+        let others = self.uplinks.values().any(|u: &Uplink| u.id != id && u.is_ready());
         if others {
             format!("{name} is set aside {time}")
         } else {

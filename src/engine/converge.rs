@@ -75,16 +75,9 @@ impl Converging {
         }
         let lost = self.asked.map(|asked| asked + LOST);
         let wanted = self.look_again || self.settled != self.generation;
-        let next = if wanted {
-            self.not_before
-        } else {
-            self.audit_at
-        };
+        let next = if wanted { self.not_before } else { self.audit_at };
         let disarm = self.armed.as_ref().map(|(_, until)| *until);
-        [Some(lost.unwrap_or(next)), disarm]
-            .into_iter()
-            .flatten()
-            .min()
+        [Some(lost.unwrap_or(next)), disarm].into_iter().flatten().min()
     }
 }
 
@@ -95,11 +88,7 @@ impl Engine {
         if self.started.is_none() {
             return;
         }
-        let disarmed = self
-            .kernel
-            .armed
-            .take_if(|(_, until)| *until <= now.mono)
-            .is_some();
+        let disarmed = self.kernel.armed.take_if(|(_, until)| *until <= now.mono).is_some();
         if std::mem::take(&mut self.kernel.stale) || disarmed {
             self.release_spares(now);
             let wish = plan(&self.wanted(now));
@@ -122,10 +111,7 @@ impl Engine {
         kernel.look_again = false;
         kernel.audit_at = now.mono + AUDIT_EVERY;
         let wish = Box::new(kernel.wish.clone());
-        self.outputs.push_back(Output::Converge {
-            generation: kernel.generation,
-            wish,
-        });
+        self.outputs.push_back(Output::Converge { generation: kernel.generation, wish });
     }
 
     /// Takes what came of it.
@@ -142,33 +128,21 @@ impl Engine {
             kernel.settled = 0;
             let news = kernel.last_error.replace(error.clone()).as_ref() != Some(error);
             if news {
-                self.record(
-                    Fact::ApplyFailed {
-                        error: report.errors.join("; "),
-                    },
-                    now,
-                );
+                self.record(Fact::ApplyFailed { error: report.errors.join("; ") }, now);
             }
             return;
         }
         kernel.failures = 0;
         kernel.last_error = None;
         if kernel.settled == kernel.generation && !report.changes.is_empty() {
-            kernel
-                .repairs
-                .retain(|at| now.mono.since(*at) < Duration::from_secs(60));
+            kernel.repairs.retain(|at| now.mono.since(*at) < Duration::from_secs(60));
             kernel.repairs.push(now.mono);
             if kernel.repairs.len() >= FIGHT {
                 kernel.not_before = now.mono + TRUCE;
             }
             self.housekeeping.repairs += 1;
             let what: Vec<String> = report.changes.iter().map(ToString::to_string).collect();
-            self.record(
-                Fact::Repaired {
-                    what: what.join(", "),
-                },
-                now,
-            );
+            self.record(Fact::Repaired { what: what.join(", ") }, now);
         }
         self.kernel.settled = report.generation;
         self.verify(&report, now);
@@ -179,21 +153,13 @@ impl Engine {
     /// ours.
     fn verify(&mut self, report: &ApplyReport, now: Now) {
         for (family, seen) in report.verified.iter() {
-            let active = self
-                .active
-                .get(family)
-                .uplink
-                .and_then(|id| self.uplinks.get(&id));
+            let active = self.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
             let wanted = active.and_then(|u| u.lines.get(family).way.as_ref());
             let (Some(seen), Some(wanted)) = (*seen, wanted) else {
                 continue;
             };
             if seen != wanted.index {
-                let by = self
-                    .view
-                    .links
-                    .get(&seen)
-                    .map_or("another way", |l| l.name.as_str());
+                let by = self.view.links.get(&seen).map_or("another way", |l| l.name.as_str());
                 let error = format!(
                     "{family} packets to the Internet leave by {by}, not by {}",
                     wanted.dev
@@ -239,10 +205,7 @@ impl Engine {
             let ready = |id: &UplinkId| {
                 kept.contains(id) || self.stands(*id, family, now) == Some(Standing::Ready)
             };
-            let spares = self
-                .chain
-                .iter()
-                .filter(|id| Some(**id) != active && ready(id));
+            let spares = self.chain.iter().filter(|id| Some(**id) != active && ready(id));
             active.into_iter().chain(spares.copied()).collect()
         };
         let lan = self.config.lan.as_ref();
@@ -252,24 +215,11 @@ impl Engine {
         });
         let armed = self.kernel.armed.as_ref().map(|(on, _)| on.clone());
         Wanted {
-            uplinks: self
-                .uplinks
-                .values()
-                .map(|u| self.wanted_uplink(u))
-                .collect(),
-            order: PerFamily {
-                v4: order(Family::V4),
-                v6: order(Family::V6),
-            },
-            no_way: PerFamily {
-                v4: self.active.v4.no_way_out,
-                v6: self.active.v6.no_way_out,
-            },
+            uplinks: self.uplinks.values().map(|u| self.wanted_uplink(u)).collect(),
+            order: PerFamily { v4: order(Family::V4), v6: order(Family::V6) },
+            no_way: PerFamily { v4: self.active.v4.no_way_out, v6: self.active.v6.no_way_out },
             reset_on: armed.unwrap_or_default(),
-            lan: lan.map(|lan| plan::Lan {
-                interfaces: lan.interfaces.clone(),
-                guard: lan.guard,
-            }),
+            lan: lan.map(|lan| plan::Lan { interfaces: lan.interfaces.clone(), guard: lan.guard }),
             page_ports: ports.gather(),
         }
     }

@@ -56,10 +56,7 @@ impl Engine {
         for family in Family::BOTH {
             let active = self.active.get_mut(family);
             let hold_over = active.waiting.is_some_and(|(at, _)| at <= now.mono);
-            let settled = active
-                .provisional_until
-                .take_if(|at| *at <= now.mono)
-                .is_some();
+            let settled = active.provisional_until.take_if(|at| *at <= now.mono).is_some();
             self.undecided |= hold_over || settled;
             if active.sample_at.take_if(|at| *at <= now.mono).is_some() {
                 self.sample(family, now);
@@ -94,10 +91,7 @@ impl Engine {
             active.no_way_out = false;
         }
         // The first choice is settled once it works and none before it may still turn out to work.
-        let own_place = candidates
-            .iter()
-            .find(|c| c.id == incumbent.id)
-            .map(|c| c.place);
+        let own_place = candidates.iter().find(|c| c.id == incumbent.id).map(|c| c.place);
         let open = |c: &Candidate| Some(c.place) < own_place && c.standing == Standing::Unproven;
         if incumbent.alive && decision == Decision::Stay && !candidates.iter().any(open) {
             active.provisional_until = None;
@@ -135,21 +129,14 @@ impl Engine {
 
     fn candidates(&self, family: Family, now: Now) -> Vec<Candidate> {
         let active = self.active.get(family).uplink;
-        let own = active
-            .and_then(|id| self.uplinks.get(&id))
-            .map(|u| u.lines.get(family));
-        let own_sample = own
-            .filter(|l| l.quality.is_degraded())
-            .map(|l| l.sampled.and_then(|s| s.loss()));
+        let own = active.and_then(|id| self.uplinks.get(&id)).map(|u| u.lines.get(family));
+        let own_sample =
+            own.filter(|l| l.quality.is_degraded()).map(|l| l.sampled.and_then(|s| s.loss()));
         let candidate = |(place, id): (usize, &UplinkId)| {
             let u = self.uplinks.get(id)?;
             let line = u.lines.get(family);
             let s = u.surroundings(&self.config, &self.household, family, now.mono);
-            let manual = self
-                .run
-                .manual
-                .as_ref()
-                .is_some_and(|(name, _)| *name == u.config.name);
+            let manual = self.run.manual.as_ref().is_some_and(|(name, _)| *name == u.config.name);
             let own_hurt = |line: &Line| line.dns_is_broken() || line.shows_portal();
             let worse = |own: Option<_>| !is_better(line, own);
             let troubled = if Some(*id) == active {
@@ -172,20 +159,12 @@ impl Engine {
                 troubled,
                 confirmed: line.is_confirmed(),
                 up_since,
-                hold: if manual && self.manual_fresh {
-                    Duration::ZERO
-                } else {
-                    wait
-                },
+                hold: if manual && self.manual_fresh { Duration::ZERO } else { wait },
                 calm: !line.quality.is_degraded()
                     && line.loss.verdict().is_none_or(|loss| loss.0 <= CALM),
             })
         };
-        self.chain
-            .iter()
-            .enumerate()
-            .filter_map(candidate)
-            .collect()
+        self.chain.iter().enumerate().filter_map(candidate).collect()
     }
 
     /// While the active line is suspected or dead, the others are asked at once; else no longer.
@@ -251,11 +230,7 @@ impl Engine {
         let line = u.lines.get(family);
         let degraded = line.quality.is_degraded();
         let loss = line.loss.percent().unwrap_or_default().0;
-        let fact = Fact::Quality {
-            uplink: u.config.name.clone(),
-            degraded,
-            loss,
-        };
+        let fact = Fact::Quality { uplink: u.config.name.clone(), degraded, loss };
         self.record(fact, now);
         if degraded && self.active.get(family).uplink == Some(id) {
             self.sample(family, now);

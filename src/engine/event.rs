@@ -175,9 +175,7 @@ impl Fact {
             | Self::Stopped
             | Self::Switched { .. }
             | Self::SpareBack { .. }
-            | Self::Quality {
-                degraded: false, ..
-            }
+            | Self::Quality { degraded: false, .. }
             | Self::ByHand { .. }
             | Self::Reloaded => Severity::Info,
             Self::NoWayOut { .. }
@@ -243,26 +241,14 @@ impl fmt::Display for Fact {
         match self {
             Self::Started { chain } => write!(f, "watching {}", chain.join(" > ")),
             Self::Stopped => f.write_str("stopped; traffic goes on as it is"),
-            Self::Health {
-                uplink,
-                family,
-                from,
-                to,
-                condition,
-            } => {
+            Self::Health { uplink, family, from, to, condition } => {
                 write!(f, "{uplink} ({family}): {from} to {to}")?;
                 match condition {
                     Condition::Ok => Ok(()),
                     other => write!(f, ": it {}", other.phrase()),
                 }
             }
-            Self::Switched {
-                family,
-                from,
-                to,
-                kind,
-                reason,
-            } => {
+            Self::Switched { family, from, to, kind, reason } => {
                 let verb = match kind {
                     SwitchKind::First => "begins",
                     SwitchKind::Failover => "fails over",
@@ -276,59 +262,27 @@ impl fmt::Display for Fact {
                 }
             }
             Self::Felt { to, gap } => {
-                write!(
-                    f,
-                    "answers come over {to}, {} after the last one before",
-                    human(*gap)
-                )
+                write!(f, "answers come over {to}, {} after the last one before", human(*gap))
             }
-            Self::NoWayOut {
-                stays_on: Some(name),
-                family,
-            } => {
-                write!(
-                    f,
-                    "{family}: no uplink is alive; stays on {name} and keeps asking"
-                )
+            Self::NoWayOut { stays_on: Some(name), family } => {
+                write!(f, "{family}: no uplink is alive; stays on {name} and keeps asking")
             }
-            Self::NoWayOut {
-                stays_on: None,
-                family,
-            } => {
+            Self::NoWayOut { stays_on: None, family } => {
                 write!(f, "{family}: no uplink is alive; keeps asking")
             }
             Self::Premature { uplink, window } => {
                 let window = human(*window);
-                write!(
-                    f,
-                    "{uplink} answered again by itself; its window is {window} from now on"
-                )
+                write!(f, "{uplink} answered again by itself; its window is {window} from now on")
             }
-            Self::Quality {
-                uplink,
-                degraded: true,
-                loss,
-            } => {
+            Self::Quality { uplink, degraded: true, loss } => {
                 write!(f, "{uplink} loses {loss:.0} % of the probes")
             }
-            Self::Quality {
-                uplink,
-                degraded: false,
-                ..
-            } => {
+            Self::Quality { uplink, degraded: false, .. } => {
                 write!(f, "{uplink} no longer loses packets")
             }
             Self::Flushed { uplink, flows } => write!(f, "{flows} flows of {uplink} flushed"),
-            Self::FlowsLeft {
-                uplink,
-                flows,
-                after,
-            } => {
-                write!(
-                    f,
-                    "{flows} flows are still on {uplink} {} after the switch",
-                    human(*after)
-                )
+            Self::FlowsLeft { uplink, flows, after } => {
+                write!(f, "{flows} flows are still on {uplink} {} after the switch", human(*after))
             }
             Self::Repaired { what } => write!(f, "put back what others changed: {what}"),
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
@@ -336,11 +290,7 @@ impl fmt::Display for Fact {
             Self::SpareBack { uplink } => write!(f, "{uplink} is a ready spare"),
             Self::ByHand { what } => f.write_str(what),
             Self::Stalled { gap } => {
-                write!(
-                    f,
-                    "the agent stood still for {}; silence in it does not count",
-                    human(*gap)
-                )
+                write!(f, "the agent stood still for {}; silence in it does not count", human(*gap))
             }
             Self::Reloaded => f.write_str("a new configuration is in force"),
         }

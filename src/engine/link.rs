@@ -52,10 +52,7 @@ impl Attachment {
     #[must_use]
     pub fn of(config: &UplinkConfig, view: &KernelView) -> Self {
         let Some(link) = find(&config.device, view) else {
-            return Self {
-                fault: Some(Condition::Absent),
-                ..Self::default()
-            };
+            return Self { fault: Some(Condition::Absent), ..Self::default() };
         };
         let near: Vec<IpNet> = near(link, view);
         let mut this = Self {
@@ -119,10 +116,7 @@ fn way(
 ) -> Result<Way, Condition> {
     let source = source(link, view, family).ok_or(Condition::NoAddress)?;
     let learned = learn_gateway(link, view, family);
-    let gateway = config
-        .gateway
-        .get(family)
-        .or_else(|| learned.and_then(|route| route.gateway));
+    let gateway = config.gateway.get(family).or_else(|| learned.and_then(|route| route.gateway));
     if gateway.is_none() && !link.point_to_point && learned.is_none() {
         return Err(Condition::NoGateway);
     }
@@ -158,33 +152,19 @@ fn learn_gateway<'a>(
     view.routes
         .iter()
         .filter(|r| r.dev == link.index && r.family() == family && r.dst.prefix_len() == 0)
-        .min_by_key(|r| {
-            (
-                r.table != TableId::MAIN,
-                r.src.is_some(),
-                r.metric,
-                r.gateway,
-            )
-        })
+        .min_by_key(|r| (r.table != TableId::MAIN, r.src.is_some(), r.metric, r.gateway))
 }
 
 /// Where `main` itself would send packets now, among these interfaces.
 #[must_use]
 pub fn main_default(view: &KernelView, family: Family) -> Option<IfIndex> {
     let best = |r: &&ForeignRoute| (r.metric, r.dev);
-    let alive = |dev| {
-        view.links
-            .get(&dev)
-            .is_some_and(|link| link.up && link.carrier)
-    };
+    let alive = |dev| view.links.get(&dev).is_some_and(|link| link.up && link.carrier);
     let defaults = view
         .routes
         .iter()
         .filter(|r| r.table == TableId::MAIN && r.family() == family && r.dst.prefix_len() == 0);
-    defaults
-        .filter(|r| r.metric < Metric(u32::MAX) && alive(r.dev))
-        .min_by_key(best)
-        .map(|r| r.dev)
+    defaults.filter(|r| r.metric < Metric(u32::MAX) && alive(r.dev)).min_by_key(best).map(|r| r.dev)
 }
 
 #[cfg(test)]
@@ -194,10 +174,7 @@ mod tests {
 
     fn config(interface: &str) -> UplinkConfig {
         let text = format!("[[uplink]]\nname = \"cable\"\ninterface = \"{interface}\"\n");
-        crate::config::parse(&text, "test")
-            .unwrap()
-            .uplinks
-            .remove(0)
+        crate::config::parse(&text, "test").unwrap().uplinks.remove(0)
     }
 
     fn link(index: u32, name: &str) -> Link {
@@ -226,11 +203,7 @@ mod tests {
 
     fn default_via(gateway: &str, dev: u32, metric: u32) -> ForeignRoute {
         let gateway: IpAddr = gateway.parse().unwrap();
-        let dst = if gateway.is_ipv4() {
-            "0.0.0.0/0"
-        } else {
-            "::/0"
-        };
+        let dst = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
         ForeignRoute {
             table: TableId::MAIN,
             dst: dst.parse().unwrap(),
@@ -250,13 +223,7 @@ mod tests {
         let cable = config("eth1");
         let fault = |view: &KernelView| Attachment::of(&cable, view).fault;
         assert_eq!(fault(&view), Some(Condition::Absent));
-        view.links.insert(
-            IfIndex(2),
-            Link {
-                carrier: false,
-                ..link(2, "eth1")
-            },
-        );
+        view.links.insert(IfIndex(2), Link { carrier: false, ..link(2, "eth1") });
         assert_eq!(fault(&view), Some(Condition::NoCarrier));
         view.links.insert(IfIndex(2), link(2, "eth1"));
         assert_eq!(fault(&view), Some(Condition::NoAddress));
@@ -272,22 +239,9 @@ mod tests {
     #[test]
     fn point_to_point_needs_no_gateway_and_a_source_specific_default_will_do() {
         let mut view = KernelView::default();
-        view.links.insert(
-            IfIndex(7),
-            Link {
-                point_to_point: true,
-                ..link(7, "wwan0")
-            },
-        );
+        view.links.insert(IfIndex(7), Link { point_to_point: true, ..link(7, "wwan0") });
         view.addresses.push(address(7, "10.1.2.3/32"));
-        assert_eq!(
-            Attachment::of(&config("wwan0"), &view)
-                .ways
-                .v4
-                .unwrap()
-                .gateway,
-            None
-        );
+        assert_eq!(Attachment::of(&config("wwan0"), &view).ways.v4.unwrap().gateway, None);
 
         view.links.insert(IfIndex(8), link(8, "eth1"));
         view.addresses.push(address(8, "2001:db8:1::5/64"));
@@ -305,13 +259,7 @@ mod tests {
         view.links.insert(IfIndex(2), link(2, "eth1"));
         view.addresses.push(address(2, "203.0.113.7/32"));
         view.routes.push(default_via("198.51.100.1", 2, 0));
-        assert!(
-            Attachment::of(&config("eth1"), &view)
-                .ways
-                .v4
-                .unwrap()
-                .onlink
-        );
+        assert!(Attachment::of(&config("eth1"), &view).ways.v4.unwrap().onlink);
         assert_eq!(main_default(&view, Family::V4), Some(IfIndex(2)));
     }
 }

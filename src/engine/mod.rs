@@ -188,11 +188,7 @@ impl Engine {
         self.notice_stall(now);
         match input {
             Input::Timeout => {}
-            Input::Started {
-                view,
-                adopted,
-                spares,
-            } => {
+            Input::Started { view, adopted, spares } => {
                 self.start(view, adopted, now);
                 self.keep_spares(&spares);
             }
@@ -234,33 +230,14 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         self.started?;
         let lines = self.lines_due();
-        let switches = self
-            .switches
-            .iter()
-            .filter_map(|(_, s)| s.as_ref()?.deadline())
-            .min();
-        let waiting = self
-            .active
-            .iter()
-            .filter_map(|(_, a)| a.waiting.map(|w| w.0))
-            .min();
-        let provisional = self
-            .active
-            .iter()
-            .filter_map(|(_, a)| a.provisional_until)
-            .min();
+        let switches = self.switches.iter().filter_map(|(_, s)| s.as_ref()?.deadline()).min();
+        let waiting = self.active.iter().filter_map(|(_, a)| a.waiting.map(|w| w.0)).min();
+        let provisional = self.active.iter().filter_map(|(_, a)| a.provisional_until).min();
         let sampling = self.active.iter().filter_map(|(_, a)| a.sample_at).min();
-        let paused = self
-            .uplinks
-            .values()
-            .filter_map(|u| u.paused.as_ref()?.until)
-            .min();
+        let paused = self.uplinks.values().filter_map(|u| u.paused.as_ref()?.until).min();
         let manual = self.run.manual.as_ref().and_then(|(_, until)| *until);
         let house = &self.housekeeping;
-        let spareless = house
-            .spareless
-            .filter(|(_, said)| !said)
-            .map(|(at, _)| at + SPARELESS_FOR);
+        let spareless = house.spareless.filter(|(_, said)| !said).map(|(at, _)| at + SPARELESS_FOR);
         [
             (lines, "a line"),
             (switches, "a switch"),
@@ -294,10 +271,7 @@ impl Engine {
     /// The interfaces of all uplinks, as they are now.
     #[must_use]
     pub fn interfaces(&self) -> Vec<IfIndex> {
-        let links = self
-            .uplinks
-            .values()
-            .filter_map(|u| u.attachment.link.as_ref());
+        let links = self.uplinks.values().filter_map(|u| u.attachment.link.as_ref());
         links.map(|(index, _)| *index).collect()
     }
 
@@ -310,18 +284,12 @@ impl Engine {
     /// Names the uplink with that number.
     #[must_use]
     pub fn name(&self, id: UplinkId) -> String {
-        self.uplinks
-            .get(&id)
-            .map_or_else(|| id.to_string(), |u| u.config.name.clone())
+        self.uplinks.get(&id).map_or_else(|| id.to_string(), |u| u.config.name.clone())
     }
 
     /// Books and passes on what happened.
     fn record(&mut self, fact: Fact, now: Now) {
-        let event = Event {
-            at: now.mono,
-            utc: now.utc,
-            fact,
-        };
+        let event = Event { at: now.mono, utc: now.utc, fact };
         self.history.push(event.clone());
         self.outputs.push_back(Output::Record(event));
     }
@@ -347,11 +315,8 @@ impl Engine {
         let mut requests: Vec<ProbeRequest> = Vec::new();
         let mut news = Vec::new();
         let path = path(id, line, self.mode);
-        let mut asker = Asker {
-            next_id: &mut self.next_probe,
-            requests: &mut requests,
-            path: &path,
-        };
+        let mut asker =
+            Asker { next_id: &mut self.next_probe, requests: &mut requests, path: &path };
         let result = act(line, &s, &mut asker, &mut news);
         *uplink.due.get_mut(family) = line.deadline(&s);
         self.outputs.extend(requests.into_iter().map(Output::Probe));
@@ -427,8 +392,7 @@ impl Engine {
         let Some(started) = self.started else { return };
         let carrying = self.household.active;
         let works = |id: Option<UplinkId>| {
-            id.and_then(|id| self.uplinks.get(&id))
-                .is_some_and(Uplink::is_ready)
+            id.and_then(|id| self.uplinks.get(&id)).is_some_and(Uplink::is_ready)
         };
         let settled = now.mono.since(started) >= SETTLE_FOR;
         if self.chain.len() < 2 || !settled || !(works(carrying.v4) || works(carrying.v6)) {
@@ -438,11 +402,7 @@ impl Engine {
         }
         let is_spare =
             |u: &&Uplink| u.is_ready() && Some(u.id) != carrying.v4 && Some(u.id) != carrying.v6;
-        let spare = self
-            .uplinks
-            .values()
-            .find(is_spare)
-            .map(|u| u.config.name.clone());
+        let spare = self.uplinks.values().find(is_spare).map(|u| u.config.name.clone());
         match (spare, self.housekeeping.spareless) {
             (None, None) => self.housekeeping.spareless = Some((now.mono, false)),
             (None, Some((since, false))) if now.mono.since(since) >= SPARELESS_FOR => {
@@ -478,11 +438,5 @@ fn path(id: UplinkId, line: &Line, mode: Mode) -> Path {
         Mode::Steer => id.mark(),
         Mode::Observe => unmarked,
     };
-    Path {
-        uplink: id,
-        dev,
-        index,
-        mark,
-        source,
-    }
+    Path { uplink: id, dev, index, mark, source }
 }

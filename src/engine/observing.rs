@@ -55,9 +55,7 @@ impl Engine {
         let names: Vec<&String> = self.config.uplinks.iter().map(|u| &u.name).collect();
         self.run.numbers.retain(|name, _| names.contains(&name));
         self.run.paused.retain(|name, _| names.contains(&name));
-        self.run
-            .manual
-            .take_if(|(name, _)| !names.contains(&&*name));
+        self.run.manual.take_if(|(name, _)| !names.contains(&&*name));
         self.chain.clear();
         let mut kept = std::mem::take(&mut self.uplinks);
         for config in self.config.uplinks.clone() {
@@ -73,16 +71,13 @@ impl Engine {
             self.run.numbers.insert(config.name.clone(), id);
             self.chain.push(id);
             let paused = self.run.paused.get(&config.name).cloned();
-            let mut uplink = kept
-                .remove(&id)
-                .unwrap_or_else(|| Uplink::new(id, config.clone()));
+            let mut uplink = kept.remove(&id).unwrap_or_else(|| Uplink::new(id, config.clone()));
             uplink.config = config;
             uplink.paused = paused.map(|(until, reason)| Paused { until, reason });
             self.uplinks.insert(id, uplink);
         }
         let gone: Vec<UplinkId> = kept.into_keys().collect();
-        self.outputs
-            .extend(gone.iter().map(|id| Output::Forget(*id)));
+        self.outputs.extend(gone.iter().map(|id| Output::Forget(*id)));
         for family in Family::BOTH {
             let active = self.active.get_mut(family);
             active.uplink.take_if(|id| gone.contains(id));
@@ -120,18 +115,12 @@ impl Engine {
     /// Keeps what was learned.
     pub(super) fn save(&mut self, now: Now) {
         let of = |u: &Uplink| {
-            let learned = PerFamily {
-                v4: u.lines.v4.learned.clone(),
-                v6: u.lines.v6.learned.clone(),
-            };
+            let learned =
+                PerFamily { v4: u.lines.v4.learned.clone(), v6: u.lines.v6.learned.clone() };
             (u.config.name.clone(), learned)
         };
         let departures = |u: &Uplink| {
-            let ago = u
-                .departures
-                .iter()
-                .map(|left| now.mono.since(*left).as_secs())
-                .collect();
+            let ago = u.departures.iter().map(|left| now.mono.since(*left).as_secs()).collect();
             (u.config.name.clone(), ago)
         };
         let state = SavedState {
@@ -306,9 +295,8 @@ impl Engine {
                     outward: counters.outward.get(&id).map_or(0, |c| *c.get(family)),
                 };
                 let line = self.uplinks.get_mut(&id).map(|u| u.lines.get_mut(family));
-                let quiet = |line: &mut Line| {
-                    line.way.is_none() || line.traffic.is_quiet(seen, now.mono)
-                };
+                let quiet =
+                    |line: &mut Line| line.way.is_none() || line.traffic.is_quiet(seen, now.mono);
                 if line.is_none_or(quiet) {
                     continue;
                 }
@@ -327,10 +315,7 @@ impl Engine {
         }
         let pause = self.poll_interval(now);
         self.polls.next = self.polls.next.min(now.mono + pause);
-        let lost = self
-            .polls
-            .asked
-            .is_some_and(|asked| now.mono.since(asked) >= POLL_LOST);
+        let lost = self.polls.asked.is_some_and(|asked| now.mono.since(asked) >= POLL_LOST);
         if (self.polls.asked.is_some() && !lost) || self.polls.next > now.mono {
             return;
         }
@@ -344,15 +329,11 @@ impl Engine {
     }
 
     fn poll_interval(&self, now: Now) -> Duration {
-        let felt = self
-            .switches
-            .iter()
-            .any(|(_, s)| s.as_ref().is_some_and(|s| s.is_felt(now.mono)));
+        let felt =
+            self.switches.iter().any(|(_, s)| s.as_ref().is_some_and(|s| s.is_felt(now.mono)));
         let mut interval = if felt { POLL_SUSPECTED } else { POLL_IDLE };
         for (family, id) in self.household.active.iter() {
-            let line = id
-                .and_then(|id| self.uplinks.get(&id))
-                .map(|u| u.lines.get(family));
+            let line = id.and_then(|id| self.uplinks.get(&id)).map(|u| u.lines.get(family));
             let Some(line) = line else { continue };
             if matches!(line.health, Health::Failing { .. }) {
                 interval = interval.min(POLL_SUSPECTED);
@@ -371,16 +352,7 @@ impl Engine {
                 self.undecided = true;
                 let condition = self.condition(id, family, now);
                 let (from, to) = (transition.from.word().into(), transition.to.word().into());
-                self.record(
-                    Fact::Health {
-                        uplink,
-                        family,
-                        from,
-                        to,
-                        condition,
-                    },
-                    now,
-                );
+                self.record(Fact::Health { uplink, family, from, to, condition }, now);
                 self.follow_suspicion(id, family, transition, now);
             }
             News::Quality => {
@@ -419,20 +391,11 @@ impl Engine {
             };
             self.uplinks.values().any(page)
         };
-        let alive = |u: &Uplink| {
-            u.present()
-                .any(|(_, line): (_, &Line)| line.health.is_alive())
-        };
+        let alive = |u: &Uplink| u.present().any(|(_, line): (_, &Line)| line.health.is_alive());
         let household = Household {
-            active: PerFamily {
-                v4: self.active.v4.uplink,
-                v6: self.active.v6.uplink,
-            },
+            active: PerFamily { v4: self.active.v4.uplink, v6: self.active.v6.uplink },
             desperate: !self.uplinks.values().any(alive),
-            page_works: PerFamily {
-                v4: passed(Family::V4),
-                v6: passed(Family::V6),
-            },
+            page_works: PerFamily { v4: passed(Family::V4), v6: passed(Family::V6) },
         };
         if household != self.household {
             self.household = household;

@@ -144,26 +144,18 @@ impl Engine {
             let usable = line.way.is_some() && !matches!(line.health, Health::Down { .. });
             usable.then(|| u.config.name.clone())
         };
-        let dead_since = self
-            .uplinks
-            .values()
-            .flat_map(|u| u.lines.iter())
-            .filter_map(|(_, line)| match line.health {
-                Health::Down { since, .. } => Some(since),
-                Health::Unknown
-                | Health::Up { .. }
-                | Health::Failing { .. }
-                | Health::Recovering { .. } => None,
+        let dead_since =
+            self.uplinks.values().flat_map(|u| u.lines.iter()).filter_map(|(_, line)| {
+                match line.health {
+                    Health::Down { since, .. } => Some(since),
+                    Health::Unknown
+                    | Health::Up { .. }
+                    | Health::Failing { .. }
+                    | Health::Recovering { .. } => None,
+                }
             });
-        let since = if self.active.v4.uplink.is_some() {
-            &self.active.v4
-        } else {
-            &self.active.v6
-        };
-        let active = PerFamily {
-            v4: carries(Family::V4),
-            v6: carries(Family::V6),
-        };
+        let since = if self.active.v4.uplink.is_some() { &self.active.v4 } else { &self.active.v6 };
+        let active = PerFamily { v4: carries(Family::V4), v6: carries(Family::V6) };
         let works = active.v4.is_some() || active.v6.is_some();
         // Without a way out it is the time of the last death that people ask for.
         let since = if works { since.since } else { dead_since.max() };
@@ -215,20 +207,13 @@ impl Engine {
         let Some(u) = self.uplinks.get(&id) else {
             return name;
         };
-        let family = if u.lines.v4.way.is_some() {
-            Family::V4
-        } else {
-            Family::V6
-        };
+        let family = if u.lines.v4.way.is_some() { Family::V4 } else { Family::V6 };
         if u.paused.is_some() {
             return format!("{name} is set aside by hand");
         }
         match self.active.get(family).waiting {
             Some((at, waiting)) if waiting == id => {
-                format!(
-                    "{name} works again and takes over in {}",
-                    human(at.since(now.mono))
-                )
+                format!("{name} works again and takes over in {}", human(at.since(now.mono)))
             }
             _ if self.run.manual.is_some() => "asked for by hand".to_owned(),
             _ => match self.worst(id, now) {
@@ -244,16 +229,12 @@ impl Engine {
             return Condition::Absent;
         };
         let fault = u.attachment.fault.unwrap_or(Condition::Ok);
-        let lines = u
-            .present()
-            .map(|(family, _)| self.condition(id, family, now));
+        let lines = u.present().map(|(family, _)| self.condition(id, family, now));
         lines.max().unwrap_or(fault)
     }
 
     fn uplink_state(&self, u: &Uplink, now: Now) -> UplinkState {
-        let is_active = Family::BOTH
-            .iter()
-            .any(|f| self.active.get(*f).uplink == Some(u.id));
+        let is_active = Family::BOTH.iter().any(|f| self.active.get(*f).uplink == Some(u.id));
         let role = match (is_active, u.paused.is_some()) {
             (true, _) => Role::Active,
             (false, true) => Role::Paused,
@@ -308,11 +289,7 @@ impl Engine {
                 None => "set aside by hand".to_owned(),
             },
             Role::Active | Role::NotReady if worst != Condition::Ok => worst.phrase().to_owned(),
-            Role::Active => match u
-                .present()
-                .map(|(_, line)| line.health)
-                .max_by_key(badness_of)
-            {
+            Role::Active => match u.present().map(|(_, line)| line.health).max_by_key(badness_of) {
                 Some(Health::Failing { since, .. }) => {
                     format!("suspected for {}", human(now.mono.since(since)))
                 }
@@ -340,15 +317,8 @@ impl Engine {
             (Role::Paused, Some(at)) => format!("comes back in {}", human(at.since(now.mono))),
             (Role::Paused, None) => "waits for \"sparelink resume\"".to_owned(),
             (Role::Active, _) => {
-                let stuck = self
-                    .active
-                    .iter()
-                    .any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
-                if stuck {
-                    "moves as soon as any uplink answers".to_owned()
-                } else {
-                    String::new()
-                }
+                let stuck = self.active.iter().any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
+                if stuck { "moves as soon as any uplink answers".to_owned() } else { String::new() }
             }
             (Role::Ready, _) => String::new(),
             (Role::NotReady, _) => match self.worst(u.id, now) {

@@ -245,8 +245,7 @@ impl Engine {
     }
 
     fn flush(&mut self, uplink: UplinkId, family: Family) {
-        self.outputs
-            .push_back(Output::Flush(FlushRequest { uplink, family }));
+        self.outputs.push_back(Output::Flush(FlushRequest { uplink, family }));
     }
 
     /// The kernel has carried out a wish: flows may follow the route.
@@ -269,19 +268,8 @@ impl Engine {
     pub(super) fn flushed(&mut self, report: &FlushReport, now: Now) {
         let uplink = self.name(report.request.uplink);
         match &report.error {
-            None => self.record(
-                Fact::Flushed {
-                    uplink,
-                    flows: report.flows,
-                },
-                now,
-            ),
-            Some(error) => self.record(
-                Fact::ApplyFailed {
-                    error: error.clone(),
-                },
-                now,
-            ),
+            None => self.record(Fact::Flushed { uplink, flows: report.flows }, now),
+            Some(error) => self.record(Fact::ApplyFailed { error: error.clone() }, now),
         }
     }
 
@@ -289,12 +277,8 @@ impl Engine {
     fn count_flows(&mut self, now: Now) {
         self.polls.flows_at = Some(now.mono);
         let own = self.view.addresses.iter().map(|a| host(a.net.addr()));
-        let near = self
-            .uplinks
-            .values()
-            .flat_map(|u| u.attachment.near.iter().copied());
-        self.outputs
-            .push_back(Output::CountFlows(own.chain(near).collect()));
+        let near = self.uplinks.values().flat_map(|u| u.attachment.near.iter().copied());
+        self.outputs.push_back(Output::CountFlows(own.chain(near).collect()));
     }
 
     /// Somebody looks at the status: count flows, at most every ten seconds.
@@ -321,14 +305,7 @@ impl Engine {
             let left = *on(&from).get(family);
             if left > 0 {
                 let uplink = self.name(from);
-                self.record(
-                    Fact::FlowsLeft {
-                        uplink,
-                        flows: left,
-                        after,
-                    },
-                    now,
-                );
+                self.record(Fact::FlowsLeft { uplink, flows: left, after }, now);
                 self.flush(from, family);
             }
         }
@@ -340,10 +317,7 @@ impl Engine {
             let Some(switch) = self.switches.get(family) else {
                 continue;
             };
-            let life = self
-                .uplinks
-                .get(&switch.to)
-                .and_then(|u| u.lines.get(family).last_life());
+            let life = self.uplinks.get(&switch.to).and_then(|u| u.lines.get(family).last_life());
             let (Some(applied), Some(life), true) =
                 (switch.applied, life, switch.is_felt(now.mono))
             else {

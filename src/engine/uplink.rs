@@ -140,9 +140,7 @@ pub(super) fn surroundings<'a>(
 ) -> Surroundings<'a> {
     let targets = config.probe.targets(family);
     let own_known = uplink.resolvers.iter().any(|ip| Family::of(ip) == family);
-    let active = Family::BOTH
-        .iter()
-        .any(|f| *household.active.get(*f) == Some(id));
+    let active = Family::BOTH.iter().any(|f| *household.active.get(*f) == Some(id));
     Surroundings {
         now,
         kind: uplink.kind,
@@ -158,11 +156,7 @@ pub(super) fn surroundings<'a>(
         plan: Plan {
             name: config.probe.dns.as_deref(),
             family,
-            resolvers: if own_known {
-                &uplink.resolvers
-            } else {
-                targets
-            },
+            resolvers: if own_known { &uplink.resolvers } else { targets },
             resolvers_known: own_known,
             pages: &config.probe.http,
         },

@@ -18,10 +18,7 @@ pub fn now() -> Now {
     let mono = read(ClockId::CLOCK_BOOTTIME).map_or(Instant::ZERO, |t| {
         Instant::from_micros(u64::try_from(t.as_micros()).unwrap_or(u64::MAX))
     });
-    Now {
-        mono,
-        utc: read(ClockId::CLOCK_REALTIME).and_then(plausible),
-    }
+    Now { mono, utc: read(ClockId::CLOCK_REALTIME).and_then(plausible) }
 }
 
 /// Waits until the monotonic clock reads at least `deadline`.
@@ -46,9 +43,7 @@ pub fn seed() -> u64 {
 
 /// Time since a clock's origin. Both clocks exist in every kernel since 2.6.39.
 fn read(clock: ClockId) -> Option<Duration> {
-    clock_gettime(clock)
-        .ok()
-        .map(|t: TimeSpec| Duration::from(t))
+    clock_gettime(clock).ok().map(|t: TimeSpec| Duration::from(t))
 }
 
 /// The wall-clock time, unless nobody has set the clock yet.
@@ -72,24 +67,15 @@ mod tests {
     #[test]
     fn a_clock_that_was_never_set_is_no_clock() {
         assert_eq!(plausible(Duration::from_secs(40)), None);
-        assert_eq!(
-            plausible(Duration::from_millis(EARLIEST_PLAUSIBLE - 1)),
-            None
-        );
+        assert_eq!(plausible(Duration::from_millis(EARLIEST_PLAUSIBLE - 1)), None);
         let set = Duration::from_millis(EARLIEST_PLAUSIBLE);
         assert_eq!(plausible(set), Some(Utc(EARLIEST_PLAUSIBLE)));
-        assert_eq!(
-            Utc(EARLIEST_PLAUSIBLE).to_string(),
-            "2024-01-01T00:00:00.000Z"
-        );
+        assert_eq!(Utc(EARLIEST_PLAUSIBLE).to_string(), "2024-01-01T00:00:00.000Z");
     }
 
     #[test]
     fn sleeping_ends_at_the_deadline_and_not_before() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let start = now().mono;
         runtime.block_on(sleep_until(start + Duration::from_millis(20)));
         assert!(now().mono.since(start) >= Duration::from_millis(20));

@@ -89,22 +89,10 @@ fn flush(conntrack: &mut Conntrack, request: FlushRequest) -> FlushReport {
     let flows = conntrack
         .count_by(mark.mask, &[])
         .ok()
-        .and_then(|counts| {
-            counts
-                .get(&mark.value)
-                .map(|count| *count.get(request.family))
-        })
+        .and_then(|counts| counts.get(&mark.value).map(|count| *count.get(request.family)))
         .unwrap_or(0);
-    let error = conntrack
-        .flush(mark, request.family)
-        .err()
-        .map(|error| error.to_string());
-    FlushReport {
-        request,
-        flows,
-        took: clock::now().mono.since(start),
-        error,
-    }
+    let error = conntrack.flush(mark, request.family).err().map(|error| error.to_string());
+    FlushReport { request, flows, took: clock::now().mono.since(start), error }
 }
 
 fn count(
@@ -114,7 +102,5 @@ fn count(
     let shift = Fwmark::UPLINK_MASK.trailing_zeros();
     let counts = conntrack.count_by(Fwmark::UPLINK_MASK, except)?.into_iter();
     let number = |mark: u32| u8::try_from(mark >> shift).ok().and_then(UplinkId::new);
-    Ok(counts
-        .filter_map(|(mark, count)| Some((number(mark)?, count)))
-        .gather())
+    Ok(counts.filter_map(|(mark, count)| Some((number(mark)?, count))).gather())
 }

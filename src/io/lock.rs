@@ -34,13 +34,8 @@ impl Lock {
     /// When another agent holds it.
     pub fn take() -> Result<Self, Error> {
         let failed = |e: Errno| Error::Socket(e.into());
-        let socket = socket(
-            AddressFamily::Unix,
-            SockType::Datagram,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )
-        .map_err(failed)?;
+        let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+            .map_err(failed)?;
         let name = UnixAddr::new_abstract(NAME).map_err(failed)?;
         match bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &name) {
             Ok(()) => Ok(Self { _socket: socket }),

@@ -94,10 +94,7 @@ impl Recorder {
         if let Some(file) = &mut file {
             file.write_all(&text)?;
         }
-        Ok(Self {
-            segments: VecDeque::from([Segment { began: now, text }]),
-            file,
-        })
+        Ok(Self { segments: VecDeque::from([Segment { began: now, text }]), file })
     }
 
     /// Takes one line.
@@ -127,10 +124,7 @@ impl Recorder {
         let Ok(text) = line(header) else { return };
         self.segments.push_back(Segment { began: now, text });
         // The second one begins what is kept once it is old enough by itself.
-        while self
-            .segments
-            .get(1)
-            .is_some_and(|second| now.since(second.began) >= KEPT)
+        while self.segments.get(1).is_some_and(|second| now.since(second.began) >= KEPT)
             || self.segments.len() > 4
         {
             self.segments.pop_front();
@@ -142,11 +136,7 @@ impl Recorder {
     pub fn cut(&self) -> Vec<u8> {
         let mut text = Vec::new();
         for (position, segment) in self.segments.iter().enumerate() {
-            let body = segment
-                .text
-                .iter()
-                .position(|byte| *byte == b'\n')
-                .map_or(0, |at| at + 1);
+            let body = segment.text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             text.extend_from_slice(&segment.text[if position == 0 { 0 } else { body }..]);
         }
         text
@@ -208,19 +198,13 @@ mod tests {
     #[test]
     fn ten_minutes_are_kept_and_begin_with_a_header() {
         let at = |s: u64| Instant::from_micros(s * 1_000_000);
-        let header = |n: u64| Header {
-            version: "1".into(),
-            start: Start::Midway(Box::new(n)),
-        };
+        let header = |n: u64| Header { version: "1".into(), start: Start::Midway(Box::new(n)) };
         let mut recorder = Recorder::new(&header(0), None, at(0)).unwrap();
         for second in 1..2000 {
             if recorder.wants_segment(at(second)) {
                 recorder.begin_segment(&header(second), at(second));
             }
-            let now = Now {
-                mono: at(second),
-                utc: None,
-            };
+            let now = Now { mono: at(second), utc: None };
             recorder.line(&Line::In(now, Input::Timeout));
         }
         let text = String::from_utf8(recorder.cut()).unwrap();

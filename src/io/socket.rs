@@ -85,9 +85,7 @@ pub fn udp(path: &Path) -> Result<UdpSocket, Error> {
 /// When the kernel refuses one of the bindings.
 pub fn tcp(path: &Path) -> Result<TcpSocket, Error> {
     let socket = bound(path, Type::STREAM, Protocol::TCP)?;
-    socket
-        .set_linger(Some(Duration::ZERO))
-        .map_err(Error::Open)?;
+    socket.set_linger(Some(Duration::ZERO)).map_err(Error::Open)?;
     Ok(TcpSocket::from_std_stream(socket.into()))
 }
 
@@ -104,10 +102,7 @@ pub fn source(path: &Path) -> SocketAddr {
 /// When it has an address of the other IP version.
 pub fn target(path: &Path, address: IpAddr, port: u16) -> Result<SocketAddr, Error> {
     if address.is_ipv4() != path.source.is_ipv4() {
-        return Err(Error::Family {
-            target: address,
-            address: path.source,
-        });
+        return Err(Error::Family { target: address, address: path.source });
     }
     Ok(scoped(path, address, port))
 }
@@ -146,20 +141,14 @@ fn bound(path: &Path, kind: Type, protocol: Protocol) -> Result<Socket, Error> {
     // The device before the address: two uplinks may have the same one.
     socket
         .bind_device(Some(path.dev.as_str().as_bytes()))
-        .map_err(|source| Error::Device {
-            dev: path.dev.clone(),
-            source,
-        })?;
+        .map_err(|source| Error::Device { dev: path.dev.clone(), source })?;
     // Zero is "no mark", which also an ordinary user may not have: nothing is asked of the kernel.
     if path.mark.value != 0 {
         socket.set_mark(path.mark.value).map_err(Error::Mark)?;
     }
     socket
         .bind(&address.into())
-        .map_err(|source| Error::Source {
-            address: path.source,
-            source,
-        })?;
+        .map_err(|source| Error::Source { address: path.source, source })?;
     Ok(socket)
 }
 
@@ -173,10 +162,7 @@ mod tests {
             uplink: UplinkId::new(1).unwrap(),
             dev: IfName::new("wan0").unwrap(),
             index: IfIndex(7),
-            mark: Fwmark {
-                value: 0,
-                mask: Fwmark::UPLINK_MASK,
-            },
+            mark: Fwmark { value: 0, mask: Fwmark::UPLINK_MASK },
             source: source.parse().unwrap(),
         }
     }
@@ -206,9 +192,6 @@ mod tests {
     #[test]
     fn the_other_ip_version_is_refused_in_words() {
         let error = target(&path("192.0.2.2"), "::1".parse().unwrap(), 80).unwrap_err();
-        assert_eq!(
-            error.words(),
-            "::1 cannot be reached from 192.0.2.2: not the same IP version"
-        );
+        assert_eq!(error.words(), "::1 cannot be reached from 192.0.2.2: not the same IP version");
     }
 }

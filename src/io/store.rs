@@ -27,10 +27,7 @@ pub struct Error {
 /// unreadable is set aside, so that it is not lost and not read again.
 #[must_use]
 pub fn restore(state_dir: &Path, run_dir: &Path) -> Restored {
-    Restored {
-        saved: read(&state_dir.join(STATE)),
-        run: read(&run_dir.join(RUN)),
-    }
+    Restored { saved: read(&state_dir.join(STATE)), run: read(&run_dir.join(RUN)) }
 }
 
 /// Keeps what was learned.
@@ -72,10 +69,7 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
         }
         replace(path, &serde_json::to_vec(value)?)
     };
-    keep().map_err(|source| Error {
-        path: path.to_owned(),
-        source,
-    })
+    keep().map_err(|source| Error { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -86,10 +80,7 @@ mod tests {
     fn what_is_unreadable_is_set_aside() {
         let dir = std::env::temp_dir().join(format!("sparelink-store-{}", std::process::id()));
         let (state, run) = (dir.join("state"), dir.join("run"));
-        let saved = SavedState {
-            switches: 7,
-            ..SavedState::default()
-        };
+        let saved = SavedState { switches: 7, ..SavedState::default() };
         save_state(&state, &saved).unwrap();
         assert_eq!(restore(&state, &run).saved, saved);
         std::fs::write(state.join(STATE), b"{ torn").unwrap();

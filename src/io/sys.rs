@@ -1,8 +1,5 @@
 //! The one module with unsafe code: what no safe wrapper offers.
-#![expect(
-    unsafe_code,
-    reason = "the socket options of a socket that is known by number only"
-)]
+#![expect(unsafe_code, reason = "the socket options of a socket that is known by number only")]
 
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};

@@ -81,9 +81,7 @@ pub fn allow_ping(run_dir: &Path) -> Result<(), Error> {
     }
     let group = nix::unistd::getegid().as_raw();
     let before = read(RANGE)?;
-    let mut bounds = before
-        .split(' ')
-        .filter_map(|bound| bound.parse::<u32>().ok());
+    let mut bounds = before.split(' ').filter_map(|bound| bound.parse::<u32>().ok());
     let covers =
         matches!((bounds.next(), bounds.next()), (Some(a), Some(b)) if a <= group && group <= b);
     if covers {
@@ -96,10 +94,7 @@ pub fn allow_ping(run_dir: &Path) -> Result<(), Error> {
 
 /// The values of those that can be read.
 pub fn read_all<'a>(paths: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, String> {
-    paths
-        .into_iter()
-        .filter_map(|path| Some((path.clone(), read(path).ok()?)))
-        .gather()
+    paths.into_iter().filter_map(|path| Some((path.clone(), read(path).ok()?))).gather()
 }
 
 /// Remembers values of before, for [`restore`]. A value that is remembered already stays: it is
@@ -118,10 +113,7 @@ pub fn save_originals(run_dir: &Path, values: &BTreeMap<String, String>) -> Resu
     if known.len() == before {
         return Ok(());
     }
-    let failed = |source| Error::Originals {
-        file: file.clone(),
-        source,
-    };
+    let failed = |source| Error::Originals { file: file.clone(), source };
     let text = serde_json::to_vec_pretty(&known).map_err(|e| failed(e.into()))?;
     replace(&file, &text).map_err(failed)
 }
@@ -155,10 +147,7 @@ pub fn restore(run_dir: &Path) -> Result<Vec<String>, Error> {
 }
 
 fn originals(file: &Path) -> Result<BTreeMap<String, String>, Error> {
-    let failed = |source| Error::Originals {
-        file: file.to_owned(),
-        source,
-    };
+    let failed = |source| Error::Originals { file: file.to_owned(), source };
     match fs::read(file) {
         Ok(text) => serde_json::from_slice(&text).map_err(|e| failed(e.into())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
@@ -193,15 +182,7 @@ mod tests {
 
     #[test]
     fn paths_stay_below_proc_sys() {
-        for bad in [
-            "",
-            "/etc/passwd",
-            "../etc",
-            "net/../../etc",
-            "net//ipv4",
-            "net/",
-            "a/./b",
-        ] {
+        for bad in ["", "/etc/passwd", "../etc", "net/../../etc", "net//ipv4", "net/", "a/./b"] {
             assert!(matches!(read(bad), Err(Error::Path(_))), "{bad}");
         }
         assert!(read("kernel/ostype").is_ok_and(|text| text == "Linux"));
@@ -210,14 +191,8 @@ mod tests {
     #[test]
     fn a_missing_sysctl_is_named() {
         let error = read("net/ipv4/no_such_thing").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is no sysctl net/ipv4/no_such_thing"
-        );
-        let some = [
-            "kernel/ostype".to_owned(),
-            "net/ipv4/no_such_thing".to_owned(),
-        ];
+        assert_eq!(error.to_string(), "there is no sysctl net/ipv4/no_such_thing");
+        let some = ["kernel/ostype".to_owned(), "net/ipv4/no_such_thing".to_owned()];
         assert_eq!(read_all(&some).len(), 1);
     }
 
@@ -232,10 +207,7 @@ mod tests {
         assert_eq!(originals(&dir.join(ORIGINALS)).unwrap(), value("0"));
         assert_eq!(restore(&dir).unwrap(), Vec::<String>::new());
         assert!(!dir.join(ORIGINALS).exists());
-        assert!(
-            restore(&dir).is_ok(),
-            "the second time there is nothing to do"
-        );
+        assert!(restore(&dir).is_ok(), "the second time there is nothing to do");
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -103,11 +103,8 @@ pub fn config(plan: &Plan, settings: &Settings) -> String {
             "[[uplink]]\nname = {:?}\ninterface = {:?}\n",
             uplink.name, uplink.interface
         );
-        let kind = settings
-            .kinds
-            .iter()
-            .rfind(|(name, _)| *name == uplink.name)
-            .map(|(_, kind)| *kind);
+        let kind =
+            settings.kinds.iter().rfind(|(name, _)| *name == uplink.name).map(|(_, kind)| *kind);
         let _ = match kind.unwrap_or_default() {
             Kind::Wired => Ok(()),
             Kind::Wifi => writeln!(text, "kind = \"wifi\""),
@@ -125,10 +122,7 @@ pub fn config(plan: &Plan, settings: &Settings) -> String {
     if let Some(window) = window(None) {
         let _ = write!(text, "[probe]\nwindow = \"{}ms\"\n", window.as_millis());
     }
-    let (hold, hold_max) = (
-        settings.hold.unwrap_or(HOLD),
-        settings.hold_max.unwrap_or(HOLD),
-    );
+    let (hold, hold_max) = (settings.hold.unwrap_or(HOLD), settings.hold_max.unwrap_or(HOLD));
     let hold_max = hold_max.max(hold);
     let _ = write!(text, "[failback]\nhold = \"{}ms\"\n", hold.as_millis());
     let _ = writeln!(text, "hold_max = \"{}ms\"", hold_max.as_millis());
@@ -158,10 +152,7 @@ impl Agent {
         fs::create_dir_all(dir.join("run"))?;
         let file = dir.join("sparelink.toml");
         write_config(&dir, config)?;
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(dir.join("agent.log"))?;
+        let log = File::options().create(true).append(true).open(dir.join("agent.log"))?;
         let args = words(
             &[&["run"], flags, &["--config"]].concat(),
             &[&file, Path::new("--run-dir"), &dir.join("run")],
@@ -169,16 +160,9 @@ impl Agent {
         let mut command = stage::child(program, &args);
         command.stdout(log.try_clone()?).stderr(log);
         // From the router's thread: the child inherits its namespaces and dies with it.
-        let child = home
-            .router
-            .run(async move { command.spawn() })
-            .await?
-            .context("starting the agent")?;
-        Ok(Self {
-            child,
-            program: program.to_owned(),
-            dir,
-        })
+        let child =
+            home.router.run(async move { command.spawn() }).await?.context("starting the agent")?;
+        Ok(Self { child, program: program.to_owned(), dir })
     }
 
     /// Its process id.
@@ -231,18 +215,12 @@ impl Agent {
                 return Ok(status.clone());
             }
             if let Some(ended) = self.child.try_wait()? {
-                bail!(
-                    "the agent ended by itself ({ended}):\n{}",
-                    self.last_words()
-                );
+                bail!("the agent ended by itself ({ended}):\n{}", self.last_words());
             }
             if start.elapsed() > limit {
                 let said =
                     status.map_or_else(|e| format!("{e:#}"), |status| format!("{status:#?}"));
-                bail!(
-                    "{what}: not within {limit:?}\n{said}\n{}",
-                    self.last_words()
-                );
+                bail!("{what}: not within {limit:?}\n{said}\n{}", self.last_words());
             }
             sleep(POLL).await;
         }
@@ -253,8 +231,7 @@ impl Agent {
     /// # Errors
     /// As for [`Self::wait`].
     pub async fn wait_proven(&mut self, limit: Duration) -> Result<Status> {
-        self.wait(limit, "every uplink proven", Status::all_proven)
-            .await
+        self.wait(limit, "every uplink proven", Status::all_proven).await
     }
 
     /// Runs a command of the program against this agent, for example `["switch", "mifi"]`.
@@ -295,10 +272,7 @@ impl Agent {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
-            ensure!(
-                start.elapsed() < Duration::from_secs(5),
-                "the agent does not end on {signal}"
-            );
+            ensure!(start.elapsed() < Duration::from_secs(5), "the agent does not end on {signal}");
             sleep(POLL).await;
         }
     }
@@ -327,22 +301,17 @@ fn write_config(dir: &Path, config: &str) -> Result<()> {
 
 fn words(first: &[&str], rest: &[&Path]) -> Vec<OsString> {
     let first = first.iter().map(OsString::from);
-    first
-        .chain(rest.iter().map(|path| path.as_os_str().to_owned()))
-        .collect()
+    first.chain(rest.iter().map(|path| path.as_os_str().to_owned())).collect()
 }
 
 /// One GET over the agent's socket.
 async fn get(socket: &Path, path: &str) -> Result<Bytes> {
-    let stream = UnixStream::connect(socket)
-        .await
-        .with_context(|| socket.display().to_string())?;
+    let stream = UnixStream::connect(socket).await.with_context(|| socket.display().to_string())?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let request = hyper::Request::get(path)
-        .header("Host", "localhost")
-        .body(Empty::<Bytes>::new())?;
+    let request =
+        hyper::Request::get(path).header("Host", "localhost").body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
@@ -367,10 +336,7 @@ mod tests {
             ..Settings::default()
         };
         let text = config(&Plan::default(), &settings);
-        assert!(
-            text.contains("interface = \"usb0\"\nkind = \"cellular\"\n"),
-            "{text}"
-        );
+        assert!(text.contains("interface = \"usb0\"\nkind = \"cellular\"\n"), "{text}");
         assert!(text.contains("[probe]\nwindow = \"300ms\"\n"), "{text}");
     }
 

@@ -36,11 +36,7 @@ impl Chatter {
     pub fn start(home: &Home) -> Self {
         let answers = Arc::new(AtomicU64::new(0));
         let talk_to = |modem| home.client.spawn(talk(IpAddr::V4(modem), answers.clone()));
-        let tasks = home
-            .uplinks
-            .iter()
-            .map(|uplink| talk_to(uplink.at.modem4))
-            .collect();
+        let tasks = home.uplinks.iter().map(|uplink| talk_to(uplink.at.modem4)).collect();
         Self { answers, tasks }
     }
 
@@ -84,8 +80,6 @@ async fn dns(modem: IpAddr) -> io::Result<()> {
 
 async fn page(modem: IpAddr) -> io::Result<()> {
     let mut stream = TcpStream::connect(SocketAddr::new(modem, 80)).await?;
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: modem\r\nConnection: close\r\n\r\n")
-        .await?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: modem\r\nConnection: close\r\n\r\n").await?;
     stream.read_to_end(&mut Vec::new()).await.map(drop)
 }

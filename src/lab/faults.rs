@@ -92,12 +92,7 @@ impl Uplink {
             LineEvent::Silence => now.silent = true,
             LineEvent::BreakDns => now.dns_broken = true,
             LineEvent::Vanish => now.vanished = true,
-            LineEvent::Restore => {
-                *now = Condition {
-                    changes: now.changes,
-                    ..Condition::default()
-                }
-            }
+            LineEvent::Restore => *now = Condition { changes: now.changes, ..Condition::default() },
         });
         let number = change.await?;
         if event == LineEvent::Reboot {
@@ -115,9 +110,7 @@ impl Uplink {
         if self.condition().changes != number {
             return Ok(());
         }
-        let number = self
-            .change(|now| (now.unplugged, now.severed) = (false, true))
-            .await?;
+        let number = self.change(|now| (now.unplugged, now.severed) = (false, true)).await?;
         sleep(REBOOT.1).await;
         if self.condition().changes == number {
             self.change(|now| now.severed = false).await?;

@@ -61,22 +61,9 @@ pub fn forward(
 ) -> io::Result<()> {
     let (socket_a, socket_b) = (packet_socket(&a.interface)?, packet_socket(&b.interface)?);
     let own: Arc<[IpAddr]> = own.into();
-    let there = Direction {
-        to: b.clone(),
-        from: a.clone(),
-        own: own.clone(),
-    };
-    let back = Direction {
-        to: a.clone(),
-        from: b.clone(),
-        own,
-    };
-    tokio::spawn(carry(
-        there,
-        socket_a.clone(),
-        socket_b.clone(),
-        shape.clone(),
-    ));
+    let there = Direction { to: b.clone(), from: a.clone(), own: own.clone() };
+    let back = Direction { to: a.clone(), from: b.clone(), own };
+    tokio::spawn(carry(there, socket_a.clone(), socket_b.clone(), shape.clone()));
     tokio::spawn(carry(back, socket_b, socket_a, shape.clone()));
     Ok(())
 }
@@ -84,20 +71,11 @@ pub fn forward(
 /// A packet socket on one interface, which sees every frame that arrives there.
 fn packet_socket(interface: &str) -> io::Result<Arc<UdpSocket>> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let fd = socket(
-        AddressFamily::Packet,
-        SockType::Raw,
-        flags,
-        SockProtocol::EthAll,
-    )?;
+    let fd = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
     // getifaddrs hands out what bind wants: the interface as a sockaddr_ll.
     let address = getifaddrs()?
         .filter(|entry| entry.interface_name == interface)
-        .find_map(|entry| {
-            entry
-                .address
-                .filter(|a| a.family() == Some(AddressFamily::Packet))
-        })
+        .find_map(|entry| entry.address.filter(|a| a.family() == Some(AddressFamily::Packet)))
         .ok_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, format!("no interface {interface}"))
         })?;
@@ -303,10 +281,7 @@ fn checksum(protocol: u8, pseudo: u32, segment: &mut [u8]) {
 /// Sum of big-endian 16-bit words (RFC 1071); fits, since packets are shorter than 64 KiB.
 fn sum(bytes: &[u8]) -> u32 {
     let (pairs, rest) = bytes.as_chunks::<2>();
-    let whole: u32 = pairs
-        .iter()
-        .map(|pair| u32::from(u16::from_be_bytes(*pair)))
-        .sum();
+    let whole: u32 = pairs.iter().map(|pair| u32::from(u16::from_be_bytes(*pair))).sum();
     whole + rest.first().map_or(0, |byte| u32::from(*byte) << 8)
 }
 
@@ -325,26 +300,18 @@ mod tests {
     /// An echo request as a kernel sends it (type, code, checksum, id, sequence).
     #[test]
     fn a_hop_keeps_checksums_right() {
-        let mut packet = vec![
-            0x45, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 1, 1, 1, 1,
-        ];
+        let mut packet = vec![0x45, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 1, 1, 1, 1];
         packet.extend([0x12, 0x34, 0, 53, 0, 12, 0xab, 0xcd, 1, 2, 3, 4]);
         assert!(hop4(&mut packet, &[]));
         assert_eq!(packet[8], 63);
-        assert_eq!(
-            fold(sum(&packet[..20])),
-            0,
-            "header sums to zero with its checksum"
-        );
+        assert_eq!(fold(sum(&packet[..20])), 0, "header sums to zero with its checksum");
         let pseudo = sum_of_pseudo(&packet[12..20], 12, 17);
         assert_eq!(fold(pseudo + sum(&packet[20..])), 0, "so does the datagram");
     }
 
     #[test]
     fn what_is_not_for_forwarding_stays() {
-        let packet = [
-            0x45, 0, 0, 20, 0, 1, 0, 0, 64, 1, 0, 0, 10, 0, 0, 1, 1, 1, 1, 1,
-        ];
+        let packet = [0x45, 0, 0, 20, 0, 1, 0, 0, 64, 1, 0, 0, 10, 0, 0, 1, 1, 1, 1, 1];
         assert!(hop4(&mut packet.clone(), &[]), "control");
         assert!(
             !hop4(&mut packet.clone(), &["1.1.1.1".parse().unwrap()]),

@@ -30,10 +30,7 @@ pub const WEB4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 80);
 /// Its IPv6 address.
 pub const WEB6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 0x80);
 /// What every name server of the lab answers.
-pub const ZONE: Zone = Zone {
-    v4: WEB4.octets(),
-    v6: WEB6.octets(),
-};
+pub const ZONE: Zone = Zone { v4: WEB4.octets(), v6: WEB6.octets() };
 
 /// A web page: the whole answer to a request for `host` and `path`.
 pub type Page = fn(host: &str, path: &str) -> String;
@@ -53,9 +50,7 @@ pub async fn dns(at: IpAddr, zone: Zone) -> Result<()> {
 /// # Errors
 /// If the address is taken or not ours.
 pub async fn echo(at: IpAddr) -> Result<()> {
-    each_datagram(udp(SocketAddr::new(at, ECHO_PORT)).await?, |datagram| {
-        Some(datagram.to_vec())
-    });
+    each_datagram(udp(SocketAddr::new(at, ECHO_PORT)).await?, |datagram| Some(datagram.to_vec()));
     each_datagram(udp(SocketAddr::new(at, DISCARD_PORT)).await?, |_| None);
     each_connection(SocketAddr::new(at, ECHO_PORT), |mut stream| async move {
         let (mut from, mut to) = stream.split();
@@ -107,9 +102,7 @@ fn ok(body: &str) -> String {
 }
 
 async fn udp(at: SocketAddr) -> Result<UdpSocket> {
-    UdpSocket::bind(at)
-        .await
-        .with_context(|| format!("UDP {at}"))
+    UdpSocket::bind(at).await.with_context(|| format!("UDP {at}"))
 }
 
 /// Answers each datagram from the address it was sent to.
@@ -135,9 +128,7 @@ async fn each_connection<F>(
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
-    let listener = TcpListener::bind(at)
-        .await
-        .with_context(|| format!("TCP {at}"))?;
+    let listener = TcpListener::bind(at).await.with_context(|| format!("TCP {at}"))?;
     let serve = Arc::new(serve);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -92,10 +92,7 @@ impl Meter {
         let flows = client.spawn(new_flows(server, log.clone()));
         let stream = client.run(async move { open(server, 0) }).await??;
         let stream = client.spawn(one_flow(stream, log.clone()));
-        Ok(Self {
-            log,
-            tasks: vec![flows, stream],
-        })
+        Ok(Self { log, tasks: vec![flows, stream] })
     }
 
     /// How long the client was cut off after `event`; `None` while it still is.
@@ -130,11 +127,7 @@ impl Meter {
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         let log = self.log();
-        log.flows
-            .flows
-            .iter()
-            .rev()
-            .find_map(|flow| Some(flow.answered? - flow.sent))
+        log.flows.flows.iter().rev().find_map(|flow| Some(flow.answered? - flow.sent))
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -156,25 +149,19 @@ impl Record {
             self.flows.pop_front();
             self.first += 1;
         }
-        self.flows.push_back(Flow {
-            sent,
-            answered: None,
-        });
+        self.flows.push_back(Flow { sent, answered: None });
         self.first + self.flows.len() as u64 - 1
     }
 
     fn answered(&mut self, number: u64, at: Instant) {
-        let index = number
-            .checked_sub(self.first)
-            .and_then(|i| usize::try_from(i).ok());
+        let index = number.checked_sub(self.first).and_then(|i| usize::try_from(i).ok());
         if let Some(flow) = index.and_then(|i| self.flows.get_mut(i)) {
             flow.answered.get_or_insert(at);
         }
     }
 
     fn since(&self, event: Instant) -> impl Iterator<Item = &Flow> {
-        self.flows
-            .range(self.flows.partition_point(|flow| flow.sent < event)..)
+        self.flows.range(self.flows.partition_point(|flow| flow.sent < event)..)
     }
 
     fn tally(&self, from: Instant, to: Instant) -> Tally {
@@ -198,27 +185,17 @@ impl Record {
     }
 
     fn gap_after(&self, event: Instant) -> Option<Gap> {
-        let mut after_the_edge = self
-            .since(event)
-            .skip_while(|flow| flow.answered.is_some())
-            .peekable();
+        let mut after_the_edge =
+            self.since(event).skip_while(|flow| flow.answered.is_some()).peekable();
         let newest = self.flows.back()?.sent;
         let undecided = |flow: &&Flow| newest - flow.sent < UNDECIDED;
         if after_the_edge.peek().is_none_or(undecided) {
             let answer = self.since(event).next()?.answered?;
-            return Some(Gap {
-                gap: Duration::ZERO,
-                answer: answer - event,
-                lost: 0,
-            });
+            return Some(Gap { gap: Duration::ZERO, answer: answer - event, lost: 0 });
         }
         for (lost, flow) in (0..).zip(after_the_edge) {
             if let Some(answer) = flow.answered {
-                return Some(Gap {
-                    gap: flow.sent - event,
-                    answer: answer - event,
-                    lost,
-                });
+                return Some(Gap { gap: flow.sent - event, answer: answer - event, lost });
             }
         }
         None
@@ -251,16 +228,8 @@ async fn new_flows(server: SocketAddr, log: Arc<Mutex<Log>>) {
 }
 
 fn next_port() -> u16 {
-    let next = |port| {
-        Some(if port + 1 < PORTS.end {
-            port + 1
-        } else {
-            PORTS.start
-        })
-    };
-    NEXT_PORT
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
-        .unwrap_or(PORTS.start)
+    let next = |port| Some(if port + 1 < PORTS.end { port + 1 } else { PORTS.start });
+    NEXT_PORT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(PORTS.start)
 }
 
 /// One datagram there and back.
@@ -354,25 +323,15 @@ mod tests {
     fn the_longest_hole_is_found() {
         let (record, start) = record("+-+---++-");
         assert_eq!(record.longest_hole(start, start + 40 * MS), 15 * MS);
-        assert_eq!(
-            record.longest_hole(start, start + 90 * MS),
-            50 * MS,
-            "the last one is open"
-        );
+        assert_eq!(record.longest_hole(start, start + 90 * MS), 50 * MS, "the last one is open");
         assert_eq!(record.longest_hole(start, start + 5 * MS), Duration::ZERO);
     }
 
     #[test]
     fn a_tally_counts_one_stretch() {
         let (record, start) = record("+-+--+");
-        assert_eq!(
-            record.tally(start, start + 20 * MS),
-            Tally { sent: 4, lost: 2 }
-        );
-        assert_eq!(
-            record.tally(start + 20 * MS, start + MS * 1000),
-            Tally { sent: 2, lost: 1 }
-        );
+        assert_eq!(record.tally(start, start + 20 * MS), Tally { sent: 4, lost: 2 });
+        assert_eq!(record.tally(start + 20 * MS, start + MS * 1000), Tally { sent: 2, lost: 1 });
     }
 
     #[test]

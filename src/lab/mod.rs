@@ -79,9 +79,7 @@ pub fn main(args: &LabArgs) -> ExitCode {
 }
 
 fn run(args: &LabArgs) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
@@ -98,23 +96,12 @@ fn run(args: &LabArgs) -> Result<ExitCode> {
 }
 
 async fn lab(args: &LabArgs) -> Result<()> {
-    let telling = if args.json {
-        Telling::Json
-    } else {
-        Telling::Text
-    };
+    let telling = if args.json { Telling::Json } else { Telling::Text };
     let out = &mut io::stdout();
     let names = &args.settings.uplinks;
-    let plan = if names.is_empty() {
-        Plan::default()
-    } else {
-        Plan::named(names)
-    };
+    let plan = if names.is_empty() { Plan::default() } else { Plan::named(names) };
     let home = Home::build(&plan).await.context("building the lab")?;
-    let program = args
-        .agent
-        .clone()
-        .unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+    let program = args.agent.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
     let config = agent::config(&plan, &args.settings);
     if telling == Telling::Text {
         introduce(out, &plan, &args.settings)?;
@@ -124,11 +111,7 @@ async fn lab(args: &LabArgs) -> Result<()> {
     let meter = Meter::start(&home.client, ECHO4).await?;
     let status = agent.wait_proven(PROVEN_LIMIT).await?;
     if telling == Telling::Text {
-        writeln!(
-            out,
-            "\nAll uplinks are proven. {}.\n",
-            status.sentence.trim_end_matches('.')
-        )?;
+        writeln!(out, "\nAll uplinks are proven. {}.\n", status.sentence.trim_end_matches('.'))?;
     }
     if args.tour {
         return tour::tour(&home, &mut agent, &meter, telling, out).await;
@@ -143,11 +126,8 @@ fn introduce(out: &mut impl Write, plan: &Plan, settings: &Settings) -> Result<(
         plan.uplinks.len()
     )?;
     for uplink in &plan.uplinks {
-        let kind = settings
-            .kinds
-            .iter()
-            .rfind(|(name, _)| *name == uplink.name)
-            .map(|(_, kind)| *kind);
+        let kind =
+            settings.kinds.iter().rfind(|(name, _)| *name == uplink.name).map(|(_, kind)| *kind);
         let kind = match kind.unwrap_or_default() {
             Kind::Wired => "wired",
             Kind::Wifi => "wifi",

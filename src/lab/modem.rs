@@ -77,14 +77,7 @@ impl Condition {
 
     /// Whatever needs rules; where two agree on it, so do their tables.
     pub(super) fn rules(&self) -> Self {
-        Self {
-            unplugged: false,
-            vanished: false,
-            slow: false,
-            bloat: false,
-            changes: 0,
-            ..*self
-        }
+        Self { unplugged: false, vanished: false, slow: false, bloat: false, changes: 0, ..*self }
     }
 
     /// What the modem does to packets.
@@ -109,10 +102,7 @@ impl Condition {
             }
         }
         if self.loss > 0 {
-            let random = Stmt::Random {
-                modulus: 100,
-                below: u32::from(self.loss),
-            };
+            let random = Stmt::Random { modulus: 100, below: u32::from(self.loss) };
             rules.push(vec![Stmt::Iifname(name("line")), random, drop()]);
         }
         let mut chains = Vec::new();
@@ -161,29 +151,13 @@ pub(super) async fn install_modem(
         fine(host(IpAddr::V6(Ipv6Addr::UNSPECIFIED))),
         from_router(vec![Stmt::Counter("wrong_source".to_owned())]),
     ];
-    let masquerade = vec![
-        Stmt::Oifname(name("line")),
-        Stmt::Nfproto(Family::V4),
-        Stmt::Masquerade,
-    ];
+    let masquerade = vec![Stmt::Oifname(name("line")), Stmt::Nfproto(Family::V4), Stmt::Masquerade];
     let table = Table {
         name: MODEM_TABLE.to_owned(),
         counters: ["from_router", "wrong_source"].map(str::to_owned).into(),
         chains: vec![
-            chain(
-                "count",
-                ChainKind::Filter,
-                HookPoint::Prerouting,
-                -300,
-                count,
-            ),
-            chain(
-                "nat",
-                ChainKind::Nat,
-                HookPoint::Postrouting,
-                100,
-                vec![masquerade],
-            ),
+            chain("count", ChainKind::Filter, HookPoint::Prerouting, -300, count),
+            chain("nat", ChainKind::Nat, HookPoint::Postrouting, 100, vec![masquerade]),
         ],
         ..Table::default()
     };
@@ -194,12 +168,8 @@ pub(super) async fn install_modem(
 pub(super) async fn counters(modem: &Netns) -> Result<ModemCounters> {
     let read = async { Nft::open()?.counters(MODEM_TABLE) };
     let counts = modem.run(read).await?.context("the modem's counters")?;
-    let packets = |name: &str| {
-        counts
-            .get(name)
-            .map(|count| count.packets)
-            .context("no such counter")
-    };
+    let packets =
+        |name: &str| counts.get(name).map(|count| count.packets).context("no such counter");
     Ok(ModemCounters {
         from_router: packets("from_router")?,
         wrong_source: packets("wrong_source")?,
@@ -218,18 +188,11 @@ pub(super) fn silence(targets: &BTreeSet<IpAddr>) -> Table {
 /// If nf_tables refuses.
 pub async fn install(netns: &Netns, table: Table) -> Result<()> {
     let what = format!("nft table {} of {}", table.name, netns.name());
-    netns
-        .run(async move { Nft::open()?.build(&table) })
-        .await?
-        .context(what)
+    netns.run(async move { Nft::open()?.build(&table) }).await?.context(what)
 }
 
 fn fault_table(chains: Vec<Chain>) -> Table {
-    Table {
-        name: FAULT_TABLE.to_owned(),
-        chains,
-        ..Table::default()
-    }
+    Table { name: FAULT_TABLE.to_owned(), chains, ..Table::default() }
 }
 
 fn forward_chain(rules: Vec<Vec<Stmt>>) -> Chain {
@@ -243,15 +206,7 @@ fn chain(
     priority: i32,
     rules: Vec<Vec<Stmt>>,
 ) -> Chain {
-    Chain {
-        name: name.to_owned(),
-        hook: Some(Hook {
-            kind,
-            point,
-            priority,
-        }),
-        rules,
-    }
+    Chain { name: name.to_owned(), hook: Some(Hook { kind, point, priority }), rules }
 }
 
 fn name(interface: &'static str) -> IfName {

@@ -66,13 +66,7 @@ impl<'a> Route<'a> {
     /// A route that somebody wrote down once.
     #[must_use]
     pub fn fixed(to: IpNet, via: IpAddr, dev: &'a str) -> Self {
-        Self {
-            to,
-            via,
-            dev,
-            metric: 100,
-            protocol: RouteProtocol::Static,
-        }
+        Self { to, via, dev, metric: 100, protocol: RouteProtocol::Static }
     }
 }
 
@@ -107,31 +101,16 @@ impl Netns {
             .name(name.to_owned())
             .spawn(move || live(prepare, &tell, stopped))
             .context("starting a thread")?;
-        let started = told
-            .recv()
-            .map_err(|_| anyhow!("the thread of {name} ended at once"))?;
-        let Started {
-            namespace,
-            runtime,
-            netlink,
-        } = started.with_context(|| format!("namespace {name}"))?;
+        let started = told.recv().map_err(|_| anyhow!("the thread of {name} ended at once"))?;
+        let Started { namespace, runtime, netlink } =
+            started.with_context(|| format!("namespace {name}"))?;
         let name = name.to_owned();
-        let netns = Self {
-            name,
-            namespace,
-            runtime,
-            netlink,
-            stop: Some(stop),
-            thread: Some(thread),
-        };
+        let netns =
+            Self { name, namespace, runtime, netlink, stop: Some(stop), thread: Some(thread) };
         for kind in ["all", "default"] {
             // No duplicate address detection: nobody else is there, and it takes a second.
-            netns
-                .sysctl(&format!("net/ipv6/conf/{kind}/accept_dad"), "0")
-                .await?;
-            netns
-                .sysctl(&format!("net/ipv4/conf/{kind}/rp_filter"), "0")
-                .await?;
+            netns.sysctl(&format!("net/ipv6/conf/{kind}/accept_dad"), "0").await?;
+            netns.sysctl(&format!("net/ipv4/conf/{kind}/rp_filter"), "0").await?;
         }
         netns.up("lo").await?;
         Ok(netns)
@@ -152,10 +131,7 @@ impl Netns {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.runtime
-            .spawn(future)
-            .await
-            .with_context(|| format!("a task in {}", self.name))
+        self.runtime.spawn(future).await.with_context(|| format!("a task in {}", self.name))
     }
 
     /// Starts a task in this namespace. It ends with the namespace at the latest.
@@ -175,9 +151,7 @@ impl Netns {
         let file = format!("/proc/sys/{path}");
         let value = value.to_owned();
         let what = format!("sysctl {path}={value} in {}", self.name);
-        self.run(async move { std::fs::write(file, value) })
-            .await?
-            .context(what)
+        self.run(async move { std::fs::write(file, value) }).await?.context(what)
     }
 
     /// Reads a sysctl.
@@ -186,13 +160,8 @@ impl Netns {
     /// If it does not exist.
     pub async fn read_sysctl(&self, path: &str) -> Result<String> {
         let file = format!("/proc/sys/{path}");
-        let text = self
-            .run(async move { std::fs::read_to_string(file) })
-            .await?;
-        Ok(text
-            .with_context(|| format!("sysctl {path} in {}", self.name))?
-            .trim()
-            .to_owned())
+        let text = self.run(async move { std::fs::read_to_string(file) }).await?;
+        Ok(text.with_context(|| format!("sysctl {path} in {}", self.name))?.trim().to_owned())
     }
 
     /// Takes an interface up.
@@ -228,10 +197,7 @@ impl Netns {
     /// # Errors
     /// If there is no interface of that name.
     pub async fn no_large_segments(&self, interface: &str) -> Result<()> {
-        self.change(interface, |m| {
-            m.append_extra_attribute(LinkAttribute::GsoMaxSegs(1))
-        })
-        .await
+        self.change(interface, |m| m.append_extra_attribute(LinkAttribute::GsoMaxSegs(1))).await
     }
 
     async fn change(
@@ -242,12 +208,7 @@ impl Netns {
         let what = || format!("changing {interface} in {}", self.name);
         let index = self.index(interface).await?;
         let message = how(LinkUnspec::new_with_index(index)).build();
-        self.netlink
-            .link()
-            .set(message)
-            .execute()
-            .await
-            .with_context(what)
+        self.netlink.link().set(message).execute().await.with_context(what)
     }
 
     /// Gives an interface an address.
@@ -258,10 +219,7 @@ impl Netns {
         let what = || format!("address {address} on {interface} in {}", self.name);
         let net: IpNet = address.parse().with_context(what)?;
         let index = self.index(interface).await?;
-        let mut request = self
-            .netlink
-            .address()
-            .add(index, net.addr(), net.prefix_len());
+        let mut request = self.netlink.address().add(index, net.addr(), net.prefix_len());
         if net.addr().is_ipv6() {
             request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
         }
@@ -282,13 +240,7 @@ impl Netns {
             .protocol(route.protocol)
             .gateway(route.via)?;
         let what = || format!("route to {} by {} in {}", route.to, route.dev, self.name);
-        self.netlink
-            .route()
-            .add(builder.build())
-            .replace()
-            .execute()
-            .await
-            .with_context(what)
+        self.netlink.route().add(builder.build()).replace().execute().await.with_context(what)
     }
 
     /// Lets packets through, in both families.
@@ -311,19 +263,11 @@ impl Netns {
         via6: Ipv6Addr,
         metric: u32,
     ) -> Result<()> {
-        let route = |to, via, protocol| Route {
-            to,
-            via,
-            dev,
-            metric,
-            protocol,
-        };
+        let route = |to, via, protocol| Route { to, via, dev, metric, protocol };
         let all4 = IpNet::V4(Ipv4Net::default());
-        self.route(route(all4, IpAddr::V4(via4), RouteProtocol::Dhcp))
-            .await?;
+        self.route(route(all4, IpAddr::V4(via4), RouteProtocol::Dhcp)).await?;
         let all6 = IpNet::V6(Ipv6Net::default());
-        self.route(route(all6, IpAddr::V6(via6), RouteProtocol::Ra))
-            .await
+        self.route(route(all6, IpAddr::V6(via6), RouteProtocol::Ra)).await
     }
 
     /// The interface's number.
@@ -351,12 +295,7 @@ impl Netns {
 
     async fn link(&self, interface: &str) -> Result<LinkMessage> {
         let what = || format!("interface {interface} in {}", self.name);
-        let mut links = self
-            .netlink
-            .link()
-            .get()
-            .match_name(interface.to_owned())
-            .execute();
+        let mut links = self.netlink.link().get().match_name(interface.to_owned()).execute();
         let found = std::pin::pin!(links.try_next()).await.with_context(what)?;
         found.with_context(what)
     }
@@ -385,13 +324,7 @@ pub async fn cable(a: End<'_>, b: End<'_>) -> Result<()> {
     let pair = LinkVeth::new(a.interface, b.interface)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
         .build();
-    a.netns
-        .netlink
-        .link()
-        .add(pair)
-        .execute()
-        .await
-        .with_context(what)?;
+    a.netns.netlink.link().add(pair).execute().await.with_context(what)?;
     a.netns.up(a.interface).await?;
     b.netns.up(b.interface).await
 }
@@ -422,18 +355,12 @@ fn begin(prepare: fn() -> Result<()>) -> Result<(tokio::runtime::Runtime, Starte
     unshare(CloneFlags::CLONE_NEWNET).context("unshare(CLONE_NEWNET)")?;
     prepare()?;
     let namespace = File::open("/proc/thread-self/ns/net").context("/proc/thread-self/ns/net")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("runtime")?;
     let guard = runtime.enter();
     let (connection, netlink, _) = rtnetlink::new_connection().context("netlink socket")?;
     runtime.spawn(connection);
     drop(guard);
-    let started = Started {
-        namespace,
-        runtime: runtime.handle().clone(),
-        netlink,
-    };
+    let started = Started { namespace, runtime: runtime.handle().clone(), netlink };
     Ok((runtime, started))
 }

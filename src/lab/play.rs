@@ -30,11 +30,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// The first expectation that was not met, with its line.
 pub async fn play(scenario: &Scenario, program: &Path) -> Result<()> {
     let names = &scenario.settings.uplinks;
-    let plan = if names.is_empty() {
-        Plan::default()
-    } else {
-        Plan::named(names)
-    };
+    let plan = if names.is_empty() { Plan::default() } else { Plan::named(names) };
     let home = Home::build(&plan).await?;
     let config = agent::config(&plan, &scenario.settings);
     let start = async || Agent::start(&home, program, &config).await;
@@ -45,12 +41,7 @@ pub async fn play(scenario: &Scenario, program: &Path) -> Result<()> {
     let _chatter = scenario.settings.chatter.then(|| Chatter::start(&home));
     agent.wait_proven(PROVEN_LIMIT).await?;
     let zero = Instant::now();
-    let mut player = Player {
-        home: &home,
-        meter: &meter,
-        agent: Some(agent),
-        last_action: zero,
-    };
+    let mut player = Player { home: &home, meter: &meter, agent: Some(agent), last_action: zero };
     for step in &scenario.steps {
         let done = match &step.what {
             What::At(time, action) => {
@@ -93,47 +84,31 @@ impl Player<'_> {
         match expect {
             Expect::Active { uplink, within } => {
                 let what = format!("active {}", uplink.as_deref().unwrap_or("none"));
-                self.within(*within, &what, |status| status.active == *uplink)
-                    .await
+                self.within(*within, &what, |status| status.active == *uplink).await
             }
             Expect::Active6 { uplink, within } => {
                 let what = format!("active6 {}", uplink.as_deref().unwrap_or("none"));
-                self.within(*within, &what, |status| status.active6 == *uplink)
-                    .await
+                self.within(*within, &what, |status| status.active6 == *uplink).await
             }
-            Expect::Health {
-                uplink,
-                state,
-                within,
-            } => {
+            Expect::Health { uplink, state, within } => {
                 let is =
                     |status: &Status| status.uplink(uplink).is_some_and(|u| u.health == *state);
-                self.within(*within, &format!("health {uplink} {state}"), is)
-                    .await
+                self.within(*within, &format!("health {uplink} {state}"), is).await
             }
-            Expect::Condition {
-                uplink,
-                condition,
-                within,
-            } => {
+            Expect::Condition { uplink, condition, within } => {
                 let is = |status: &Status| {
-                    status
-                        .uplink(uplink)
-                        .is_some_and(|u| u.condition == *condition)
+                    status.uplink(uplink).is_some_and(|u| u.condition == *condition)
                 };
-                self.within(*within, &format!("condition {uplink} {condition}"), is)
-                    .await
+                self.within(*within, &format!("condition {uplink} {condition}"), is).await
             }
             Expect::NoSwitch(lasting) => {
                 let active = self.status().await?.active;
-                self.lasting(*lasting, "no switch", |status| status.active == active)
-                    .await
+                self.lasting(*lasting, "no switch", |status| status.active == active).await
             }
             Expect::NoDown { uplink, lasting } => {
                 let fine =
                     |status: &Status| status.uplink(uplink).is_none_or(|u| u.health != "down");
-                self.lasting(*lasting, &format!("no down {uplink}"), fine)
-                    .await
+                self.lasting(*lasting, &format!("no down {uplink}"), fine).await
             }
             Expect::Lost(most) => {
                 let end = Instant::now();
@@ -149,11 +124,7 @@ impl Player<'_> {
                     .gap_after(self.last_action)
                     .context("the client still has no answer")?;
                 let most = stretched(*most);
-                ensure!(
-                    gap.gap <= most,
-                    "the gap was {:?}, more than {most:?}",
-                    gap.gap
-                );
+                ensure!(gap.gap <= most, "the gap was {:?}, more than {most:?}", gap.gap);
                 Ok(())
             }
         }
@@ -166,10 +137,7 @@ impl Player<'_> {
         wanted: impl Fn(&Status) -> bool,
     ) -> Result<()> {
         let left = (self.last_action + stretched(time)).saturating_duration_since(Instant::now());
-        let agent = self
-            .agent
-            .as_mut()
-            .context("there is no agent to look at")?;
+        let agent = self.agent.as_mut().context("there is no agent to look at")?;
         agent.wait(left, what, wanted).await.map(|_| ())
     }
 
@@ -194,10 +162,6 @@ impl Player<'_> {
     }
 
     async fn status(&self) -> Result<Status> {
-        self.agent
-            .as_ref()
-            .context("there is no agent to look at")?
-            .status()
-            .await
+        self.agent.as_ref().context("there is no agent to look at")?.status().await
     }
 }

@@ -56,13 +56,8 @@ pub async fn run(
         Some(agent) => agent.status().await?.active,
         None => None,
     };
-    let mut view = View {
-        since: Instant::now(),
-        active,
-    };
-    say(&format!(
-        "Type {EVENTS}, then an uplink; status, history, help, quit."
-    ))?;
+    let mut view = View { since: Instant::now(), active };
+    say(&format!("Type {EVENTS}, then an uplink; status, history, help, quit."))?;
     prompt()?;
     loop {
         tokio::select! {
@@ -108,31 +103,16 @@ pub(super) async fn act(
     match action {
         Action::Switch(to) => {
             let to = to.as_deref().unwrap_or("auto");
-            agent
-                .as_ref()
-                .ok_or_else(gone)?
-                .must(&["switch", to])
-                .await?;
+            agent.as_ref().ok_or_else(gone)?.must(&["switch", to]).await?;
         }
         Action::Pause(uplink) | Action::Resume(uplink) => {
-            let word = if matches!(action, Action::Pause(_)) {
-                "pause"
-            } else {
-                "resume"
-            };
-            agent
-                .as_ref()
-                .ok_or_else(gone)?
-                .must(&[word, uplink])
-                .await?;
+            let word = if matches!(action, Action::Pause(_)) { "pause" } else { "resume" };
+            agent.as_ref().ok_or_else(gone)?.must(&[word, uplink]).await?;
         }
         Action::Stall(_) => anyhow::bail!("`{action}` happens on the virtual clock only"),
         Action::KillAgent | Action::StopAgent => {
-            let signal = if *action == Action::KillAgent {
-                Signal::SIGKILL
-            } else {
-                Signal::SIGTERM
-            };
+            let signal =
+                if *action == Action::KillAgent { Signal::SIGKILL } else { Signal::SIGTERM };
             agent.as_mut().ok_or_else(gone)?.end(signal).await?;
             *agent = None;
         }
@@ -231,11 +211,7 @@ fn in_words(now: Condition) -> String {
     add(now.slow, "slow");
     add(now.bloat, "bloated");
     add(now.portal, "portal");
-    if words.is_empty() {
-        String::new()
-    } else {
-        format!("(in truth: {})", words.join(", "))
-    }
+    if words.is_empty() { String::new() } else { format!("(in truth: {})", words.join(", ")) }
 }
 
 /// Lines of standard input. A thread, because reading a terminal blocks.

@@ -208,22 +208,13 @@ impl Scenario {
         let mut scenario = Self::default();
         let mut errors = Vec::new();
         for (index, raw) in text.lines().enumerate() {
-            let words: Vec<&str> = raw
-                .split('#')
-                .next()
-                .unwrap_or("")
-                .split_whitespace()
-                .collect();
+            let words: Vec<&str> = raw.split('#').next().unwrap_or("").split_whitespace().collect();
             let line = index + 1;
             if let Err(what) = scenario.line(line, &words) {
                 errors.push(Error { line, what });
             }
         }
-        if errors.is_empty() {
-            Ok(scenario)
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(scenario) } else { Err(errors) }
     }
 
     fn line(&mut self, line: usize, words: &[&str]) -> Result<(), String> {
@@ -233,14 +224,12 @@ impl Scenario {
             ["uplinks", names @ ..] if !names.is_empty() => {
                 settings.uplinks = names.iter().map(|n| (*n).to_owned()).collect();
             }
-            ["kind", uplink, kind] => settings
-                .kinds
-                .push(((*uplink).to_owned(), parse_kind(kind)?)),
+            ["kind", uplink, kind] => {
+                settings.kinds.push(((*uplink).to_owned(), parse_kind(kind)?))
+            }
             ["window", time] => settings.windows.push((None, parse_time(time)?)),
             ["window", uplink, time] => {
-                settings
-                    .windows
-                    .push((Some((*uplink).to_owned()), parse_time(time)?));
+                settings.windows.push((Some((*uplink).to_owned()), parse_time(time)?));
             }
             ["chatter"] => settings.chatter = true,
             ["hold", time] => settings.hold = Some(parse_time(time)?),
@@ -292,20 +281,14 @@ impl Action {
             ["stop", "agent"] => Ok(Self::StopAgent),
             ["start", "agent"] => Ok(Self::StartAgent),
             ["lose", percent, uplink] => {
-                let number = percent
-                    .trim_end_matches('%')
-                    .parse()
-                    .ok()
-                    .filter(|n| *n <= 100);
+                let number = percent.trim_end_matches('%').parse().ok().filter(|n| *n <= 100);
                 let number =
                     number.ok_or_else(|| format!("`{percent}` is not a percentage, like 40"))?;
                 Ok(Self::line(uplink, LineEvent::Lose(number)))
             }
             [word, uplink] => match LineEvent::parse(word) {
                 Some(event) => Ok(Self::line(uplink, event)),
-                None => Err(format!(
-                    "`{word}` is not known; try {EVENTS}, then an uplink"
-                )),
+                None => Err(format!("`{word}` is not known; try {EVENTS}, then an uplink")),
             },
             [word] if LineEvent::parse(word).is_some() => Err(format!("{word} which uplink?")),
             _ => Err(format!(
@@ -318,10 +301,7 @@ impl Action {
     /// Something that happens to an uplink.
     #[must_use]
     pub fn line(uplink: &str, event: LineEvent) -> Self {
-        Self::Line {
-            uplink: uplink.to_owned(),
-            event,
-        }
+        Self::Line { uplink: uplink.to_owned(), event }
     }
 }
 
@@ -385,41 +365,30 @@ impl fmt::Display for Action {
 fn parse_expect(words: &[&str]) -> Result<Expect, String> {
     let owned = |word: &str| word.to_owned();
     Ok(match words {
-        ["active", "none", "within", time] => Expect::Active {
-            uplink: None,
-            within: parse_time(time)?,
-        },
-        ["active", uplink, "within", time] => Expect::Active {
-            uplink: Some(owned(uplink)),
-            within: parse_time(time)?,
-        },
+        ["active", "none", "within", time] => {
+            Expect::Active { uplink: None, within: parse_time(time)? }
+        }
+        ["active", uplink, "within", time] => {
+            Expect::Active { uplink: Some(owned(uplink)), within: parse_time(time)? }
+        }
         ["active6", uplink, "within", time] => Expect::Active6 {
             uplink: (*uplink != "none").then(|| owned(uplink)),
             within: parse_time(time)?,
         },
-        ["health", uplink, state, "within", time] => Expect::Health {
-            uplink: owned(uplink),
-            state: owned(state),
-            within: parse_time(time)?,
-        },
+        ["health", uplink, state, "within", time] => {
+            Expect::Health { uplink: owned(uplink), state: owned(state), within: parse_time(time)? }
+        }
         ["condition", uplink, condition, "within", time] => {
             let within = parse_time(time)?;
-            Expect::Condition {
-                uplink: owned(uplink),
-                condition: owned(condition),
-                within,
-            }
+            Expect::Condition { uplink: owned(uplink), condition: owned(condition), within }
         }
         ["no", "switch", "for", time] => Expect::NoSwitch(parse_time(time)?),
-        ["no", "down", uplink, "for", time] => Expect::NoDown {
-            uplink: owned(uplink),
-            lasting: parse_time(time)?,
-        },
-        ["lost", count] => Expect::Lost(
-            count
-                .parse()
-                .map_err(|_| format!("`{count}` is not a number"))?,
-        ),
+        ["no", "down", uplink, "for", time] => {
+            Expect::NoDown { uplink: owned(uplink), lasting: parse_time(time)? }
+        }
+        ["lost", count] => {
+            Expect::Lost(count.parse().map_err(|_| format!("`{count}` is not a number"))?)
+        }
         ["gap", time] => Expect::Gap(parse_time(time)?),
         _ => {
             return Err(format!(
@@ -436,22 +405,17 @@ fn parse_kind(word: &str) -> Result<Kind, String> {
         "wired" => Ok(Kind::Wired),
         "wifi" => Ok(Kind::Wifi),
         "cellular" => Ok(Kind::Cellular),
-        _ => Err(format!(
-            "`{word}` is not a kind of uplink; wired, wifi or cellular"
-        )),
+        _ => Err(format!("`{word}` is not a kind of uplink; wired, wifi or cellular")),
     }
 }
 
 fn parse_ip(word: &str) -> Result<IpAddr, String> {
-    word.parse()
-        .map_err(|_| format!("`{word}` is not an address"))
+    word.parse().map_err(|_| format!("`{word}` is not an address"))
 }
 
 /// A time as people write it: `300ms`, `1.2s`, `10m`, `2h`.
 fn parse_time(word: &str) -> Result<Duration, String> {
-    let unit_at = word
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(word.len());
+    let unit_at = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
     let (number, unit) = word.split_at(unit_at);
     let seconds = match unit {
         "ms" => 0.001,
@@ -460,9 +424,8 @@ fn parse_time(word: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err(format!("`{word}` is not a time, like 300ms, 1.2s or 10m")),
     };
-    let number: f64 = number
-        .parse()
-        .map_err(|_| format!("`{word}` is not a time, like 300ms, 1.2s or 10m"))?;
+    let number: f64 =
+        number.parse().map_err(|_| format!("`{word}` is not a time, like 300ms, 1.2s or 10m"))?;
     Duration::try_from_secs_f64((number * seconds * 1e6).round() / 1e6)
         .map_err(|_| format!("`{word}` is not a time that can pass"))
 }
@@ -478,27 +441,16 @@ mod tests {
                     after 500ms restore cable\nexpect lost 0";
         let scenario = Scenario::parse(text).unwrap();
         assert_eq!(scenario.settings.uplinks, ["cable", "mifi"]);
-        assert_eq!(
-            scenario.settings.kinds,
-            [("mifi".to_owned(), Kind::Cellular)]
-        );
-        assert_eq!(
-            scenario.settings.windows,
-            [(None, Duration::from_millis(300))]
-        );
+        assert_eq!(scenario.settings.kinds, [("mifi".to_owned(), Kind::Cellular)]);
+        assert_eq!(scenario.settings.windows, [(None, Duration::from_millis(300))]);
         assert!(scenario.settings.chatter);
         let what: Vec<&What> = scenario.steps.iter().map(|step| &step.what).collect();
         let sever = Action::line("cable", LineEvent::Sever);
         assert_eq!(*what[0], What::At(Duration::from_secs(10), sever));
-        let active = Expect::Active {
-            uplink: Some("mifi".to_owned()),
-            within: Duration::from_millis(1200),
-        };
+        let active =
+            Expect::Active { uplink: Some("mifi".to_owned()), within: Duration::from_millis(1200) };
         assert_eq!(*what[1], What::Expect(active));
-        assert_eq!(
-            *what[2],
-            What::Expect(Expect::NoSwitch(Duration::from_secs(30)))
-        );
+        assert_eq!(*what[2], What::Expect(Expect::NoSwitch(Duration::from_secs(30))));
         assert_eq!(*what[4], What::Expect(Expect::Lost(0)));
         assert_eq!(scenario.steps[4].line, 9);
     }
@@ -508,14 +460,9 @@ mod tests {
         let errors =
             Scenario::parse("at 10 sever cable\nat 1s serve cable\nexpect joy\nkind x copper\n")
                 .unwrap_err();
-        assert_eq!(
-            errors.iter().map(|e| e.line).collect::<Vec<_>>(),
-            [1, 2, 3, 4]
-        );
+        assert_eq!(errors.iter().map(|e| e.line).collect::<Vec<_>>(), [1, 2, 3, 4]);
         assert!(
-            errors[1]
-                .to_string()
-                .starts_with("line 2: `serve` is not known; try unplug"),
+            errors[1].to_string().starts_with("line 2: `serve` is not known; try unplug"),
             "{}",
             errors[1]
         );
@@ -551,14 +498,7 @@ mod tests {
             let words: Vec<&str> = line.split(' ').collect();
             assert_eq!(Action::parse(&words).unwrap().to_string(), line);
         }
-        for wrong in [
-            "sever",
-            "lose 400 cable",
-            "lose cable",
-            "drop target x",
-            "dance",
-            "",
-        ] {
+        for wrong in ["sever", "lose 400 cable", "lose cable", "drop target x", "dance", ""] {
             let words: Vec<&str> = wrong.split_whitespace().collect();
             assert!(Action::parse(&words).is_err(), "{wrong}");
         }
@@ -566,13 +506,8 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        let cases = [
-            ("300ms", 300),
-            ("1.2s", 1200),
-            ("10m", 600_000),
-            ("1h", 3_600_000),
-            ("0.5s", 500),
-        ];
+        let cases =
+            [("300ms", 300), ("1.2s", 1200), ("10m", 600_000), ("1h", 3_600_000), ("0.5s", 500)];
         for (text, ms) in cases {
             assert_eq!(parse_time(text), Ok(Duration::from_millis(ms)), "{text}");
         }

@@ -42,17 +42,11 @@ pub fn enter(f: impl FnOnce() -> ExitCode) -> ExitCode {
             Ok(code) => code,
             Err(e) => refuse(&format!("the lab could not start itself again: {e}")),
         },
-        Some(Stage {
-            role: Role::Inside,
-            parent,
-        }) => match isolate(parent) {
+        Some(Stage { role: Role::Inside, parent }) => match isolate(parent) {
             Ok(()) => f(),
             Err(why) => refuse(&why),
         },
-        Some(Stage {
-            role: Role::Start,
-            parent,
-        }) => {
+        Some(Stage { role: Role::Start, parent }) => {
             let error = become_child(parent);
             refuse(&format!("the lab could not start its agent: {error}"))
         }
@@ -67,9 +61,8 @@ pub fn child(program: &Path, args: &[OsString]) -> Command {
     let me = std::process::id();
     command.env(STAGE, format!("start {me}"));
     command.env("SPARELINK_LAB_ARGC", (args.len() + 1).to_string());
-    for (i, arg) in std::iter::once(program.as_os_str())
-        .chain(args.iter().map(|a| &**a))
-        .enumerate()
+    for (i, arg) in
+        std::iter::once(program.as_os_str()).chain(args.iter().map(|a| &**a)).enumerate()
     {
         command.env(format!("SPARELINK_LAB_ARG{i}"), arg);
     }
@@ -98,10 +91,7 @@ fn stage() -> Option<Stage> {
         "start" => Role::Start,
         _ => return None,
     };
-    Some(Stage {
-        role,
-        parent: Pid::from_raw(parent.parse().ok()?),
-    })
+    Some(Stage { role, parent: Pid::from_raw(parent.parse().ok()?) })
 }
 
 fn variable(name: &str) -> Option<OsString> {
@@ -114,10 +104,7 @@ fn refuse(why: &str) -> ExitCode {
 }
 
 /// This program again, with the arguments it was called with.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the lab runs its own program again, nothing else"
-)]
+#[expect(clippy::disallowed_methods, reason = "the lab runs its own program again, nothing else")]
 fn again() -> Command {
     let mut args = std::env::args_os();
     let mut command = Command::new("/proc/self/exe");
@@ -130,17 +117,11 @@ fn again() -> Command {
 
 /// The outermost process: starts the inner one, passes signals in and the exit code out.
 fn first() -> io::Result<ExitCode> {
-    let mut child = again()
-        .env(STAGE, format!("inside {}", std::process::id()))
-        .spawn()?;
+    let mut child = again().env(STAGE, format!("inside {}", std::process::id())).spawn()?;
     let mut signals = SigSet::empty();
-    for signal in [
-        Signal::SIGCHLD,
-        Signal::SIGINT,
-        Signal::SIGTERM,
-        Signal::SIGHUP,
-        Signal::SIGQUIT,
-    ] {
+    for signal in
+        [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT]
+    {
         signals.add(signal);
     }
     signals.thread_block()?;
@@ -164,10 +145,7 @@ fn wait_passing_signals(child: &mut Child, signals: &SigSet) -> io::Result<ExitS
 
 /// The child's exit code, or 128 + the signal that ended it, as shells say it.
 fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|s| 128 + s))
-        .unwrap_or(1);
+    let code = status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
@@ -176,11 +154,7 @@ fn isolate(parent: Pid) -> Result<(), String> {
     die_with(parent)?;
     let own = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
     let (uid, gid) = (geteuid(), getegid());
-    let as_root = if uid.is_root() {
-        unshare(own)
-    } else {
-        Err(Errno::EPERM)
-    };
+    let as_root = if uid.is_root() { unshare(own) } else { Err(Errno::EPERM) };
     if as_root.is_err() {
         unshare(own | CloneFlags::CLONE_NEWUSER).map_err(|e| no_namespaces(e, uid.is_root()))?;
         let map = |file: &str, text: String| {
@@ -225,13 +199,7 @@ fn private_mounts() -> nix::Result<()> {
     const NONE: Option<&str> = None;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(
-        Some("tmpfs"),
-        PRIVATE_DIR,
-        Some("tmpfs"),
-        flags,
-        Some("mode=0755,size=64m"),
-    )
+    mount(Some("tmpfs"), PRIVATE_DIR, Some("tmpfs"), flags, Some("mode=0755,size=64m"))
 }
 
 /// Gives the calling thread a mount namespace with a `/sys` that shows its own network namespace.
@@ -239,13 +207,8 @@ fn private_mounts() -> nix::Result<()> {
 pub(super) fn own_sysfs() -> nix::Result<()> {
     const NONE: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS)?;
-    let _ = mount(
-        Some("sysfs"),
-        "/sys",
-        Some("sysfs"),
-        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
-        NONE,
-    );
+    let _ =
+        mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, NONE);
     Ok(())
 }
 
@@ -261,10 +224,5 @@ fn become_child(parent: Pid) -> String {
     let Some(program) = words.next() else {
         return "no program was named".to_owned();
     };
-    Command::new(program)
-        .arg0("sparelink")
-        .args(words)
-        .env_clear()
-        .exec()
-        .to_string()
+    Command::new(program).arg0("sparelink").args(words).env_clear().exec().to_string()
 }

@@ -79,9 +79,7 @@ impl Plan {
                 delay: like.map_or(Duration::from_millis(10), |u| u.delay),
             }
         };
-        Self {
-            uplinks: names.iter().enumerate().map(plan).collect(),
-        }
+        Self { uplinks: names.iter().enumerate().map(plan).collect() }
     }
 }
 
@@ -120,20 +118,10 @@ impl Home {
         for (i, plan) in plan.uplinks.iter().enumerate() {
             let n = u8::try_from(i).context("too many uplinks")?;
             let uplink = Uplink::build(n, plan, &router, &core).await;
-            uplinks.push(Arc::new(
-                uplink.with_context(|| format!("uplink {}", plan.name))?,
-            ));
+            uplinks.push(Arc::new(uplink.with_context(|| format!("uplink {}", plan.name))?));
         }
         let (dropped, load) = (Mutex::default(), Mutex::default());
-        Ok(Self {
-            client,
-            router,
-            core,
-            target,
-            uplinks,
-            dropped,
-            load,
-        })
+        Ok(Self { client, router, core, target, uplinks, dropped, load })
     }
 
     /// The uplink of that name.
@@ -145,13 +133,7 @@ impl Home {
     }
 
     pub(super) fn shared(&self, name: &str) -> Result<&Arc<Uplink>> {
-        let names = || {
-            self.uplinks
-                .iter()
-                .map(|u| u.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let names = || self.uplinks.iter().map(|u| u.name.as_str()).collect::<Vec<_>>().join(", ");
         let found = self.uplinks.iter().find(|uplink| uplink.name == name);
         found.with_context(|| format!("there is no uplink `{name}`; there are {}", names()))
     }
@@ -163,14 +145,7 @@ async fn build_lan(client: &Netns, router: &Netns) -> Result<()> {
     client.address("eth0", "fd77::2/64").await?;
     router.address(LAN_INTERFACE, "192.168.77.1/24").await?;
     router.address(LAN_INTERFACE, "fd77::1/64").await?;
-    client
-        .default_routes(
-            "eth0",
-            Ipv4Addr::new(192, 168, 77, 1),
-            "fd77::1".parse()?,
-            100,
-        )
-        .await
+    client.default_routes("eth0", Ipv4Addr::new(192, 168, 77, 1), "fd77::1".parse()?, 100).await
 }
 
 /// The core and the servers behind it.
@@ -179,31 +154,20 @@ async fn build_targets(core: &Netns, target: &Netns) -> Result<()> {
     cable(end(core, "servers"), end(target, "eth0")).await?;
     core.address("servers", "203.0.113.1/24").await?;
     core.address("servers", "2001:db8:cafe::1/64").await?;
-    for address in [
-        format!("{ECHO4}/24"),
-        format!("{ECHO6}/64"),
-        format!("{WEB4}/24"),
-        format!("{WEB6}/64"),
-    ] {
+    for address in
+        [format!("{ECHO4}/24"), format!("{ECHO6}/64"), format!("{WEB4}/24"), format!("{WEB6}/64")]
+    {
         target.address("eth0", &address).await?;
     }
     let (server4, server6) = ("203.0.113.7".parse()?, "2001:db8:cafe::7".parse()?);
     target
-        .default_routes(
-            "eth0",
-            Ipv4Addr::new(203, 0, 113, 1),
-            "2001:db8:cafe::1".parse()?,
-            100,
-        )
+        .default_routes("eth0", Ipv4Addr::new(203, 0, 113, 1), "2001:db8:cafe::1".parse()?, 100)
         .await?;
     for name in TARGETS {
         let address: IpAddr = name.parse()?;
-        target
-            .address("lo", &IpNet::from(address).to_string())
-            .await?;
+        target.address("lo", &IpNet::from(address).to_string()).await?;
         let via = if address.is_ipv4() { server4 } else { server6 };
-        core.route(Route::fixed(IpNet::from(address), via, "servers"))
-            .await?;
+        core.route(Route::fixed(IpNet::from(address), via, "servers")).await?;
     }
     target.run(serve_internet()).await?
 }

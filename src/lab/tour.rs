@@ -71,22 +71,14 @@ pub async fn tour(
 ) -> Result<()> {
     let begun = Instant::now();
     let name = |i: usize| {
-        home.uplinks
-            .get(i)
-            .map(|u| u.name.as_str())
-            .context("the tour needs three uplinks")
+        home.uplinks.get(i).map(|u| u.name.as_str()).context("the tour needs three uplinks")
     };
     let steps = story(name(0)?, name(1)?, name(2)?);
     let mut reports = Vec::new();
     for step in &steps {
         sleep(CALM).await;
         if telling == Telling::Text {
-            writeln!(
-                out,
-                "{:5.1} s  {}",
-                begun.elapsed().as_secs_f64(),
-                step.story
-            )?;
+            writeln!(out, "{:5.1} s  {}", begun.elapsed().as_secs_f64(), step.story)?;
         }
         let report = step
             .play(home, agent, meter)
@@ -100,11 +92,7 @@ pub async fn tour(
         reports.push(report);
     }
     if telling == Telling::Text {
-        let longest = reports
-            .iter()
-            .map(|report| report.gap_ms)
-            .max()
-            .unwrap_or(0);
+        let longest = reports.iter().map(|report| report.gap_ms).max().unwrap_or(0);
         let longest = human(Duration::from_millis(longest));
         writeln!(
             out,
@@ -117,14 +105,7 @@ pub async fn tour(
 fn story<'a>(first: &'a str, second: &'a str, third: &'a str) -> [Step<'a>; 4] {
     use Kind::{Failback, Failover};
     use LineEvent::{Restore, Sever};
-    let step = |kind, story, event, uplink, from, to| Step {
-        kind,
-        story,
-        event,
-        uplink,
-        from,
-        to,
-    };
+    let step = |kind, story, event, uplink, from, to| Step { kind, story, event, uplink, from, to };
     [
         step(
             Failover,
@@ -134,14 +115,7 @@ fn story<'a>(first: &'a str, second: &'a str, third: &'a str) -> [Step<'a>; 4] {
             first,
             second,
         ),
-        step(
-            Failover,
-            "The second line dies the same way.",
-            Sever,
-            second,
-            second,
-            third,
-        ),
+        step(Failover, "The second line dies the same way.", Sever, second, second, third),
         step(
             Failback,
             "The second line is back. It has to prove itself, then to hold for 3 s.",
@@ -150,14 +124,7 @@ fn story<'a>(first: &'a str, second: &'a str, third: &'a str) -> [Step<'a>; 4] {
             third,
             second,
         ),
-        step(
-            Failback,
-            "The first line is back as well.",
-            Restore,
-            first,
-            second,
-            first,
-        ),
+        step(Failback, "The first line is back as well.", Restore, first, second, first),
     ]
 }
 
@@ -165,16 +132,12 @@ impl Step<'_> {
     async fn play(&self, home: &Home, agent: &mut Agent, meter: &Meter) -> Result<StepReport> {
         let event = home.apply(&Action::line(self.uplink, self.event)).await?;
         let moved = |status: &super::agent::Status| status.active.as_deref() == Some(self.to);
-        agent
-            .wait(STEP_LIMIT, &format!("traffic on {}", self.to), moved)
-            .await?;
+        agent.wait(STEP_LIMIT, &format!("traffic on {}", self.to), moved).await?;
         let end = Instant::now() + CALM / 2;
         sleep(CALM).await;
         let (gap, lost) = match self.kind {
             Kind::Failover => {
-                let gap = meter
-                    .gap_after(event)
-                    .context("the client still has no answer")?;
+                let gap = meter.gap_after(event).context("the client still has no answer")?;
                 (gap.gap, gap.lost)
             }
             Kind::Failback => (meter.longest_hole(event, end), meter.flows(event, end).lost),
@@ -195,13 +158,7 @@ impl Step<'_> {
 
 impl StepReport {
     fn sentence(&self) -> String {
-        let Self {
-            from,
-            to,
-            gap_ms,
-            lost,
-            ..
-        } = self;
+        let Self { from, to, gap_ms, lost, .. } = self;
         if *lost == 0 {
             return format!(
                 "{from} -> {to}: the client noticed nothing, every new flow was answered"

@@ -121,14 +121,8 @@ impl Uplink {
         let at = Addresses::new(n);
         let modem = Netns::new(&format!("modem of {}", plan.name)).await?;
         let provider = Netns::new(&format!("provider of {}", plan.name)).await?;
-        let base = Shape {
-            delay: plan.delay,
-            rate: None,
-        };
-        let metric = METRICS
-            .get(usize::from(n))
-            .copied()
-            .unwrap_or(100 + u32::from(n));
+        let base = Shape { delay: plan.delay, rate: None };
+        let metric = METRICS.get(usize::from(n)).copied().unwrap_or(100 + u32::from(n));
         let uplink = Self {
             name: plan.name.clone(),
             interface: plan.interface.clone(),
@@ -151,30 +145,16 @@ impl Uplink {
     /// Router to modem, with what DHCP and router advertisements would leave in the router.
     pub(super) async fn connect_router(&self) -> Result<()> {
         let router = &*self.router;
-        let Addresses {
-            modem4,
-            router4,
-            prefix6,
-            router6,
-            ..
-        } = self.at;
+        let Addresses { modem4, router4, prefix6, router6, .. } = self.at;
         cable(end(&self.modem, "lan"), end(router, &self.interface)).await?;
-        self.modem
-            .sysctl("net/ipv6/conf/lan/keep_addr_on_down", "1")
-            .await?;
+        self.modem.sysctl("net/ipv6/conf/lan/keep_addr_on_down", "1").await?;
         self.modem.address("lan", &format!("{modem4}/24")).await?;
         self.link_local().await?;
         let modem6 = Ipv6Addr::from_bits(prefix6.to_bits() | 1);
         self.modem.address("lan", &format!("{modem6}/64")).await?;
-        router
-            .address(&self.interface, &format!("{router4}/24"))
-            .await?;
-        router
-            .address(&self.interface, &format!("{router6}/64"))
-            .await?;
-        router
-            .default_routes(&self.interface, modem4, GATEWAY6, self.metric)
-            .await
+        router.address(&self.interface, &format!("{router4}/24")).await?;
+        router.address(&self.interface, &format!("{router6}/64")).await?;
+        router.default_routes(&self.interface, modem4, GATEWAY6, self.metric).await
     }
 
     /// The modem's link-local address, which the kernel forgets whenever the cable is out.
@@ -185,48 +165,27 @@ impl Uplink {
     /// Whether the modem answers who has its addresses (`arp_ignore`, kernel's ip-sysctl).
     pub(super) async fn answer_arp(&self, answer: bool) -> Result<()> {
         let ignore = if answer { "0" } else { "8" };
-        self.modem
-            .sysctl("net/ipv4/conf/lan/arp_ignore", ignore)
-            .await
+        self.modem.sysctl("net/ipv4/conf/lan/arp_ignore", ignore).await
     }
 
     /// Modem to provider to core. IPv6 needs link-local addresses only.
     async fn connect_provider(&self, core: &Netns, n: u8) -> Result<()> {
-        let Addresses {
-            line4,
-            provider4,
-            uplink4,
-            core4,
-            prefix6,
-            ..
-        } = self.at;
+        let Addresses { line4, provider4, uplink4, core4, prefix6, .. } = self.at;
         let port = format!("isp{n}");
         cable(end(&self.modem, "line"), end(&self.provider, "customer")).await?;
         cable(end(&self.provider, "core"), end(core, &port)).await?;
         self.modem.address("line", &format!("{line4}/30")).await?;
-        self.provider
-            .address("customer", &format!("{provider4}/30"))
-            .await?;
-        self.provider
-            .address("customer", &format!("{PROVIDER6}/64"))
-            .await?;
-        self.provider
-            .address("core", &format!("{uplink4}/30"))
-            .await?;
-        self.provider
-            .address("core", &format!("{PROVIDER6}/64"))
-            .await?;
+        self.provider.address("customer", &format!("{provider4}/30")).await?;
+        self.provider.address("customer", &format!("{PROVIDER6}/64")).await?;
+        self.provider.address("core", &format!("{uplink4}/30")).await?;
+        self.provider.address("core", &format!("{PROVIDER6}/64")).await?;
         core.address(&port, &format!("{core4}/30")).await?;
         core.address(&port, &format!("{CORE6}/64")).await?;
         let line: IpNet = format!("{line4}/30").parse::<IpNet>()?.trunc();
-        core.route(Route::fixed(line, IpAddr::V4(uplink4), &port))
-            .await?;
+        core.route(Route::fixed(line, IpAddr::V4(uplink4), &port)).await?;
         let prefix = IpNet::new(IpAddr::V6(prefix6), 64)?;
-        core.route(Route::fixed(prefix, IpAddr::V6(PROVIDER6), &port))
-            .await?;
-        self.modem
-            .default_routes("line", provider4, PROVIDER6, 100)
-            .await
+        core.route(Route::fixed(prefix, IpAddr::V6(PROVIDER6), &port)).await?;
+        self.modem.default_routes("line", provider4, PROVIDER6, 100).await
     }
 
     /// The modem's own work: forwards, masquerades, answers DNS by itself, shows a page.
@@ -267,9 +226,6 @@ impl Uplink {
         let own = [IpAddr::V4(self.at.provider4), IpAddr::V4(self.at.uplink4)];
         let shape = self.shape.subscribe();
         let started = async move { forwarder::forward(&customer, &core, &own, &shape) };
-        self.provider
-            .run(started)
-            .await?
-            .context("packet sockets of the forwarder")
+        self.provider.run(started).await?.context("packet sockets of the forwarder")
     }
 }

@@ -31,10 +31,7 @@ async fn without_permission_it_says_so_and_touches_nothing() -> Result<()> {
     }
     let path = file("sparelink.toml");
     fs::write(&path, config(&Plan::default(), &Settings::default()))?;
-    let (path, run) = (
-        path.display().to_string(),
-        file("run").display().to_string(),
-    );
+    let (path, run) = (path.display().to_string(), file("run").display().to_string());
     let before = dump(&home).await?;
     let run = ["--user", AGENT, "run", "--config", &path, "--run-dir", &run];
     let said = in_router(&home, UNSHARE, &run).await?.must(2)?;
@@ -52,38 +49,27 @@ async fn a_second_agent_says_so() -> Result<()> {
     let run = ["run", "--config", &path, "--run-dir", &other];
     let said = in_router(&stage.home, AGENT, &run).await?.must(2)?;
     ensure!(
-        said.err
-            .contains("another sparelink already runs in this network namespace"),
+        said.err.contains("another sparelink already runs in this network namespace"),
         "{said:?}"
     );
-    ensure!(
-        said.err.lines().count() <= 2,
-        "not one clear sentence: {said:?}"
-    );
-    ensure!(
-        stage.agent.status().await?.all_proven(),
-        "the first was disturbed"
-    );
+    ensure!(said.err.lines().count() <= 2, "not one clear sentence: {said:?}");
+    ensure!(stage.agent.status().await?.all_proven(), "the first was disturbed");
     Ok(())
 }
 
 async fn an_interface_that_does_not_exist_is_waited_for() -> Result<()> {
     let home = Home::build(&Plan::default()).await?;
-    home.apply(&Action::line("phone", LineEvent::Vanish))
-        .await?;
+    home.apply(&Action::line("phone", LineEvent::Vanish)).await?;
     let text = config(&Plan::default(), &Settings::default());
     let mut agent = Agent::start(&home, AGENT.as_ref(), &text).await?;
     let is = |condition: &'static str| {
         move |status: &Status| {
-            let phone = status
-                .uplink("phone")
-                .is_some_and(|u| u.condition == condition);
+            let phone = status.uplink("phone").is_some_and(|u| u.condition == condition);
             phone && status.active.as_deref() == Some("cable")
         }
     };
     agent.wait(PROVEN, "phone absent", is("absent")).await?;
-    home.apply(&Action::line("phone", LineEvent::Restore))
-        .await?;
+    home.apply(&Action::line("phone", LineEvent::Restore)).await?;
     agent.wait_proven(SOON).await?;
     agent.must(&["switch", "phone"]).await?;
     let moved = |status: &Status| status.active.as_deref() == Some("phone");
@@ -96,10 +82,7 @@ async fn check_tells_every_mistake() -> Result<()> {
     let name = path.display().to_string();
     let check = ["check", "--config", &name];
     let said = in_router(&home, AGENT, &check).await?.must(2)?;
-    ensure!(
-        said.err.contains("checked.toml"),
-        "a file that is not there: {said:?}"
-    );
+    ensure!(said.err.contains("checked.toml"), "a file that is not there: {said:?}");
     fs::write(&path, config(&Plan::default(), &Settings::default()))?;
     in_router(&home, AGENT, &check).await?.must(0)?;
     fs::write(
@@ -107,12 +90,7 @@ async fn check_tells_every_mistake() -> Result<()> {
         "[[uplink]]\nname = \"cable\"\nintreface = \"wan0\"\n[probe]\nwindow = \"soon\"\ntargets = [\"1.1.1\"]\n",
     )?;
     let said = in_router(&home, AGENT, &check).await?.must(2)?;
-    for words in [
-        "checked.toml:3:1",
-        "checked.toml:5:",
-        "checked.toml:6:",
-        "interface",
-    ] {
+    for words in ["checked.toml:3:1", "checked.toml:5:", "checked.toml:6:", "interface"] {
         ensure!(said.err.contains(words), "no `{words}` in:\n{}", said.err);
     }
     let run = ["run", "--config", &name];
@@ -130,10 +108,7 @@ async fn a_state_directory_that_cannot_be_written_is_a_nuisance() -> Result<()> 
     stage.on("mifi").await?;
     stage.agent.end(Signal::SIGTERM).await?;
     let log = fs::read_to_string(file("agent.log"))?;
-    ensure!(
-        log.contains("WARN") && log.contains("state"),
-        "it does not warn:\n{log}"
-    );
+    ensure!(log.contains("WARN") && log.contains("state"), "it does not warn:\n{log}");
     ensure!(!log.contains("panicked"), "{log}");
     Ok(())
 }

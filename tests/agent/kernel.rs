@@ -42,11 +42,7 @@ impl Dump {
 
     /// Two must be the same.
     pub(crate) fn must_equal(&self, later: &Self) -> Result<()> {
-        ensure!(
-            self == later,
-            "the kernel differs:\n{}",
-            self.difference(later)
-        );
+        ensure!(self == later, "the kernel differs:\n{}", self.difference(later));
         Ok(())
     }
 }
@@ -67,20 +63,13 @@ async fn observe() -> Result<Dump> {
     }
     ensure!(sysctls.len() > 50, "control: sysctls: {}", sysctls.len());
     let nft = nft()?;
-    Ok(Dump {
-        rules,
-        routes,
-        nft,
-        sysctls,
-    })
+    Ok(Dump { rules, routes, nft, sysctls })
 }
 
 /// A route without what ages.
 fn plain(route: &RouteMessage) -> String {
     let mut route = route.clone();
-    route
-        .attributes
-        .retain(|a| !matches!(a, RouteAttribute::CacheInfo(_)));
+    route.attributes.retain(|a| !matches!(a, RouteAttribute::CacheInfo(_)));
     format!("{route:?}")
 }
 
@@ -101,21 +90,16 @@ async fn routes() -> Result<Vec<RouteMessage>> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     tokio::spawn(connection);
     let mut all = Vec::new();
-    for family in [
-        netlink_packet_route::AddressFamily::Inet,
-        netlink_packet_route::AddressFamily::Inet6,
-    ] {
+    for family in
+        [netlink_packet_route::AddressFamily::Inet, netlink_packet_route::AddressFamily::Inet6]
+    {
         let mut question = RouteMessage::default();
         question.header.address_family = family;
         let found: Vec<_> = handle.route().get(question).execute().try_collect().await?;
         all.extend(found);
     }
     // The kernel's clones of routes, for destinations somebody asked about, come and go.
-    all.retain(|r| {
-        !r.header
-            .flags
-            .contains(netlink_packet_route::route::RouteFlags::Cloned)
-    });
+    all.retain(|r| !r.header.flags.contains(netlink_packet_route::route::RouteFlags::Cloned));
     Ok(all)
 }
 
@@ -127,11 +111,7 @@ fn nft() -> Result<Vec<String>> {
     const GET_RULE: u16 = 7;
     let mut link = Nfnl::open()?;
     let mut lines = BTreeMap::<String, u32>::new();
-    for (what, word) in [
-        (GET_TABLE, "table"),
-        (GET_CHAIN, "chain"),
-        (GET_RULE, "rule"),
-    ] {
+    for (what, word) in [(GET_TABLE, "table"), (GET_CHAIN, "chain"), (GET_RULE, "rule")] {
         let message = Message {
             kind: (u16::from(SUBSYS_NFTABLES) << 8) | what,
             flags: 0,
@@ -148,9 +128,7 @@ fn nft() -> Result<Vec<String>> {
                 GET_CHAIN => entry.text(3).unwrap_or(""),
                 _ => name,
             };
-            *lines
-                .entry(format!("nft {word} {table} {name}"))
-                .or_default() += 1;
+            *lines.entry(format!("nft {word} {table} {name}")).or_default() += 1;
         })?;
     }
     Ok(lines.iter().map(|(k, n)| format!("{k} x{n}")).collect())
@@ -158,11 +136,7 @@ fn nft() -> Result<Vec<String>> {
 
 /// Values below `/proc/sys`, but those that count something or change by themselves.
 fn read_below(dir: &Path, into: &mut BTreeMap<String, String>) {
-    const VOLATILE: [&str; 3] = [
-        "nf_conntrack_count",
-        "nf_conntrack_buckets",
-        "stable_secret",
-    ];
+    const VOLATILE: [&str; 3] = ["nf_conntrack_count", "nf_conntrack_buckets", "stable_secret"];
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
@@ -197,9 +171,7 @@ pub(crate) async fn delete_our_rules(priority: u32) -> Result<usize> {
     tokio::spawn(connection);
     let mut count = 0;
     for rule in rules().await? {
-        let ours = rule
-            .attributes
-            .contains(&RuleAttribute::Protocol(RouteProtocol::Other(OURS)));
+        let ours = rule.attributes.contains(&RuleAttribute::Protocol(RouteProtocol::Other(OURS)));
         if ours && rule.attributes.contains(&RuleAttribute::Priority(priority)) {
             handle.rule().del(rule).execute().await?;
             count += 1;

@@ -3,10 +3,7 @@
 //! A runner of its own, because the lab must be entered before any thread is started. Each test is
 //! a process with namespaces of its own (`agent --inside NAME`), a few at a time. Every scenario file
 //! that the virtual clock plays is played here too, unless it says `virtual only`.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests start processes and look at the clock"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
 #![expect(clippy::print_stdout, reason = "a test runner talks")]
 
 mod bad_input;
@@ -38,10 +35,7 @@ const AT_ONCE: usize = 4;
 const FIGURE: &str = "figure: ";
 
 /// A test: it runs inside the lab.
-type Test = (
-    &'static str,
-    fn() -> Pin<Box<dyn Future<Output = Result<()>>>>,
-);
+type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Result<()>>>>);
 
 /// Names a module's tests.
 macro_rules! tests {
@@ -53,16 +47,9 @@ macro_rules! tests {
 use tests;
 
 fn all() -> impl Iterator<Item = &'static Test> {
-    [
-        people::TESTS,
-        room::TESTS,
-        survival::TESTS,
-        bad_input::TESTS,
-        recording::TESTS,
-        rest::TESTS,
-    ]
-    .into_iter()
-    .flatten()
+    [people::TESTS, room::TESTS, survival::TESTS, bad_input::TESTS, recording::TESTS, rest::TESTS]
+        .into_iter()
+        .flatten()
 }
 
 fn main() -> ExitCode {
@@ -90,25 +77,18 @@ fn figure(text: &str) {
 }
 
 fn inside(name: &str) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(scenario) = name.strip_prefix(scenarios::PREFIX) {
         return runtime.block_on(scenarios::play_file(scenario));
     }
-    let (_, test) = all()
-        .find(|(test, _)| *test == name)
-        .context("no such test")?;
+    let (_, test) = all().find(|(test, _)| *test == name).context("no such test")?;
     runtime.block_on(test())
 }
 
 /// Runs the tests whose names contain one of the words, all without words.
 fn run_all(words: &[&str]) -> Result<()> {
     let chosen = |name: &str| {
-        let mut filters = words
-            .iter()
-            .filter(|word| !word.starts_with('-'))
-            .peekable();
+        let mut filters = words.iter().filter(|word| !word.starts_with('-')).peekable();
         filters.peek().is_none() || filters.any(|filter| name.contains(filter))
     };
     let mut names: VecDeque<String> = scenarios::names()?.into();
@@ -117,12 +97,8 @@ fn run_all(words: &[&str]) -> Result<()> {
     names.retain(|name| chosen(name));
     let filtered = total - names.len();
     println!("\nrunning {} tests", names.len());
-    let (begun, queue, failed, ignored) = (
-        Instant::now(),
-        Mutex::new(names),
-        Mutex::new(Vec::new()),
-        Mutex::new(0),
-    );
+    let (begun, queue, failed, ignored) =
+        (Instant::now(), Mutex::new(names), Mutex::new(Vec::new()), Mutex::new(0));
     let passed = Mutex::new(0);
     let worker = || {
         while let Some(name) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
@@ -160,11 +136,7 @@ fn run_all(words: &[&str]) -> Result<()> {
         ignored.into_inner()?,
         begun.elapsed().as_secs_f64()
     );
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        bail!("failed: {}", failed.join(", "))
-    }
+    if failed.is_empty() { Ok(()) } else { bail!("failed: {}", failed.join(", ")) }
 }
 
 /// How a test ended, if it did not fail.

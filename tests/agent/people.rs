@@ -41,26 +41,17 @@ async fn another_order_is_taken_up_without_losing_a_flow() -> Result<()> {
     let begun = Instant::now();
     let numbers = async |stage: &Stage| {
         let read = async {
-            anyhow::Ok([
-                device_of(8301).await?,
-                device_of(8302).await?,
-                device_of(8303).await?,
-            ])
+            anyhow::Ok([device_of(8301).await?, device_of(8302).await?, device_of(8303).await?])
         };
         stage.home.router.run(read).await?
     };
     let before = numbers(&stage).await?;
-    stage
-        .agent
-        .configure(&with_order(["mifi", "phone", "cable"])?)?;
+    stage.agent.configure(&with_order(["mifi", "phone", "cable"])?)?;
     stage.agent.must(&["reload"]).await?;
     stage.on("mifi").await?;
     sleep(Duration::from_secs(2)).await;
     let after = numbers(&stage).await?;
-    ensure!(
-        before == after,
-        "numbers are kept by name: {before:?}, then {after:?}"
-    );
+    ensure!(before == after, "numbers are kept by name: {before:?}, then {after:?}");
     let json = stage.json().await?;
     ensure!(json["uplinks"][0]["name"] == "mifi", "{json}");
     stage.nothing_lost_since(begun).await
@@ -83,22 +74,13 @@ async fn a_new_uplink_is_taken_up_by_sighup() -> Result<()> {
         status.uplink("dish").is_some_and(|u| u.role == "ready")
     };
     agent.wait(SOON, "the new uplink ready", ready).await?;
-    ensure!(
-        agent.status().await?.active.as_deref() == Some("cable"),
-        "it moved"
-    );
+    ensure!(agent.status().await?.active.as_deref() == Some("cable"), "it moved");
     let device = home.router.run(device_of(8304)).await??;
-    ensure!(
-        device == home.router.index("eth3").await?,
-        "its table leads elsewhere"
-    );
+    ensure!(device == home.router.index("eth3").await?, "its table leads elsewhere");
     let end = Instant::now();
     sleep(Duration::from_secs(1)).await;
     let (flows, stream) = (meter.flows(begun, end), meter.stream(begun, end));
-    ensure!(
-        flows.sent > 20 && flows.lost + stream.lost == 0,
-        "{flows:?} {stream:?}"
-    );
+    ensure!(flows.sent > 20 && flows.lost + stream.lost == 0, "{flows:?} {stream:?}");
     Ok(())
 }
 
@@ -114,10 +96,7 @@ async fn a_wrong_configuration_changes_nothing() -> Result<()> {
     }
     sleep(Duration::from_millis(500)).await;
     let status = stage.agent.status().await?;
-    ensure!(
-        status.all_proven() && status.uplinks.len() == 3,
-        "{status:?}"
-    );
+    ensure!(status.all_proven() && status.uplinks.len() == 3, "{status:?}");
     Ok(())
 }
 
@@ -192,14 +171,8 @@ async fn the_status_has_every_field() -> Result<()> {
     for one in uplinks {
         has_fields(one, &uplink)?;
     }
-    ensure!(
-        uplinks[1]["rtt_ms"].is_number() && uplinks[1]["flows"].is_number(),
-        "{status:#}"
-    );
-    ensure!(
-        status["last_switch"]["to"] == "mifi" && status["spares_ready"] == 1,
-        "{status:#}"
-    );
+    ensure!(uplinks[1]["rtt_ms"].is_number() && uplinks[1]["flows"].is_number(), "{status:#}");
+    ensure!(status["last_switch"]["to"] == "mifi" && status["spares_ready"] == 1, "{status:#}");
     let felt = status["last_switch"]["felt_ms"].as_f64().unwrap_or(0.0);
     ensure!(felt > 50.0 && felt < 4000.0, "felt {felt} ms");
     let text = stage.command(&["status"]).await?.must(0)?;
@@ -208,25 +181,17 @@ async fn the_status_has_every_field() -> Result<()> {
         "{text:?}"
     );
     let history = stage.command(&["history"]).await?.must(0)?;
-    ensure!(
-        history.out.contains("cable to mifi") || history.out.contains("mifi"),
-        "{history:?}"
-    );
+    ensure!(history.out.contains("cable to mifi") || history.out.contains("mifi"), "{history:?}");
     let json = stage.command(&["history", "--json"]).await?.must(0)?;
     let all: Value = serde_json::from_str(&json.out).context("history --json")?;
     let all = all.as_array().context("a list")?;
-    ensure!(
-        all.iter().any(|entry| entry["code"] == "switched"),
-        "{all:?}"
-    );
+    ensure!(all.iter().any(|entry| entry["code"] == "switched"), "{all:?}");
     Ok(())
 }
 
 fn has_fields(object: &Value, fields: &[(&str, Is)]) -> Result<()> {
     for (name, is) in fields {
-        let value = object
-            .get(name)
-            .with_context(|| format!("no field {name} in {object:#}"))?;
+        let value = object.get(name).with_context(|| format!("no field {name} in {object:#}"))?;
         ensure!(is.met_by(value), "{name} is {value} in {object:#}");
     }
     Ok(())
@@ -238,29 +203,17 @@ async fn a_choice_by_hand_survives_a_restart() -> Result<()> {
     stage.agent.must(&["switch", "phone"]).await?;
     stage.on("phone").await?;
     let unknown = stage.command(&["switch", "phnoe"]).await?.must(2)?;
-    ensure!(
-        unknown.err.contains("phone"),
-        "it names what there is: {unknown:?}"
-    );
+    ensure!(unknown.err.contains("phone"), "it names what there is: {unknown:?}");
     stage.agent.end(Signal::SIGTERM).await?;
     let nobody = stage.command(&["status"]).await?.must(2)?;
-    ensure!(
-        nobody.err.starts_with("error: ") && nobody.err.contains("hint"),
-        "{nobody:?}"
-    );
+    ensure!(nobody.err.starts_with("error: ") && nobody.err.contains("hint"), "{nobody:?}");
     stage.start_again().await?;
     stage.on("phone").await?;
     stage.agent.wait_proven(PROVEN).await?;
     // Longer than the hold.
     sleep(Duration::from_secs(4)).await;
-    ensure!(
-        stage.agent.status().await?.active.as_deref() == Some("phone"),
-        "it left"
-    );
-    ensure!(
-        stage.json().await?["manual"] == "phone",
-        "it forgot whose wish it was"
-    );
+    ensure!(stage.agent.status().await?.active.as_deref() == Some("phone"), "it left");
+    ensure!(stage.json().await?["manual"] == "phone", "it forgot whose wish it was");
     stage.agent.must(&["switch", "auto"]).await?;
     stage.on("cable").await?;
     stage.nothing_lost_since(begun).await
@@ -272,10 +225,7 @@ async fn a_choice_for_a_while_ends_by_itself() -> Result<()> {
     stage.agent.must(&["switch", "mifi", "--for", "3s"]).await?;
     stage.on("mifi").await?;
     sleep(Duration::from_secs(1)).await;
-    ensure!(
-        stage.agent.status().await?.active.as_deref() == Some("mifi"),
-        "it left early"
-    );
+    ensure!(stage.agent.status().await?.active.as_deref() == Some("mifi"), "it left early");
     stage.on("cable").await?;
     stage.nothing_lost_since(begun).await
 }
@@ -283,21 +233,11 @@ async fn a_choice_for_a_while_ends_by_itself() -> Result<()> {
 async fn a_paused_uplink_is_left_alone() -> Result<()> {
     let mut stage = Stage::new().await?;
     let begun = Instant::now();
-    let pause = [
-        "pause",
-        "cable",
-        "--for",
-        "4s",
-        "--reason",
-        "the electrician is here",
-    ];
+    let pause = ["pause", "cable", "--for", "4s", "--reason", "the electrician is here"];
     stage.agent.must(&pause).await?;
     stage.on("mifi").await?;
     let status = stage.command(&["status"]).await?;
-    ensure!(
-        status.out.contains("paused") && status.out.contains("electrician"),
-        "{status:?}"
-    );
+    ensure!(status.out.contains("paused") && status.out.contains("electrician"), "{status:?}");
     let paused = |status: &sparelink::lab::agent::Status| {
         status.uplink("cable").is_some_and(|u| u.role == "paused")
     };

@@ -11,10 +11,7 @@ use tokio::time::sleep;
 use crate::figure;
 use crate::stage::{AGENT, Stage, file, in_router};
 
-crate::tests![
-    two_failovers_are_decided_again,
-    the_last_switch_is_explained
-];
+crate::tests![two_failovers_are_decided_again, the_last_switch_is_explained];
 
 async fn two_failovers_are_decided_again() -> Result<()> {
     let path = file("recording.jsonl");
@@ -28,41 +25,23 @@ async fn two_failovers_are_decided_again() -> Result<()> {
     stage.happens("cable", LineEvent::Restore).await?;
     stage.on("cable").await?;
     stage.agent.end(Signal::SIGTERM).await?;
-    let said = in_router(&stage.home, AGENT, &["replay", &name])
-        .await?
-        .must(0)?;
+    let said = in_router(&stage.home, AGENT, &["replay", &name]).await?.must(0)?;
     ensure!(said.out.contains("mifi to phone"), "{said:?}");
     let text = fs::read_to_string(&path)?;
-    figure(&format!(
-        "{} lines, {} kB",
-        text.lines().count(),
-        text.len() / 1000
-    ));
+    figure(&format!("{} lines, {} kB", text.lines().count(), text.len() / 1000));
 
     // Somebody changed a decision.
-    let switched = text
-        .lines()
-        .position(|line| line.contains("\"switched\"") && line.contains("\"out\""));
+    let switched =
+        text.lines().position(|line| line.contains("\"switched\"") && line.contains("\"out\""));
     let at = switched.context("no switch in the recording")?;
     let tampered: Vec<String> = text
         .lines()
         .enumerate()
-        .map(|(i, line)| {
-            if i == at {
-                line.replacen("cable", "mifi", 1)
-            } else {
-                line.to_owned()
-            }
-        })
+        .map(|(i, line)| if i == at { line.replacen("cable", "mifi", 1) } else { line.to_owned() })
         .collect();
-    ensure!(
-        tampered.join("\n") != text.trim_end(),
-        "control: nothing was changed"
-    );
+    ensure!(tampered.join("\n") != text.trim_end(), "control: nothing was changed");
     fs::write(&path, tampered.join("\n") + "\n")?;
-    let said = in_router(&stage.home, AGENT, &["replay", &name])
-        .await?
-        .must(1)?;
+    let said = in_router(&stage.home, AGENT, &["replay", &name]).await?.must(1)?;
     ensure!(said.out.contains("gives something else now"), "{said:?}");
 
     // Cut off in the middle of a line, as by a power cut.
@@ -70,9 +49,7 @@ async fn two_failovers_are_decided_again() -> Result<()> {
     let cut = in_router(&stage.home, AGENT, &["replay", &name]).await?;
     ensure!(matches!(cut.code, Some(0 | 2)), "{cut:?}");
     fs::write(&path, "not a recording\n")?;
-    let said = in_router(&stage.home, AGENT, &["replay", &name])
-        .await?
-        .must(2)?;
+    let said = in_router(&stage.home, AGENT, &["replay", &name]).await?.must(2)?;
     ensure!(said.err.starts_with("error: "), "{said:?}");
     Ok(())
 }

@@ -24,9 +24,7 @@ async fn at_rest_it_is_small() -> Result<()> {
     let percent = (ticks(pid)? - before) as f64 / span.as_secs_f64();
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let rss = rss
-        .and_then(|rest| rest.split_whitespace().next())
-        .context("no VmRSS")?;
+    let rss = rss.and_then(|rest| rest.split_whitespace().next()).context("no VmRSS")?;
     let rss: u64 = rss.parse()?;
     let megabytes = rss as f64 / 1e3;
     figure(&format!(

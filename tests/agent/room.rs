@@ -51,10 +51,7 @@ async fn no_packet_leaves_with_a_wrong_source() -> Result<()> {
     let (lost, _) = stage.lost_since(begun).await?;
     let (packets, wrong) = count(&stage).await?;
     ensure!(packets > 2000, "control: the modems saw {packets} packets");
-    ensure!(
-        wrong == 0,
-        "{wrong} of {packets} packets had a wrong source"
-    );
+    ensure!(wrong == 0, "{wrong} of {packets} packets had a wrong source");
     figure(&format!("0 of {packets} packets, {lost} flows lost"));
 
     // Positive control: the same routes without our table.
@@ -79,16 +76,8 @@ async fn foreign_things() -> Result<()> {
         .kind(netlink_packet_route::route::RouteType::BlackHole)
         .table_id(200)
         .build();
-    handle
-        .route()
-        .add(nowhere)
-        .execute()
-        .await
-        .context("a route of somebody else")?;
-    let table = Table {
-        name: "theirs".to_owned(),
-        ..Table::default()
-    };
+    handle.route().add(nowhere).execute().await.context("a route of somebody else")?;
+    let table = Table { name: "theirs".to_owned(), ..Table::default() };
     Nft::open()?.build(&table)?;
     Ok(())
 }
@@ -99,11 +88,9 @@ async fn what_others_delete_comes_back_and_theirs_stays() -> Result<()> {
     let before = dump(&home).await?;
     let stage = Stage::in_home(home, Settings::default(), &[]).await?;
     let whole = dump(&stage.home).await?;
-    for (had, has) in [
-        (&before.rules, &whole.rules),
-        (&before.routes, &whole.routes),
-        (&before.nft, &whole.nft),
-    ] {
+    for (had, has) in
+        [(&before.rules, &whole.rules), (&before.routes, &whole.routes), (&before.nft, &whole.nft)]
+    {
         let gone: Vec<_> = had.iter().filter(|line| !has.contains(line)).collect();
         ensure!(gone.is_empty(), "others' things were touched: {gone:?}");
     }
@@ -113,46 +100,24 @@ async fn what_others_delete_comes_back_and_theirs_stays() -> Result<()> {
     let begun = Instant::now();
     let count = router.run(kernel::delete_our_rules(8390)).await??;
     ensure!(count == 2, "control: {count} rules were deleted");
-    took.push((
-        "rule",
-        put_back(&stage, &whole, 1, begun).await.context("a rule")?,
-    ));
+    took.push(("rule", put_back(&stage, &whole, 1, begun).await.context("a rule")?));
 
     let begun = Instant::now();
     let count = router.run(kernel::delete_our_routes(Some(8300))).await??;
     ensure!(count >= 2, "control: {count} routes were deleted");
-    took.push((
-        "table 8300",
-        put_back(&stage, &whole, 2, begun)
-            .await
-            .context("routes in use")?,
-    ));
+    took.push(("table 8300", put_back(&stage, &whole, 2, begun).await.context("routes in use")?));
 
     let begun = Instant::now();
     let count = router.run(kernel::delete_our_routes(None)).await??;
     ensure!(count >= 8, "control: {count} routes were deleted");
-    took.push((
-        "all routes",
-        put_back(&stage, &whole, 3, begun)
-            .await
-            .context("all routes")?,
-    ));
+    took.push(("all routes", put_back(&stage, &whole, 3, begun).await.context("all routes")?));
 
     let begun = Instant::now();
-    router
-        .run(async { Nft::open()?.delete("sparelink") })
-        .await??;
-    took.push((
-        "nft",
-        put_back(&stage, &whole, 4, begun)
-            .await
-            .context("the nft table")?,
-    ));
+    router.run(async { Nft::open()?.delete("sparelink") }).await??;
+    took.push(("nft", put_back(&stage, &whole, 4, begun).await.context("the nft table")?));
 
-    let took: Vec<String> = took
-        .iter()
-        .map(|(what, took)| format!("{what} back in {} ms", took.as_millis()))
-        .collect();
+    let took: Vec<String> =
+        took.iter().map(|(what, took)| format!("{what} back in {} ms", took.as_millis())).collect();
     figure(&took.join(", "));
     sleep(Duration::from_secs(1)).await;
     let begun = Instant::now();
@@ -168,21 +133,14 @@ async fn put_back(stage: &Stage, whole: &Dump, repairs: u64, begun: Instant) -> 
             break;
         }
         let late = begun.elapsed() > REPAIRED;
-        ensure!(
-            !late,
-            "not back within {REPAIRED:?}:\n{}",
-            whole.difference(&now)
-        );
+        ensure!(!late, "not back within {REPAIRED:?}:\n{}", whole.difference(&now));
         sleep(Duration::from_millis(5)).await;
     }
     let took = begun.elapsed();
     // Told once it has been looked at again.
     sleep(Duration::from_millis(300)).await;
     let counted = stage.repairs().await?;
-    ensure!(
-        counted >= repairs,
-        "counted {counted} repairs, not {repairs}"
-    );
+    ensure!(counted >= repairs, "counted {counted} repairs, not {repairs}");
     Ok(took)
 }
 
@@ -201,19 +159,10 @@ async fn purge_leaves_the_kernel_as_it_was() -> Result<()> {
     ensure!(refused.err.contains("stop the agent first"), "{refused:?}");
     stage.agent.end(Signal::SIGTERM).await?;
     let standing = dump(&stage.home).await?;
-    ensure!(
-        standing != before,
-        "control: it stands after the agent's end"
-    );
-    ensure!(
-        standing.rules.len() > before.rules.len() + 6,
-        "control: rules"
-    );
+    ensure!(standing != before, "control: it stands after the agent's end");
+    ensure!(standing.rules.len() > before.rules.len() + 6, "control: rules");
     let said = stage.purge().await?.must(0)?;
-    ensure!(
-        said.out.contains("nothing of sparelink is left"),
-        "{said:?}"
-    );
+    ensure!(said.out.contains("nothing of sparelink is left"), "{said:?}");
     let mut after = dump(&stage.home).await?;
     // The phone's routes were made anew by the lab when its carrier came back; compare the others.
     let phone = |line: &String| !line.contains("Oif(4)");
@@ -223,10 +172,7 @@ async fn purge_leaves_the_kernel_as_it_was() -> Result<()> {
     }
     before.must_equal(&after)?;
     let again = stage.purge().await?.must(0)?;
-    ensure!(
-        !again.out.contains("sysctl"),
-        "a second purge finds nothing: {again:?}"
-    );
+    ensure!(!again.out.contains("sysctl"), "a second purge finds nothing: {again:?}");
     Ok(())
 }
 
@@ -235,16 +181,10 @@ async fn an_observer_writes_nothing() -> Result<()> {
     let before = dump(&home).await?;
     let mut stage = Stage::in_home(home, Settings::default(), &["--observe"]).await?;
     stage.happens("cable", LineEvent::Sever).await?;
-    stage
-        .on("mifi")
-        .await
-        .context("positive control: it tells what it would do")?;
+    stage.on("mifi").await.context("positive control: it tells what it would do")?;
     sleep(Duration::from_secs(2)).await;
     let down = stage.agent.status().await?;
-    ensure!(
-        down.uplink("cable").is_some_and(|u| u.health == "down"),
-        "{down:?}"
-    );
+    ensure!(down.uplink("cable").is_some_and(|u| u.health == "down"), "{down:?}");
     let history = stage.command(&["history"]).await?.must(0)?;
     ensure!(history.out.contains("mifi"), "{history:?}");
     before.must_equal(&dump(&stage.home).await?)?;

@@ -53,13 +53,7 @@ impl Stage {
         agent.wait_proven(PROVEN).await?;
         // The counters have been read, the first flows have gone through.
         sleep(SETTLED).await;
-        Ok(Self {
-            plan,
-            settings,
-            home,
-            agent,
-            meter,
-        })
+        Ok(Self { plan, settings, home, agent, meter })
     }
 
     /// Starts the agent again, after its end.
@@ -138,11 +132,7 @@ pub(crate) struct Said {
 impl From<Output> for Said {
     fn from(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            code: output.status.code(),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-        }
+        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 }
 

@@ -45,23 +45,13 @@ async fn stopped_and_started_again_without_losing_a_packet() -> Result<()> {
 async fn ends_and_starts(signal: Signal) -> Result<()> {
     let mut stage = Stage::new().await?;
     let writes = Writes::watch(&stage.home).await?;
-    once(&mut stage, signal, "cable", &writes)
-        .await
-        .context("on the first uplink")?;
-    ensure!(
-        writes.all().is_empty(),
-        "control: somebody writes all the time"
-    );
+    once(&mut stage, signal, "cable", &writes).await.context("on the first uplink")?;
+    ensure!(writes.all().is_empty(), "control: somebody writes all the time");
     stage.happens("cable", LineEvent::Sever).await?;
     stage.on("mifi").await?;
     sleep(Duration::from_secs(2)).await;
-    ensure!(
-        !writes.all().is_empty(),
-        "control: a switch is seen as a write"
-    );
-    once(&mut stage, signal, "mifi", &writes)
-        .await
-        .context("on the second uplink")
+    ensure!(!writes.all().is_empty(), "control: a switch is seen as a write");
+    once(&mut stage, signal, "mifi", &writes).await.context("on the second uplink")
 }
 
 /// The agent ends and comes back: nobody notices, and nothing that was right is written again.
@@ -80,16 +70,9 @@ async fn once(stage: &mut Stage, signal: Signal, uplink: &str, writes: &Writes) 
     );
     stage.nothing_lost_since(begun).await?;
     let written = writes.all();
-    ensure!(
-        written.is_empty(),
-        "written although right:\n{}",
-        written.join("\n")
-    );
+    ensure!(written.is_empty(), "written although right:\n{}", written.join("\n"));
     let now = self::generation(&stage.home).await?;
-    ensure!(
-        now == generation,
-        "nftables was changed although it was right"
-    );
+    ensure!(now == generation, "nftables was changed although it was right");
     Ok(())
 }
 
@@ -163,20 +146,14 @@ async fn when_all_lines_are_dead_it_keeps_trying_and_flushes_nothing() -> Result
         }
         sleep(Duration::from_secs(4)).await;
         if back == "cable" {
-            ensure!(
-                calls_in_conntrack(&stage.home).await? > 0,
-                "the call's entry was flushed"
-            );
+            ensure!(calls_in_conntrack(&stage.home).await? > 0, "the call's entry was flushed");
         }
         let begun = stage.happens(back, LineEvent::Restore).await?;
         stage.on(back).await?;
         sleep(Duration::from_millis(500)).await;
         let gap = stage.meter.gap_after(begun).context("still no answer")?.gap;
         longest = longest.max(gap);
-        ensure!(
-            gap < Duration::from_secs(10),
-            "{back} was used after {gap:?} only"
-        );
+        ensure!(gap < Duration::from_secs(10), "{back} was used after {gap:?} only");
         if back == "cable" {
             ensure!(call.answers().await, "the call did not survive");
         }
@@ -186,10 +163,7 @@ async fn when_all_lines_are_dead_it_keeps_trying_and_flushes_nothing() -> Result
         stage.agent.wait_proven(PROVEN).await?;
         stage.on("cable").await?;
     }
-    figure(&format!(
-        "at most {:.1} s after a return",
-        longest.as_secs_f64()
-    ));
+    figure(&format!("at most {:.1} s after a return", longest.as_secs_f64()));
     Ok(())
 }
 
@@ -201,9 +175,7 @@ struct Call {
 impl Call {
     async fn begin(home: &Home) -> Result<Self> {
         let dial = TcpStream::connect((sparelink::lab::topology::ECHO4, 7));
-        Ok(Self {
-            stream: home.client.run(dial).await??,
-        })
+        Ok(Self { stream: home.client.run(dial).await?? })
     }
 
     async fn answers(&mut self) -> bool {
@@ -217,14 +189,8 @@ impl Call {
 
 /// TCP flows that are pinned to the first uplink.
 async fn calls_in_conntrack(home: &Home) -> Result<usize> {
-    let first = Fwmark {
-        value: 0x0100_0000,
-        mask: 0x0f00_0000,
-    };
+    let first = Fwmark { value: 0x0100_0000, mask: 0x0f00_0000 };
     let read = async move { Conntrack::open()?.dump(first) };
     let flows = home.router.run(read).await??;
-    Ok(flows
-        .iter()
-        .filter(|flow| format!("{flow:?}").contains("Established"))
-        .count())
+    Ok(flows.iter().filter(|flow| format!("{flow:?}").contains("Established")).count())
 }

@@ -32,36 +32,22 @@ fn again(test: &str, choices: &[&[&str]], body: impl FnOnce()) {
         return;
     }
     let Some(flags) = choices.iter().find(|flags| allowed(flags)) else {
-        note(&format!(
-            "skipped {test}: no namespaces here (unshare is missing or forbidden)"
-        ));
+        note(&format!("skipped {test}: no namespaces here (unshare is missing or forbidden)"));
         return;
     };
     let exe = std::env::current_exe().unwrap();
     let args = ["--exact", test, "--nocapture", "--test-threads=1"];
     let mut unshare = command("unshare");
-    let out = unshare
-        .args(*flags)
-        .arg(exe)
-        .args(args)
-        .env(INSIDE, test)
-        .output()
-        .unwrap();
+    let out = unshare.args(*flags).arg(exe).args(args).env(INSIDE, test).output().unwrap();
     let text = text(&out);
     note(&text);
     assert!(out.status.success(), "{test} failed inside its namespaces");
-    assert!(
-        text.contains("1 passed"),
-        "{test} is not the name of a test"
-    );
+    assert!(text.contains("1 passed"), "{test} is not the name of a test");
 }
 
 /// Brings `lo` of this namespace up.
 pub(crate) fn loopback_up() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (connection, handle, _) = rtnetlink::new_connection().unwrap();
         tokio::spawn(connection);
@@ -72,10 +58,7 @@ pub(crate) fn loopback_up() {
 
 /// A command for tests.
 pub(crate) fn command(program: &str) -> Command {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tests compare with other people's tools"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "tests compare with other people's tools")]
     Command::new(program)
 }
 
@@ -98,9 +81,5 @@ pub(crate) fn text(out: &Output) -> String {
 }
 
 fn allowed(flags: &[&str]) -> bool {
-    command("unshare")
-        .args(flags)
-        .arg("true")
-        .output()
-        .is_ok_and(|out| out.status.success())
+    command("unshare").args(flags).arg("true").output().is_ok_and(|out| out.status.success())
 }

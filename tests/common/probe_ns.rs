@@ -83,12 +83,7 @@ impl Namespace {
 
     /// A cable from `name` in this namespace to `far_name` in another.
     pub(crate) async fn cable(&self, name: &str, far: &Self, far_name: &str) {
-        self.net
-            .link()
-            .add(LinkVeth::new(name, "far").build())
-            .execute()
-            .await
-            .unwrap();
+        self.net.link().add(LinkVeth::new(name, "far").build()).execute().await.unwrap();
         let end = LinkUnspec::new_with_index(self.index("far"))
             .name(far_name)
             .setns_by_fd(far.file.as_raw_fd())
@@ -104,12 +99,7 @@ impl Namespace {
     }
 
     pub(crate) async fn delete(&self, name: &str) {
-        self.net
-            .link()
-            .del(self.index(name))
-            .execute()
-            .await
-            .unwrap();
+        self.net.link().del(self.index(name)).execute().await.unwrap();
     }
 
     pub(crate) async fn address(&self, name: &str, address: &str) {
@@ -134,11 +124,7 @@ impl Namespace {
     /// A default route in `main`.
     pub(crate) async fn default(&self, name: &str, gateway: &str, metric: u32) {
         let gateway: IpAddr = gateway.parse().unwrap();
-        let everywhere = if gateway.is_ipv4() {
-            "0.0.0.0/0"
-        } else {
-            "::/0"
-        };
+        let everywhere = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
         self.route(everywhere, name, gateway, metric).await;
     }
 
@@ -165,14 +151,7 @@ impl Namespace {
             .gateway(gateway)
             .build();
         self.net.route().add(route).execute().await.unwrap();
-        let rule = self
-            .net
-            .rule()
-            .add()
-            .v4()
-            .fw_mark(mark)
-            .table_id(table)
-            .priority(table);
+        let rule = self.net.rule().add().v4().fw_mark(mark).table_id(table).priority(table);
         rule.action(RuleAction::ToTable).execute().await.unwrap();
     }
 }

@@ -9,14 +9,8 @@ use sparelink::units::{Family, Fwmark, IfName};
 const ACCEPT: Stmt = Stmt::Verdict(Verdict::Accept);
 const DROP: Stmt = Stmt::Verdict(Verdict::Drop);
 const RETURN: Stmt = Stmt::Verdict(Verdict::Return);
-const ONE: Fwmark = Fwmark {
-    value: 0x0100_0000,
-    mask: Fwmark::UPLINK_MASK,
-};
-const NONE: Fwmark = Fwmark {
-    value: 0,
-    mask: Fwmark::UPLINK_MASK,
-};
+const ONE: Fwmark = Fwmark { value: 0x0100_0000, mask: Fwmark::UPLINK_MASK };
+const NONE: Fwmark = Fwmark { value: 0, mask: Fwmark::UPLINK_MASK };
 const TCP: Stmt = Stmt::L4proto(6);
 const UDP: Stmt = Stmt::L4proto(17);
 const NEW: Stmt = Stmt::CtState(CtState::New);
@@ -46,121 +40,50 @@ pub(crate) fn base(
     priority: i32,
     rules: Vec<Vec<Stmt>>,
 ) -> Chain {
-    Chain {
-        name: name.into(),
-        hook: Some(Hook {
-            kind,
-            point,
-            priority,
-        }),
-        rules,
-    }
+    Chain { name: name.into(), hook: Some(Hook { kind, point, priority }), rules }
 }
 
 fn chain(name: &str, rules: Vec<Vec<Stmt>>) -> Chain {
-    Chain {
-        name: name.into(),
-        hook: None,
-        rules,
-    }
+    Chain { name: name.into(), hook: None, rules }
 }
 
 fn plain_sets() -> Vec<(&'static str, Set)> {
     use KeyType::{IfName as Name, Ipv4, Mark};
     let one = KeyPart::Net(host("10.0.0.1".parse().unwrap()));
-    let timed = Set {
-        timeout: Some(3600),
-        ..Set::new(&[Name])
-    };
+    let timed = Set { timeout: Some(3600), ..Set::new(&[Name]) };
     vec![
-        (
-            "uplinks",
-            with(Set::new(&[Name]), &[&[name("wan0")], &[name("usb0")]]),
-        ),
-        (
-            "lan",
-            with(Set::new(&[Name]), &[&[name("lo")], &[name("br-lan")]]),
-        ),
-        (
-            "addr4",
-            with(Set::new(&[Name, Ipv4]), &[&[name("wan0"), one]]),
-        ),
+        ("uplinks", with(Set::new(&[Name]), &[&[name("wan0")], &[name("usb0")]])),
+        ("lan", with(Set::new(&[Name]), &[&[name("lo")], &[name("br-lan")]])),
+        ("addr4", with(Set::new(&[Name, Ipv4]), &[&[name("wan0"), one]])),
         ("reset_on", with(timed, &[&[name("usb0")]])),
-        (
-            "no_way",
-            with(
-                Set::new(&[KeyType::Family]),
-                &[&[KeyPart::Family(Family::V6)]],
-            ),
-        ),
-        (
-            "marks",
-            with(Set::new(&[Mark]), &[&[KeyPart::Mark(0x0100_0002)]]),
-        ),
+        ("no_way", with(Set::new(&[KeyType::Family]), &[&[KeyPart::Family(Family::V6)]])),
+        ("marks", with(Set::new(&[Mark]), &[&[KeyPart::Mark(0x0100_0002)]])),
     ]
 }
 
 fn prefix_sets() -> Vec<(&'static str, Set)> {
     use KeyType::{IfName as Name, Ipv4, Ipv6};
-    let near4 = [
-        ("wan0", "192.168.10.0/24"),
-        ("usb0", "192.168.11.0/24"),
-        ("usb0", "10.0.0.7/32"),
-    ];
+    let near4 = [("wan0", "192.168.10.0/24"), ("usb0", "192.168.11.0/24"), ("usb0", "10.0.0.7/32")];
     let near4 = near4.map(|(dev, prefix)| [name(dev), net(prefix)]);
-    let near6 = [
-        ("wan0", "2001:db8:1::/64"),
-        ("wan0", "fe80::/10"),
-        ("usb0", "fe80::/10"),
-    ];
+    let near6 = [("wan0", "2001:db8:1::/64"), ("wan0", "fe80::/10"), ("usb0", "fe80::/10")];
     let near6 = near6.map(|(dev, prefix)| [name(dev), net(prefix)]);
     // From the first address, up to the last one, side by side, and one alone.
-    let bogons = [
-        "0.0.0.0/8",
-        "10.0.0.0/24",
-        "10.0.1.0/24",
-        "10.9.9.9/32",
-        "224.0.0.0/3",
-    ];
+    let bogons = ["0.0.0.0/8", "10.0.0.0/24", "10.0.1.0/24", "10.9.9.9/32", "224.0.0.0/3"];
     let bogons = bogons.map(|prefix| [net(prefix)]);
     let bogons6 = ["fc00::/7", "::/128"].map(|prefix| [net(prefix)]);
     vec![
-        (
-            "near4",
-            with(
-                Set::prefixes(&[Name, Ipv4]),
-                &near4.each_ref().map(|k| &k[..]),
-            ),
-        ),
-        (
-            "near6",
-            with(
-                Set::prefixes(&[Name, Ipv6]),
-                &near6.each_ref().map(|k| &k[..]),
-            ),
-        ),
-        (
-            "bogons",
-            with(Set::prefixes(&[Ipv4]), &bogons.each_ref().map(|k| &k[..])),
-        ),
-        (
-            "bogons6",
-            with(Set::prefixes(&[Ipv6]), &bogons6.each_ref().map(|k| &k[..])),
-        ),
+        ("near4", with(Set::prefixes(&[Name, Ipv4]), &near4.each_ref().map(|k| &k[..]))),
+        ("near6", with(Set::prefixes(&[Name, Ipv6]), &near6.each_ref().map(|k| &k[..]))),
+        ("bogons", with(Set::prefixes(&[Ipv4]), &bogons.each_ref().map(|k| &k[..]))),
+        ("bogons6", with(Set::prefixes(&[Ipv6]), &bogons6.each_ref().map(|k| &k[..]))),
         ("empty", Set::prefixes(&[Name, Ipv6])),
     ]
 }
 
 fn maps() -> Vec<(&'static str, Set)> {
     let map = |key, entries: &[(KeyPart, Verdict)]| {
-        let elements = entries
-            .iter()
-            .map(|(k, v)| (vec![k.clone()], Some(v.clone())))
-            .collect();
-        Set {
-            elements,
-            ..Set::vmap(key)
-        }
+        let elements = entries.iter().map(|(k, v)| (vec![k.clone()], Some(v.clone()))).collect();
+        Set { elements, ..Set::vmap(key) }
     };
     let to = [
         (KeyPart::Mark(0x0100_0000), Verdict::Goto("to_1".into())),
@@ -169,44 +92,21 @@ fn maps() -> Vec<(&'static str, Set)> {
         (KeyPart::Mark(0x0400_0000), Verdict::Return),
     ];
     vec![
-        (
-            "from",
-            map(
-                KeyType::IfName,
-                &[(name("wan0"), Verdict::Goto("from_1".into()))],
-            ),
-        ),
-        (
-            "pins",
-            map(
-                KeyType::IfName,
-                &[(name("wan0"), Verdict::Jump("pin_1".into()))],
-            ),
-        ),
+        ("from", map(KeyType::IfName, &[(name("wan0"), Verdict::Goto("from_1".into()))])),
+        ("pins", map(KeyType::IfName, &[(name("wan0"), Verdict::Jump("pin_1".into()))])),
         ("to", map(KeyType::Mark, &to)),
     ]
 }
 
 fn pinning() -> Vec<Chain> {
     use Stmt::{CtMark, CtReply, SetCtMark, SetMetaMark};
-    let near = |family, set: &str| Stmt::IifSaddrIn {
-        family,
-        set: set.into(),
-        not: true,
-    };
-    let beyond = |family, set: &str| Stmt::OifDaddrIn {
-        family,
-        set: set.into(),
-        not: true,
-    };
+    let near = |family, set: &str| Stmt::IifSaddrIn { family, set: set.into(), not: true };
+    let beyond = |family, set: &str| Stmt::OifDaddrIn { family, set: set.into(), not: true };
     let answer = |near| {
         let established = Stmt::CtState(CtState::Established);
         vec![established, CtReply(true), near, counter("in_1")]
     };
-    let whole = |value| Fwmark {
-        value,
-        mask: u32::MAX,
-    };
+    let whole = |value| Fwmark { value, mask: u32::MAX };
     vec![
         chain(
             "from_1",
@@ -218,19 +118,11 @@ fn pinning() -> Vec<Chain> {
                 answer(near(Family::V6, "near6")),
             ],
         ),
-        chain(
-            "to_1",
-            vec![vec![SetMetaMark(ONE)], vec![SetMetaMark(whole(7))]],
-        ),
+        chain("to_1", vec![vec![SetMetaMark(ONE)], vec![SetMetaMark(whole(7))]]),
         chain(
             "pin_1",
             vec![
-                vec![
-                    CtMark(NONE),
-                    SetCtMark(ONE),
-                    CtReply(false),
-                    counter("out_1"),
-                ],
+                vec![CtMark(NONE), SetCtMark(ONE), CtReply(false), counter("out_1")],
                 vec![beyond(Family::V4, "near4"), counter("out_1")],
                 vec![beyond(Family::V6, "near6"), counter("out_1")],
                 vec![CtMark(whole(5)), SetCtMark(whole(6))],
@@ -240,19 +132,10 @@ fn pinning() -> Vec<Chain> {
 }
 
 fn entries() -> Vec<Chain> {
-    let to = || Stmt::CtMarkVmap {
-        mask: Fwmark::UPLINK_MASK,
-        map: "to".into(),
-    };
+    let to = || Stmt::CtMarkVmap { mask: Fwmark::UPLINK_MASK, map: "to".into() };
     let poke = vec![Stmt::MetaMark(Fwmark::POKE), Stmt::Notrack];
     vec![
-        base(
-            "poke",
-            ChainKind::Filter,
-            HookPoint::Output,
-            -300,
-            vec![poke],
-        ),
+        base("poke", ChainKind::Filter, HookPoint::Output, -300, vec![poke]),
         base(
             "prerouting",
             ChainKind::Filter,
@@ -303,12 +186,7 @@ fn nat() -> Vec<Chain> {
             HookPoint::Prerouting,
             -100,
             vec![
-                vec![
-                    Stmt::Iifname(ifname("wan0")),
-                    TCP,
-                    Stmt::Dport(80),
-                    Stmt::Redirect(8080),
-                ],
+                vec![Stmt::Iifname(ifname("wan0")), TCP, Stmt::Dport(80), Stmt::Redirect(8080)],
                 vec![TCP, Stmt::Dport(22), to("10.0.0.9", Some(2222))],
                 vec![daddr("10.1.1.1/32"), to("10.0.0.9", None)],
                 vec![UDP, Stmt::Dport(5), to("2001:db8::9", Some(6))],
@@ -318,13 +196,7 @@ fn nat() -> Vec<Chain> {
 }
 
 fn guard() -> Vec<Chain> {
-    let dhcp = vec![
-        daddr("255.255.255.255/32"),
-        UDP,
-        Stmt::Sport(68),
-        Stmt::Dport(67),
-        RETURN,
-    ];
+    let dhcp = vec![daddr("255.255.255.255/32"), UDP, Stmt::Sport(68), Stmt::Dport(67), RETURN];
     vec![
         chain(
             "guard_up",
@@ -348,22 +220,10 @@ fn guard() -> Vec<Chain> {
 }
 
 fn forward() -> Vec<Chain> {
-    let not_lan = || Stmt::IifnameIn {
-        set: "lan".into(),
-        not: true,
-    };
-    let from_uplink = Stmt::IifnameIn {
-        set: "uplinks".into(),
-        not: false,
-    };
-    let to_other = Stmt::OifnameIn {
-        set: "lan".into(),
-        not: true,
-    };
-    let last = flags(
-        tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK,
-        tcp::FIN | tcp::ACK,
-    );
+    let not_lan = || Stmt::IifnameIn { set: "lan".into(), not: true };
+    let from_uplink = Stmt::IifnameIn { set: "uplinks".into(), not: false };
+    let to_other = Stmt::OifnameIn { set: "lan".into(), not: true };
+    let last = flags(tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK, tcp::FIN | tcp::ACK);
     let invalid = Stmt::CtState(CtState::Invalid);
     let refuse = Stmt::Verdict(Verdict::Goto("refuse".into()));
     vec![
@@ -371,16 +231,8 @@ fn forward() -> Vec<Chain> {
             "mss",
             vec![
                 vec![Stmt::MssRtMtu],
-                vec![
-                    Stmt::Iifname(ifname("wan0")),
-                    Stmt::Nfproto(Family::V4),
-                    Stmt::Mss(1460),
-                ],
-                vec![
-                    Stmt::Oifname(ifname("usb0")),
-                    Stmt::Nfproto(Family::V6),
-                    Stmt::Mss(1340),
-                ],
+                vec![Stmt::Iifname(ifname("wan0")), Stmt::Nfproto(Family::V4), Stmt::Mss(1460)],
+                vec![Stmt::Oifname(ifname("usb0")), Stmt::Nfproto(Family::V6), Stmt::Mss(1340)],
             ],
         ),
         chain(
@@ -401,13 +253,7 @@ fn forward() -> Vec<Chain> {
                 vec![oif_in("reset_on"), invalid, TCP, last, Stmt::RejectTcpReset],
                 vec![from_uplink, to_other, Stmt::CtDnat(false), DROP],
                 vec![Stmt::CtDnat(true), ACCEPT],
-                vec![
-                    Stmt::Random {
-                        modulus: 100,
-                        below: 30,
-                    },
-                    DROP,
-                ],
+                vec![Stmt::Random { modulus: 100, below: 30 }, DROP],
             ],
         ),
         base(
@@ -438,17 +284,11 @@ fn daddr(prefix: &str) -> Stmt {
 }
 
 fn out_near(family: Family, set: &str) -> Stmt {
-    Stmt::OifSaddrIn {
-        family,
-        set: set.into(),
-    }
+    Stmt::OifSaddrIn { family, set: set.into() }
 }
 
 fn oif_in(set: &str) -> Stmt {
-    Stmt::OifnameIn {
-        set: set.into(),
-        not: false,
-    }
+    Stmt::OifnameIn { set: set.into(), not: false }
 }
 
 fn flags(mask: u8, value: u8) -> Stmt {

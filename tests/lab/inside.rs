@@ -56,17 +56,11 @@ const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Runs one test, or `hold`: builds everything, says so, and waits to be ended.
 pub(crate) fn run(name: &str) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if name == "hold" {
         return runtime.block_on(hold());
     }
-    let test = TESTS
-        .iter()
-        .find(|(test, _)| *test == name)
-        .context("no such test")?
-        .1;
+    let test = TESTS.iter().find(|(test, _)| *test == name).context("no such test")?.1;
     runtime.block_on(test())
 }
 
@@ -112,23 +106,11 @@ async fn every_uplink_reaches_the_internet() -> Result<()> {
         let end = Instant::now();
         sleep(PATIENCE).await;
         let flows = meter.flows(start, end);
-        ensure!(
-            flows.sent > 50 && flows.lost <= 1,
-            "{}: {flows:?}",
-            uplink.name
-        );
+        ensure!(flows.sent > 50 && flows.lost <= 1, "{}: {flows:?}", uplink.name);
         let packets = uplink.counters().await?.from_router - before;
-        ensure!(
-            packets > 50,
-            "{}: its modem saw {packets} packets",
-            uplink.name
-        );
+        ensure!(packets > 50, "{}: its modem saw {packets} packets", uplink.name);
         let round_trip = meter.round_trip().context("no answers")?;
-        ensure!(
-            round_trip >= 2 * uplink.base.delay,
-            "{}: {round_trip:?}",
-            uplink.name
-        );
+        ensure!(round_trip >= 2 * uplink.base.delay, "{}: {round_trip:?}", uplink.name);
     }
     let meter = Meter::start(&home.client, ECHO6).await?;
     sleep(500 * MS).await;
@@ -143,10 +125,7 @@ async fn a_gap_is_measured() -> Result<()> {
     let quiet = Instant::now();
     sleep(300 * MS).await;
     let event = happens(&home, "cable", LineEvent::Sever).await?;
-    ensure!(
-        meter.flows(quiet, event - 50 * MS).lost == 0,
-        "control: nothing is lost before"
-    );
+    ensure!(meter.flows(quiet, event - 50 * MS).lost == 0, "control: nothing is lost before");
     sleep(300 * MS).await;
     ensure!(meter.gap_after(event).is_none(), "the gap is still open");
     home.router.run(stand_in::choose(1)).await??;
@@ -158,10 +137,7 @@ async fn a_gap_is_measured() -> Result<()> {
         "{gap:?}, switched after {switched:?}"
     );
     let expected = u64::try_from(gap.gap.as_millis() / 5)?;
-    ensure!(
-        gap.lost >= expected / 2 && gap.lost <= expected + 1,
-        "{gap:?}"
-    );
+    ensure!(gap.lost >= expected / 2 && gap.lost <= expected + 1, "{gap:?}");
     Ok(())
 }
 
@@ -171,10 +147,7 @@ async fn modem_answers(home: &Home, uplink: &Uplink) -> Result<()> {
     ensure!(echo(&home.client, modem).await?, "the modem's echo");
     ensure!(dns(&home.client, modem).await?, "the modem's DNS");
     let page = web(&home.client, modem, "modem", "/").await?;
-    ensure!(
-        page.contains("every light is green"),
-        "the modem's page: {page}"
-    );
+    ensure!(page.contains("every light is green"), "the modem's page: {page}");
     Ok(())
 }
 
@@ -183,25 +156,13 @@ async fn a_severed_line_has_a_living_modem() -> Result<()> {
     let cable = home.uplink("cable")?;
     let chatter = Chatter::start(&home);
     modem_answers(&home, cable).await.context("before")?;
-    ensure!(
-        echo(&home.client, ECHO4).await?,
-        "control: the Internet before"
-    );
+    ensure!(echo(&home.client, ECHO4).await?, "control: the Internet before");
     happens(&home, "cable", LineEvent::Sever).await?;
     let answers = chatter.answers();
     modem_answers(&home, cable).await.context("severed")?;
-    ensure!(
-        !echo(&home.client, ECHO4).await?,
-        "nothing beyond the modem"
-    );
-    ensure!(
-        !echo(&home.router, ECHO6).await?,
-        "nothing over IPv6 either"
-    );
-    ensure!(
-        chatter.answers() > answers + 5,
-        "clients that talk to modems notice nothing"
-    );
+    ensure!(!echo(&home.client, ECHO4).await?, "nothing beyond the modem");
+    ensure!(!echo(&home.router, ECHO6).await?, "nothing over IPv6 either");
+    ensure!(chatter.answers() > answers + 5, "clients that talk to modems notice nothing");
     happens(&home, "cable", LineEvent::Restore).await?;
     ensure!(echo(&home.client, ECHO4).await?, "the Internet after");
     ensure!(echo(&home.router, ECHO6).await?, "and over IPv6");
@@ -210,34 +171,22 @@ async fn a_severed_line_has_a_living_modem() -> Result<()> {
 
 async fn carrier(home: &Home, interface: &str) -> Result<String> {
     let file = format!("/sys/class/net/{interface}/carrier");
-    let read = home
-        .router
-        .run(async move { std::fs::read_to_string(file) })
-        .await?;
+    let read = home.router.run(async move { std::fs::read_to_string(file) }).await?;
     // Where /sys could not be mounted anew, the interface is not there.
     Ok(read.context("/sys of the router")?.trim().to_owned())
 }
 
 async fn an_unplugged_cable_takes_the_carrier_away() -> Result<()> {
     let home = plain_home().await?;
-    ensure!(
-        carrier(&home, "wan0").await? == "1",
-        "control: carrier before"
-    );
+    ensure!(carrier(&home, "wan0").await? == "1", "control: carrier before");
     happens(&home, "cable", LineEvent::Unplug).await?;
     ensure!(carrier(&home, "wan0").await? == "0", "no carrier");
-    ensure!(
-        carrier(&home, "usb0").await? == "1",
-        "the other uplink keeps it"
-    );
+    ensure!(carrier(&home, "usb0").await? == "1", "the other uplink keeps it");
     happens(&home, "cable", LineEvent::Restore).await?;
     ensure!(carrier(&home, "wan0").await? == "1", "carrier again");
     let back = Instant::now();
     while !(echo(&home.client, ECHO4).await? && echo(&home.router, ECHO6).await?) {
-        ensure!(
-            back.elapsed() < Duration::from_secs(5),
-            "no Internet after the cable is back"
-        );
+        ensure!(back.elapsed() < Duration::from_secs(5), "no Internet after the cable is back");
     }
     Ok(())
 }
@@ -253,10 +202,7 @@ async fn loss_is_as_much_as_was_asked_for() -> Result<()> {
     let flows = meter.flows(start, end);
     let percent = 100 * flows.lost / flows.sent;
     // 700 flows: ± 8 points are more than four standard deviations.
-    ensure!(
-        flows.sent > 500 && (32..=48).contains(&percent),
-        "{flows:?}: {percent} %"
-    );
+    ensure!(flows.sent > 500 && (32..=48).contains(&percent), "{flows:?}: {percent} %");
     Ok(())
 }
 
@@ -285,10 +231,7 @@ async fn a_bloated_line_is_full() -> Result<()> {
     happens(&home, "cable", LineEvent::Bloat).await?;
     sleep(Duration::from_secs(5)).await;
     let round_trip = meter.round_trip().context("no answers")?;
-    ensure!(
-        (1_500 * MS..2_500 * MS).contains(&round_trip),
-        "{round_trip:?}"
-    );
+    ensure!((1_500 * MS..2_500 * MS).contains(&round_trip), "{round_trip:?}");
     happens(&home, "cable", LineEvent::Restore).await?;
     sleep(PATIENCE).await;
     let round_trip = meter.round_trip().context("no answers")?;
@@ -300,30 +243,12 @@ async fn a_portal_is_in_the_way() -> Result<()> {
     let home = plain_home().await?;
     let any: IpAddr = "203.0.113.80".parse()?;
     let check = async |home: &Home| {
-        web(
-            &home.client,
-            any,
-            "connectivitycheck.gstatic.com",
-            "/generate_204",
-        )
-        .await
+        web(&home.client, any, "connectivitycheck.gstatic.com", "/generate_204").await
     };
-    ensure!(
-        check(&home).await?.starts_with("HTTP/1.1 204 "),
-        "control: the Internet's answer"
-    );
-    let success = web(
-        &home.client,
-        any,
-        "detectportal.firefox.com",
-        "/success.txt",
-    )
-    .await?;
+    ensure!(check(&home).await?.starts_with("HTTP/1.1 204 "), "control: the Internet's answer");
+    let success = web(&home.client, any, "detectportal.firefox.com", "/success.txt").await?;
     ensure!(success.ends_with("\r\n\r\nsuccess\n"), "{success}");
-    ensure!(
-        ping(&home.client, "1.1.1.1".parse()?).await?,
-        "control: ping before"
-    );
+    ensure!(ping(&home.client, "1.1.1.1".parse()?).await?, "control: ping before");
     happens(&home, "cable", LineEvent::Portal).await?;
     let answer = check(&home).await?;
     ensure!(answer.starts_with("HTTP/1.1 302 "), "{answer}");
@@ -341,10 +266,7 @@ async fn a_reboot_gives_carrier_before_internet() -> Result<()> {
     ensure!(carrier(&home, "wan0").await? == "0", "no carrier at first");
     sleep(2_500 * MS).await;
     ensure!(carrier(&home, "wan0").await? == "1", "carrier soon");
-    ensure!(
-        echo(&home.client, IpAddr::V4(home.uplink("cable")?.at.modem4)).await?,
-        "and a modem"
-    );
+    ensure!(echo(&home.client, IpAddr::V4(home.uplink("cable")?.at.modem4)).await?, "and a modem");
     ensure!(!echo(&home.client, ECHO4).await?, "but no Internet yet");
     happens(&home, "cable", LineEvent::Restore).await?;
     ensure!(echo(&home.client, ECHO4).await?, "until it is restored");
@@ -354,15 +276,9 @@ async fn a_reboot_gives_carrier_before_internet() -> Result<()> {
 async fn a_dropped_target_is_silent() -> Result<()> {
     let home = plain_home().await?;
     let (one, eight) = ("1.1.1.1".parse()?, "8.8.8.8".parse()?);
-    ensure!(
-        dns(&home.client, eight).await? && ping(&home.client, eight).await?,
-        "control: before"
-    );
+    ensure!(dns(&home.client, eight).await? && ping(&home.client, eight).await?, "control: before");
     home.apply(&Action::DropTarget(eight)).await?;
-    ensure!(
-        !dns(&home.client, eight).await? && !ping(&home.client, eight).await?,
-        "silent"
-    );
+    ensure!(!dns(&home.client, eight).await? && !ping(&home.client, eight).await?, "silent");
     ensure!(dns(&home.client, one).await?, "the others are not");
     home.apply(&Action::RestoreTarget(eight)).await?;
     ensure!(dns(&home.client, eight).await?, "back");
@@ -374,19 +290,13 @@ async fn wrong_sources_are_counted() -> Result<()> {
     let cable = home.uplink("cable")?;
     ensure!(echo(&home.client, ECHO4).await?, "masqueraded");
     let right = cable.counters().await?;
-    ensure!(
-        right.from_router > 0 && right.wrong_source == 0,
-        "{right:?}"
-    );
+    ensure!(right.from_router > 0 && right.wrong_source == 0, "{right:?}");
     home.router
         .run(async { sparelink::io::netlink::nft::Nft::open()?.delete("stand_in") })
         .await??;
     let _ = echo(&home.client, ECHO4).await?;
     let wrong = cable.counters().await?;
-    ensure!(
-        wrong.wrong_source > 0,
-        "positive control, without masquerade: {wrong:?}"
-    );
+    ensure!(wrong.wrong_source > 0, "positive control, without masquerade: {wrong:?}");
     Ok(())
 }
 
@@ -416,11 +326,7 @@ async fn many_packets_pass() -> Result<()> {
     };
     let answered = home.client.run(send).await??;
     let sent = PER_MS * MILLISECONDS;
-    ensure!(
-        answered * 100 >= sent * 99,
-        "{answered} of {sent} in {:?}",
-        start.elapsed()
-    );
+    ensure!(answered * 100 >= sent * 99, "{answered} of {sent} in {:?}", start.elapsed());
     Ok(())
 }
 
@@ -431,9 +337,8 @@ async fn bytes_pass_unharmed() -> Result<()> {
         let exchange = async move {
             let data: Vec<u8> = (0..LENGTH).map(|i| (i % 251) as u8).collect();
             let expected = data.clone();
-            let (mut from, mut to) = TcpStream::connect(SocketAddr::new(server, 7))
-                .await?
-                .into_split();
+            let (mut from, mut to) =
+                TcpStream::connect(SocketAddr::new(server, 7)).await?.into_split();
             let sender = tokio::spawn(async move { to.write_all(&data).await });
             let mut got = vec![0; LENGTH];
             from.read_exact(&mut got).await?;
@@ -459,22 +364,15 @@ async fn an_agent_lives_in_the_router() -> Result<()> {
     let meter = Meter::start(&home.client, ECHO4).await?;
     sleep(500 * MS).await;
     let event = happens(&home, "cable", LineEvent::Unplug).await?;
-    agent
-        .wait(Duration::from_secs(5), "on mifi", |s| {
-            s.active.as_deref() == Some("mifi")
-        })
-        .await?;
+    agent.wait(Duration::from_secs(5), "on mifi", |s| s.active.as_deref() == Some("mifi")).await?;
     sleep(PATIENCE).await;
     let gap = meter.gap_after(event).context("no gap")?;
     ensure!(gap.gap < Duration::from_secs(4), "{gap:?}");
     let ended = agent.end(Signal::SIGKILL).await?;
     ensure!(ended.code().is_none(), "{ended}");
     ensure!(agent.status().await.is_err(), "a dead agent answers");
-    let error = agent
-        .wait(10 * MS, "anything", |_| true)
-        .await
-        .err()
-        .context("a dead agent is fine?")?;
+    let error =
+        agent.wait(10 * MS, "anything", |_| true).await.err().context("a dead agent is fine?")?;
     ensure!(error.to_string().contains("ended by itself"), "{error}");
     Ok(())
 }
@@ -485,19 +383,13 @@ async fn a_scenario_plays() -> Result<()> {
                 expect no switch for 1s\nafter 100ms restore cable\nexpect active cable within 10s\nexpect lost 100";
     let read = |text: &str| Scenario::parse(text).map_err(|errors| anyhow::anyhow!("{errors:?}"));
     play(&read(text)?, &program).await?;
-    let error = match play(
-        &read("at 10ms slow phone\nexpect active phone within 500ms")?,
-        &program,
-    )
-    .await
+    let error = match play(&read("at 10ms slow phone\nexpect active phone within 500ms")?, &program)
+        .await
     {
         Ok(()) => bail!("a wrong expectation was met"),
         Err(error) => format!("{error:#}"),
     };
-    ensure!(
-        error.starts_with("line 2: active phone: not within"),
-        "{error}"
-    );
+    ensure!(error.starts_with("line 2: active phone: not within"), "{error}");
     Ok(())
 }
 
@@ -520,9 +412,7 @@ async fn ask(from: &Netns, to: SocketAddr, question: Vec<u8>) -> Result<bool> {
         socket.connect(to).await?;
         socket.send(&question).await?;
         anyhow::Ok(
-            timeout(PATIENCE, socket.recv(&mut [0; 512]))
-                .await
-                .is_ok_and(|answer| answer.is_ok()),
+            timeout(PATIENCE, socket.recv(&mut [0; 512])).await.is_ok_and(|answer| answer.is_ok()),
         )
     };
     from.run(exchange).await?
@@ -530,18 +420,11 @@ async fn ask(from: &Netns, to: SocketAddr, question: Vec<u8>) -> Result<bool> {
 
 async fn ping(from: &Netns, to: IpAddr) -> Result<bool> {
     let exchange = async move {
-        let config = surge_ping::Config::builder()
-            .sock_type_hint(socket2::Type::RAW)
-            .build();
+        let config = surge_ping::Config::builder().sock_type_hint(socket2::Type::RAW).build();
         let client = surge_ping::Client::new(&config)?;
         let mut pinger = client.pinger(to, surge_ping::PingIdentifier(7)).await;
         pinger.timeout(PATIENCE);
-        anyhow::Ok(
-            pinger
-                .ping(surge_ping::PingSequence(0), &[0; 16])
-                .await
-                .is_ok(),
-        )
+        anyhow::Ok(pinger.ping(surge_ping::PingSequence(0), &[0; 16]).await.is_ok())
     };
     from.run(exchange).await?
 }

@@ -3,10 +3,7 @@
 //! A runner of its own, because the lab must be entered before any thread is started. Each test runs
 //! in a fresh process (`lab --inside NAME`), some look at it from outside. With a stand-in for the
 //! agent: what the real one does is tested elsewhere.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests start processes and look at the clock"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
 #![expect(clippy::print_stdout, reason = "a test runner talks")]
 
 mod inside;
@@ -51,16 +48,10 @@ fn code(result: Result<()>) -> ExitCode {
 
 /// Runs the tests whose names contain one of the words, all without words.
 fn run_all(words: &[&str]) -> Result<()> {
-    let filters: Vec<&str> = words
-        .iter()
-        .copied()
-        .filter(|word| !word.starts_with('-'))
-        .collect();
+    let filters: Vec<&str> = words.iter().copied().filter(|word| !word.starts_with('-')).collect();
     let chosen =
         |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
-    let names = inside::NAMES
-        .iter()
-        .chain(outside::TESTS.iter().map(|(name, _)| name));
+    let names = inside::NAMES.iter().chain(outside::TESTS.iter().map(|(name, _)| name));
     let mut failed = Vec::new();
     let (mut passed, mut skipped) = (0, 0);
     for name in names.filter(|name| chosen(name)) {
@@ -88,11 +79,7 @@ fn run_all(words: &[&str]) -> Result<()> {
     let word = if failed.is_empty() { "ok" } else { "FAILED" };
     let failures = failed.len();
     println!("\ntest result: {word}. {passed} passed; {failures} failed; {skipped} ignored");
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        bail!("failed: {}", failed.join(", "))
-    }
+    if failed.is_empty() { Ok(()) } else { bail!("failed: {}", failed.join(", ")) }
 }
 
 /// How a test ended, if it did not fail.
@@ -113,10 +100,6 @@ fn verdict(command: &mut Command) -> Result<Outcome> {
     match output.status.code() {
         Some(0) => Ok(Outcome::Passed),
         Some(REFUSED) if said.contains("needs network namespaces") => Ok(Outcome::Skipped(said)),
-        _ => bail!(
-            "{}\n{said}\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stdout)
-        ),
+        _ => bail!("{}\n{said}\n{}", output.status, String::from_utf8_lossy(&output.stdout)),
     }
 }

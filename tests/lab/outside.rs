@@ -20,21 +20,11 @@ type Test = (&'static str, fn() -> Result<Outcome>);
 
 /// The tests by name.
 pub(crate) const TESTS: &[Test] = &[
-    ("nothing_stays_after_an_ordinary_end", || {
-        leaves_nothing(hang_up)
-    }),
-    ("nothing_stays_after_ctrl_c", || {
-        leaves_nothing(|child| end(child, Signal::SIGINT))
-    }),
-    ("nothing_stays_after_sigterm", || {
-        leaves_nothing(|child| end(child, Signal::SIGTERM))
-    }),
-    ("nothing_stays_after_sigkill", || {
-        leaves_nothing(|child| end(child, Signal::SIGKILL))
-    }),
-    ("nothing_stays_after_its_inside_is_killed", || {
-        leaves_nothing(kill_inside)
-    }),
+    ("nothing_stays_after_an_ordinary_end", || leaves_nothing(hang_up)),
+    ("nothing_stays_after_ctrl_c", || leaves_nothing(|child| end(child, Signal::SIGINT))),
+    ("nothing_stays_after_sigterm", || leaves_nothing(|child| end(child, Signal::SIGTERM))),
+    ("nothing_stays_after_sigkill", || leaves_nothing(|child| end(child, Signal::SIGKILL))),
+    ("nothing_stays_after_its_inside_is_killed", || leaves_nothing(kill_inside)),
     ("it_works_as_an_ordinary_user", works_as_nobody),
     ("the_prompt_does_what_is_typed", prompt),
     ("the_tour_is_told_as_json_and_to_people", tours),
@@ -74,31 +64,19 @@ fn leaves_nothing(end: fn(&mut Child) -> Result<()>) -> Result<Outcome> {
         bail!("the lab did not start: {said}");
     }
     let family = descendants(child.id());
-    ensure!(
-        family.len() >= 3,
-        "control: the lab, its inside and its agent: {family:?}"
-    );
+    ensure!(family.len() >= 3, "control: the lab, its inside and its agent: {family:?}");
     let namespaces: BTreeSet<u64> = family.iter().flat_map(|pid| net_namespaces(*pid)).collect();
     let own = net_namespaces(std::process::id());
     let theirs: BTreeSet<u64> = namespaces.difference(&own).copied().collect();
-    ensure!(
-        theirs.len() >= 10,
-        "control: a namespace for each box: {theirs:?}"
-    );
+    ensure!(theirs.len() >= 10, "control: a namespace for each box: {theirs:?}");
 
     end(&mut child)?;
     let start = Instant::now();
     child.wait()?;
     loop {
-        let alive: Vec<u32> = family
-            .iter()
-            .copied()
-            .filter(|pid| is_alive(*pid))
-            .collect();
-        let used: Vec<u64> = all_processes()
-            .flat_map(net_namespaces)
-            .filter(|ns| theirs.contains(ns))
-            .collect();
+        let alive: Vec<u32> = family.iter().copied().filter(|pid| is_alive(*pid)).collect();
+        let used: Vec<u64> =
+            all_processes().flat_map(net_namespaces).filter(|ns| theirs.contains(ns)).collect();
         if alive.is_empty() && used.is_empty() {
             break;
         }
@@ -118,17 +96,9 @@ fn leaves_nothing(end: fn(&mut Child) -> Result<()>) -> Result<Outcome> {
 
 /// The lab's files would be here.
 fn files() -> BTreeSet<PathBuf> {
-    let list = |dir: &str| {
-        fs::read_dir(dir)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-    };
-    list("/tmp")
-        .chain(list("/run"))
-        .chain(list("/var/tmp"))
-        .collect()
+    let list =
+        |dir: &str| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    list("/tmp").chain(list("/run")).chain(list("/var/tmp")).collect()
 }
 
 fn all_processes() -> impl Iterator<Item = u32> {
@@ -139,9 +109,7 @@ fn all_processes() -> impl Iterator<Item = u32> {
 fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // A zombie has ended; its parent (init, here) has not looked yet.
-    stat.rsplit(") ")
-        .next()
-        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
 }
 
 fn parent(pid: u32) -> Option<u32> {
@@ -167,10 +135,7 @@ fn descendants(root: u32) -> BTreeSet<u32> {
 
 /// The network namespaces that a process's threads are in.
 fn net_namespaces(pid: u32) -> BTreeSet<u64> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     threads
         .filter_map(|thread| Some(fs::metadata(thread.path().join("ns/net")).ok()?.ino()))
         .collect()
@@ -180,9 +145,7 @@ fn net_namespaces(pid: u32) -> BTreeSet<u64> {
 fn works_as_nobody() -> Result<Outcome> {
     const NOBODY: u32 = 65_534;
     if !geteuid().is_root() {
-        return Ok(Outcome::Skipped(
-            "this is an ordinary user already".to_owned(),
-        ));
+        return Ok(Outcome::Skipped("this is an ordinary user already".to_owned()));
     }
     let program = std::env::current_exe()?;
     let nobody = |command: &mut Command| {
@@ -191,10 +154,7 @@ fn works_as_nobody() -> Result<Outcome> {
     let mut try_it = Command::new(&program);
     nobody(try_it.arg("no test of this name"));
     if try_it.output().is_err() {
-        return Ok(Outcome::Skipped(format!(
-            "nobody may not run {}",
-            program.display()
-        )));
+        return Ok(Outcome::Skipped(format!("nobody may not run {}", program.display())));
     }
     for test in [
         "every_uplink_reaches_the_internet",
@@ -215,12 +175,8 @@ fn works_as_nobody() -> Result<Outcome> {
 fn tour(words: &[&str]) -> Result<String> {
     let start = Instant::now();
     let mut command = Command::new(std::env::current_exe()?);
-    let output = command
-        .args(["--lab", "--tour"])
-        .args(words)
-        .env_clear()
-        .stdin(Stdio::null())
-        .output()?;
+    let output =
+        command.args(["--lab", "--tour"]).args(words).env_clear().stdin(Stdio::null()).output()?;
     let took = start.elapsed();
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}: {said}", output.status);
@@ -245,36 +201,21 @@ fn told_as_json(text: &str) -> Result<Outcome> {
         let step: serde_json::Value =
             serde_json::from_str(line).with_context(|| line.to_owned())?;
         let word = |key: &str| {
-            step[key]
-                .as_str()
-                .map(str::to_owned)
-                .with_context(|| format!("no {key}: {line}"))
+            step[key].as_str().map(str::to_owned).with_context(|| format!("no {key}: {line}"))
         };
         word("step")?;
         ensure!(step["gap_ms"].is_u64() && step["lost"].is_u64(), "{line}");
         path.push((word("from")?, word("to")?));
     }
-    let expected = [
-        ("cable", "mifi"),
-        ("mifi", "phone"),
-        ("phone", "mifi"),
-        ("mifi", "cable"),
-    ];
-    ensure!(
-        path == expected.map(|(a, b)| (a.to_owned(), b.to_owned())),
-        "{path:?}"
-    );
+    let expected = [("cable", "mifi"), ("mifi", "phone"), ("phone", "mifi"), ("mifi", "cable")];
+    ensure!(path == expected.map(|(a, b)| (a.to_owned(), b.to_owned())), "{path:?}");
     Ok(Outcome::Passed)
 }
 
 fn told_to_people(text: &str) -> Result<()> {
-    for words in [
-        "cable -> mifi",
-        "mifi -> phone",
-        "phone -> mifi",
-        "mifi -> cable",
-        "waits only 3 s",
-    ] {
+    for words in
+        ["cable -> mifi", "mifi -> phone", "phone -> mifi", "mifi -> cable", "waits only 3 s"]
+    {
         ensure!(text.contains(words), "no `{words}` in:\n{text}");
     }
     Ok(())

@@ -28,14 +28,9 @@ const HOLD: Duration = Duration::from_secs(3);
 
 /// `run --config FILE --run-dir DIR`.
 pub(crate) fn main(args: &[String]) -> Result<()> {
-    let at = args
-        .iter()
-        .position(|arg| arg == "--run-dir")
-        .context("no --run-dir")?;
+    let at = args.iter().position(|arg| arg == "--run-dir").context("no --run-dir")?;
     let dir = args.get(at + 1).context("--run-dir what?")?.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(&dir))
 }
 
@@ -44,26 +39,11 @@ pub(crate) fn open_router() -> Result<()> {
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
     std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
     let rules = UPLINKS.iter().map(|(_, device, _)| {
-        vec![
-            Stmt::Oifname(IfName::new(device).expect("a name")),
-            Stmt::Masquerade,
-        ]
+        vec![Stmt::Oifname(IfName::new(device).expect("a name")), Stmt::Masquerade]
     });
-    let hook = Hook {
-        kind: ChainKind::Nat,
-        point: HookPoint::Postrouting,
-        priority: 100,
-    };
-    let chain = Chain {
-        name: "post".to_owned(),
-        hook: Some(hook),
-        rules: rules.collect(),
-    };
-    let table = Table {
-        name: "stand_in".to_owned(),
-        chains: vec![chain],
-        ..Table::default()
-    };
+    let hook = Hook { kind: ChainKind::Nat, point: HookPoint::Postrouting, priority: 100 };
+    let chain = Chain { name: "post".to_owned(), hook: Some(hook), rules: rules.collect() };
+    let table = Table { name: "stand_in".to_owned(), chains: vec![chain], ..Table::default() };
     Ok(Nft::open()?.build(&table)?)
 }
 

@@ -37,12 +37,7 @@ impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Self {
         let code: Vec<String> = blank(text).lines().map(str::to_owned).collect();
         let tokens = tokens(&code);
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            code,
-            tokens,
-        }
+        Self { path: path.to_owned(), text: text.to_owned(), code, tokens }
     }
 
     /// Where the file hangs in the crate: `["io", "netlink"]` for `src/io/netlink/mod.rs`, nothing
@@ -72,9 +67,7 @@ impl Source {
     fn tests_begin(&self) -> Option<usize> {
         let is_module = |line: &str| line.starts_with("mod ") && line.ends_with('{');
         (0..self.code.len().saturating_sub(1)).find(|at| {
-            let next = self.code[at + 1..]
-                .iter()
-                .find(|line| !line.starts_with("#["));
+            let next = self.code[at + 1..].iter().find(|line| !line.starts_with("#["));
             self.code[*at].starts_with("#[cfg(test)]")
                 && next.is_some_and(|line| is_module(line.trim_end()))
         })
@@ -83,13 +76,8 @@ impl Source {
     /// The first line of code after the test module, from 1.
     pub(crate) fn code_after_tests(&self) -> Option<usize> {
         let begin = self.tests_begin()?;
-        let end = begin
-            + self.code[begin..]
-                .iter()
-                .position(|line| line.trim_end() == "}")?;
-        let rest = self.code[end + 1..]
-            .iter()
-            .position(|line| !line.trim().is_empty())?;
+        let end = begin + self.code[begin..].iter().position(|line| line.trim_end() == "}")?;
+        let rest = self.code[end + 1..].iter().position(|line| !line.trim().is_empty())?;
         Some(end + 1 + rest + 1)
     }
 
@@ -107,10 +95,7 @@ impl Source {
             let Some(open) = self.body(at) else { continue };
             let close = closing(&self.tokens, open);
             let (first, last) = (self.tokens[open].line, self.tokens[close].line);
-            let inside = self
-                .code
-                .get(first..last.saturating_sub(1))
-                .unwrap_or_default();
+            let inside = self.code.get(first..last.saturating_sub(1)).unwrap_or_default();
             let lines = inside.iter().filter(|line| !line.trim().is_empty()).count();
             found.push((name.text.clone(), token.line, lines));
         }
@@ -168,11 +153,7 @@ impl Source {
                         }
                         let is_foreign = foreign.contains(&first);
                         let segments = base.into_iter().chain(rest).collect();
-                        found.push(Mention {
-                            segments,
-                            is_foreign,
-                            line: token.line,
-                        });
+                        found.push(Mention { segments, is_foreign, line: token.line });
                     }
                 }
                 _ => {}
@@ -208,10 +189,7 @@ fn tree(tokens: &[Token], at: &mut usize) -> Vec<Vec<String>> {
                 for leaf in tree(tokens, at) {
                     leaves.push(head.iter().cloned().chain(leaf).collect());
                 }
-                while tokens
-                    .get(*at)
-                    .is_some_and(|t| t.text != "," && t.text != "}")
-                {
+                while tokens.get(*at).is_some_and(|t| t.text != "," && t.text != "}") {
                     *at += 1;
                 }
             }
@@ -264,10 +242,7 @@ fn tokens(code: &[String]) -> Vec<Token> {
                 c => c.len_utf8(),
             };
             let text = rest[..length].to_owned();
-            found.push(Token {
-                text,
-                line: index + 1,
-            });
+            found.push(Token { text, line: index + 1 });
             rest = rest[length..].trim_start();
         }
     }
@@ -286,11 +261,7 @@ fn blank(text: &str) -> String {
             at += 1;
             continue;
         }
-        out.extend(
-            chars[at..end]
-                .iter()
-                .map(|c| if *c == '\n' { '\n' } else { ' ' }),
-        );
+        out.extend(chars[at..end].iter().map(|c| if *c == '\n' { '\n' } else { ' ' }));
         at = end;
     }
     out
@@ -317,10 +288,7 @@ fn skip(chars: &[char], at: usize) -> usize {
 }
 
 fn line_end(chars: &[char], at: usize) -> usize {
-    chars[at..]
-        .iter()
-        .position(|c| *c == '\n')
-        .map_or(chars.len(), |n| at + n)
+    chars[at..].iter().position(|c| *c == '\n').map_or(chars.len(), |n| at + n)
 }
 
 fn comment_end(chars: &[char], mut at: usize) -> usize {
@@ -359,12 +327,7 @@ fn raw_end(chars: &[char], at: usize) -> Option<usize> {
     let mut end = open + 1;
     while end < chars.len() {
         let closes = chars[end] == '"'
-            && chars[end + 1..]
-                .iter()
-                .take(hashes)
-                .filter(|c| **c == '#')
-                .count()
-                == hashes;
+            && chars[end + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes;
         end += 1;
         if closes {
             return Some(end + hashes);

@@ -63,23 +63,11 @@ pub fn diff(desired: &Dataplane, observed: &Dataplane) -> Vec<Change> {
     changes.extend(new_routes.into_iter().map(Change::ReplaceRoute));
     changes.extend(nft(&desired.nft, &observed.nft));
     changes.extend(after_nft);
-    changes.extend(
-        desired
-            .rules
-            .difference(&observed.rules)
-            .copied()
-            .map(Change::AddRule),
-    );
+    changes.extend(desired.rules.difference(&observed.rules).copied().map(Change::AddRule));
     // Forwarding comes when everything stands: a flow that slipped through before would stay as
     // it began, without masquerade, for as long as it lives.
     changes.extend(forwarding);
-    changes.extend(
-        observed
-            .rules
-            .difference(&desired.rules)
-            .copied()
-            .map(Change::DelRule),
-    );
+    changes.extend(observed.rules.difference(&desired.rules).copied().map(Change::DelRule));
     changes.extend(old_routes.into_iter().map(Change::DelRoute));
     changes
 }
@@ -90,17 +78,12 @@ pub fn apply(changes: &[Change], dataplane: &mut Dataplane) {
     for change in changes {
         match change {
             Change::SetSysctl { path, value } => {
-                let value = Sysctl {
-                    value: value.clone(),
-                    only_from: None,
-                };
+                let value = Sysctl { value: value.clone(), only_from: None };
                 dataplane.sysctls.insert(path.clone(), value);
             }
             Change::ReplaceRoute(route) => {
                 // Where several share a key, the kernel replaces one and leaves the others.
-                take_first(&mut dataplane.routes, |old| {
-                    route_key(old) == route_key(route)
-                });
+                take_first(&mut dataplane.routes, |old| route_key(old) == route_key(route));
                 dataplane.routes.insert(*route);
             }
             Change::DelRoute(route) => {
@@ -141,9 +124,8 @@ fn sysctls(
         path: path.clone(),
         value: wish.value.clone(),
     };
-    let (late, early): (Vec<_>, Vec<_>) = rest
-        .into_iter()
-        .partition(|(path, _)| path.starts_with("net/netfilter/"));
+    let (late, early): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|(path, _)| path.starts_with("net/netfilter/"));
     (
         early.into_iter().map(change).collect(),
         late.into_iter().map(change).collect(),
@@ -190,13 +172,9 @@ fn nft(desired: &Table, observed: &Table) -> Vec<Change> {
     if desired.digest() != observed.digest() {
         return vec![Change::BuildTable(desired.clone())];
     }
-    let pairs = desired
-        .sets
-        .iter()
-        .filter_map(|(name, set)| Some((name, set, observed.sets.get(name)?)));
-    pairs
-        .filter_map(|(name, desired, observed)| elements(name, desired, observed))
-        .collect()
+    let pairs =
+        desired.sets.iter().filter_map(|(name, set)| Some((name, set, observed.sets.get(name)?)));
+    pairs.filter_map(|(name, desired, observed)| elements(name, desired, observed)).collect()
 }
 
 /// The elements of one set that differ. One that is there already is left alone, whatever is left
@@ -243,12 +221,7 @@ impl fmt::Display for Change {
             Self::BuildTable(table) if table.name.is_empty() => write!(f, "nft delete table"),
             Self::BuildTable(table) => write!(f, "nft build table inet {}", table.name),
             Self::Elements { set, add, del } => {
-                write!(
-                    f,
-                    "nft set {set}: {} added, {} removed",
-                    add.len(),
-                    del.len()
-                )
+                write!(f, "nft set {set}: {} added, {} removed", add.len(), del.len())
             }
         }
     }
@@ -264,11 +237,7 @@ impl fmt::Display for RouteText<'_> {
         if let Some(via) = r.via {
             write!(f, " via {via}")?;
         }
-        write!(
-            f,
-            " dev #{} table {} metric {}",
-            r.dev.0, r.table, r.metric.0
-        )
+        write!(f, " dev #{} table {} metric {}", r.dev.0, r.table, r.metric.0)
     }
 }
 
@@ -307,14 +276,7 @@ mod tests {
     fn route() -> impl Strategy<Value = Route> {
         let family = prop_oneof![Just(Family::V4), Just(Family::V6)];
         let table = prop_oneof![3 => Just(8300), 1 => Just(8301), 1 => Just(8302)];
-        (
-            family,
-            table,
-            1u32..4,
-            1u32..5,
-            0u8..3,
-            prop_oneof![Just(None), Just(Some(1400))],
-        )
+        (family, table, 1u32..4, 1u32..5, 0u8..3, prop_oneof![Just(None), Just(Some(1400))])
             .prop_map(|(family, table, metric, dev, last, mtu)| Route {
                 family,
                 table: TableId(table),
@@ -350,17 +312,9 @@ mod tests {
     fn has_twins(desired: &Dataplane, observed: &Dataplane) -> bool {
         let name = |r: &Route| (route_key(r), r.via, r.dev);
         observed.routes.iter().any(|old| {
-            let alone = observed
-                .routes
-                .iter()
-                .filter(|r| route_key(r) == route_key(old))
-                .count()
-                == 1;
-            !alone
-                && desired
-                    .routes
-                    .iter()
-                    .any(|new| name(new) == name(old) && new != old)
+            let alone =
+                observed.routes.iter().filter(|r| route_key(r) == route_key(old)).count() == 1;
+            !alone && desired.routes.iter().any(|new| name(new) == name(old) && new != old)
         })
     }
 
@@ -368,38 +322,23 @@ mod tests {
         (8300u32..8304, any::<bool>(), any::<bool>()).prop_map(|(n, marked, v6)| Rule {
             family: if v6 { Family::V6 } else { Family::V4 },
             priority: RulePriority(n),
-            fwmark: marked.then_some(Fwmark {
-                value: n << 24,
-                mask: Fwmark::UPLINK_MASK,
-            }),
+            fwmark: marked.then_some(Fwmark { value: n << 24, mask: Fwmark::UPLINK_MASK }),
             table: TableId(n),
             suppress_prefixlength: None,
         })
     }
 
     fn table() -> impl Strategy<Value = Table> {
-        let verdict = prop_oneof![
-            Just(None),
-            Just(Some(Verdict::Drop)),
-            Just(Some(Verdict::Accept))
-        ];
-        let elements = btree_map(
-            (0u32..6).prop_map(|n| vec![KeyPart::Mark(n)]),
-            verdict,
-            0..6,
-        );
+        let verdict =
+            prop_oneof![Just(None), Just(Some(Verdict::Drop)), Just(Some(Verdict::Accept))];
+        let elements = btree_map((0u32..6).prop_map(|n| vec![KeyPart::Mark(n)]), verdict, 0..6);
         let counters = btree_set("[ab]", 0..2);
         (counters, elements, any::<bool>()).prop_map(|(counters, elements, timeout)| {
             let mut set = Set::vmap(KeyType::Mark);
             set.timeout = timeout.then_some(3600);
             set.elements = elements;
             let sets = BTreeMap::from([("marks".to_owned(), set)]);
-            Table {
-                name: "sparelink".to_owned(),
-                sets,
-                counters,
-                chains: Vec::new(),
-            }
+            Table { name: "sparelink".to_owned(), sets, counters, chains: Vec::new() }
         })
     }
 
@@ -510,10 +449,7 @@ mod tests {
         };
         let observed = plane(&[to(8300, 1, 1), to(8300, 2, 2), to(8301, 1, 1)]);
         let desired = plane(&[to(8300, 1, 2), to(8302, 1, 2)]);
-        let changes: Vec<_> = diff(&desired, &observed)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let changes: Vec<_> = diff(&desired, &observed).iter().map(ToString::to_string).collect();
         assert_eq!(
             changes,
             [
@@ -532,19 +468,10 @@ mod tests {
             let mut set = Set::new(&[KeyType::Mark]);
             set.elements = elements.iter().map(|n| (key(*n), None)).collect();
             let sets = BTreeMap::from([("s".to_owned(), set)]);
-            Dataplane {
-                nft: Table {
-                    sets,
-                    ..Table::default()
-                },
-                ..Dataplane::default()
-            }
+            Dataplane { nft: Table { sets, ..Table::default() }, ..Dataplane::default() }
         };
-        let change = Change::Elements {
-            set: "s".to_owned(),
-            add: vec![(key(3), None)],
-            del: vec![key(1)],
-        };
+        let change =
+            Change::Elements { set: "s".to_owned(), add: vec![(key(3), None)], del: vec![key(1)] };
         assert_eq!(diff(&with(&[2, 3]), &with(&[1, 2])), [change]);
         let mut other = with(&[1, 2]);
         other.nft.counters.insert("c".to_owned());

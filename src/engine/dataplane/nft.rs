@@ -58,9 +58,7 @@ mod pairs {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Elements, D::Error> {
-        Ok(Vec::<(Key, Option<Verdict>)>::deserialize(from)?
-            .into_iter()
-            .gather())
+        Ok(Vec::<(Key, Option<Verdict>)>::deserialize(from)?.into_iter().gather())
     }
 }
 
@@ -334,20 +332,15 @@ impl Set {
     /// An empty set of prefixes.
     #[must_use]
     pub fn prefixes(key: &[KeyType]) -> Self {
-        Self {
-            interval: true,
-            ..Self::new(key)
-        }
+        Self { interval: true, ..Self::new(key) }
     }
 
     /// Takes out every prefix that lies inside another one with the same key beside it, and cuts
     /// prefixes to their network: the kernel refuses overlapping elements, and lists networks.
     pub fn drop_covered(&mut self) {
         let elements = std::mem::take(&mut self.elements);
-        let cut: BTreeMap<Key, _> = elements
-            .into_iter()
-            .map(|(k, v)| (k.iter().map(KeyPart::trunc).collect(), v))
-            .gather();
+        let cut: BTreeMap<Key, _> =
+            elements.into_iter().map(|(k, v)| (k.iter().map(KeyPart::trunc).collect(), v)).gather();
         let keys: Vec<Key> = cut.keys().cloned().collect();
         let covered = |key: &Key| keys.iter().any(|wide| wide != key && covers(wide, key));
         self.elements = cut.into_iter().filter(|(key, _)| !covered(key)).gather();
@@ -356,21 +349,14 @@ impl Set {
     /// An empty verdict map.
     #[must_use]
     pub fn vmap(key: KeyType) -> Self {
-        Self {
-            verdict_map: true,
-            ..Self::new(&[key])
-        }
+        Self { verdict_map: true, ..Self::new(&[key]) }
     }
 }
 
 impl KeyPart {
     /// A prefix without host bits; anything else as it is.
     fn trunc(&self) -> Self {
-        if let Self::Net(net) = self {
-            Self::Net(net.trunc())
-        } else {
-            self.clone()
-        }
+        if let Self::Net(net) = self { Self::Net(net.trunc()) } else { self.clone() }
     }
 }
 

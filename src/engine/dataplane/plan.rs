@@ -73,11 +73,7 @@ fn routes(wanted: &Wanted) -> BTreeSet<Route> {
             routes.extend(way.map(|way| default_route(way, family, uplink.id.table(), Metric(1))));
         }
         let in_order = wanted.order.get(family).iter().filter_map(|id| {
-            wanted
-                .uplinks
-                .iter()
-                .find(|u| u.id == *id)
-                .and_then(|u| u.ways.get(family).as_ref())
+            wanted.uplinks.iter().find(|u| u.id == *id).and_then(|u| u.ways.get(family).as_ref())
         });
         for (metric, way) in (1..).zip(in_order) {
             routes.insert(default_route(way, family, TableId::ACTIVE, Metric(metric)));
@@ -142,21 +138,11 @@ fn sysctls(wanted: &Wanted) -> BTreeMap<String, Sysctl> {
     let mut sysctls = BTreeMap::new();
     let mut set = |path: String, value: &str, only_from: Option<&str>| {
         let only_from = only_from.map(str::to_owned);
-        sysctls.insert(
-            path,
-            Sysctl {
-                value: value.to_owned(),
-                only_from,
-            },
-        );
+        sysctls.insert(path, Sysctl { value: value.to_owned(), only_from });
     };
     // Mid-stream pick-up is what lets a stale connection be answered with a reset.
     set("net/netfilter/nf_conntrack_tcp_loose".into(), "1", None);
-    for (_, dev) in wanted
-        .uplinks
-        .iter()
-        .filter_map(|uplink| uplink.dev.as_ref())
-    {
+    for (_, dev) in wanted.uplinks.iter().filter_map(|uplink| uplink.dev.as_ref()) {
         let v4 = |key: &str| format!("net/ipv4/conf/{dev}/{key}");
         let v6 = |key: &str| format!("net/ipv6/conf/{dev}/{key}");
         // Strict reverse-path filtering drops every answer on a second uplink.

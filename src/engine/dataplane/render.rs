@@ -21,22 +21,9 @@ pub type Names = BTreeMap<IfIndex, IfName>;
 #[must_use]
 pub fn dataplane(wish: &Dataplane, names: &Names) -> String {
     let mut text = String::new();
-    section(
-        &mut text,
-        "sysctl",
-        wish.sysctls
-            .iter()
-            .map(|(path, wish)| sysctl_wish(path, wish)),
-    );
-    section(
-        &mut text,
-        "ip rule",
-        wish.rules.iter().map(|r| format!("ip {}", rule("add", r))),
-    );
-    let routes = wish
-        .routes
-        .iter()
-        .map(|r| format!("ip {}", route("replace", r, names)));
+    section(&mut text, "sysctl", wish.sysctls.iter().map(|(path, wish)| sysctl_wish(path, wish)));
+    section(&mut text, "ip rule", wish.rules.iter().map(|r| format!("ip {}", rule("add", r))));
+    let routes = wish.routes.iter().map(|r| format!("ip {}", route("replace", r, names)));
     section(&mut text, "ip route", routes);
     if !wish.nft.name.is_empty() {
         section(&mut text, "nft -f", [table(&wish.nft)]);
@@ -59,19 +46,10 @@ pub fn change(change: &Change, names: &Names) -> String {
             let del: Vec<_> = del.iter().map(key).collect();
             let add: Vec<_> = add.iter().map(|(k, v)| element(k, v.as_ref())).collect();
             let line = |verb: &str, items: &[String]| {
-                format!(
-                    "nft {verb} element inet {} {set} {{ {} }}",
-                    NFT_TABLE,
-                    items.join(", ")
-                )
+                format!("nft {verb} element inet {} {set} {{ {} }}", NFT_TABLE, items.join(", "))
             };
-            let lines = [("delete", del), ("add", add)]
-                .into_iter()
-                .filter(|(_, i)| !i.is_empty());
-            lines
-                .map(|(verb, items)| line(verb, &items))
-                .collect::<Vec<_>>()
-                .join("\n")
+            let lines = [("delete", del), ("add", add)].into_iter().filter(|(_, i)| !i.is_empty());
+            lines.map(|(verb, items)| line(verb, &items)).collect::<Vec<_>>().join("\n")
         }
     }
 }
@@ -79,16 +57,8 @@ pub fn change(change: &Change, names: &Names) -> String {
 /// A value under `/proc/sys`. Interface names may hold dots, and then the path keeps its slashes.
 #[must_use]
 pub fn sysctl(path: &str, value: &str) -> String {
-    let name = if path.contains('.') {
-        path.to_owned()
-    } else {
-        path.replace('/', ".")
-    };
-    let quote = if value.contains(char::is_whitespace) {
-        "\""
-    } else {
-        ""
-    };
+    let name = if path.contains('.') { path.to_owned() } else { path.replace('/', ".") };
+    let quote = if value.contains(char::is_whitespace) { "\"" } else { "" };
     format!("sysctl -w {quote}{name}={value}{quote}")
 }
 
@@ -104,18 +74,11 @@ fn sysctl_wish(path: &str, wish: &Sysctl) -> String {
 /// A policy rule, after `ip`.
 #[must_use]
 pub fn rule(verb: &str, rule: &Rule) -> String {
-    let mut text = format!(
-        "{} rule {verb} pref {}",
-        family_flag(rule.family),
-        rule.priority.0
-    );
+    let mut text = format!("{} rule {verb} pref {}", family_flag(rule.family), rule.priority.0);
     if let Some(mark) = rule.fwmark {
         push(&mut text, format_args!(" fwmark {mark}"));
     }
-    push(
-        &mut text,
-        format_args!(" lookup {}", table_name(rule.table)),
-    );
+    push(&mut text, format_args!(" lookup {}", table_name(rule.table)));
     if let Some(length) = rule.suppress_prefixlength {
         push(&mut text, format_args!(" suppress_prefixlength {length}"));
     }
@@ -140,14 +103,7 @@ pub fn route(verb: &str, route: &Route, names: &Names) -> String {
         // `ip` takes this form for an interface without a name that it knows.
         None => push(&mut text, format_args!(" dev if{}", route.dev.0)),
     }
-    push(
-        &mut text,
-        format_args!(
-            " table {} metric {}",
-            table_name(route.table),
-            route.metric.0
-        ),
-    );
+    push(&mut text, format_args!(" table {} metric {}", table_name(route.table), route.metric.0));
     if let Some(mtu) = route.mtu {
         push(&mut text, format_args!(" mtu {mtu}"));
     }
@@ -200,24 +156,13 @@ const fn family_flag(family: Family) -> &'static str {
 }
 
 fn table_name(table: TableId) -> String {
-    if table == TableId::MAIN {
-        "main".to_owned()
-    } else {
-        table.to_string()
-    }
+    if table == TableId::MAIN { "main".to_owned() } else { table.to_string() }
 }
 
 fn set_block(name: &str, set: &Set) -> String {
     let types: Vec<_> = set.key.iter().map(|k| key_type(*k)).collect();
-    let (word, maps_to) = if set.verdict_map {
-        ("map", " : verdict")
-    } else {
-        ("set", "")
-    };
-    let mut text = format!(
-        "\t{word} {name} {{\n\t\ttype {}{maps_to}\n",
-        types.join(" . ")
-    );
+    let (word, maps_to) = if set.verdict_map { ("map", " : verdict") } else { ("set", "") };
+    let mut text = format!("\t{word} {name} {{\n\t\ttype {}{maps_to}\n", types.join(" . "));
     if set.interval {
         text += "\t\tflags interval\n";
     }
@@ -225,15 +170,8 @@ fn set_block(name: &str, set: &Set) -> String {
         push(&mut text, format_args!("\t\ttimeout {seconds}s\n"));
     }
     if !set.elements.is_empty() {
-        let elements: Vec<_> = set
-            .elements
-            .iter()
-            .map(|(k, v)| element(k, v.as_ref()))
-            .collect();
-        push(
-            &mut text,
-            format_args!("\t\telements = {{ {} }}\n", elements.join(", ")),
-        );
+        let elements: Vec<_> = set.elements.iter().map(|(k, v)| element(k, v.as_ref())).collect();
+        push(&mut text, format_args!("\t\telements = {{ {} }}\n", elements.join(", ")));
     }
     text + "\t}\n"
 }
@@ -419,11 +357,7 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::Redirect(port) => format!("redirect to :{port}"),
         Stmt::Dnat(to, None) => format!("dnat {} to {to}", ip(Family::of(to))),
         Stmt::Dnat(to, Some(port)) => {
-            format!(
-                "dnat {} to {}",
-                ip(Family::of(to)),
-                std::net::SocketAddr::new(*to, *port)
-            )
+            format!("dnat {} to {}", ip(Family::of(to)), std::net::SocketAddr::new(*to, *port))
         }
         Stmt::Verdict(verdict) => verdict_text(verdict),
     }
@@ -453,10 +387,7 @@ fn protocol_name(number: u8) -> String {
 
 fn tcp_flags(bits: u8) -> String {
     let names = ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
-    let set = names
-        .iter()
-        .enumerate()
-        .filter(|(bit, _)| bits & (1 << bit) != 0);
+    let set = names.iter().enumerate().filter(|(bit, _)| bits & (1 << bit) != 0);
     let set: Vec<_> = set.map(|(_, name)| *name).collect();
     match set.as_slice() {
         [] => "0x0".to_owned(),
@@ -476,11 +407,7 @@ fn mark_set(name: &str, Fwmark { value, mask }: Fwmark) -> String {
     if mask == u32::MAX {
         return format!("{name} mark set {value:#010x}");
     }
-    format!(
-        "{name} mark set {name} mark & {:#010x} | {:#010x}",
-        !mask,
-        value & mask
-    )
+    format!("{name} mark set {name} mark & {:#010x} | {:#010x}", !mask, value & mask)
 }
 
 fn verdict_text(verdict: &Verdict) -> String {
@@ -541,14 +468,8 @@ mod tests {
             table: TableId(8301),
             suppress_prefixlength: None,
         };
-        let always = |value: &str| Sysctl {
-            value: value.to_owned(),
-            only_from: None,
-        };
-        let raised = Sysctl {
-            value: "2".to_owned(),
-            only_from: Some("1".to_owned()),
-        };
+        let always = |value: &str| Sysctl { value: value.to_owned(), only_from: None };
+        let raised = Sysctl { value: "2".to_owned(), only_from: Some("1".to_owned()) };
         let wish = Dataplane {
             routes: [a_route(), v6].into(),
             rules: [first, marked].into(),
@@ -585,25 +506,14 @@ ip -6 route replace 2001:db8::/32 dev if9 table 8300 metric 1 proto 83
         near.elements.insert(vec![wan, net], None);
         let mut to = Set::vmap(KeyType::Mark);
         let key = vec![KeyPart::Mark(0x0100_0000)];
-        to.elements
-            .insert(key, Some(Verdict::Goto("to_1".to_owned())));
-        let hook = Hook {
-            kind: ChainKind::Nat,
-            point: HookPoint::Postrouting,
-            priority: 110,
-        };
-        let mark = Fwmark {
-            value: 0x0100_0000,
-            mask: 0x0f00_0000,
-        };
+        to.elements.insert(key, Some(Verdict::Goto("to_1".to_owned())));
+        let hook = Hook { kind: ChainKind::Nat, point: HookPoint::Postrouting, priority: 110 };
+        let mark = Fwmark { value: 0x0100_0000, mask: 0x0f00_0000 };
         let rules = vec![
             vec![Stmt::SetCtMark(mark), Stmt::Counter("in_1".to_owned())],
             vec![
                 Stmt::L4proto(6),
-                Stmt::TcpFlags {
-                    mask: 0x17,
-                    value: 0x10,
-                },
+                Stmt::TcpFlags { mask: 0x17, value: 0x10 },
                 Stmt::RejectTcpReset,
             ],
             vec![Stmt::L4proto(17), Stmt::Sport(68), Stmt::Dport(67)],
@@ -613,11 +523,7 @@ ip -6 route replace 2001:db8::/32 dev if9 table 8300 metric 1 proto 83
             name: "sparelink".to_owned(),
             sets: [("near4".to_owned(), near), ("to".to_owned(), to)].into(),
             counters: ["in_1".to_owned()].into(),
-            chains: vec![Chain {
-                name: "guard".to_owned(),
-                hook: Some(hook),
-                rules,
-            }],
+            chains: vec![Chain { name: "guard".to_owned(), hook: Some(hook), rules }],
         };
         let golden = "\
 add table inet sparelink

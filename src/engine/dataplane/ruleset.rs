@@ -46,10 +46,7 @@ const fn digit(family: Family) -> u8 {
 
 /// The table that is wanted.
 pub(super) fn ruleset(wanted: &Wanted) -> Table {
-    let mut table = Table {
-        name: NFT_TABLE.to_owned(),
-        ..Table::default()
-    };
+    let mut table = Table { name: NFT_TABLE.to_owned(), ..Table::default() };
     for name in ["wrong_source", "reset_sent", "refused", "guarded"] {
         table.counters.insert(name.to_owned());
     }
@@ -71,55 +68,34 @@ fn sets(wanted: &Wanted, table: &mut Table) {
     use KeyType::{IfName, Ipv4, Ipv6};
     let mut uplinks = Set::new(&[IfName]);
     let mut lan = Set::new(&[IfName]);
-    let mut reset_on = Set {
-        timeout: Some(RESET_FOR),
-        ..Set::new(&[IfName])
-    };
+    let mut reset_on = Set { timeout: Some(RESET_FOR), ..Set::new(&[IfName]) };
     let mut no_way = Set::new(&[KeyType::Family]);
     let (mut from, mut pin) = (Set::vmap(IfName), Set::vmap(IfName));
     let mut to = Set::vmap(KeyType::Mark);
-    let mut near = [
-        Set::prefixes(&[IfName, Ipv4]),
-        Set::prefixes(&[IfName, Ipv6]),
-    ];
-    let mut own = [
-        Set::prefixes(&[IfName, Ipv4]),
-        Set::prefixes(&[IfName, Ipv6]),
-    ];
+    let mut near = [Set::prefixes(&[IfName, Ipv4]), Set::prefixes(&[IfName, Ipv6])];
+    let mut own = [Set::prefixes(&[IfName, Ipv4]), Set::prefixes(&[IfName, Ipv6])];
     let mut shared = Set::new(&[IfName, Ipv4]);
 
     for uplink in &wanted.uplinks {
         let id = uplink.id;
         let mark = vec![KeyPart::Mark(id.mark().value)];
-        to.elements
-            .insert(mark, Some(Verdict::Goto(format!("to_{id}"))));
+        to.elements.insert(mark, Some(Verdict::Goto(format!("to_{id}"))));
         let Some((_, dev)) = &uplink.dev else {
             continue;
         };
         uplinks.elements.insert(name(dev), None);
-        from.elements
-            .insert(name(dev), Some(Verdict::Goto(format!("from_{id}"))));
-        pin.elements
-            .insert(name(dev), Some(Verdict::Jump(format!("pin_{id}"))));
+        from.elements.insert(name(dev), Some(Verdict::Goto(format!("from_{id}"))));
+        pin.elements.insert(name(dev), Some(Verdict::Jump(format!("pin_{id}"))));
         if wanted.reset_on.contains(&id) {
             reset_on.elements.insert(name(dev), None);
         }
         let link_local = net("fe80::/10");
         for net in IpNet::aggregate(&[uplink.near.as_slice(), &[link_local]].concat()) {
-            near[usize::from(net.addr().is_ipv6())]
-                .elements
-                .insert(at(dev, net), None);
+            near[usize::from(net.addr().is_ipv6())].elements.insert(at(dev, net), None);
         }
         let own6: Vec<IpNet> = own_prefixes(uplink);
-        own[1].elements.extend(
-            IpNet::aggregate(&own6)
-                .into_iter()
-                .map(|net| (at(dev, net), None)),
-        );
-        for addr in uplink
-            .addresses
-            .iter()
-            .filter(|a| a.is_ipv4() && is_shared(wanted, uplink, a))
+        own[1].elements.extend(IpNet::aggregate(&own6).into_iter().map(|net| (at(dev, net), None)));
+        for addr in uplink.addresses.iter().filter(|a| a.is_ipv4() && is_shared(wanted, uplink, a))
         {
             shared.elements.insert(at(dev, host(*addr)), None);
         }
@@ -147,9 +123,7 @@ fn sets(wanted: &Wanted, table: &mut Table) {
         ("own6", own6),
         ("addr4", shared),
     ];
-    table
-        .sets
-        .extend(named.map(|(name, set)| (name.to_owned(), set)));
+    table.sets.extend(named.map(|(name, set)| (name.to_owned(), set)));
 }
 
 /// Prefixes whose sources need no masquerade on this uplink: its own.
@@ -158,18 +132,12 @@ fn own_prefixes(uplink: &Uplink) -> Vec<IpNet> {
         IpNet::V4(_) => false,
         IpNet::V6(net) => !net.addr().is_unicast_link_local(),
     });
-    on_link
-        .copied()
-        .chain(uplink.own6.iter().copied().map(IpNet::V6))
-        .collect()
+    on_link.copied().chain(uplink.own6.iter().copied().map(IpNet::V6)).collect()
 }
 
 /// Whether another uplink has this very address: then the kernel can't tell whose it is.
 fn is_shared(wanted: &Wanted, uplink: &Uplink, addr: &std::net::IpAddr) -> bool {
-    wanted
-        .uplinks
-        .iter()
-        .any(|other| other.id != uplink.id && other.addresses.contains(addr))
+    wanted.uplinks.iter().any(|other| other.id != uplink.id && other.addresses.contains(addr))
 }
 
 fn name(dev: &IfName) -> Key {
@@ -186,11 +154,7 @@ fn net(text: &str) -> IpNet {
 }
 
 fn chain(name: &str, rules: Vec<Vec<Stmt>>) -> Chain {
-    Chain {
-        name: name.to_owned(),
-        hook: None,
-        rules,
-    }
+    Chain { name: name.to_owned(), hook: None, rules }
 }
 
 fn base(
@@ -200,15 +164,7 @@ fn base(
     priority: i32,
     rules: Vec<Vec<Stmt>>,
 ) -> Chain {
-    Chain {
-        name: name.to_owned(),
-        hook: Some(Hook {
-            kind,
-            point,
-            priority,
-        }),
-        rules,
-    }
+    Chain { name: name.to_owned(), hook: Some(Hook { kind, point, priority }), rules }
 }
 
 fn jump(chain: &str) -> Stmt {
@@ -228,10 +184,7 @@ fn flags(mask: u8, value: u8) -> Stmt {
 }
 
 /// The mark of a flow that has no uplink yet.
-const UNPINNED: Fwmark = Fwmark {
-    value: 0,
-    mask: Fwmark::UPLINK_MASK,
-};
+const UNPINNED: Fwmark = Fwmark { value: 0, mask: Fwmark::UPLINK_MASK };
 
 fn per_uplink(id: UplinkId) -> [Chain; 3] {
     let mark = id.mark();
@@ -240,22 +193,14 @@ fn per_uplink(id: UplinkId) -> [Chain; 3] {
         vec![
             Stmt::CtState(CtState::Established),
             Stmt::CtReply(true),
-            Stmt::IifSaddrIn {
-                family,
-                set: near(family),
-                not: true,
-            },
+            Stmt::IifSaddrIn { family, set: near(family), not: true },
             Stmt::Counter(inward(id, family)),
         ]
     };
     let question = |family| {
         vec![
             Stmt::CtReply(false),
-            Stmt::OifDaddrIn {
-                family,
-                set: near(family),
-                not: true,
-            },
+            Stmt::OifDaddrIn { family, set: near(family), not: true },
             Stmt::Counter(outward(id, family)),
         ]
     };
@@ -264,11 +209,7 @@ fn per_uplink(id: UplinkId) -> [Chain; 3] {
         // even while the active table is empty.
         vec![Stmt::SetMetaMark(mark)],
         // A flow from outside is answered by the way it came.
-        vec![
-            Stmt::CtState(CtState::New),
-            Stmt::CtMark(UNPINNED),
-            Stmt::SetCtMark(mark),
-        ],
+        vec![Stmt::CtState(CtState::New), Stmt::CtMark(UNPINNED), Stmt::SetCtMark(mark)],
         // A modem can forge a reset: no proof of life.
         vec![Stmt::L4proto(TCP), flags(tcp::RST, tcp::RST), leave()],
         // Answers count; ICMP errors (related) and what the modem's own subnet sends do not.
@@ -290,10 +231,7 @@ fn per_uplink(id: UplinkId) -> [Chain; 3] {
 
 fn shared_chains() -> Vec<Chain> {
     let counter = |name: &str| Stmt::Counter(name.to_owned());
-    let own = |family| Stmt::OifSaddrIn {
-        family,
-        set: format!("own{}", digit(family)),
-    };
+    let own = |family| Stmt::OifSaddrIn { family, set: format!("own{}", digit(family)) };
     let masq = vec![
         // On an interface without an address yet, masquerade would drop a DHCP client's question.
         vec![Stmt::Daddr(net("255.255.255.255/32")), leave()],
@@ -307,13 +245,7 @@ fn shared_chains() -> Vec<Chain> {
     let guard = vec![
         // The kernel knows its own addresses, right after a DHCP change too, agent or no agent.
         vec![Stmt::FibSaddrOifLocal(true), leave()],
-        vec![
-            Stmt::OifSaddrIn {
-                family: Family::V4,
-                set: "addr4".to_owned(),
-            },
-            leave(),
-        ],
+        vec![Stmt::OifSaddrIn { family: Family::V4, set: "addr4".to_owned() }, leave()],
         vec![own(Family::V4), leave()],
         vec![own(Family::V6), leave()],
         // DHCP, IGMP, DAD and MLD before there is an address.
@@ -324,11 +256,7 @@ fn shared_chains() -> Vec<Chain> {
             Stmt::Dport(67),
             leave(),
         ],
-        vec![
-            Stmt::Saddr(net("0.0.0.0/32")),
-            Stmt::Daddr(net("224.0.0.0/4")),
-            leave(),
-        ],
+        vec![Stmt::Saddr(net("0.0.0.0/32")), Stmt::Daddr(net("224.0.0.0/4")), leave()],
         vec![Stmt::Saddr(net("::/128")), leave()],
         vec![Stmt::Saddr(net("fe80::/10")), leave()],
         vec![counter("wrong_source"), Stmt::Verdict(Verdict::Drop)],
@@ -340,10 +268,7 @@ fn shared_chains() -> Vec<Chain> {
     let stale = |state, value| {
         let all = tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK;
         vec![
-            Stmt::OifnameIn {
-                set: "reset_on".to_owned(),
-                not: false,
-            },
+            Stmt::OifnameIn { set: "reset_on".to_owned(), not: false },
             Stmt::CtState(state),
             Stmt::L4proto(TCP),
             flags(all, value),
@@ -352,11 +277,7 @@ fn shared_chains() -> Vec<Chain> {
         ]
     };
     let out = vec![
-        vec![
-            Stmt::CtState(CtState::New),
-            Stmt::NfprotoIn("no_way".to_owned()),
-            goto("refuse"),
-        ],
+        vec![Stmt::CtState(CtState::New), Stmt::NfprotoIn("no_way".to_owned()), goto("refuse")],
         // A packet in the middle of a connection that conntrack does not know: its uplink died.
         stale(CtState::New, tcp::ACK),
         // FIN|ACK is invalid to conntrack even when it picks up mid-stream.
@@ -374,41 +295,19 @@ fn shared_chains() -> Vec<Chain> {
 fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     use ChainKind::{Filter, Nat, Route};
     use HookPoint::{Forward, Input, Output, Postrouting, Prerouting};
-    let follow_pin = || Stmt::CtMarkVmap {
-        mask: Fwmark::UPLINK_MASK,
-        map: "to".to_owned(),
-    };
-    let out_by_uplink = || Stmt::OifnameIn {
-        set: "uplinks".to_owned(),
-        not: false,
-    };
-    let in_by_uplink = || Stmt::IifnameIn {
-        set: "uplinks".to_owned(),
-        not: false,
-    };
+    let follow_pin = || Stmt::CtMarkVmap { mask: Fwmark::UPLINK_MASK, map: "to".to_owned() };
+    let out_by_uplink = || Stmt::OifnameIn { set: "uplinks".to_owned(), not: false };
+    let in_by_uplink = || Stmt::IifnameIn { set: "uplinks".to_owned(), not: false };
     let drop = || Stmt::Verdict(Verdict::Drop);
 
-    let prerouting = vec![
-        vec![Stmt::IifnameVmap("from".to_owned())],
-        vec![follow_pin()],
-    ];
-    let output = vec![
-        vec![Stmt::OifLoopback, Stmt::Verdict(Verdict::Accept)],
-        vec![follow_pin()],
-    ];
-    let syn = vec![
-        Stmt::L4proto(TCP),
-        flags(tcp::SYN | tcp::RST, tcp::SYN),
-        jump("mss"),
-    ];
+    let prerouting = vec![vec![Stmt::IifnameVmap("from".to_owned())], vec![follow_pin()]];
+    let output = vec![vec![Stmt::OifLoopback, Stmt::Verdict(Verdict::Accept)], vec![follow_pin()]];
+    let syn = vec![Stmt::L4proto(TCP), flags(tcp::SYN | tcp::RST, tcp::SYN), jump("mss")];
     let mut forward = vec![syn, vec![out_by_uplink(), jump("fwd_out")]];
     if wanted.lan.as_ref().is_some_and(|lan| lan.guard) {
         forward.push(vec![
             in_by_uplink(),
-            Stmt::OifnameIn {
-                set: "lan".to_owned(),
-                not: false,
-            },
+            Stmt::OifnameIn { set: "lan".to_owned(), not: false },
             Stmt::CtState(CtState::New),
             Stmt::CtDnat(false),
             Stmt::Counter("guarded".to_owned()),
@@ -418,14 +317,7 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     let page = wanted
         .page_ports
         .iter()
-        .map(|port| {
-            vec![
-                in_by_uplink(),
-                Stmt::L4proto(TCP),
-                Stmt::Dport(*port),
-                drop(),
-            ]
-        })
+        .map(|port| vec![in_by_uplink(), Stmt::L4proto(TCP), Stmt::Dport(*port), drop()])
         .collect();
     vec![
         base(
@@ -435,13 +327,7 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             priority::RAW,
             vec![vec![Stmt::MetaMark(Fwmark::POKE), Stmt::Notrack]],
         ),
-        base(
-            "prerouting",
-            Filter,
-            Prerouting,
-            priority::MANGLE,
-            prerouting,
-        ),
+        base("prerouting", Filter, Prerouting, priority::MANGLE, prerouting),
         // Type route: the box's own packets are routed again when their mark changes.
         base("output", Route, Output, priority::MANGLE, output),
         base(
@@ -451,13 +337,7 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             priority::MANGLE,
             vec![vec![Stmt::OifnameVmap("pin".to_owned())]],
         ),
-        base(
-            "nat",
-            Nat,
-            Postrouting,
-            priority::SRCNAT,
-            vec![vec![out_by_uplink(), jump("masq")]],
-        ),
+        base("nat", Nat, Postrouting, priority::SRCNAT, vec![vec![out_by_uplink(), jump("masq")]]),
         base(
             "guard",
             Filter,

@@ -181,14 +181,7 @@ impl Line {
     pub fn relink(&mut self, way: Option<Way>, now: Instant) {
         let learned = std::mem::take(&mut self.learned);
         let (health, sampled) = (self.health, self.sampled);
-        *self = Self {
-            way,
-            health,
-            learned,
-            sampled,
-            base_at: now,
-            ..Self::default()
-        };
+        *self = Self { way, health, learned, sampled, base_at: now, ..Self::default() };
     }
 
     /// The window that applies now.
@@ -201,11 +194,7 @@ impl Line {
         let slow = self.rtt.rtt().map_or(Duration::ZERO, |_| {
             self.rtt.late_after().min(Duration::from_secs(3)) + profile.tick * 4
         });
-        fixed.unwrap_or(learned).max(if s.fixed_window.is_some() {
-            Duration::ZERO
-        } else {
-            slow
-        })
+        fixed.unwrap_or(learned).max(if s.fixed_window.is_some() { Duration::ZERO } else { slow })
     }
 
     /// When the line last gave a sign of life.
@@ -217,8 +206,7 @@ impl Line {
     /// Whether it answered since it became a candidate.
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
-        self.candidacy
-            .is_some_and(|c| self.last_life.is_some_and(|life| life >= c.since))
+        self.candidacy.is_some_and(|c| self.last_life.is_some_and(|life| life >= c.since))
     }
 
     /// Whether it is a candidate.
@@ -230,11 +218,7 @@ impl Line {
     /// Asks at once whether it could take over.
     pub fn become_candidate(&mut self, now: Instant) {
         if self.candidacy.is_none() && self.way.is_some() {
-            self.candidacy = Some(Candidacy {
-                since: now,
-                next: now,
-                ticks: 0,
-            });
+            self.candidacy = Some(Candidacy { since: now, next: now, ticks: 0 });
         }
     }
 
@@ -247,11 +231,7 @@ impl Line {
     pub fn begin_sampling(&mut self, now: Instant) {
         let until = now + quality::SAMPLE_FOR;
         self.sampled = None;
-        self.sampling = Some(Sampling {
-            next: now,
-            until,
-            sample: Sample::default(),
-        });
+        self.sampling = Some(Sampling { next: now, until, sample: Sample::default() });
     }
 
     /// Whether loss is being measured beside the others.
@@ -298,10 +278,7 @@ impl Line {
                 self.linger_until = None;
                 self.loss.clear();
                 self.quality = Quality::Good;
-                self.trial = Some(Trial {
-                    next: now,
-                    ..Trial::default()
-                });
+                self.trial = Some(Trial { next: now, ..Trial::default() });
                 if let (Health::Down { since, .. }, Signal::Life) = (transition.from, signal)
                     && now.since(since) <= PREMATURE
                 {
@@ -388,10 +365,7 @@ impl Line {
 
     /// A sign of life from beyond the uplink.
     fn life(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
-        let silence = self
-            .asked_since
-            .take()
-            .map_or(Duration::ZERO, |since| s.now.since(since));
+        let silence = self.asked_since.take().map_or(Duration::ZERO, |since| s.now.since(since));
         let suspected = matches!(self.health, Health::Failing { .. });
         if suspected && s.duty == Duty::Active {
             self.learned.silence(silence, Range::of(s.kind));
@@ -409,11 +383,7 @@ impl Line {
         match pending.purpose {
             Use::Base => {
                 let misses = self.misses.entry(pending.target).or_default();
-                *misses = if answered {
-                    0
-                } else {
-                    *misses + u32::from(!pending.counted)
-                };
+                *misses = if answered { 0 } else { *misses + u32::from(!pending.counted) };
                 if pending.counted && answered {
                     self.loss.answered_late();
                 } else if !pending.counted {
@@ -439,9 +409,7 @@ impl Line {
     /// Whether the trial's ICMP half is done.
     fn trial_answered(&self, s: &Surroundings<'_>) -> bool {
         let enough = TRIAL_TARGETS.min(s.targets.len());
-        self.trial
-            .as_ref()
-            .is_some_and(|t| t.answers >= TRIAL_ANSWERS && t.targets.len() >= enough)
+        self.trial.as_ref().is_some_and(|t| t.answers >= TRIAL_ANSWERS && t.targets.len() >= enough)
     }
 
     /// What stands against trusting the line although it answers; `Some(Ok)` while the checks run.
@@ -479,11 +447,8 @@ impl Line {
             Health::Unknown => Condition::Ok,
             Health::Up { .. } | Health::Failing { .. } | Health::Recovering { .. } => {
                 let found = self.obstacle(s).filter(|c| *c != Condition::Ok);
-                let loss = if self.quality.is_degraded() {
-                    Condition::Degraded
-                } else {
-                    Condition::Ok
-                };
+                let loss =
+                    if self.quality.is_degraded() { Condition::Degraded } else { Condition::Ok };
                 found.unwrap_or(loss)
             }
         }

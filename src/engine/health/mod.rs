@@ -84,10 +84,7 @@ impl Condition {
     /// Whether it is hard evidence: seen on the box itself, at once and beyond doubt.
     #[must_use]
     pub const fn is_hard(self) -> bool {
-        matches!(
-            self,
-            Self::NoGateway | Self::NoAddress | Self::NoCarrier | Self::Absent
-        )
+        matches!(self, Self::NoGateway | Self::NoAddress | Self::NoCarrier | Self::Absent)
     }
 
     /// The word in JSON.
@@ -158,26 +155,14 @@ impl Health {
     /// What follows from a signal; `None` if nothing changes.
     #[must_use]
     pub fn step(self, signal: Signal, now: Instant) -> Option<Transition> {
-        let down = |condition| Self::Down {
-            since: now,
-            condition,
-        };
+        let down = |condition| Self::Down { since: now, condition };
         let to = match (self, signal) {
-            (
-                Self::Down {
-                    since,
-                    condition: old,
-                },
-                Signal::Hard(new) | Signal::Silent(new),
-            ) => {
+            (Self::Down { since, condition: old }, Signal::Hard(new) | Signal::Silent(new)) => {
                 // Hard evidence explains a silence better; a silence never hides hard evidence.
                 if old == new || (old.is_hard() && !new.is_hard()) {
                     return None;
                 }
-                Self::Down {
-                    since,
-                    condition: new,
-                }
+                Self::Down { since, condition: new }
             }
             (_, Signal::Hard(condition)) => down(condition),
 
@@ -191,10 +176,9 @@ impl Health {
                 return None;
             }
 
-            (Self::Up { since }, Signal::Suspected) => Self::Failing {
-                since: now,
-                up_since: since,
-            },
+            (Self::Up { since }, Signal::Suspected) => {
+                Self::Failing { since: now, up_since: since }
+            }
             (
                 Self::Unknown | Self::Failing { .. } | Self::Down { .. } | Self::Recovering { .. },
                 Signal::Suspected,
@@ -210,11 +194,7 @@ impl Health {
                 Signal::Proven,
             ) => return None,
         };
-        Some(Transition {
-            from: self,
-            to,
-            signal,
-        })
+        Some(Transition { from: self, to, signal })
     }
 
     /// The word in JSON.
@@ -248,35 +228,20 @@ mod tests {
         let c = Condition::BeyondModem;
         let unknown = Health::Unknown;
         let up = Health::Up { since: t0 };
-        let failing = Health::Failing {
-            since: t0,
-            up_since: t0,
-        };
-        let down = Health::Down {
-            since: t0,
-            condition: c,
-        };
+        let failing = Health::Failing { since: t0, up_since: t0 };
+        let down = Health::Down { since: t0, condition: c };
         let recovering = Health::Recovering { since: t0 };
         let (hard, silent) = (Signal::Hard(Condition::NoCarrier), Signal::Silent(c));
         let rows: [(Health, [&str; 6]); 5] = [
             //          linked        hard    suspected  life          silent  proven
-            (
-                unknown,
-                ["recovering", "down", "-", "recovering", "down", "-"],
-            ),
+            (unknown, ["recovering", "down", "-", "recovering", "down", "-"]),
             (up, ["-", "down", "failing", "-", "-", "-"]),
             (failing, ["-", "down", "-", "up", "down", "-"]),
             (down, ["recovering", "down", "-", "recovering", "-", "-"]),
             (recovering, ["-", "down", "-", "-", "down", "up"]),
         ];
-        let signals = [
-            Signal::Linked,
-            hard,
-            Signal::Suspected,
-            Signal::Life,
-            silent,
-            Signal::Proven,
-        ];
+        let signals =
+            [Signal::Linked, hard, Signal::Suspected, Signal::Life, silent, Signal::Proven];
         for (state, expected) in rows {
             for (signal, word) in signals.into_iter().zip(expected) {
                 let got = state.step(signal, now).map_or("-", |t| t.to.word());
@@ -287,38 +252,17 @@ mod tests {
 
     #[test]
     fn a_short_suspicion_does_not_reset_the_time_of_being_up() {
-        let up = Health::Up {
-            since: Instant::from_micros(5),
-        };
-        let failing = up
-            .step(Signal::Suspected, Instant::from_micros(7))
-            .unwrap()
-            .to;
-        let again = failing
-            .step(Signal::Life, Instant::from_micros(8))
-            .unwrap()
-            .to;
+        let up = Health::Up { since: Instant::from_micros(5) };
+        let failing = up.step(Signal::Suspected, Instant::from_micros(7)).unwrap().to;
+        let again = failing.step(Signal::Life, Instant::from_micros(8)).unwrap().to;
         assert_eq!(again, up);
     }
 
     #[test]
     fn hard_evidence_outlives_silence() {
-        let gone = Health::Down {
-            since: Instant::ZERO,
-            condition: Condition::NoCarrier,
-        };
-        assert_eq!(
-            gone.step(Signal::Silent(Condition::ModemSilent), Instant::ZERO),
-            None
-        );
-        let silent = Health::Down {
-            since: Instant::ZERO,
-            condition: Condition::ModemSilent,
-        };
-        assert!(
-            silent
-                .step(Signal::Hard(Condition::NoCarrier), Instant::ZERO)
-                .is_some()
-        );
+        let gone = Health::Down { since: Instant::ZERO, condition: Condition::NoCarrier };
+        assert_eq!(gone.step(Signal::Silent(Condition::ModemSilent), Instant::ZERO), None);
+        let silent = Health::Down { since: Instant::ZERO, condition: Condition::ModemSilent };
+        assert!(silent.step(Signal::Hard(Condition::NoCarrier), Instant::ZERO).is_some());
     }
 }

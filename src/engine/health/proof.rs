@@ -207,10 +207,7 @@ impl Proof {
 
     fn ask_name(&mut self, name: &str, whom: &[IpAddr], purpose: Purpose, asker: &mut Asker<'_>) {
         for resolver in whom {
-            let question = Question::Dns {
-                resolver: *resolver,
-                name: name.to_owned(),
-            };
+            let question = Question::Dns { resolver: *resolver, name: name.to_owned() };
             self.asked.insert(asker.ask(question, TIMEOUT), purpose);
         }
     }
@@ -223,8 +220,7 @@ impl Proof {
             path: page.path.clone(),
             expect: page.expect.clone(),
         };
-        self.asked
-            .insert(asker.ask(question, TIMEOUT), Purpose::Page(n));
+        self.asked.insert(asker.ask(question, TIMEOUT), Purpose::Page(n));
     }
 
     /// Draws the conclusion of each check that has no question open.

@@ -43,10 +43,7 @@ impl Quality {
     pub fn judge(&mut self, loss: LossPercent, now: Instant) -> bool {
         match self {
             Self::Good if loss.0 >= DEGRADED => {
-                *self = Self::Degraded {
-                    since: now,
-                    calm_since: None,
-                };
+                *self = Self::Degraded { since: now, calm_since: None };
                 true
             }
             Self::Good => false,

@@ -107,13 +107,7 @@ impl Burst {
     /// A burst that begins now.
     #[must_use]
     pub const fn begin(now: Instant) -> Self {
-        Self {
-            ticks: 0,
-            next: now,
-            last: now,
-            enough: None,
-            gateway_answered: false,
-        }
+        Self { ticks: 0, next: now, last: now, enough: None, gateway_answered: false }
     }
 
     /// One tick is sent.
@@ -163,11 +157,7 @@ mod tests {
                 at(450),
                 "five ticks, and time to answer"
             );
-            assert_eq!(
-                burst.over_at(at(100), window * 2, tick),
-                at(700),
-                "the window is longer"
-            );
+            assert_eq!(burst.over_at(at(100), window * 2, tick), at(700), "the window is longer");
         }
     }
 }

@@ -50,8 +50,7 @@ impl Traffic {
         let old = self.seen.replace(seen).unwrap_or(seen);
         let own_old = std::mem::replace(&mut self.own, own);
         let grown = |new: u64, old: u64, own: u64, own_old: u64| {
-            new.saturating_sub(old)
-                .saturating_sub(own.saturating_sub(own_old))
+            new.saturating_sub(old).saturating_sub(own.saturating_sub(own_old))
         };
         let came = grown(seen.inward, old.inward, own.inward, own_old.inward) > 0;
         let went = grown(seen.outward, old.outward, own.outward, own_old.outward) > 0;
@@ -118,34 +117,20 @@ mod tests {
         assert_eq!(t.one_sided_since(at(350)), Some(at(100)));
         assert_eq!(look(&mut t, 102, 110, 400), Evidence::Life);
         assert_eq!(t.one_sided_since(at(450)), None);
-        assert_eq!(
-            look(&mut t, 0, 0, 500),
-            Evidence::Quiet,
-            "a table made anew"
-        );
+        assert_eq!(look(&mut t, 0, 0, 500), Evidence::Quiet, "a table made anew");
         assert!(!t.is_busy(at(2400)));
     }
 
     #[test]
     fn own_echoes_are_life_but_no_traffic() {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
-        let both = |n| Packets {
-            inward: n,
-            outward: n,
-        };
+        let both = |n| Packets { inward: n, outward: n };
         let mut t = Traffic::default();
         t.look(both(5), both(2), at(0));
         assert_eq!(t.look(both(7), both(4), at(100)), Evidence::Life);
         assert!(!t.is_busy(at(100)));
-        let people = Packets {
-            inward: 8,
-            outward: 12,
-        };
+        let people = Packets { inward: 8, outward: 12 };
         assert_eq!(t.look(people, both(5), at(200)), Evidence::Life);
-        assert_eq!(
-            t.one_sided_since(at(200)),
-            Some(at(100)),
-            "they get no answer"
-        );
+        assert_eq!(t.one_sided_since(at(200)), Some(at(100)), "they get no answer");
     }
 }

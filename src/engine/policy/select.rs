@@ -105,11 +105,7 @@ impl Candidate {
 #[must_use]
 pub fn select(chain: &[Candidate], incumbent: Option<Incumbent>, now: Instant) -> Decision {
     let best = |fits: &dyn Fn(&Candidate) -> bool| {
-        chain
-            .iter()
-            .filter(|c| c.may_carry() && fits(c))
-            .min_by_key(|c| c.rank())
-            .copied()
+        chain.iter().filter(|c| c.may_carry() && fits(c)).min_by_key(|c| c.rank()).copied()
     };
     let Some(incumbent) = incumbent else {
         return best(&|_| true).map_or(Decision::Stay, |c| Decision::Move(c.id, SwitchKind::First));
@@ -122,11 +118,7 @@ pub fn select(chain: &[Candidate], incumbent: Option<Incumbent>, now: Instant) -
         // Whoever happens to be proven first is no reason to go there and back again.
         return Decision::Stay;
     }
-    let kind = if incumbent.provisional {
-        SwitchKind::First
-    } else {
-        SwitchKind::Failover
-    };
+    let kind = if incumbent.provisional { SwitchKind::First } else { SwitchKind::Failover };
     // Hard evidence leaves no doubt about the old one; a soft verdict wants proof of the new one,
     // because what silenced one line may have silenced all of them.
     let sure = |c: &Candidate| other(c) && (incumbent.hard || incumbent.provisional || c.confirmed);
@@ -142,9 +134,7 @@ fn climb(chain: &[Candidate], incumbent: Incumbent, now: Instant) -> Decision {
     let Some(own) = chain.iter().find(|c| c.id == incumbent.id) else {
         return Decision::Stay;
     };
-    let better = chain
-        .iter()
-        .filter(|c| c.standing == Standing::Ready && c.rank() < own.rank());
+    let better = chain.iter().filter(|c| c.standing == Standing::Ready && c.rank() < own.rank());
     let Some(best) = better.min_by_key(|c| c.rank()) else {
         return Decision::Stay;
     };
@@ -206,13 +196,7 @@ mod tests {
 
     fn on(n: u8, alive: bool) -> Option<Incumbent> {
         let id = UplinkId::new(n).unwrap();
-        Some(Incumbent {
-            id,
-            alive,
-            hard: false,
-            provisional: false,
-            proving: false,
-        })
+        Some(Incumbent { id, alive, hard: false, provisional: false, proving: false })
     }
 
     fn moved(decision: Decision) -> Option<(u8, SwitchKind)> {
@@ -228,63 +212,37 @@ mod tests {
     fn falls_to_the_first_that_answered() {
         let mut chain = [
             candidate(1, Standing::Unfit(Condition::BeyondModem)),
-            Candidate {
-                confirmed: false,
-                ..candidate(2, Ready)
-            },
+            Candidate { confirmed: false, ..candidate(2, Ready) },
             candidate(3, Ready),
         ];
-        assert_eq!(
-            moved(select(&chain, on(1, false), at(9))),
-            Some((3, SwitchKind::Failover))
-        );
+        assert_eq!(moved(select(&chain, on(1, false), at(9))), Some((3, SwitchKind::Failover)));
         chain[2].confirmed = false;
         assert_eq!(select(&chain, on(1, false), at(9)), Decision::NoWayOut);
         let hard = on(1, false).map(|i| Incumbent { hard: true, ..i });
-        assert_eq!(
-            moved(select(&chain, hard, at(9))),
-            Some((2, SwitchKind::Failover))
-        );
+        assert_eq!(moved(select(&chain, hard, at(9))), Some((2, SwitchKind::Failover)));
     }
 
     #[test]
     fn climbs_back_only_after_the_hold_and_only_when_calm() {
         let mut chain = [candidate(1, Ready), candidate(2, Ready)];
         let first = UplinkId::new(1).unwrap();
-        assert_eq!(
-            select(&chain, on(2, true), at(59)),
-            Decision::StayUntil(at(60), first)
-        );
-        assert_eq!(
-            moved(select(&chain, on(2, true), at(60))),
-            Some((1, SwitchKind::Failback))
-        );
+        assert_eq!(select(&chain, on(2, true), at(59)), Decision::StayUntil(at(60), first));
+        assert_eq!(moved(select(&chain, on(2, true), at(60))), Some((1, SwitchKind::Failback)));
         chain[0].calm = false;
         assert_eq!(select(&chain, on(2, true), at(60)), Decision::Stay);
         chain[0] = candidate(1, LastResort);
-        assert_eq!(
-            select(&chain, on(2, true), at(60)),
-            Decision::Stay,
-            "never climb to that"
-        );
+        assert_eq!(select(&chain, on(2, true), at(60)), Decision::Stay, "never climb to that");
     }
 
     #[test]
     fn an_unproven_or_paused_uplink_never_carries() {
-        for standing in [
-            Unproven,
-            Standing::Paused,
-            Standing::Unfit(Condition::Portal),
-        ] {
+        for standing in [Unproven, Standing::Paused, Standing::Unfit(Condition::Portal)] {
             let chain = [candidate(1, standing)];
             assert_eq!(select(&chain, None, at(9)), Decision::Stay);
             assert_eq!(select(&chain, on(2, false), at(9)), Decision::NoWayOut);
         }
         let chain = [candidate(1, LastResort)];
-        assert_eq!(
-            moved(select(&chain, on(2, false), at(9))),
-            Some((1, SwitchKind::Failover))
-        );
+        assert_eq!(moved(select(&chain, on(2, false), at(9))), Some((1, SwitchKind::Failover)));
     }
 
     #[test]
@@ -292,44 +250,21 @@ mod tests {
         let mut chain = [candidate(1, Ready), candidate(2, Ready)];
         chain[1].manual = true;
         chain[1].hold = Duration::ZERO;
-        assert_eq!(
-            moved(select(&chain, on(1, true), at(1))),
-            Some((2, SwitchKind::Manual))
-        );
-        assert_eq!(
-            select(&chain, on(2, true), at(999)),
-            Decision::Stay,
-            "and it stays"
-        );
+        assert_eq!(moved(select(&chain, on(1, true), at(1))), Some((2, SwitchKind::Manual)));
+        assert_eq!(select(&chain, on(2, true), at(999)), Decision::Stay, "and it stays");
         chain[1].manual = false;
         chain[0].troubled = true;
-        assert_eq!(
-            moved(select(&chain, on(1, true), at(1))),
-            Some((2, SwitchKind::Quality))
-        );
+        assert_eq!(moved(select(&chain, on(1, true), at(1))), Some((2, SwitchKind::Quality)));
         assert_eq!(select(&chain, on(2, true), at(999)), Decision::Stay);
     }
 
     #[test]
     fn the_first_choice_needs_no_hold() {
         let chain = [candidate(1, Ready), candidate(2, Ready)];
-        let provisional = on(2, true).map(|i| Incumbent {
-            provisional: true,
-            ..i
-        });
-        assert_eq!(
-            moved(select(&chain, provisional, at(1))),
-            Some((1, SwitchKind::First))
-        );
-        assert_eq!(
-            moved(select(&chain, None, at(1))),
-            Some((1, SwitchKind::First))
-        );
-        let proving = on(2, false).map(|i| Incumbent {
-            provisional: true,
-            proving: true,
-            ..i
-        });
+        let provisional = on(2, true).map(|i| Incumbent { provisional: true, ..i });
+        assert_eq!(moved(select(&chain, provisional, at(1))), Some((1, SwitchKind::First)));
+        assert_eq!(moved(select(&chain, None, at(1))), Some((1, SwitchKind::First)));
+        let proving = on(2, false).map(|i| Incumbent { provisional: true, proving: true, ..i });
         assert_eq!(select(&chain, proving, at(1)), Decision::Stay);
     }
 }

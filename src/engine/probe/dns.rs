@@ -52,11 +52,7 @@ impl Query {
             Family::V4 => TYPE_A,
             Family::V6 => TYPE_AAAA,
         };
-        Some(Self {
-            id,
-            name: Name::parse(name)?,
-            kind,
-        })
+        Some(Self { id, name: Name::parse(name)?, kind })
     }
 
     /// The question as a message that asks for recursion.
@@ -110,9 +106,7 @@ impl Name {
         let text = text.strip_suffix('.').unwrap_or(text);
         let mut wire = Vec::with_capacity(text.len() + 2);
         for label in text.split('.') {
-            let plain = label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            let plain = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
             if !plain || label.is_empty() || label.len() > MAX_LABEL {
                 return None;
             }
@@ -175,13 +169,9 @@ impl Records {
 
 fn address(kind: u16, bytes: &[u8]) -> Option<IpAddr> {
     if kind == TYPE_A {
-        <[u8; 4]>::try_from(bytes)
-            .ok()
-            .map(|octets| Ipv4Addr::from(octets).into())
+        <[u8; 4]>::try_from(bytes).ok().map(|octets| Ipv4Addr::from(octets).into())
     } else {
-        <[u8; 16]>::try_from(bytes)
-            .ok()
-            .map(|octets| Ipv6Addr::from(octets).into())
+        <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into())
     }
 }
 
@@ -276,9 +266,7 @@ mod tests {
     }
 
     fn addresses(texts: &[&str]) -> Option<Answer> {
-        Some(Answer::Addresses(
-            texts.iter().map(|t| t.parse().unwrap()).collect(),
-        ))
+        Some(Answer::Addresses(texts.iter().map(|t| t.parse().unwrap()).collect()))
     }
 
     #[test]
@@ -287,10 +275,7 @@ mod tests {
             \x03www\x07example\x03com\x00\x00\x01\x00\x01";
         assert_eq!(query().encode(), golden);
         let six = Query::new(1, "a.b.", Family::V6).unwrap().encode();
-        assert_eq!(
-            six,
-            b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x01a\x01b\0\0\x1c\0\x01"
-        );
+        assert_eq!(six, b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x01a\x01b\0\0\x1c\0\x01");
     }
 
     #[test]
@@ -302,10 +287,7 @@ mod tests {
             \xc0\x0c\x00\x01\x00\x01\x00\x00\x0e\x10\x00\x04\x5d\xb8\xd8\x23\
             \x00\x00\x29\x02\x00\x00\x00\x00\x00\x00\x00";
         let query = Query::new(0x1234, "example.com", Family::V4).unwrap();
-        assert_eq!(
-            query.decode(golden),
-            addresses(&["93.184.216.34", "93.184.216.35"])
-        );
+        assert_eq!(query.decode(golden), addresses(&["93.184.216.34", "93.184.216.35"]));
     }
 
     #[test]
@@ -316,30 +298,20 @@ mod tests {
         let alias_at = u16::try_from(33 + records.len() + 12).unwrap();
         records.extend(record(12, TYPE_CNAME, b"\x03cdn\xc0\x10"));
         records.extend(record(alias_at, TYPE_A, &[192, 0, 2, 1]));
-        assert_eq!(
-            query().decode(&response(0x8180, 3, &records)),
-            addresses(&["192.0.2.1"])
-        );
+        assert_eq!(query().decode(&response(0x8180, 3, &records)), addresses(&["192.0.2.1"]));
     }
 
     #[test]
     fn an_alias_circle_ends() {
         let records = record(12, TYPE_CNAME, b"\xc0\x0c");
-        assert_eq!(
-            query().decode(&response(0x8180, 1, &records)),
-            Some(Answer::NoAddress)
-        );
+        assert_eq!(query().decode(&response(0x8180, 1, &records)), Some(Answer::NoAddress));
     }
 
     #[test]
     fn a_resolver_without_an_address_still_answers() {
         for flags in [0x8183, 0x8182, 0x8185, 0x8180] {
             let message = response(flags, 0, b"");
-            assert_eq!(
-                query().decode(&message),
-                Some(Answer::NoAddress),
-                "{flags:#x}"
-            );
+            assert_eq!(query().decode(&message), Some(Answer::NoAddress), "{flags:#x}");
         }
     }
 
@@ -357,11 +329,7 @@ mod tests {
     #[test]
     fn what_answers_another_question_is_ignored() {
         let good = response(0x8180, 1, &record(12, TYPE_A, &[192, 0, 2, 1]));
-        assert_eq!(
-            query().decode(&good),
-            addresses(&["192.0.2.1"]),
-            "the positive control"
-        );
+        assert_eq!(query().decode(&good), addresses(&["192.0.2.1"]), "the positive control");
         let spoil = |at: usize, byte: u8| {
             let mut message = good.clone();
             message[at] = byte;
@@ -374,11 +342,7 @@ mod tests {
         assert_eq!(spoil(13, b'v'), None, "another name");
         assert_eq!(spoil(30, 28), None, "another type");
         assert_eq!(spoil(32, 3), None, "another class");
-        assert_eq!(
-            spoil(13, b'W'),
-            addresses(&["192.0.2.1"]),
-            "case does not matter"
-        );
+        assert_eq!(spoil(13, b'W'), addresses(&["192.0.2.1"]), "case does not matter");
     }
 
     #[test]
@@ -386,55 +350,24 @@ mod tests {
         let cases: [(&str, Vec<u8>); 5] = [
             ("a pointer at itself", record(33, TYPE_A, &[192, 0, 2, 1])),
             ("a pointer forward", record(40, TYPE_A, &[192, 0, 2, 1])),
-            (
-                "an address of five bytes",
-                record(12, TYPE_A, &[192, 0, 2, 1, 9]),
-            ),
-            (
-                "an alias that leaves its record",
-                record(12, TYPE_CNAME, b"\x09abc"),
-            ),
-            (
-                "an alias with a tail",
-                record(12, TYPE_CNAME, b"\xc0\x0c\x00"),
-            ),
+            ("an address of five bytes", record(12, TYPE_A, &[192, 0, 2, 1, 9])),
+            ("an alias that leaves its record", record(12, TYPE_CNAME, b"\x09abc")),
+            ("an alias with a tail", record(12, TYPE_CNAME, b"\xc0\x0c\x00")),
         ];
         for (what, records) in cases {
-            assert_eq!(
-                query().decode(&response(0x8180, 1, &records)),
-                None,
-                "{what}"
-            );
+            assert_eq!(query().decode(&response(0x8180, 1, &records)), None, "{what}");
         }
-        assert_eq!(
-            query().decode(&response(0x8180, 1, b"")),
-            None,
-            "fewer than promised"
-        );
+        assert_eq!(query().decode(&response(0x8180, 1, b"")), None, "fewer than promised");
     }
 
     #[test]
     fn names_that_dns_cannot_carry_are_refused() {
         let label = "a".repeat(63);
         let long = [label.as_str(); 4].join(".");
-        for bad in [
-            "",
-            ".",
-            "a..b",
-            ".a",
-            "a b",
-            "naïve.test",
-            &"a".repeat(64),
-            &long,
-        ] {
+        for bad in ["", ".", "a..b", ".a", "a b", "naïve.test", &"a".repeat(64), &long] {
             assert_eq!(Query::new(1, bad, Family::V4), None, "{bad:?}");
         }
-        for good in [
-            "localhost",
-            "_dmarc.example.com",
-            "xn--nave-6pa.test",
-            &label,
-        ] {
+        for good in ["localhost", "_dmarc.example.com", "xn--nave-6pa.test", &label] {
             assert!(Query::new(1, good, Family::V4).is_some(), "{good:?}");
         }
     }

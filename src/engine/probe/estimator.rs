@@ -45,9 +45,7 @@ impl RttEstimator {
     /// When an answer is late: SRTT + 4·RTTVAR. A second before the first sample (RFC 6298 §2.1).
     #[must_use]
     pub fn late_after(&self) -> Duration {
-        self.smoothed.map_or(Duration::from_secs(1), |smoothed| {
-            smoothed + self.variation * 4
-        })
+        self.smoothed.map_or(Duration::from_secs(1), |smoothed| smoothed + self.variation * 4)
     }
 }
 
@@ -92,11 +90,7 @@ impl LossWindow {
     /// The loss, once the window is full enough to judge by.
     #[must_use]
     pub fn verdict(&self) -> Option<LossPercent> {
-        if self.answered.len() < Self::SIZE {
-            None
-        } else {
-            self.percent()
-        }
+        if self.answered.len() < Self::SIZE { None } else { self.percent() }
     }
 }
 
@@ -109,11 +103,7 @@ mod tests {
         let mut e = RttEstimator::default();
         assert_eq!(e.late_after(), Duration::from_secs(1));
         e.sample(Rtt(Duration::from_millis(20)));
-        assert_eq!(
-            e.late_after(),
-            Duration::from_millis(60),
-            "SRTT 20 + 4 * 10"
-        );
+        assert_eq!(e.late_after(), Duration::from_millis(60), "SRTT 20 + 4 * 10");
         e.sample(Rtt(Duration::from_millis(28)));
         assert_eq!(e.rtt().unwrap().0, Duration::from_millis(21));
         assert_eq!(e.jitter().unwrap().0, Duration::from_micros(9500));

@@ -23,10 +23,7 @@ impl Head {
     pub fn new(status: u16, location: Option<&[u8]>) -> Self {
         let location = location.map(|bytes| {
             let printable = bytes.iter().filter(|byte| byte.is_ascii_graphic());
-            printable
-                .take(MAX_LOCATION)
-                .map(|&byte| char::from(byte))
-                .collect()
+            printable.take(MAX_LOCATION).map(|&byte| char::from(byte)).collect()
         });
         Self { status, location }
     }
@@ -52,10 +49,7 @@ pub fn judge(expect: &HttpExpect, head: Head, body: &[u8], rtt: Rtt) -> Outcome 
     if expected {
         Outcome::HttpExpected(rtt)
     } else {
-        Outcome::HttpOther {
-            status: head.status,
-            location: head.location,
-        }
+        Outcome::HttpOther { status: head.status, location: head.location }
     }
 }
 
@@ -74,10 +68,7 @@ mod tests {
     }
 
     fn other(status: u16, location: Option<&str>) -> Outcome {
-        Outcome::HttpOther {
-            status,
-            location: location.map(str::to_owned),
-        }
+        Outcome::HttpOther { status, location: location.map(str::to_owned) }
     }
 
     #[test]
@@ -86,12 +77,7 @@ mod tests {
         let cases: [(HttpExpect, u16, &str, Outcome); 9] = [
             (HttpExpect::Status(204), 204, "", good.clone()),
             (HttpExpect::Status(204), 200, "", other(200, None)),
-            (
-                HttpExpect::Status(204),
-                200,
-                "<html>log in",
-                other(200, None),
-            ),
+            (HttpExpect::Status(204), 200, "<html>log in", other(200, None)),
             (HttpExpect::Status(200), 200, "anything", good.clone()),
             (body("success"), 200, "success\n", good.clone()),
             (body("success\n"), 200, "success", good),

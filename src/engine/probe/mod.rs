@@ -129,12 +129,7 @@ impl Asker<'_> {
     pub fn ask(&mut self, question: Question, timeout: Duration) -> ProbeId {
         let id = ProbeId(*self.next_id);
         *self.next_id += 1;
-        self.requests.push(ProbeRequest {
-            id,
-            path: self.path.clone(),
-            question,
-            timeout,
-        });
+        self.requests.push(ProbeRequest { id, path: self.path.clone(), question, timeout });
         id
     }
 }

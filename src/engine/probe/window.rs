@@ -69,9 +69,7 @@ impl Learned {
     /// The window now.
     #[must_use]
     pub fn window(&self, range: Range) -> Duration {
-        self.window
-            .unwrap_or(range.start)
-            .clamp(range.min, range.max)
+        self.window.unwrap_or(range.start).clamp(range.min, range.max)
     }
 
     /// The line was watched for so much longer. Shrinks the window towards what it has earned,
@@ -168,17 +166,10 @@ mod tests {
     fn one_long_silence_widens_the_window_at_once() {
         let mut line = Learned::default();
         line.silence(MS(550), WIRED);
-        assert!(
-            line.window(WIRED) >= MS(687),
-            "1.25 times the longest: {:?}",
-            line.window(WIRED)
-        );
+        assert!(line.window(WIRED) >= MS(687), "1.25 times the longest: {:?}", line.window(WIRED));
         let wide = line.window(WIRED);
         line.watched(DAY, WIRED);
-        assert!(
-            line.window(WIRED) > wide.mul_f64(0.7),
-            "and it shrinks slowly"
-        );
+        assert!(line.window(WIRED) > wide.mul_f64(0.7), "and it shrinks slowly");
     }
 
     #[test]
@@ -203,10 +194,6 @@ mod tests {
                 line.silence(MS(100 + hour % 97 + n), WIRED);
             }
         }
-        assert!(
-            line.silences.len() <= 31 * PER_DAY,
-            "{}",
-            line.silences.len()
-        );
+        assert!(line.silences.len() <= 31 * PER_DAY, "{}", line.silences.len());
     }
 }

@@ -71,12 +71,7 @@ impl Door {
         }
         let nft = Nft::open()?;
         let has_ipv6 = Path::new("/proc/net/if_inet6").exists();
-        Ok(Self {
-            talk,
-            nft,
-            run_dir: run_dir.to_owned(),
-            has_ipv6,
-        })
+        Ok(Self { talk, nft, run_dir: run_dir.to_owned(), has_ipv6 })
     }
 
     /// Makes the kernel so. What is so already is not touched; an error does not stop the rest,
@@ -84,10 +79,7 @@ impl Door {
     /// successor could not be put in place.
     pub async fn converge(&mut self, generation: u64, wish: &Dataplane) -> ApplyReport {
         let start = clock::now().mono;
-        let mut report = ApplyReport {
-            generation,
-            ..ApplyReport::default()
-        };
+        let mut report = ApplyReport { generation, ..ApplyReport::default() };
         if let Some(observed) = self.look(wish, &mut report).await {
             let mut possible = self.possible(wish);
             // A sysctl of a device that has just gone, or of a part that is not built in, is not
@@ -110,10 +102,7 @@ impl Door {
     /// When the kernel does not tell; an error is never an empty answer.
     pub async fn observe(&mut self, wish: &Dataplane) -> Result<Dataplane, DoorError> {
         let nft = self.observe_nft(&wish.nft)?;
-        Ok(Dataplane {
-            nft,
-            ..self.observe_routing(wish).await?
-        })
+        Ok(Dataplane { nft, ..self.observe_routing(wish).await? })
     }
 
     /// Removes everything of ours: routes, rules, the nftables table. Needs no configuration and
@@ -121,9 +110,7 @@ impl Door {
     pub async fn purge(&mut self) -> ApplyReport {
         let mut report = self.converge(0, &Dataplane::default()).await;
         let deleted = self.nft.delete(NFT_TABLE);
-        report
-            .errors
-            .extend(deleted.err().map(|error| error.to_string()));
+        report.errors.extend(deleted.err().map(|error| error.to_string()));
         report
     }
 
@@ -163,8 +150,7 @@ impl Door {
         if !self.has_ipv6 {
             wish.routes.retain(|route| route.family != Family::V6);
             wish.rules.retain(|rule| rule.family != Family::V6);
-            wish.sysctls
-                .retain(|path, _| !path.starts_with("net/ipv6/"));
+            wish.sysctls.retain(|path, _| !path.starts_with("net/ipv6/"));
         }
         wish
     }
@@ -173,23 +159,16 @@ impl Door {
     /// table then counts as being as it should.
     async fn look(&mut self, wish: &Dataplane, report: &mut ApplyReport) -> Option<Dataplane> {
         let nft = self.observe_nft(&wish.nft);
-        report.observed_digest = nft
-            .as_ref()
-            .ok()
-            .filter(|t| !t.name.is_empty())
-            .map(Table::digest);
+        report.observed_digest =
+            nft.as_ref().ok().filter(|t| !t.name.is_empty()).map(Table::digest);
         let nft = nft.unwrap_or_else(|error| {
-            report
-                .errors
-                .push(format!("nftables could not be read: {error}"));
+            report.errors.push(format!("nftables could not be read: {error}"));
             wish.nft.clone()
         });
         match self.observe_routing(wish).await {
             Ok(routing) => Some(Dataplane { nft, ..routing }),
             Err(error) => {
-                report
-                    .errors
-                    .push(format!("routes and rules could not be read: {error}"));
+                report.errors.push(format!("routes and rules could not be read: {error}"));
                 None
             }
         }
@@ -206,11 +185,7 @@ impl Door {
     }
 
     fn observe_nft(&mut self, wish: &Table) -> Result<Table, NfnlError> {
-        if wish.name.is_empty() {
-            Ok(Table::default())
-        } else {
-            self.nft.observe(wish)
-        }
+        if wish.name.is_empty() { Ok(Table::default()) } else { self.nft.observe(wish) }
     }
 
     async fn apply(
@@ -223,13 +198,10 @@ impl Door {
         let mut failed = Failed::default();
         let originals = self.save_originals(&changes, observed);
         if let Err(error) = &originals {
-            report
-                .errors
-                .push(format!("sysctls stay as they are: {error}"));
+            report.errors.push(format!("sysctls stay as they are: {error}"));
         }
-        let (elements, others): (Vec<_>, Vec<_>) = changes
-            .into_iter()
-            .partition(|change| matches!(change, Change::Elements { .. }));
+        let (elements, others): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| matches!(change, Change::Elements { .. }));
         let mut elements = Some(elements).filter(|elements| !elements.is_empty());
         for change in others {
             // Elements come after the new routes and before the rules, all in one batch.
@@ -300,10 +272,7 @@ impl Door {
             }
             Change::ReplaceRoute(route) => {
                 let order = Message::NewRoute(add_route(route));
-                done(
-                    self.talk.order(&order, NLM_F_CREATE | NLM_F_REPLACE).await,
-                    &[],
-                )
+                done(self.talk.order(&order, NLM_F_CREATE | NLM_F_REPLACE).await, &[])
             }
             Change::DelRoute(route) => done(
                 self.talk.order(&del_route(route), 0).await,
@@ -311,17 +280,11 @@ impl Door {
             ),
             Change::AddRule(rule) => {
                 let order = Message::NewRule(rule_message(rule));
-                done(
-                    self.talk.order(&order, NLM_F_CREATE | NLM_F_EXCL).await,
-                    &[Errno::EEXIST],
-                )
+                done(self.talk.order(&order, NLM_F_CREATE | NLM_F_EXCL).await, &[Errno::EEXIST])
             }
             Change::DelRule(rule) => {
                 let order = Message::DelRule(rule_message(rule));
-                done(
-                    self.talk.order(&order, 0).await,
-                    &[Errno::ENOENT, Errno::ESRCH],
-                )
+                done(self.talk.order(&order, 0).await, &[Errno::ENOENT, Errno::ESRCH])
             }
             Change::BuildTable(table) if table.name.is_empty() => Ok(()),
             Change::BuildTable(table) => self.nft.build(table).map_err(|e| e.to_string()),
@@ -333,17 +296,7 @@ impl Door {
 
 fn read_sysctls(wish: &Dataplane) -> BTreeMap<String, Sysctl> {
     let values = sysctl::read_all(wish.sysctls.keys()).into_iter();
-    values
-        .map(|(path, value)| {
-            (
-                path,
-                Sysctl {
-                    value,
-                    only_from: None,
-                },
-            )
-        })
-        .gather()
+    values.map(|(path, value)| (path, Sysctl { value, only_from: None })).gather()
 }
 
 /// What failed, as far as later changes depend on it.

@@ -17,10 +17,7 @@ impl Attrs {
     /// Adds raw bytes. One attribute holds at most 65 531 of them; callers keep lists shorter.
     #[must_use]
     pub fn bytes(mut self, kind: u16, value: &[u8]) -> Self {
-        debug_assert!(
-            value.len() <= usize::from(u16::MAX) - 4,
-            "attribute too long"
-        );
+        debug_assert!(value.len() <= usize::from(u16::MAX) - 4, "attribute too long");
         let len = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
         self.0.extend(len.to_ne_bytes());
         self.0.extend(kind.to_ne_bytes());

@@ -60,15 +60,12 @@ impl Conntrack {
         let mut link = Nfnl::open()?;
         let probe = message(GET_STATS, Attrs::new(), "the number of tracked flows");
         // Netfilter answers EINVAL for a subsystem that it does not know.
-        link.request(&probe, |_| {})
-            .map_err(|error| match error.errno() {
-                Some(Errno::EINVAL | Errno::EOPNOTSUPP) => missing(
-                    "conntrack netlink",
-                    "CONFIG_NF_CT_NETLINK",
-                    "nf_conntrack_netlink",
-                ),
-                _ => error,
-            })?;
+        link.request(&probe, |_| {}).map_err(|error| match error.errno() {
+            Some(Errno::EINVAL | Errno::EOPNOTSUPP) => {
+                missing("conntrack netlink", "CONFIG_NF_CT_NETLINK", "nf_conntrack_netlink")
+            }
+            _ => error,
+        })?;
         Ok(Self { link })
     }
 
@@ -99,10 +96,9 @@ impl Conntrack {
     pub fn dump(&mut self, mark: Fwmark) -> Result<Vec<Flow>, NfnlError> {
         let filter = MarkFilter::new(mark).ok_or(NfnlError::EmptyMark)?;
         let mut flows = Vec::new();
-        self.link
-            .dump(&message(GET, filter.attrs(), "flows by mark"), |entry| {
-                flows.extend(flow(entry).filter(|flow| filter.matches(flow.mark)));
-            })?;
+        self.link.dump(&message(GET, filter.attrs(), "flows by mark"), |entry| {
+            flows.extend(flow(entry).filter(|flow| filter.matches(flow.mark)));
+        })?;
         Ok(flows)
     }
 
@@ -117,18 +113,17 @@ impl Conntrack {
         except: &[IpNet],
     ) -> Result<BTreeMap<u32, PerFamily<u64>>, NfnlError> {
         let mut counts: BTreeMap<u32, PerFamily<u64>> = BTreeMap::new();
-        self.link
-            .dump(&message(GET, Attrs::new(), "flows"), |entry| {
-                let ip = entry.nested(TUPLE_ORIG).nested(TUPLE_IP);
-                let ours = |a: &IpAddr| !except.iter().any(|net| net.contains(a));
-                let from = address(ip, IP_V4_SRC, IP_V6_SRC).filter(ours);
-                let to = address(ip, IP_V4_DST, IP_V6_DST).filter(ours);
-                let (Some(from), Some(_)) = (from, to) else {
-                    return;
-                };
-                let mark = entry.be32(MARK).unwrap_or(0) & mask;
-                *counts.entry(mark).or_default().get_mut(Family::of(&from)) += 1;
-            })?;
+        self.link.dump(&message(GET, Attrs::new(), "flows"), |entry| {
+            let ip = entry.nested(TUPLE_ORIG).nested(TUPLE_IP);
+            let ours = |a: &IpAddr| !except.iter().any(|net| net.contains(a));
+            let from = address(ip, IP_V4_SRC, IP_V6_SRC).filter(ours);
+            let to = address(ip, IP_V4_DST, IP_V6_DST).filter(ours);
+            let (Some(from), Some(_)) = (from, to) else {
+                return;
+            };
+            let mark = entry.be32(MARK).unwrap_or(0) & mask;
+            *counts.entry(mark).or_default().get_mut(Family::of(&from)) += 1;
+        })?;
         Ok(counts)
     }
 }
@@ -139,18 +134,12 @@ struct MarkFilter(Fwmark);
 
 impl MarkFilter {
     const fn new(mark: Fwmark) -> Option<Self> {
-        if mark.value & mark.mask == 0 {
-            None
-        } else {
-            Some(Self(mark))
-        }
+        if mark.value & mark.mask == 0 { None } else { Some(Self(mark)) }
     }
 
     /// Both attributes, always together.
     fn attrs(self) -> Attrs {
-        Attrs::new()
-            .be32(MARK, self.0.value & self.0.mask)
-            .be32(MARK_MASK, self.0.mask)
+        Attrs::new().be32(MARK, self.0.value & self.0.mask).be32(MARK_MASK, self.0.mask)
     }
 
     const fn matches(self, mark: u32) -> bool {
@@ -160,14 +149,7 @@ impl MarkFilter {
 
 /// A message for both families (`AF_UNSPEC`).
 fn message(kind: u16, attrs: Attrs, object: &str) -> Message {
-    Message {
-        kind,
-        flags: 0,
-        version: 0,
-        family: 0,
-        attrs,
-        object: object.to_owned(),
-    }
+    Message { kind, flags: 0, version: 0, family: 0, attrs, object: object.to_owned() }
 }
 
 /// Reads an entry; `None` if it is not of IP.
@@ -185,11 +167,7 @@ fn flow(entry: Attributes<'_>) -> Option<Flow> {
 
 fn tuple(tuple: Attributes<'_>) -> Option<Tuple> {
     let (ip, proto) = (tuple.nested(TUPLE_IP), tuple.nested(TUPLE_PROTO));
-    let id = || {
-        port(proto, PROTO_ICMP_ID)
-            .or_else(|| port(proto, PROTO_ICMPV6_ID))
-            .unwrap_or(0)
-    };
+    let id = || port(proto, PROTO_ICMP_ID).or_else(|| port(proto, PROTO_ICMPV6_ID)).unwrap_or(0);
     let src = address(ip, IP_V4_SRC, IP_V6_SRC)?;
     let dst = address(ip, IP_V4_DST, IP_V6_DST)?;
     Some(Tuple {
@@ -236,10 +214,7 @@ mod tests {
         assert!(mark(0, 0).is_none());
         assert!(mark(0x0100_0000, 0).is_none());
         assert!(mark(0, 0x0f00_0000).is_none());
-        assert!(
-            mark(0x1000_0000, 0x0f00_0000).is_none(),
-            "only bits outside the mask"
-        );
+        assert!(mark(0x1000_0000, 0x0f00_0000).is_none(), "only bits outside the mask");
         let filter = mark(0x0100_0000, 0x0f00_0000).unwrap();
         let both = [8, 0, 8, 0, 1, 0, 0, 0, 8, 0, 21, 0, 0x0f, 0, 0, 0];
         assert_eq!(filter.attrs().as_bytes(), both);

@@ -80,10 +80,7 @@ pub(super) fn address(message: &AddressMessage) -> Option<(Address, bool)> {
         global: header.scope == AddressScope::Universe,
         deprecated: flags.contains(AddressFlags::Deprecated),
     };
-    Some((
-        address,
-        !tentative && !flags.contains(AddressFlags::Dadfailed),
-    ))
+    Some((address, !tentative && !flags.contains(AddressFlags::Dadfailed)))
 }
 
 /// A route as the kernel tells it: one destination, any number of next hops.
@@ -121,30 +118,23 @@ impl RawRoute {
     /// Somebody else's unicast routes that it stands for, one for each next hop.
     pub(super) fn foreign(&self) -> impl Iterator<Item = ForeignRoute> {
         let keep = self.unicast && !self.is_ours() && self.table != LOCAL;
-        self.hops
-            .iter()
-            .filter(move |_| keep)
-            .map(|hop| ForeignRoute {
-                table: self.table,
-                dst: self.dst,
-                src: self.src,
-                gateway: hop.via,
-                dev: hop.dev,
-                metric: self.metric,
-                protocol: self.protocol,
-                onlink: hop.onlink,
-                mtu: self.mtu,
-            })
+        self.hops.iter().filter(move |_| keep).map(|hop| ForeignRoute {
+            table: self.table,
+            dst: self.dst,
+            src: self.src,
+            gateway: hop.via,
+            dev: hop.dev,
+            metric: self.metric,
+            protocol: self.protocol,
+            onlink: hop.onlink,
+            mtu: self.mtu,
+        })
     }
 
     /// The route of ours that it is. What we would never write (several next hops, or none) gets
     /// the interface 0, so that it equals nothing desired and is replaced or removed as a whole.
     pub(super) fn ours(&self) -> Option<Route> {
-        let none = Hop {
-            via: None,
-            dev: IfIndex(0),
-            onlink: false,
-        };
+        let none = Hop { via: None, dev: IfIndex(0), onlink: false };
         let hop = match self.hops.as_slice() {
             [only] if self.unicast => *only,
             _ => none,
@@ -192,13 +182,9 @@ pub(super) fn route(message: &RouteMessage) -> Option<RawRoute> {
                 raw.src = IpNet::new(ip(src)?, header.source_prefix_length).ok();
             }
             RouteAttribute::Metrics(metrics) => {
-                raw.mtu = metrics.iter().find_map(|m| {
-                    if let RouteMetric::Mtu(mtu) = m {
-                        Some(*mtu)
-                    } else {
-                        None
-                    }
-                });
+                raw.mtu = metrics
+                    .iter()
+                    .find_map(|m| if let RouteMetric::Mtu(mtu) = m { Some(*mtu) } else { None });
             }
             RouteAttribute::MultiPath(hops) => {
                 let hops = hops.iter().map(|h| {
@@ -221,11 +207,7 @@ pub(super) fn route(message: &RouteMessage) -> Option<RawRoute> {
 }
 
 fn hop(attributes: &[RouteAttribute], dev: Option<u32>, onlink: bool) -> Hop {
-    let mut hop = Hop {
-        via: None,
-        dev: IfIndex(dev.unwrap_or(0)),
-        onlink,
-    };
+    let mut hop = Hop { via: None, dev: IfIndex(dev.unwrap_or(0)), onlink };
     for attribute in attributes {
         match attribute {
             RouteAttribute::Gateway(gateway) => hop.via = ip(gateway),
@@ -282,10 +264,7 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
     }
     rule.fwmark = match (mark, mask) {
         (None, None | Some(0)) => None,
-        (value, mask) => Some(Fwmark {
-            value: value.unwrap_or(0),
-            mask: mask.unwrap_or(u32::MAX),
-        }),
+        (value, mask) => Some(Fwmark { value: value.unwrap_or(0), mask: mask.unwrap_or(u32::MAX) }),
     };
     (protocol == PROTOCOL).then_some(rule)
 }

@@ -23,53 +23,32 @@ pub(super) async fn view(talk: &mut Talk, cache: &mut HardwareCache) -> Result<K
     let mut links = links(talk).await?;
     cache.retain(|index, _| links.contains_key(index));
     for link in links.values_mut() {
-        link.hardware = cache
-            .entry(link.index)
-            .or_insert_with(|| hardware::of(&link.name, link.index))
-            .clone();
+        link.hardware =
+            cache.entry(link.index).or_insert_with(|| hardware::of(&link.name, link.index)).clone();
     }
     let addresses = addresses(talk).await?;
-    let mut foreign: Vec<_> = routes(talk)
-        .await?
-        .iter()
-        .flat_map(decode::RawRoute::foreign)
-        .collect();
+    let mut foreign: Vec<_> =
+        routes(talk).await?.iter().flat_map(decode::RawRoute::foreign).collect();
     foreign.sort_unstable();
     foreign.dedup();
-    Ok(KernelView {
-        links,
-        addresses,
-        routes: foreign,
-    })
+    Ok(KernelView { links, addresses, routes: foreign })
 }
 
 async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {
     let answer = talk.dump(&Message::GetLink(LinkMessage::all())).await?;
     let links = answer.iter().filter_map(|message| {
-        if let Message::NewLink(message) = message {
-            decode::link(message)
-        } else {
-            None
-        }
+        if let Message::NewLink(message) = message { decode::link(message) } else { None }
     });
     Ok(links.map(|link| (link.index, link)).gather())
 }
 
 async fn addresses(talk: &mut Talk) -> Result<Vec<Address>, Error> {
-    let answer = talk
-        .dump(&Message::GetAddress(AddressMessage::default()))
-        .await?;
+    let answer = talk.dump(&Message::GetAddress(AddressMessage::default())).await?;
     let all = answer.iter().filter_map(|message| {
-        if let Message::NewAddress(message) = message {
-            decode::address(message)
-        } else {
-            None
-        }
+        if let Message::NewAddress(message) = message { decode::address(message) } else { None }
     });
-    let mut usable: Vec<_> = all
-        .filter(|(_, usable)| *usable)
-        .map(|(address, _)| address)
-        .collect();
+    let mut usable: Vec<_> =
+        all.filter(|(_, usable)| *usable).map(|(address, _)| address).collect();
     usable.sort_unstable();
     Ok(usable)
 }
@@ -82,11 +61,7 @@ pub(super) async fn routes(talk: &mut Talk) -> Result<Vec<decode::RawRoute>, Err
         question.header.address_family = address_family(family);
         let answer = talk.dump(&Message::GetRoute(question)).await?;
         let all = answer.iter().filter_map(|message| {
-            if let Message::NewRoute(message) = message {
-                decode::route(message)
-            } else {
-                None
-            }
+            if let Message::NewRoute(message) = message { decode::route(message) } else { None }
         });
         // A kernel without IPv6 answers with the routes of every family it has.
         routes.extend(all.filter(|route| route.family == family));
@@ -102,11 +77,7 @@ pub(super) async fn rules(talk: &mut Talk) -> Result<Vec<Rule>, Error> {
         question.header.family = address_family(family);
         let answer = talk.dump(&Message::GetRule(question)).await?;
         let ours = answer.iter().filter_map(|message| {
-            if let Message::NewRule(message) = message {
-                decode::rule(message)
-            } else {
-                None
-            }
+            if let Message::NewRule(message) = message { decode::rule(message) } else { None }
         });
         rules.extend(ours.filter(|rule| rule.family == family));
     }
@@ -118,9 +89,7 @@ pub(super) async fn lookup(talk: &mut Talk, to: IpAddr, mark: u32) -> Result<IfI
     let mut question = RouteMessage::default();
     question.header.address_family = address_family(Family::of(&to));
     question.header.destination_prefix_length = if to.is_ipv4() { 32 } else { 128 };
-    question
-        .attributes
-        .push(RouteAttribute::Destination(RouteAddress::from(to)));
+    question.attributes.push(RouteAttribute::Destination(RouteAddress::from(to)));
     question.attributes.push(RouteAttribute::Mark(mark));
     let answer = talk.get(&Message::GetRoute(question)).await?;
     let Message::NewRoute(message) = answer else {

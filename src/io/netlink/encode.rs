@@ -20,18 +20,12 @@ pub(super) fn add_route(route: &Route) -> RouteMessage {
     message.header.kind = RouteType::Unicast;
     // A destination on the link itself has the link's scope (ip-route(8)).
     let on_link = route.via.is_none() && route.family == Family::V4;
-    message.header.scope = if on_link {
-        RouteScope::Link
-    } else {
-        RouteScope::Universe
-    };
+    message.header.scope = if on_link { RouteScope::Link } else { RouteScope::Universe };
     if route.onlink {
         message.header.flags |=
             RouteFlags::from_bits_retain(u32::from(RouteNextHopFlags::Onlink.bits()));
     }
-    let mtu = route
-        .mtu
-        .map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+    let mtu = route.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
     message.attributes.extend(mtu);
     message
 }
@@ -56,9 +50,7 @@ fn route_message(route: &Route) -> RouteMessage {
     attributes.push(RouteAttribute::Table(route.table.0));
     attributes.push(RouteAttribute::Priority(route.metric.0));
     if route.dst.prefix_len() > 0 {
-        attributes.push(RouteAttribute::Destination(RouteAddress::from(
-            route.dst.network(),
-        )));
+        attributes.push(RouteAttribute::Destination(RouteAddress::from(route.dst.network())));
     }
     if route.dev != IfIndex(0) {
         attributes.push(RouteAttribute::Oif(route.dev.0));
@@ -84,9 +76,6 @@ pub(super) fn rule_message(rule: &Rule) -> RuleMessage {
         attributes.push(RuleAttribute::FwMark(mark.value));
         attributes.push(RuleAttribute::FwMask(mark.mask));
     }
-    attributes.extend(
-        rule.suppress_prefixlength
-            .map(RuleAttribute::SuppressPrefixLen),
-    );
+    attributes.extend(rule.suppress_prefixlength.map(RuleAttribute::SuppressPrefixLen));
     message
 }

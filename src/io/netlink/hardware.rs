@@ -45,14 +45,8 @@ mod tests {
     #[test]
     fn the_usb_path_is_the_port() {
         let cases = [
-            (
-                "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-1/1-1.3/1-1.3:1.0",
-                Some("1-1.3"),
-            ),
-            (
-                "/sys/devices/platform/soc/3f980000.usb/usb1/1-1/1-1:2.1/net",
-                Some("1-1"),
-            ),
+            ("/sys/devices/pci0000:00/0000:00:14.0/usb1/1-1/1-1.3/1-1.3:1.0", Some("1-1.3")),
+            ("/sys/devices/platform/soc/3f980000.usb/usb1/1-1/1-1:2.1/net", Some("1-1")),
             ("/sys/devices/pci0000:00/0000:00:1f.6", None),
             ("/sys/devices/virtual/net/lo", None),
         ];

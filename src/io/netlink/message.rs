@@ -62,19 +62,13 @@ const LINK_HEADER: usize = 16;
 impl LinkMessage {
     /// The question for one link.
     pub(super) fn of(index: u32) -> Self {
-        Self {
-            index,
-            ..Self::default()
-        }
+        Self { index, ..Self::default() }
     }
 
     /// The question for every link, without the counters.
     pub(super) fn all() -> Self {
         let mask = libc::RTEXT_FILTER_SKIP_STATS.to_ne_bytes();
-        Self {
-            attributes: Attrs::new().bytes(libc::IFLA_EXT_MASK, &mask),
-            ..Self::default()
-        }
+        Self { attributes: Attrs::new().bytes(libc::IFLA_EXT_MASK, &mask), ..Self::default() }
     }
 
     /// What it says about the link (`IFLA_*` of linux/if_link.h).

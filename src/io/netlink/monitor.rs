@@ -106,19 +106,7 @@ impl Monitor {
         let view = mirror.clone();
         let buffer = Vec::with_capacity(DATAGRAM);
         let (pending, resync) = (Vec::new(), None);
-        Ok((
-            Self {
-                routes,
-                nftables,
-                talk,
-                buffer,
-                mirror,
-                hardware,
-                pending,
-                resync,
-            },
-            view,
-        ))
+        Ok((Self { routes, nftables, talk, buffer, mirror, hardware, pending, resync }, view))
     }
 
     /// Waits for the next thing to tell. May be dropped while it waits: nothing is lost.
@@ -155,22 +143,14 @@ impl Monitor {
     }
 
     fn due(&mut self, lost: bool) {
-        let resync = self.resync.get_or_insert(Resync {
-            since: Instant::now(),
-            lost,
-        });
+        let resync = self.resync.get_or_insert(Resync { since: Instant::now(), lost });
         resync.lost |= lost;
     }
 
     /// Waits for messages and takes in what is queued by then. Between the first datagram's
     /// arrival and its being taken in there is no point at which this could be dropped.
     async fn receive(&mut self) {
-        let Self {
-            routes,
-            nftables,
-            buffer,
-            ..
-        } = self;
+        let Self { routes, nftables, buffer, .. } = self;
         buffer.clear();
         let (from_nftables, result) = poll_fn(|cx| {
             if let Poll::Ready(result) = routes.poll_recv(cx, buffer) {
@@ -185,11 +165,7 @@ impl Monitor {
         self.take(from_nftables, result);
         for _ in 0..DRAIN {
             self.buffer.clear();
-            let socket = if from_nftables {
-                self.nftables.as_ref()
-            } else {
-                Some(&self.routes)
-            };
+            let socket = if from_nftables { self.nftables.as_ref() } else { Some(&self.routes) };
             let Some(socket) = socket else { return };
             match socket.socket_ref().recv(&mut self.buffer, 0) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
@@ -253,9 +229,7 @@ impl Monitor {
             return;
         };
         let cached = self.hardware.entry(link.index);
-        link.hardware = cached
-            .or_insert_with(|| hardware::of(&link.name, link.index))
-            .clone();
+        link.hardware = cached.or_insert_with(|| hardware::of(&link.name, link.index)).clone();
         let before = self.mirror.links.get(&link.index);
         if before.is_some_and(|before| before.up != link.up) {
             self.due(false);
@@ -315,11 +289,9 @@ impl Monitor {
             if old.len() > 1 {
                 self.due(false);
             }
-            old.into_iter()
-                .for_each(|old| self.note(KernelChange::RouteGone(old)));
+            old.into_iter().for_each(|old| self.note(KernelChange::RouteGone(old)));
         }
-        new.into_iter()
-            .for_each(|new| self.note(KernelChange::Route(new)));
+        new.into_iter().for_each(|new| self.note(KernelChange::Route(new)));
     }
 
     fn del_route(&mut self, message: &RouteMessage) {
@@ -330,8 +302,7 @@ impl Monitor {
             return self.touched(Touched::Routes);
         }
         let gone: Vec<_> = route.foreign().collect();
-        gone.into_iter()
-            .for_each(|gone| self.note(KernelChange::RouteGone(gone)));
+        gone.into_iter().for_each(|gone| self.note(KernelChange::RouteGone(gone)));
     }
 
     fn rule(&mut self, message: &RuleMessage) {
@@ -375,9 +346,7 @@ impl Monitor {
 
 impl std::fmt::Debug for Monitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Monitor")
-            .field("pending", &self.pending)
-            .finish_non_exhaustive()
+        f.debug_struct("Monitor").field("pending", &self.pending).finish_non_exhaustive()
     }
 }
 
@@ -432,15 +401,9 @@ mod tests {
     #[test]
     fn only_our_own_nftables_table_counts() {
         assert!(concerns_our_table(&nft_message(1, 1, b"sparelink\0")));
-        assert!(
-            !concerns_our_table(&nft_message(2, 1, b"sparelink\0")),
-            "table ip sparelink"
-        );
+        assert!(!concerns_our_table(&nft_message(2, 1, b"sparelink\0")), "table ip sparelink");
         assert!(!concerns_our_table(&nft_message(1, 1, b"sparelink2\0")));
-        assert!(
-            !concerns_our_table(&nft_message(0, 1, &7u32.to_ne_bytes())),
-            "a new generation"
-        );
+        assert!(!concerns_our_table(&nft_message(0, 1, &7u32.to_ne_bytes())), "a new generation");
         assert!(!concerns_our_table(&[0; 16]));
     }
 }

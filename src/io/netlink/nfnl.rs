@@ -98,11 +98,7 @@ impl NfnlError {
     /// The errno behind a refusal.
     #[must_use]
     pub const fn errno(&self) -> Option<Errno> {
-        if let Self::Refused { errno, .. } = self {
-            Some(*errno)
-        } else {
-            None
-        }
+        if let Self::Refused { errno, .. } = self { Some(*errno) } else { None }
     }
 }
 
@@ -111,11 +107,7 @@ impl From<Errno> for NfnlError {
         if errno == Errno::EAGAIN {
             return Self::Timeout;
         }
-        if errno == Errno::EPERM {
-            Self::Permission
-        } else {
-            Self::Socket(errno.into())
-        }
+        if errno == Errno::EPERM { Self::Permission } else { Self::Socket(errno.into()) }
     }
 }
 
@@ -211,10 +203,7 @@ impl<'a> Frame<'a> {
 
     /// The error in an ack or in the end of a dump; `None` is success.
     fn errno(&self) -> Option<Errno> {
-        let code = self
-            .body
-            .first_chunk()
-            .map_or(0, |c| i32::from_ne_bytes(*c));
+        let code = self.body.first_chunk().map_or(0, |c| i32::from_ne_bytes(*c));
         (code != 0).then(|| Errno::from_raw(code.saturating_neg()))
     }
 
@@ -225,17 +214,10 @@ impl<'a> Frame<'a> {
         }
         let echoed = self.body.get(4..8).and_then(|b| b.first_chunk());
         let echoed = echoed.map_or(HEADER, |b| u32::from_ne_bytes(*b) as usize);
-        let skip = 4 + if self.flags & F_CAPPED == 0 {
-            echoed.next_multiple_of(4)
-        } else {
-            HEADER
-        };
+        let skip = 4 + if self.flags & F_CAPPED == 0 { echoed.next_multiple_of(4) } else { HEADER };
         let attrs = Attributes(self.body.get(skip..).unwrap_or_default());
         let offset = attrs.get(2).and_then(|b| b.first_chunk());
-        (
-            attrs.text(1),
-            offset.map(|b| u32::from_ne_bytes(*b) as usize),
-        )
+        (attrs.text(1), offset.map(|b| u32::from_ne_bytes(*b) as usize))
     }
 }
 
@@ -260,26 +242,16 @@ impl Nfnl {
             _ => NfnlError::Socket(e),
         })?;
         socket.bind_auto().map_err(NfnlError::Socket)?;
-        socket
-            .connect(&SocketAddr::new(0, 0))
-            .map_err(NfnlError::Socket)?;
+        socket.connect(&SocketAddr::new(0, 0)).map_err(NfnlError::Socket)?;
         // Without these the kernel echoes whole requests and keeps its explanations to itself; both
         // are comforts that old kernels lack.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
-        setsockopt(
-            &socket,
-            sockopt::ReceiveTimeout,
-            &TimeVal::milliseconds(PATIENCE_MS),
-        )?;
+        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::milliseconds(PATIENCE_MS))?;
         if setsockopt(&socket, sockopt::SndBufForce, &SEND_BYTES).is_err() {
             let _ = setsockopt(&socket, sockopt::SndBuf, &SEND_BYTES);
         }
-        Ok(Self {
-            socket,
-            seq: 0,
-            buffer: vec![0; RECEIVE_BYTES].into(),
-        })
+        Ok(Self { socket, seq: 0, buffer: vec![0; RECEIVE_BYTES].into() })
     }
 
     /// Sends one message, hands each answer to `each`, and waits for the ack.
@@ -348,30 +320,14 @@ impl Nfnl {
         };
         let begin = self.next_seq();
         let mut bytes = Vec::new();
-        put_header(
-            &mut bytes,
-            BATCH_BEGIN,
-            0,
-            begin,
-            [0, 0],
-            u16::from(subsystem),
-            &[],
-        );
+        put_header(&mut bytes, BATCH_BEGIN, 0, begin, [0, 0], u16::from(subsystem), &[]);
         for (at, message) in messages.iter().enumerate() {
             let seq = self.next_seq();
             message.encode(if at == last_index { F_ACK } else { 0 }, seq, &mut bytes);
         }
         let last = self.seq;
         let end = self.next_seq();
-        put_header(
-            &mut bytes,
-            BATCH_END,
-            0,
-            end,
-            [0, 0],
-            u16::from(subsystem),
-            &[],
-        );
+        put_header(&mut bytes, BATCH_END, 0, end, [0, 0], u16::from(subsystem), &[]);
         self.send(&bytes)?;
         let mut first_error = None;
         loop {
@@ -425,11 +381,7 @@ fn batch_refusal(errno: Errno) -> NfnlError {
         return missing("nftables", "CONFIG_NF_TABLES", "nf_tables");
     }
     let object = "the batch as a whole".to_owned();
-    NfnlError::Refused {
-        object,
-        errno,
-        detail: String::new(),
-    }
+    NfnlError::Refused { object, errno, detail: String::new() }
 }
 
 /// The error for one message.
@@ -464,19 +416,12 @@ fn missing_expression(name: &str) -> NfnlError {
         other => other,
     };
     let option = format!("CONFIG_NFT_{}", part.to_uppercase());
-    missing(
-        &format!("nftables expression `{name}`"),
-        &option,
-        &format!("nft_{part}"),
-    )
+    missing(&format!("nftables expression `{name}`"), &option, &format!("nft_{part}"))
 }
 
 /// The name of the expression (`NFTA_EXPR_NAME` in a list element) at an offset in the message.
 fn expression_at(message: &Message, offset: usize) -> Option<String> {
-    let bytes = message
-        .attrs
-        .as_bytes()
-        .get(offset.checked_sub(HEADER + NFGENMSG)?..)?;
+    let bytes = message.attrs.as_bytes().get(offset.checked_sub(HEADER + NFGENMSG)?..)?;
     let (kind, element) = Attributes(bytes).next()?;
     let name = Attributes(element).text(1)?;
     (kind == 1 && name.chars().all(|c| c.is_ascii_lowercase())).then(|| name.to_owned())
@@ -516,10 +461,7 @@ mod tests {
         let tail = Attrs::new().text(1, words).bytes(2, &offset.to_ne_bytes());
         let code = -(errno as i32);
         let body = [&code.to_ne_bytes()[..], &[0; HEADER], tail.as_bytes()].concat();
-        let mut bytes = u32::try_from(HEADER + body.len())
-            .unwrap()
-            .to_ne_bytes()
-            .to_vec();
+        let mut bytes = u32::try_from(HEADER + body.len()).unwrap().to_ne_bytes().to_vec();
         bytes.extend(NLMSG_ERROR.to_ne_bytes());
         bytes.extend((F_CAPPED | F_ACK_TLVS).to_ne_bytes());
         bytes.extend(9_u32.to_ne_bytes());
@@ -539,12 +481,7 @@ mod tests {
     fn a_message_has_the_kernels_layout() {
         let mut bytes = Vec::new();
         put_header(&mut bytes, BATCH_BEGIN, 0, 7, [0, 0], 10, &[]);
-        assert_eq!(
-            bytes,
-            [
-                20, 0, 0, 0, 0x10, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10
-            ]
-        );
+        assert_eq!(bytes, [20, 0, 0, 0, 0x10, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10]);
     }
 
     #[test]
@@ -556,17 +493,10 @@ mod tests {
             "this kernel has no nftables expression `masq`: it needs CONFIG_NFT_MASQ (module nft_masq)"
         );
         let lookup = refused(&rule("lookup"), Errno::ENOENT, first_expression);
-        assert!(
-            lookup.starts_with("the kernel refused rule 1: ENOENT"),
-            "{lookup}"
-        );
+        assert!(lookup.starts_with("the kernel refused rule 1: ENOENT"), "{lookup}");
         assert!(lookup.ends_with("(no luck)"), "{lookup}");
         assert!(refused(&rule("masq"), Errno::EPERM, 0).contains("CAP_NET_ADMIN"));
-        assert!(
-            batch_refusal(Errno::EOPNOTSUPP)
-                .to_string()
-                .contains("CONFIG_NF_TABLES")
-        );
+        assert!(batch_refusal(Errno::EOPNOTSUPP).to_string().contains("CONFIG_NF_TABLES"));
     }
 
     proptest! {

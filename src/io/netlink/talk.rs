@@ -104,11 +104,7 @@ impl Talk {
 
     /// Asks for one thing.
     pub(super) async fn get(&mut self, question: &Message) -> Result<Message, Error> {
-        self.converse(question, 0)
-            .await?
-            .messages
-            .pop()
-            .ok_or(Error::Strange)
+        self.converse(question, 0).await?.messages.pop().ok_or(Error::Strange)
     }
 
     /// Gives an order and waits until it is done or refused.
@@ -131,13 +127,8 @@ impl Talk {
     async fn exchange(&mut self, message: &Message, flags: u16) -> Result<Answer, Error> {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         let bytes = encode(message, flags, self.sequence);
-        poll_fn(|cx| self.socket.poll_send(cx, &bytes))
-            .await
-            .map_err(Error::Socket)?;
-        let mut answer = Answer {
-            single: flags == 0,
-            ..Answer::default()
-        };
+        poll_fn(|cx| self.socket.poll_send(cx, &bytes)).await.map_err(Error::Socket)?;
+        let mut answer = Answer { single: flags == 0, ..Answer::default() };
         while !answer.complete {
             self.receive().await.map_err(Error::Socket)?;
             for message in split(&self.buffer) {
@@ -219,10 +210,7 @@ fn refused(code: i32, attributes: &[u8]) -> Result<(), Error> {
     let words = Attributes(attributes)
         .get(NLMSGERR_ATTR_MSG)
         .map(|w| String::from_utf8_lossy(w).trim_end_matches('\0').to_owned());
-    Err(Error::Refused {
-        errno: Errno::from_raw(-code),
-        words,
-    })
+    Err(Error::Refused { errno: Errno::from_raw(-code), words })
 }
 
 fn encode(message: &Message, flags: u16, sequence: u32) -> Vec<u8> {
@@ -249,9 +237,7 @@ pub(super) fn split(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 impl std::fmt::Debug for Talk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Talk")
-            .field("sequence", &self.sequence)
-            .finish_non_exhaustive()
+        f.debug_struct("Talk").field("sequence", &self.sequence).finish_non_exhaustive()
     }
 }
 
@@ -294,9 +280,6 @@ mod tests {
         assert_eq!(error.to_string(), "Network is unreachable (no)");
         assert_eq!(error.errno(), Some(Errno::ENETUNREACH));
         assert!(refused(0, &attributes).is_ok());
-        assert_eq!(
-            refused(-1, &[8, 0]).unwrap_err().to_string(),
-            "Operation not permitted"
-        );
+        assert_eq!(refused(-1, &[8, 0]).unwrap_err().to_string(), "Operation not permitted");
     }
 }

@@ -27,11 +27,7 @@ pub(super) async fn ask(path: &Path, resolver: IpAddr, name: &str, random: u64) 
     let [a, b, c, d, ..] = random.to_be_bytes();
     // Each query has its own number, so that a late answer is not taken for a fast one.
     let ids = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
-    let Some(queries) = ids
-        .map(|id| Query::new(id, name, family))
-        .into_iter()
-        .collect()
-    else {
+    let Some(queries) = ids.map(|id| Query::new(id, name, family)).into_iter().collect() else {
         return Outcome::Failed(format!("{name:?} is not a name that can be asked for"));
     };
     let socket = match connected(path, resolver).await {
@@ -50,10 +46,7 @@ async fn connected(path: &Path, resolver: IpAddr) -> Result<UdpSocket, Outcome> 
     let address =
         socket::target(path, resolver, PORT).map_err(|error| Outcome::Failed(error.words()))?;
     let socket = socket::udp(path).map_err(|error| Outcome::Failed(error.words()))?;
-    socket
-        .connect(address)
-        .await
-        .map_err(|error| Outcome::Failed(words(&error)))?;
+    socket.connect(address).await.map_err(|error| Outcome::Failed(words(&error)))?;
     Ok(socket)
 }
 

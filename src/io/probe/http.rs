@@ -62,10 +62,7 @@ pub(super) async fn ask(
 }
 
 async fn judge(response: Response<Incoming>, expect: &HttpExpect, rtt: Rtt) -> Outcome {
-    let location = response
-        .headers()
-        .get(LOCATION)
-        .map(|value| value.as_bytes());
+    let location = response.headers().get(LOCATION).map(|value| value.as_bytes());
     let head = Head::new(response.status().as_u16(), location);
     let body = if head.body_matters(expect) {
         match read_body(response.into_body()).await {
@@ -103,11 +100,7 @@ fn request(host: &str, port: u16, page: &str) -> Option<Request<Full<Bytes>>> {
         Ok(_) => format!("[{host}]"),
         Err(_) => host.to_owned(),
     };
-    let authority = if port == 80 {
-        host
-    } else {
-        format!("{host}:{port}")
-    };
+    let authority = if port == 80 { host } else { format!("{host}:{port}") };
     Request::get(page)
         .header(HOST, authority)
         .header(USER_AGENT, "sparelink")

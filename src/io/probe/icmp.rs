@@ -41,13 +41,7 @@ impl EchoSockets {
         self.open.remove(&key);
         let echo = open(path, random)?;
         self.tell_kind(&echo.client);
-        self.open.insert(
-            key,
-            Open {
-                path: path.clone(),
-                echo: echo.clone(),
-            },
-        );
+        self.open.insert(key, Open { path: path.clone(), echo: echo.clone() });
         Ok(echo)
     }
 
@@ -60,10 +54,7 @@ impl EchoSockets {
         if !self.told_kind {
             self.told_kind = true;
             let raw = client.get_socket().get_type() == Type::RAW;
-            tracing::debug!(
-                raw,
-                "echo sockets open (raw: ping_group_range does not cover us)"
-            );
+            tracing::debug!(raw, "echo sockets open (raw: ping_group_range does not cover us)");
         }
     }
 }
@@ -92,11 +83,7 @@ impl Echo {
         timeout: Duration,
         random: u64,
     ) -> Outcome {
-        let Self {
-            client,
-            ident,
-            stale,
-        } = self;
+        let Self { client, ident, stale } = self;
         if let Err(error) = socket::target(path, target, 0) {
             return Outcome::Failed(error.words());
         }
@@ -140,11 +127,7 @@ fn open(path: &Path, random: u64) -> Result<Echo, Error> {
         sys::set_mark(&inner, inner.get_native_sock(), path.mark.value).map_err(Error::Mark)?;
     }
     let ident = raw_ident(path.uplink, random);
-    Ok(Echo {
-        client,
-        ident,
-        stale: Arc::default(),
-    })
+    Ok(Echo { client, ident, stale: Arc::default() })
 }
 
 /// The identifier of a raw socket's requests. The kernel hands every raw socket everybody's
@@ -157,14 +140,8 @@ fn raw_ident(uplink: UplinkId, random: u64) -> PingIdentifier {
 /// Which of its steps (open, bind to the address, bind to the device) the library failed in.
 fn refused(path: &Path, error: io::Error) -> Error {
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EADDRNOTAVAIL) => Error::Source {
-            address: path.source,
-            source: error,
-        },
-        Some(Errno::ENODEV) => Error::Device {
-            dev: path.dev.clone(),
-            source: error,
-        },
+        Some(Errno::EADDRNOTAVAIL) => Error::Source { address: path.source, source: error },
+        Some(Errno::ENODEV) => Error::Device { dev: path.dev.clone(), source: error },
         _ => Error::Open(error),
     }
 }

@@ -49,12 +49,7 @@ impl Prober {
             return;
         };
         let random = self.random.next();
-        let ProbeRequest {
-            id,
-            path,
-            question,
-            timeout,
-        } = request;
+        let ProbeRequest { id, path, question, timeout } = request;
         let uplink = path.uplink;
         let ask: Ask = match question {
             Question::Echo(target) => match self.echo.through(&path, random) {
@@ -67,30 +62,16 @@ impl Prober {
             Question::Dns { resolver, name } => {
                 Box::pin(async move { dns::ask(&path, resolver, &name, random).await })
             }
-            Question::Http {
-                server,
-                port,
-                host,
-                path: page,
-                expect,
-            } => {
+            Question::Http { server, port, host, path: page, expect } => {
                 let server = SocketAddr::new(server, port);
                 Box::pin(async move { http::ask(&path, server, &host, &page, &expect).await })
             }
         };
         let replies = self.replies.clone();
         tokio::spawn(async move {
-            let outcome = tokio::time::timeout(timeout, ask)
-                .await
-                .unwrap_or(Outcome::Silent);
+            let outcome = tokio::time::timeout(timeout, ask).await.unwrap_or(Outcome::Silent);
             // An error means that nobody listens any more: the agent is going down.
-            let _ = replies
-                .send(ProbeReply {
-                    id,
-                    uplink,
-                    outcome,
-                })
-                .await;
+            let _ = replies.send(ProbeReply { id, uplink, outcome }).await;
             drop(permit);
         });
     }
@@ -116,10 +97,7 @@ impl Prober {
 impl fmt::Debug for Prober {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prober")
-            .field(
-                "outstanding",
-                &(MAX_OUTSTANDING - self.outstanding.available_permits()),
-            )
+            .field("outstanding", &(MAX_OUTSTANDING - self.outstanding.available_permits()))
             .finish_non_exhaustive()
     }
 }
@@ -135,10 +113,7 @@ struct Random {
 
 impl Random {
     fn new() -> Self {
-        Self {
-            key: RandomState::new(),
-            count: 0,
-        }
+        Self { key: RandomState::new(), count: 0 }
     }
 
     fn next(&mut self) -> u64 {

@@ -25,10 +25,7 @@ pub(super) async fn connect(path: &Path, target: IpAddr, port: u16) -> Result<Tc
     let address =
         socket::target(path, target, port).map_err(|error| Outcome::Failed(error.words()))?;
     let socket = socket::tcp(path).map_err(|error| Outcome::Failed(error.words()))?;
-    socket
-        .connect(address)
-        .await
-        .map_err(|error| unanswered(&error))
+    socket.connect(address).await.map_err(|error| unanswered(&error))
 }
 
 /// The kernel gave up before the probe's time was over: that is silence, not a refusal.

@@ -66,11 +66,7 @@ pub(super) fn router(asks: mpsc::Sender<Ask>) -> Router {
         .route("/api/v1/reload", post(reload))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing here", None) })
         .method_not_allowed_fallback(|| async {
-            problem(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "this address does not take that method",
-                None,
-            )
+            problem(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method", None)
         })
         .layer(axum::middleware::from_fn(only_local))
         .layer(axum::extract::DefaultBodyLimit::max(16 * 1024))
@@ -83,11 +79,7 @@ async fn only_local(request: Request, next: Next) -> Response {
     if host.is_some_and(|host| host == "localhost") {
         next.run(request).await
     } else {
-        problem(
-            StatusCode::MISDIRECTED_REQUEST,
-            "this socket answers for localhost only",
-            None,
-        )
+        problem(StatusCode::MISDIRECTED_REQUEST, "this socket answers for localhost only", None)
     }
 }
 
@@ -115,31 +107,16 @@ async fn switch(State(asks): Asks, body: Result<Json<Switch>, JsonRejection>) ->
     let command = if uplink == "auto" {
         Command::SwitchAuto
     } else {
-        Command::Switch {
-            uplink,
-            lasts: for_s.map(Duration::from_secs),
-        }
+        Command::Switch { uplink, lasts: for_s.map(Duration::from_secs) }
     };
     carry_out(&asks, command).await
 }
 
 async fn pause(State(asks): Asks, body: Result<Json<Pause>, JsonRejection>) -> Response {
     match body {
-        Ok(Json(Pause {
-            uplink,
-            for_s,
-            reason,
-        })) => {
+        Ok(Json(Pause { uplink, for_s, reason })) => {
             let lasts = for_s.map(Duration::from_secs);
-            carry_out(
-                &asks,
-                Command::Pause {
-                    uplink,
-                    lasts,
-                    reason,
-                },
-            )
-            .await
+            carry_out(&asks, Command::Pause { uplink, lasts, reason }).await
         }
         Err(rejection) => malformed(&rejection),
     }
@@ -166,11 +143,7 @@ async fn carry_out(asks: &mpsc::Sender<Ask>, command: Command) -> Response {
         Some(Err(Refusal::NotNow(why))) => problem(StatusCode::CONFLICT, &why, None),
         Some(Err(Refusal::UnknownUplink(names))) => {
             let hint = format!("the uplinks are {}", names.join(", "));
-            problem(
-                StatusCode::NOT_FOUND,
-                "there is no uplink of that name",
-                Some(hint),
-            )
+            problem(StatusCode::NOT_FOUND, "there is no uplink of that name", Some(hint))
         }
         None => busy(),
     }
@@ -183,18 +156,11 @@ async fn ask<T>(
 ) -> Option<T> {
     let (answer, answered) = oneshot::channel();
     asks.try_send(question(answer)).ok()?;
-    tokio::time::timeout(Duration::from_secs(3), answered)
-        .await
-        .ok()?
-        .ok()
+    tokio::time::timeout(Duration::from_secs(3), answered).await.ok()?.ok()
 }
 
 fn busy() -> Response {
-    problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "the agent is busy; try again",
-        None,
-    )
+    problem(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again", None)
 }
 
 fn malformed(rejection: &JsonRejection) -> Response {

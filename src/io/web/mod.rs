@@ -58,10 +58,7 @@ pub fn listen(run_dir: &Path) -> Result<UnixListener, Error> {
         std::fs::set_permissions(&path, mode)?;
         Ok(listener)
     };
-    open().map_err(|source| Error {
-        path: path.clone(),
-        source,
-    })
+    open().map_err(|source| Error { path: path.clone(), source })
 }
 
 /// Serves until the program ends.

@@ -72,26 +72,19 @@ impl Kernel {
     /// The uplink whose interface this is now.
     #[must_use]
     pub fn uplink_on(&self, index: IfIndex) -> Option<usize> {
-        self.devices
-            .iter()
-            .position(|d| d.present && d.index == index)
+        self.devices.iter().position(|d| d.present && d.index == index)
     }
 
     /// Its interface, if it is there.
     #[must_use]
     pub fn index_of(&self, uplink: usize) -> Option<IfIndex> {
-        self.devices
-            .get(uplink)
-            .filter(|d| d.present)
-            .map(|d| d.index)
+        self.devices.get(uplink).filter(|d| d.present).map(|d| d.index)
     }
 
     /// Whether a packet can leave by this uplink.
     #[must_use]
     pub fn has_carrier(&self, uplink: usize) -> bool {
-        self.devices
-            .get(uplink)
-            .is_some_and(|d| d.present && d.carrier)
+        self.devices.get(uplink).is_some_and(|d| d.present && d.carrier)
     }
 
     /// Where table 8300 sends a new flow: dead links are passed over (`ignore_routes_with_linkdown`).
@@ -119,12 +112,8 @@ impl Kernel {
     /// Makes it as wished, change by change, and watches every state in between.
     pub fn converge(&mut self, generation: u64, wish: &Dataplane, took: Duration) -> ApplyReport {
         let observed_digest = (!self.plane.nft.name.is_empty()).then(|| self.plane.nft.digest());
-        let mut report = ApplyReport {
-            generation,
-            observed_digest,
-            took,
-            ..ApplyReport::default()
-        };
+        let mut report =
+            ApplyReport { generation, observed_digest, took, ..ApplyReport::default() };
         let had = |kernel: &Self| PerFamily {
             v4: kernel.defaults(Family::V4).next().is_some(),
             v6: kernel.defaults(Family::V6).next().is_some(),
@@ -178,10 +167,7 @@ impl Kernel {
         device.present = false;
         let index = device.index;
         self.plane.routes.retain(|route| route.dev != index);
-        let changes = vec![
-            KernelChange::Ours(Touched::Routes),
-            KernelChange::LinkGone(index),
-        ];
+        let changes = vec![KernelChange::Ours(Touched::Routes), KernelChange::LinkGone(index)];
         self.note(&changes);
         changes
     }
@@ -235,20 +221,14 @@ impl Kernel {
             Change::Elements { set, .. } => self.plane.nft.sets.contains_key(set),
             Change::SetSysctl { path, .. } => {
                 let devices = self.devices.iter();
-                let on_uplink = devices
-                    .map(|d| format!("/{}/", d.name))
-                    .any(|d| path.contains(&d));
-                let global = [
-                    "net/netfilter/",
-                    "net/ipv4/ip_forward",
-                    "net/ipv6/conf/all/forwarding",
-                ];
+                let on_uplink = devices.map(|d| format!("/{}/", d.name)).any(|d| path.contains(&d));
+                let global =
+                    ["net/netfilter/", "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
                 on_uplink || global.iter().any(|prefix| path.starts_with(prefix))
             }
         };
         if !ours {
-            self.violations
-                .push(format!("not ours to change: {change}"));
+            self.violations.push(format!("not ours to change: {change}"));
         }
     }
 }
@@ -279,13 +259,7 @@ fn addresses(uplink: usize, device: &Device) -> impl Iterator<Item = Address> + 
             Family::V4 => format!("192.168.{}.2/24", 10 + uplink),
             Family::V6 => format!("2001:db8:{uplink:x}::2/64"),
         };
-        Some(Address {
-            index,
-            net: net.parse().ok()?,
-            peer: None,
-            global: true,
-            deprecated: false,
-        })
+        Some(Address { index, net: net.parse().ok()?, peer: None, global: true, deprecated: false })
     })
 }
 
@@ -320,13 +294,7 @@ mod tests {
     fn kernel() -> Kernel {
         let text = "[[uplink]]\nname = \"cable\"\ninterface = \"wan0\"\n";
         let config = crate::config::parse(text, "test").unwrap();
-        Kernel::new(
-            &config,
-            &[PerFamily {
-                v4: true,
-                v6: false,
-            }],
-        )
+        Kernel::new(&config, &[PerFamily { v4: true, v6: false }])
     }
 
     fn wish(dev: u32, table: u32) -> Dataplane {
@@ -340,10 +308,7 @@ mod tests {
             onlink: false,
             mtu: None,
         };
-        Dataplane {
-            routes: [route].into(),
-            ..Dataplane::default()
-        }
+        Dataplane { routes: [route].into(), ..Dataplane::default() }
     }
 
     /// The simulation finds what it looks for.
@@ -356,11 +321,7 @@ mod tests {
         kernel.converge(2, &Dataplane::default(), Duration::ZERO);
         assert_eq!(kernel.violations.len(), 1, "{:?}", kernel.violations);
         kernel.converge(3, &wish(2, 254), Duration::ZERO);
-        assert!(
-            kernel.violations[1].starts_with("not ours"),
-            "{:?}",
-            kernel.violations
-        );
+        assert!(kernel.violations[1].starts_with("not ours"), "{:?}", kernel.violations);
     }
 
     #[test]

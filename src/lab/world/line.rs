@@ -89,10 +89,7 @@ impl Line {
     #[must_use]
     pub const fn new(nature: Nature, rng: Rng) -> Self {
         let faults = Faults {
-            severed: PerFamily {
-                v4: false,
-                v6: false,
-            },
+            severed: PerFamily { v4: false, v6: false },
             modem_dead: false,
             portal: false,
             dns_broken: false,
@@ -100,14 +97,7 @@ impl Line {
             loss: 0.0,
             bloated: None,
         };
-        Self {
-            nature,
-            faults,
-            rng,
-            in_burst: false,
-            burst_ends: Instant::ZERO,
-            drains: None,
-        }
+        Self { nature, faults, rng, in_burst: false, burst_ends: Instant::ZERO, drains: None }
     }
 
     /// Whether anything gets through to the Internet at all.
@@ -140,11 +130,7 @@ impl Line {
         {
             return None;
         }
-        let slow = if self.faults.slow {
-            SLOW
-        } else {
-            Duration::ZERO
-        };
+        let slow = if self.faults.slow { SLOW } else { Duration::ZERO };
         let jitter = self.rng.exponential(self.nature.jitter);
         Some(self.nature.delay + jitter + slow + self.queue(now))
     }
@@ -187,15 +173,8 @@ mod tests {
 
     #[test]
     fn bursts_take_their_share_of_the_time() {
-        let bursts = Bursts {
-            length: Duration::from_millis(50),
-            share: 0.02,
-            loss: 1.0,
-        };
-        let nature = Nature {
-            bursts: Some(bursts),
-            ..NATURE
-        };
+        let bursts = Bursts { length: Duration::from_millis(50), share: 0.02, loss: 1.0 };
+        let nature = Nature { bursts: Some(bursts), ..NATURE };
         let mut line = Line::new(nature, Rng::new(3));
         let at = |n: u64| Instant::from_micros(n * 1000);
         let lost = (0..2_000_000)

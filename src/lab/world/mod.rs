@@ -162,13 +162,8 @@ impl World {
         // Another process, which stands still only when it is told to.
         self.stalled_until = self.now;
         let restored = self.restored.clone();
-        let engine = Engine::new(
-            self.config.clone(),
-            Mode::Steer,
-            restored,
-            self.seed,
-            self.clock(),
-        );
+        let engine =
+            Engine::new(self.config.clone(), Mode::Steer, restored, self.seed, self.clock());
         self.engine = Some(engine);
         let adopted = PerFamily {
             v4: self.net.kernel.adoptable(crate::units::Family::V4),
@@ -176,11 +171,7 @@ impl World {
         };
         let view = self.net.kernel.view.clone();
         // The outputs of its birth come with those of its first input.
-        self.tell(Input::Started {
-            view,
-            adopted,
-            spares: PerFamily::default(),
-        });
+        self.tell(Input::Started { view, adopted, spares: PerFamily::default() });
     }
 
     /// The agent is killed; the kernel goes on as it is.
@@ -205,10 +196,7 @@ impl World {
     #[must_use]
     pub fn clock(&self) -> Now {
         let since_dawn = u64::try_from(self.now.since(DAWN).as_millis()).unwrap_or(u64::MAX);
-        Now {
-            mono: self.now,
-            utc: Some(Utc(DAWN_UTC.saturating_add(since_dawn))),
-        }
+        Now { mono: self.now, utc: Some(Utc(DAWN_UTC.saturating_add(since_dawn))) }
     }
 
     /// The agent's process is not scheduled for so long.
@@ -326,11 +314,7 @@ impl World {
             self.carry_out(output);
         }
         if let (Some(input), Some(tape)) = (taped, &mut self.tape) {
-            tape.push(Taped {
-                now,
-                input,
-                outputs,
-            });
+            tape.push(Taped { now, input, outputs });
         }
     }
 
@@ -339,14 +323,7 @@ impl World {
             Output::Probe(request) => {
                 let (after, outcome) = self.net.probe(&request, self.now);
                 let (id, uplink) = (request.id, request.path.uplink);
-                self.answer(
-                    after,
-                    Input::Probe(ProbeReply {
-                        id,
-                        uplink,
-                        outcome,
-                    }),
-                );
+                self.answer(after, Input::Probe(ProbeReply { id, uplink, outcome }));
             }
             Output::ReadCounters { bytes } => {
                 let counters = self.net.counters(&self.numbers, bytes, self.now);

@@ -57,13 +57,7 @@ impl Network {
     #[must_use]
     pub fn new(kernel: Kernel, lines: Vec<Line>) -> Self {
         let books = lines.iter().map(|_| PerFamily::default_book()).collect();
-        Self {
-            kernel,
-            lines,
-            dead_targets: BTreeSet::new(),
-            people: People::default(),
-            books,
-        }
+        Self { kernel, lines, dead_targets: BTreeSet::new(), people: People::default(), books }
     }
 
     /// How a probe ends, and how long after it was sent.
@@ -73,10 +67,7 @@ impl Network {
             return (REFUSED_AFTER, Outcome::Failed("no such device".to_owned()));
         };
         if !self.kernel.has_carrier(uplink) {
-            return (
-                REFUSED_AFTER,
-                Outcome::Failed("network is unreachable".to_owned()),
-            );
+            return (REFUSED_AFTER, Outcome::Failed("network is unreachable".to_owned()));
         }
         let (target, packet, packets) = match &request.question {
             Question::Echo(ip) if is_near(*ip) => (*ip, Packet::Gateway, 0),
@@ -95,13 +86,7 @@ impl Network {
         let is_web = matches!(request.question, Question::Http { .. });
         if is_web && line.faults.portal && !line.is_dead(family) {
             let location = Some("http://login.example/".to_owned());
-            return (
-                Duration::from_millis(5),
-                Outcome::HttpOther {
-                    status: 302,
-                    location,
-                },
-            );
+            return (Duration::from_millis(5), Outcome::HttpOther { status: 302, location });
         }
         let answer = line.pass(packet, family, now);
         let answer = answer.filter(|_| !self.dead_targets.contains(&target));
@@ -156,11 +141,7 @@ impl Network {
         let book = self.books.get_mut(uplink)?.get_mut(family);
         book.outward += 1;
         book.flows += 1;
-        let arrival = at
-            + self
-                .lines
-                .get_mut(uplink)?
-                .pass(Packet::Other, family, at)?;
+        let arrival = at + self.lines.get_mut(uplink)?.pass(Packet::Other, family, at)?;
         book.expect(arrival);
         Some(arrival)
     }
@@ -168,10 +149,8 @@ impl Network {
     /// The counters as they stand now.
     pub fn counters(&mut self, numbers: &[UplinkId], bytes: bool, now: Instant) -> Counters {
         self.live(now);
-        let mut counters = Counters {
-            absent: self.kernel.plane.nft.name.is_empty(),
-            ..Counters::default()
-        };
+        let mut counters =
+            Counters { absent: self.kernel.plane.nft.name.is_empty(), ..Counters::default() };
         for (uplink, books) in self.books.iter_mut().enumerate() {
             let Some(id) = numbers.get(uplink) else {
                 continue;
@@ -183,16 +162,10 @@ impl Network {
                 (book.inward, book.outward)
             };
             let (v4, v6) = (read(&mut books.v4), read(&mut books.v6));
-            counters
-                .inward
-                .insert(*id, PerFamily { v4: v4.0, v6: v6.0 });
-            counters
-                .outward
-                .insert(*id, PerFamily { v4: v4.1, v6: v6.1 });
+            counters.inward.insert(*id, PerFamily { v4: v4.0, v6: v6.0 });
+            counters.outward.insert(*id, PerFamily { v4: v4.1, v6: v6.1 });
             if let Some(index) = self.kernel.index_of(uplink).filter(|_| bytes) {
-                counters
-                    .bytes
-                    .insert(index, (packets.0 * PACKET, packets.1 * PACKET));
+                counters.bytes.insert(index, (packets.0 * PACKET, packets.1 * PACKET));
             }
         }
         counters
@@ -207,38 +180,21 @@ impl Network {
     ) -> FlushReport {
         let uplink = numbers.iter().position(|id| *id == request.uplink);
         let book = uplink.and_then(|uplink| self.books.get_mut(uplink));
-        let flows = book.map_or(0, |book| {
-            std::mem::take(&mut book.get_mut(request.family).flows)
-        });
-        FlushReport {
-            request,
-            flows,
-            took,
-            error: None,
-        }
+        let flows = book.map_or(0, |book| std::mem::take(&mut book.get_mut(request.family).flows));
+        FlushReport { request, flows, took, error: None }
     }
 
     /// Flows by uplink.
     #[must_use]
     pub fn flows(&self, numbers: &[UplinkId]) -> BTreeMap<UplinkId, PerFamily<u64>> {
-        let both = |books: &PerFamily<Book>| PerFamily {
-            v4: books.v4.flows,
-            v6: books.v6.flows,
-        };
-        numbers
-            .iter()
-            .copied()
-            .zip(self.books.iter().map(both))
-            .collect()
+        let both = |books: &PerFamily<Book>| PerFamily { v4: books.v4.flows, v6: books.v6.flows };
+        numbers.iter().copied().zip(self.books.iter().map(both)).collect()
     }
 }
 
 impl PerFamily<Book> {
     fn default_book() -> Self {
-        Self {
-            v4: Book::default(),
-            v6: Book::default(),
-        }
+        Self { v4: Book::default(), v6: Book::default() }
     }
 }
 
@@ -246,11 +202,7 @@ impl Book {
     /// A packet of proof will come in then.
     fn expect(&mut self, at: Instant) {
         // Answers overtake each other a little; an order that is nearly right is kept right.
-        let place = self
-            .coming
-            .iter()
-            .rposition(|other| *other <= at)
-            .map_or(0, |p| p + 1);
+        let place = self.coming.iter().rposition(|other| *other <= at).map_or(0, |p| p + 1);
         self.coming.insert(place, at);
     }
 

@@ -13,11 +13,8 @@ use crate::time::Instant;
 use crate::units::{Family, PerFamily};
 
 /// The chain where the scenario names none: name, interface, one way to the Internet.
-const CHAIN: [(&str, &str, u64); 3] = [
-    ("cable", "wan0", 4),
-    ("mifi", "usb0", 12),
-    ("phone", "wlan0", 25),
-];
+const CHAIN: [(&str, &str, u64); 3] =
+    [("cable", "wan0", 4), ("mifi", "usb0", 12), ("phone", "wlan0", 25)];
 /// One way to the Internet on all others.
 const OTHERS: u64 = 10;
 /// The hold where the scenario names none.
@@ -56,9 +53,7 @@ pub fn play(scenario: &Scenario, seed: u64) -> Result<(), String> {
 
 fn chain(settings: &Settings) -> Vec<(String, String, u64)> {
     if settings.uplinks.is_empty() {
-        return CHAIN
-            .map(|(n, i, d)| (n.to_owned(), i.to_owned(), d))
-            .to_vec();
+        return CHAIN.map(|(n, i, d)| (n.to_owned(), i.to_owned(), d)).to_vec();
     }
     let like = |(place, name): (usize, &String)| match CHAIN.get(place) {
         Some((_, interface, delay)) => (name.clone(), (*interface).to_owned(), *delay),
@@ -73,9 +68,7 @@ fn plan(settings: &Settings, seed: u64) -> Result<Plan, String> {
     let mut natures = Vec::new();
     let window = |of: Option<&str>| {
         let mut windows = settings.windows.iter().rev();
-        windows
-            .find(|(uplink, _)| uplink.as_deref() == of)
-            .map(|w| w.1)
+        windows.find(|(uplink, _)| uplink.as_deref() == of).map(|w| w.1)
     };
     for (name, interface, delay) in chain(settings) {
         let kind = settings.kinds.iter().rfind(|k| k.0 == name).map(|k| k.1);
@@ -173,19 +166,14 @@ impl Player {
                 world.net.dead_targets.remove(ip);
                 Ok(())
             }
-            Action::Switch(Some(uplink)) => self.command(Command::Switch {
-                uplink: uplink.clone(),
-                lasts: None,
-            }),
+            Action::Switch(Some(uplink)) => {
+                self.command(Command::Switch { uplink: uplink.clone(), lasts: None })
+            }
             Action::Switch(None) => self.command(Command::SwitchAuto),
-            Action::Pause(uplink) => self.command(Command::Pause {
-                uplink: uplink.clone(),
-                lasts: None,
-                reason: None,
-            }),
-            Action::Resume(uplink) => self.command(Command::Resume {
-                uplink: uplink.clone(),
-            }),
+            Action::Pause(uplink) => {
+                self.command(Command::Pause { uplink: uplink.clone(), lasts: None, reason: None })
+            }
+            Action::Resume(uplink) => self.command(Command::Resume { uplink: uplink.clone() }),
             Action::KillAgent => {
                 world.kill_agent();
                 Ok(())
@@ -223,25 +211,13 @@ impl Player {
             Expect::Active6 { uplink, within } => {
                 self.until(left(within, at, now), "this", |s| s.active.v6 == *uplink)
             }
-            Expect::Health {
-                uplink,
-                state,
-                within,
-            } => {
+            Expect::Health { uplink, state, within } => {
                 let fits = |u: &UplinkState| u.name == *uplink && u.health.word() == state;
-                self.until(left(within, at, now), "this", |s| {
-                    s.uplinks.iter().any(fits)
-                })
+                self.until(left(within, at, now), "this", |s| s.uplinks.iter().any(fits))
             }
-            Expect::Condition {
-                uplink,
-                condition,
-                within,
-            } => {
+            Expect::Condition { uplink, condition, within } => {
                 let fits = |u: &UplinkState| u.name == *uplink && u.condition.word() == condition;
-                self.until(left(within, at, now), "this", |s| {
-                    s.uplinks.iter().any(fits)
-                })
+                self.until(left(within, at, now), "this", |s| s.uplinks.iter().any(fits))
             }
             Expect::NoSwitch(lasting) => {
                 let active = self.look().map(|s| s.active);
@@ -288,10 +264,7 @@ impl Player {
 
     fn look(&self) -> Option<Snapshot> {
         let clock = self.world.clock();
-        self.world
-            .engine
-            .as_ref()
-            .map(|engine| engine.snapshot(clock))
+        self.world.engine.as_ref().map(|engine| engine.snapshot(clock))
     }
 
     fn until(
@@ -337,10 +310,7 @@ impl Player {
         }
         let last = self.last_action.since(Instant::ZERO).as_secs_f64();
         let now = self.world.now().since(Instant::ZERO).as_secs_f64();
-        let _ = writeln!(
-            story,
-            "  the last action was at {last:.3}, now it is {now:.3}"
-        );
+        let _ = writeln!(story, "  the last action was at {last:.3}, now it is {now:.3}");
         story
     }
 }
@@ -351,10 +321,9 @@ fn faults(event: LineEvent) -> Vec<Fault> {
     match event {
         LineEvent::Unplug => vec![Fault::Carrier(false)],
         LineEvent::Sever => vec![Fault::Sever(both)],
-        LineEvent::SeverOnly(family) => vec![Fault::Sever(PerFamily {
-            v4: family == Family::V4,
-            v6: family == Family::V6,
-        })],
+        LineEvent::SeverOnly(family) => {
+            vec![Fault::Sever(PerFamily { v4: family == Family::V4, v6: family == Family::V6 })]
+        }
         LineEvent::Lose(percent) => vec![Fault::Loss(f64::from(percent) / 100.0)],
         LineEvent::Slow => vec![Fault::Slow(true)],
         LineEvent::Bloat => vec![Fault::Bloat(true)],

@@ -62,20 +62,11 @@ impl Line {
         };
         let burst = self.burst.map_or(NEVER, |burst| burst.next);
         let candidacy = self.candidacy.map_or(NEVER, |candidacy| candidacy.next);
-        let sampling = self
-            .sampling
-            .map_or(NEVER, |sampling| sampling.next.min(sampling.until));
+        let sampling = self.sampling.map_or(NEVER, |sampling| sampling.next.min(sampling.until));
         let given_up = self.lost_at();
-        [
-            by_health,
-            burst,
-            candidacy,
-            sampling,
-            given_up,
-            self.proof_due(s).0,
-        ]
-        .into_iter()
-        .fold(NEVER, Instant::min)
+        [by_health, burst, candidacy, sampling, given_up, self.proof_due(s).0]
+            .into_iter()
+            .fold(NEVER, Instant::min)
     }
 
     fn ask(&mut self, target: IpAddr, purpose: Use, now: Instant, asker: &mut Asker<'_>) {
@@ -84,15 +75,7 @@ impl Line {
             Method::Echo | Method::Tcp => Question::Echo(target),
         };
         let id = asker.ask(question, PATIENCE);
-        self.pending.insert(
-            id,
-            Pending {
-                sent: now,
-                target,
-                purpose,
-                counted: false,
-            },
-        );
+        self.pending.insert(id, Pending { sent: now, target, purpose, counted: false });
         if purpose != Use::Gateway {
             self.own.outward += 1;
             self.asked_since.get_or_insert(now);
@@ -108,9 +91,7 @@ impl Line {
     /// The next target in turn; those at fault themselves only when there is no other.
     fn next_target(&mut self, targets: &[IpAddr]) -> Option<IpAddr> {
         let faulty = |misses: &std::collections::BTreeMap<IpAddr, u32>, target: &IpAddr| {
-            misses
-                .get(target)
-                .is_some_and(|misses| *misses >= TARGET_FAULT)
+            misses.get(target).is_some_and(|misses| *misses >= TARGET_FAULT)
         };
         let alive = self.health.is_alive();
         for _ in 0..targets.len() {
@@ -167,8 +148,7 @@ impl Line {
         for pending in lost {
             self.settle(pending, false);
         }
-        self.pending
-            .retain(|_, pending| now.since(pending.sent) < PATIENCE * 2);
+        self.pending.retain(|_, pending| now.since(pending.sent) < PATIENCE * 2);
         if let (Some(loss), Health::Up { .. }) = (self.loss.verdict(), self.health)
             && self.quality.judge(loss, now)
         {
@@ -181,25 +161,17 @@ impl Line {
     }
 
     fn lost_at(&self) -> Instant {
-        let open = self
-            .pending
-            .values()
-            .find(|p| p.purpose == Use::Base && !p.counted);
+        let open = self.pending.values().find(|p| p.purpose == Use::Base && !p.counted);
         open.map_or(NEVER, |pending| pending.sent + self.lost_after())
     }
 
     /// When the oldest base probe that nothing has answered since becomes late.
     fn late_at(&self, s: &Surroundings<'_>) -> Instant {
         let profile = Profile::of(s.kind, s.duty);
-        let late = self
-            .rtt
-            .late_after()
-            .clamp(profile.late_min, profile.late_max);
+        let late = self.rtt.late_after().clamp(profile.late_min, profile.late_max);
         let heard = self.last_life.unwrap_or(Instant::ZERO);
-        let open = self
-            .pending
-            .values()
-            .find(|p| p.purpose == Use::Base && !p.counted && p.sent >= heard);
+        let open =
+            self.pending.values().find(|p| p.purpose == Use::Base && !p.counted && p.sent >= heard);
         open.map_or(NEVER, |pending| pending.sent + late)
     }
 
@@ -231,11 +203,7 @@ impl Line {
             return NEVER;
         };
         let silent_since = self.asked_since.unwrap_or(s.now);
-        burst.over_at(
-            silent_since,
-            self.window(s),
-            Profile::of(s.kind, s.duty).tick,
-        )
+        burst.over_at(silent_since, self.window(s), Profile::of(s.kind, s.duty).tick)
     }
 
     fn judge_silence(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
@@ -259,32 +227,20 @@ impl Line {
         if s.now.since(heard) >= TRIAL_GIVE_UP + trial.pause {
             let gateway = self.way.as_ref().is_some_and(|way| way.gateway.is_some());
             let silent = gateway && !self.gateway_answers;
-            let condition = if silent {
-                Condition::ModemSilent
-            } else {
-                Condition::BeyondModem
-            };
+            let condition = if silent { Condition::ModemSilent } else { Condition::BeyondModem };
             self.signal(Signal::Silent(condition), s, news);
             return;
         }
         // Answered, but a check above stands against it: go on asking, more slowly.
         let waiting = trial.answers >= super::TRIAL_ANSWERS * 2;
-        let slowly = if s.metered && !s.desperate {
-            DEAD_METERED
-        } else {
-            DEAD_EVERY
-        };
+        let slowly = if s.metered && !s.desperate { DEAD_METERED } else { DEAD_EVERY };
         trial.pause = if waiting { slowly } else { TRIAL_TICK };
         trial.next = s.now + trial.pause;
         trial.asked += 1;
         let asked = trial.asked;
         // Nothing at all by ICMP so far: the operator may drop it. Try handshakes in between.
         if trial.answers == 0 && asked > 5 {
-            self.method = if asked % 2 == 0 {
-                Method::Tcp
-            } else {
-                Method::Echo
-            };
+            self.method = if asked % 2 == 0 { Method::Tcp } else { Method::Echo };
         }
         if let Some(target) = self.next_target(s.targets) {
             self.ask(target, Use::Proof, s.now, asker);
@@ -338,11 +294,7 @@ impl Line {
         } else {
             next = sampling.until;
         }
-        self.sampling = Some(Sampling {
-            next,
-            sample,
-            ..sampling
-        });
+        self.sampling = Some(Sampling { next, sample, ..sampling });
     }
 
     /// When checks above ICMP are due again, and how much they ask.
@@ -375,11 +327,7 @@ impl Line {
                     if s.duty == Duty::Active { 1 } else { 2 } * if saving { 3 } else { 1 };
                 let names = names + Duration::from_secs(30) * slower;
                 let pages = pages + Duration::from_secs(300) * slower;
-                if pages <= names {
-                    (pages, Round::All)
-                } else {
-                    (names, Round::Names)
-                }
+                if pages <= names { (pages, Round::All) } else { (names, Round::Names) }
             }
             (Health::Unknown | Health::Failing { .. } | Health::Down { .. }, _) => {
                 (NEVER, Round::All)

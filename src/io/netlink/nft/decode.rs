@@ -54,14 +54,10 @@ impl Shape {
             policy: NF_ACCEPT.cast_unsigned(),
             kind: chain_type(hook.kind).to_owned(),
         };
-        let mut shape = Self {
-            counters: table.counters.iter().cloned().collect(),
-            ..Self::default()
-        };
+        let mut shape =
+            Self { counters: table.counters.iter().cloned().collect(), ..Self::default() };
         for chain in &table.chains {
-            shape
-                .chains
-                .insert(chain.name.clone(), chain.hook.map(base));
+            shape.chains.insert(chain.name.clone(), chain.hook.map(base));
             if !chain.rules.is_empty() {
                 let digests = chain.rules.iter().map(|rule| rule_digest(rule)).collect();
                 shape.rules.insert(chain.name.clone(), digests);
@@ -69,9 +65,7 @@ impl Shape {
         }
         for (name, set) in &table.sets {
             let timeout = set.timeout.map_or(0, |s| u64::from(s) * 1000);
-            shape
-                .sets
-                .insert(name.clone(), (set_flags(set), key_type(set), timeout));
+            shape.sets.insert(name.clone(), (set_flags(set), key_type(set), timeout));
         }
         shape
     }
@@ -106,8 +100,7 @@ impl Shape {
         let name = set.text(SET_NAME).unwrap_or_default().to_owned();
         let flags = set.be32(SET_FLAGS).unwrap_or(0);
         let key = set.be32(SET_KEY_TYPE).unwrap_or(0);
-        self.sets
-            .insert(name, (flags, key, set.be64(SET_TIMEOUT).unwrap_or(0)));
+        self.sets.insert(name, (flags, key, set.be64(SET_TIMEOUT).unwrap_or(0)));
     }
 
     /// Takes in a named object.
@@ -132,9 +125,6 @@ pub(super) fn count(object: Attributes<'_>) -> Option<(String, Count)> {
         return None;
     }
     let data = object.nested(OBJ_DATA);
-    let count = Count {
-        packets: data.be64(COUNTER_PACKETS)?,
-        bytes: data.be64(COUNTER_BYTES)?,
-    };
+    let count = Count { packets: data.be64(COUNTER_PACKETS)?, bytes: data.be64(COUNTER_BYTES)? };
     Some((object.text(OBJ_NAME)?.to_owned(), count))
 }

@@ -29,19 +29,9 @@ pub(super) fn build(table: &Table) -> Result<Vec<Message>, NfnlError> {
     let mut all = vec![
         message(NEWTABLE, CREATE, bare.clone(), table_object.clone()),
         message(DELTABLE, 0, bare.clone(), table_object.clone()),
-        message(
-            NEWTABLE,
-            CREATE,
-            bare.bytes(TABLE_USERDATA, &digest),
-            table_object,
-        ),
+        message(NEWTABLE, CREATE, bare.bytes(TABLE_USERDATA, &digest), table_object),
     ];
-    all.extend(
-        table
-            .counters
-            .iter()
-            .map(|counter| new_counter(name, counter)),
-    );
+    all.extend(table.counters.iter().map(|counter| new_counter(name, counter)));
     let sets = table.sets.iter().zip(1..);
     all.extend(sets.map(|((set_name, set), id)| new_set(name, set_name, set, id)));
     all.extend(table.chains.iter().map(|chain| new_chain(name, chain)));
@@ -51,9 +41,7 @@ pub(super) fn build(table: &Table) -> Result<Vec<Message>, NfnlError> {
     }
     for (set_name, set) in &table.sets {
         let elements: Vec<_> = set.elements.iter().map(|(k, v)| (k, v.as_ref())).collect();
-        all.extend(elements_messages(
-            NEWSETELEM, name, set_name, set, &elements,
-        )?);
+        all.extend(elements_messages(NEWSETELEM, name, set_name, set, &elements)?);
     }
     Ok(all)
 }
@@ -66,45 +54,26 @@ pub(super) fn elements_messages(
     set: &Set,
     elements: &[(&Key, Option<&Verdict>)],
 ) -> Result<Vec<Message>, NfnlError> {
-    let verb = if command == DELSETELEM {
-        "removal from"
-    } else {
-        "elements of"
-    };
+    let verb = if command == DELSETELEM { "removal from" } else { "elements of" };
     let flags = if command == NEWSETELEM { CREATE } else { 0 };
     let mut messages = Vec::new();
     for chunk in elements.chunks(ELEMENTS_PER_MESSAGE) {
         let mut list = Attrs::new();
         for (key, verdict) in chunk {
-            let unwritable = || NfnlError::Unwritable {
-                object: format!("element {key:?} of set {set_name}"),
-            };
+            let unwritable =
+                || NfnlError::Unwritable { object: format!("element {key:?} of set {set_name}") };
             list = list.join(&element(set, key, *verdict).ok_or_else(unwritable)?);
         }
-        let attrs = Attrs::new()
-            .text(ELEM_LIST_TABLE, table)
-            .text(ELEM_LIST_SET, set_name);
+        let attrs = Attrs::new().text(ELEM_LIST_TABLE, table).text(ELEM_LIST_SET, set_name);
         let attrs = attrs.nest(ELEM_LIST_ELEMENTS, &list);
-        messages.push(message(
-            command,
-            flags,
-            attrs,
-            format!("{verb} set {set_name}"),
-        ));
+        messages.push(message(command, flags, attrs, format!("{verb} set {set_name}")));
     }
     Ok(messages)
 }
 
 /// A message about an object of family `inet`.
 pub(super) const fn message(kind: u16, flags: u16, attrs: Attrs, object: String) -> Message {
-    Message {
-        kind,
-        flags,
-        family: NFPROTO_INET,
-        version: 0,
-        attrs,
-        object,
-    }
+    Message { kind, flags, family: NFPROTO_INET, version: 0, attrs, object }
 }
 
 /// A digest of one rule, kept in its userdata: a rule that was replaced has lost it.
@@ -159,16 +128,12 @@ pub(super) const fn set_flags(set: &Set) -> u32 {
 
 /// `nft`'s number for the key's type: six bits for each part.
 pub(super) fn key_type(set: &Set) -> u32 {
-    set.key
-        .iter()
-        .fold(0, |sum, kind| sum << 6 | layout(*kind).datatype)
+    set.key.iter().fold(0, |sum, kind| sum << 6 | layout(*kind).datatype)
 }
 
 fn new_counter(table: &str, name: &str) -> Message {
     let attrs = Attrs::new().text(OBJ_TABLE, table).text(OBJ_NAME, name);
-    let attrs = attrs
-        .be32(OBJ_TYPE, OBJECT_COUNTER)
-        .nest(OBJ_DATA, &Attrs::new());
+    let attrs = attrs.be32(OBJ_TYPE, OBJECT_COUNTER).nest(OBJ_DATA, &Attrs::new());
     message(NEWOBJ, CREATE, attrs, format!("counter {name}"))
 }
 
@@ -212,15 +177,8 @@ fn byteorder_entry(set: &Set) -> Vec<u8> {
 }
 
 fn new_chain(table: &str, chain: &Chain) -> Message {
-    let mut attrs = Attrs::new()
-        .text(CHAIN_TABLE, table)
-        .text(CHAIN_NAME, &chain.name);
-    if let Some(Hook {
-        kind,
-        point,
-        priority,
-    }) = chain.hook
-    {
+    let mut attrs = Attrs::new().text(CHAIN_TABLE, table).text(CHAIN_NAME, &chain.name);
+    if let Some(Hook { kind, point, priority }) = chain.hook {
         let hook = Attrs::new().be32(HOOK_NUM, hook_number(point));
         let hook = hook.be32(HOOK_PRIORITY, priority.cast_unsigned());
         attrs = attrs
@@ -237,10 +195,5 @@ fn new_rule(table: &str, chain: &str, at: usize, rule: &[Stmt]) -> Message {
         .text(RULE_CHAIN, chain)
         .nest(RULE_EXPRESSIONS, &expr::rule(rule))
         .bytes(RULE_USERDATA, &rule_digest(rule));
-    message(
-        NEWRULE,
-        CREATE | APPEND,
-        attrs,
-        format!("rule {} of chain {chain}", at + 1),
-    )
+    message(NEWRULE, CREATE | APPEND, attrs, format!("rule {} of chain {chain}", at + 1))
 }

@@ -80,10 +80,7 @@ const DADDR: Offsets = Offsets { v4: 16, v6: 24 };
 
 /// A rule as `NFTA_RULE_EXPRESSIONS`.
 pub(super) fn rule(statements: &[Stmt]) -> Attrs {
-    let mut rule = Rule {
-        list: Attrs::new(),
-        family: None,
-    };
+    let mut rule = Rule { list: Attrs::new(), family: None };
     for statement in statements {
         rule = rule.statement(statement);
     }
@@ -109,10 +106,7 @@ pub(super) fn verdict_data(verdict: &Verdict) -> Attrs {
 /// An interface name as it stands in registers and sets: `IFNAMSIZ` bytes, padded with NUL.
 pub(super) fn ifname(name: &IfName) -> [u8; 16] {
     let mut bytes = [0; 16];
-    bytes
-        .iter_mut()
-        .zip(name.as_str().bytes())
-        .for_each(|(to, from)| *to = from);
+    bytes.iter_mut().zip(name.as_str().bytes()).for_each(|(to, from)| *to = from);
     bytes
 }
 
@@ -143,15 +137,15 @@ impl Rule {
             Stmt::Oifname(name) => self.meta(META_OIFNAME).cmp(EQ, &ifname(name)),
             Stmt::IifnameIn { set, not } => self.meta(META_IIFNAME).lookup(set, *not),
             Stmt::OifnameIn { set, not } => self.meta(META_OIFNAME).lookup(set, *not),
-            Stmt::IifSaddrIn { family, set, not } => self
-                .name_and_address(META_IIFNAME, *family, SADDR)
-                .lookup(set, *not),
-            Stmt::OifSaddrIn { family, set } => self
-                .name_and_address(META_OIFNAME, *family, SADDR)
-                .lookup(set, false),
-            Stmt::OifDaddrIn { family, set, not } => self
-                .name_and_address(META_OIFNAME, *family, DADDR)
-                .lookup(set, *not),
+            Stmt::IifSaddrIn { family, set, not } => {
+                self.name_and_address(META_IIFNAME, *family, SADDR).lookup(set, *not)
+            }
+            Stmt::OifSaddrIn { family, set } => {
+                self.name_and_address(META_OIFNAME, *family, SADDR).lookup(set, false)
+            }
+            Stmt::OifDaddrIn { family, set, not } => {
+                self.name_and_address(META_OIFNAME, *family, DADDR).lookup(set, *not)
+            }
             Stmt::Saddr(net) => self.address(net, SADDR),
             Stmt::Daddr(net) => self.address(net, DADDR),
             Stmt::Nfproto(family) => self.nfproto(*family),
@@ -159,10 +153,9 @@ impl Rule {
             Stmt::L4proto(number) => self.meta(META_L4PROTO).cmp(EQ, &[*number]),
             Stmt::Dport(port) => self.transport(2, 2).cmp(EQ, &port.to_be_bytes()),
             Stmt::Sport(port) => self.transport(0, 2).cmp(EQ, &port.to_be_bytes()),
-            Stmt::TcpFlags { mask, value } => self
-                .transport(13, 1)
-                .bitwise(&[*mask], &[0])
-                .cmp(EQ, &[*value]),
+            Stmt::TcpFlags { mask, value } => {
+                self.transport(13, 1).bitwise(&[*mask], &[0]).cmp(EQ, &[*value])
+            }
             Stmt::CtState(state) => self.ct(CT_STATE).any_bit(state_bit(*state), true),
             Stmt::CtDnat(is) => self.ct(CT_STATUS).any_bit(IPS_DST_NAT, *is),
             Stmt::CtReply(reply) => self.ct(CT_DIRECTION).cmp(EQ, &[u8::from(*reply)]),
@@ -173,10 +166,9 @@ impl Rule {
             Stmt::Random { modulus, below } => self.random(*modulus, *below),
             Stmt::IifnameVmap(map) => self.meta(META_IIFNAME).vmap(map),
             Stmt::OifnameVmap(map) => self.meta(META_OIFNAME).vmap(map),
-            Stmt::CtMarkVmap { mask, map } => self
-                .ct(CT_MARK)
-                .bitwise(&mask.to_ne_bytes(), &[0; 4])
-                .vmap(map),
+            Stmt::CtMarkVmap { mask, map } => {
+                self.ct(CT_MARK).bitwise(&mask.to_ne_bytes(), &[0; 4]).vmap(map)
+            }
             Stmt::SetCtMark(mark) => self.set_mark("ct", CT_MARK, CT_SREG, *mark),
             Stmt::SetMetaMark(mark) => self.set_mark("meta", META_MARK, META_SREG, *mark),
             Stmt::Counter(name) => {
@@ -194,9 +186,7 @@ impl Rule {
             Stmt::Dnat(address, port) => self.dnat(*address, *port),
             Stmt::Verdict(verdict) => self.expr(
                 "immediate",
-                Attrs::new()
-                    .be32(1, REG_VERDICT)
-                    .nest(2, &verdict_data(verdict)),
+                Attrs::new().be32(1, REG_VERDICT).nest(2, &verdict_data(verdict)),
             ),
         }
     }
@@ -216,11 +206,7 @@ impl Rule {
     }
 
     fn payload(self, base: u32, offset: u32, len: u32, register: u32) -> Self {
-        let data = Attrs::new()
-            .be32(1, register)
-            .be32(2, base)
-            .be32(3, offset)
-            .be32(4, len);
+        let data = Attrs::new().be32(1, register).be32(2, base).be32(3, offset).be32(4, len);
         self.expr("payload", data)
     }
 
@@ -229,13 +215,7 @@ impl Rule {
     }
 
     fn cmp(self, operator: u32, with: &[u8]) -> Self {
-        self.expr(
-            "cmp",
-            Attrs::new()
-                .be32(1, REG)
-                .be32(2, operator)
-                .nest(3, &value(with)),
-        )
+        self.expr("cmp", Attrs::new().be32(1, REG).be32(2, operator).nest(3, &value(with)))
     }
 
     /// `register & mask ^ xor`.
@@ -247,42 +227,25 @@ impl Rule {
 
     fn byteorder_hton(self, size: u32) -> Self {
         let data = Attrs::new().be32(1, REG).be32(2, REG);
-        self.expr(
-            "byteorder",
-            data.be32(3, BYTEORDER_HTON).be32(4, size).be32(5, size),
-        )
+        self.expr("byteorder", data.be32(3, BYTEORDER_HTON).be32(4, size).be32(5, size))
     }
 
     fn immediate(self, register: u32, bytes: &[u8]) -> Self {
-        self.expr(
-            "immediate",
-            Attrs::new().be32(1, register).nest(2, &value(bytes)),
-        )
+        self.expr("immediate", Attrs::new().be32(1, register).nest(2, &value(bytes)))
     }
 
     fn lookup(self, set: &str, not: bool) -> Self {
         let data = Attrs::new().text(1, set).be32(2, REG);
-        self.expr(
-            "lookup",
-            if not {
-                data.be32(5, LOOKUP_INVERT)
-            } else {
-                data
-            },
-        )
+        self.expr("lookup", if not { data.be32(5, LOOKUP_INVERT) } else { data })
     }
 
     fn vmap(self, map: &str) -> Self {
-        self.expr(
-            "lookup",
-            Attrs::new().text(1, map).be32(2, REG).be32(3, REG_VERDICT),
-        )
+        self.expr("lookup", Attrs::new().text(1, map).be32(2, REG).be32(3, REG_VERDICT))
     }
 
     fn any_bit(self, bits: u32, set: bool) -> Self {
         let operator = if set { NEQ } else { EQ };
-        self.bitwise(&bits.to_ne_bytes(), &[0; 4])
-            .cmp(operator, &[0; 4])
+        self.bitwise(&bits.to_ne_bytes(), &[0; 4]).cmp(operator, &[0; 4])
     }
 
     fn mark_is(self, mark: Fwmark) -> Self {
@@ -302,8 +265,7 @@ impl Rule {
         let loaded = if mark.mask == u32::MAX {
             self.immediate(REG, &value.to_ne_bytes())
         } else {
-            self.expr(name, load)
-                .bitwise(&(!mark.mask).to_ne_bytes(), &value.to_ne_bytes())
+            self.expr(name, load).bitwise(&(!mark.mask).to_ne_bytes(), &value.to_ne_bytes())
         };
         loaded.expr(name, store)
     }
@@ -320,16 +282,12 @@ impl Rule {
     fn address(self, net: &IpNet, offsets: Offsets) -> Self {
         let matched = self.nfproto(family_of(net));
         let (at, address, mask) = match net {
-            IpNet::V4(n) => (
-                offsets.v4,
-                n.network().octets().to_vec(),
-                n.netmask().octets().to_vec(),
-            ),
-            IpNet::V6(n) => (
-                offsets.v6,
-                n.network().octets().to_vec(),
-                n.netmask().octets().to_vec(),
-            ),
+            IpNet::V4(n) => {
+                (offsets.v4, n.network().octets().to_vec(), n.netmask().octets().to_vec())
+            }
+            IpNet::V6(n) => {
+                (offsets.v6, n.network().octets().to_vec(), n.netmask().octets().to_vec())
+            }
         };
         let len = if mask.len() == 4 { 4 } else { 16 };
         if net.prefix_len() == 0 {
@@ -349,30 +307,18 @@ impl Rule {
             Family::V4 => (offsets.v4, 4),
             Family::V6 => (offsets.v6, 16),
         };
-        self.nfproto(family)
-            .meta(name)
-            .payload(NETWORK_HEADER, at, len, REG_2)
+        self.nfproto(family).meta(name).payload(NETWORK_HEADER, at, len, REG_2)
     }
 
     fn fib_saddr_oif_local(self, local: bool) -> Self {
-        let data = Attrs::new()
-            .be32(1, REG)
-            .be32(2, FIB_ADDRTYPE)
-            .be32(3, FIB_SADDR | FIB_OIF);
-        self.expr("fib", data)
-            .cmp(if local { EQ } else { NEQ }, &RTN_LOCAL.to_ne_bytes())
+        let data = Attrs::new().be32(1, REG).be32(2, FIB_ADDRTYPE).be32(3, FIB_SADDR | FIB_OIF);
+        self.expr("fib", data).cmp(if local { EQ } else { NEQ }, &RTN_LOCAL.to_ne_bytes())
     }
 
     /// Compared bytewise, so the number is turned round first.
     fn random(self, modulus: u32, below: u32) -> Self {
-        let data = Attrs::new()
-            .be32(1, REG)
-            .be32(2, modulus)
-            .be32(3, NUMGEN_RANDOM)
-            .be32(4, 0);
-        self.expr("numgen", data)
-            .byteorder_hton(4)
-            .cmp(LT, &below.to_be_bytes())
+        let data = Attrs::new().be32(1, REG).be32(2, modulus).be32(3, NUMGEN_RANDOM).be32(4, 0);
+        self.expr("numgen", data).byteorder_hton(4).cmp(LT, &below.to_be_bytes())
     }
 
     fn reject(self, kind: u32, code: u8) -> Self {
@@ -380,15 +326,11 @@ impl Rule {
     }
 
     fn mss_of_route(self) -> Self {
-        self.expr("rt", Attrs::new().be32(1, REG).be32(2, RT_TCPMSS))
-            .byteorder_hton(2)
+        self.expr("rt", Attrs::new().be32(1, REG).be32(2, RT_TCPMSS)).byteorder_hton(2)
     }
 
     fn set_mss(self) -> Self {
-        let place = Attrs::new()
-            .bytes(2, &[TCPOPT_MAXSEG])
-            .be32(3, 2)
-            .be32(4, 2);
+        let place = Attrs::new().bytes(2, &[TCPOPT_MAXSEG]).be32(3, 2).be32(4, 2);
         self.expr("exthdr", place.be32(6, EXTHDR_TCPOPT).be32(7, REG))
     }
 
@@ -399,9 +341,7 @@ impl Rule {
             IpAddr::V6(a) => a.octets().to_vec(),
         };
         let mut rule = self.immediate(REG, &bytes);
-        let mut data = Attrs::new()
-            .be32(1, NAT_DNAT)
-            .be32(2, u32::from(nfproto(family)));
+        let mut data = Attrs::new().be32(1, NAT_DNAT).be32(2, u32::from(nfproto(family)));
         data = data.be32(3, REG).be32(4, REG);
         if let Some(port) = port {
             rule = rule.immediate(REG_2, &port.to_be_bytes());
@@ -441,10 +381,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_set_under_its_mask() {
-        let mark = Fwmark {
-            value: 0x0100_0000,
-            mask: 0x0f00_0000,
-        };
+        let mark = Fwmark { value: 0x0100_0000, mask: 0x0f00_0000 };
         let bytes = rule(&[Stmt::SetCtMark(mark)]);
         let mask = (!mark.mask).to_ne_bytes();
         let xor = mark.value.to_ne_bytes();
@@ -458,34 +395,15 @@ mod tests {
             bytes
         };
         let golden = [
-            [
-                head(32, 0x8001),
-                text("ct", 7),
-                head(20, 0x8002),
-                number(2, 3),
-                number(1, 1),
-            ]
-            .concat(),
+            [head(32, 0x8001), text("ct", 7), head(20, 0x8002), number(2, 3), number(1, 1)]
+                .concat(),
             [
                 [head(68, 0x8001), text("bitwise", 12), head(52, 0x8002)].concat(),
-                [
-                    number(1, 1),
-                    number(2, 1),
-                    number(3, 4),
-                    data(4, mask),
-                    data(5, xor),
-                ]
+                [number(1, 1), number(2, 1), number(3, 4), data(4, mask), data(5, xor)].concat(),
+            ]
+            .concat(),
+            [head(32, 0x8001), text("ct", 7), head(20, 0x8002), number(2, 3), number(4, 1)]
                 .concat(),
-            ]
-            .concat(),
-            [
-                head(32, 0x8001),
-                text("ct", 7),
-                head(20, 0x8002),
-                number(2, 3),
-                number(4, 1),
-            ]
-            .concat(),
         ]
         .concat();
         assert_eq!(bytes.as_bytes(), golden);
@@ -496,9 +414,7 @@ mod tests {
         let net: IpNet = "10.0.0.0/8".parse().unwrap();
         assert_eq!(
             expressions(&[Stmt::Saddr(net), Stmt::Daddr(net)]),
-            [
-                "meta", "cmp", "payload", "bitwise", "cmp", "payload", "bitwise", "cmp"
-            ]
+            ["meta", "cmp", "payload", "bitwise", "cmp", "payload", "bitwise", "cmp"]
         );
         let all: IpNet = "::/0".parse().unwrap();
         assert_eq!(expressions(&[Stmt::Saddr(all)]), ["meta", "cmp"]);

@@ -41,11 +41,7 @@ pub(super) const fn layout(key: KeyType) -> Layout {
         KeyType::Family => (1, 2, BYTEORDER_HOST),
         KeyType::Mark => (4, 19, BYTEORDER_HOST),
     };
-    Layout {
-        len,
-        datatype,
-        byteorder,
-    }
+    Layout { len, datatype, byteorder }
 }
 
 /// Room for a value in a concatenation: whole registers of four bytes.
@@ -110,14 +106,12 @@ fn part_range(part: &KeyPart, kind: KeyType) -> Option<(Vec<u8>, Vec<u8>)> {
         (KeyPart::IfName(name), KeyType::IfName) => exact(ifname(name).to_vec()),
         (KeyPart::Family(family), KeyType::Family) => exact(vec![nfproto(*family)]),
         (KeyPart::Mark(mark), KeyType::Mark) => exact(mark.to_ne_bytes().to_vec()),
-        (KeyPart::Net(IpNet::V4(n)), KeyType::Ipv4) => Some((
-            n.network().octets().to_vec(),
-            n.broadcast().octets().to_vec(),
-        )),
-        (KeyPart::Net(IpNet::V6(n)), KeyType::Ipv6) => Some((
-            n.network().octets().to_vec(),
-            n.broadcast().octets().to_vec(),
-        )),
+        (KeyPart::Net(IpNet::V4(n)), KeyType::Ipv4) => {
+            Some((n.network().octets().to_vec(), n.broadcast().octets().to_vec()))
+        }
+        (KeyPart::Net(IpNet::V6(n)), KeyType::Ipv6) => {
+            Some((n.network().octets().to_vec(), n.broadcast().octets().to_vec()))
+        }
         _ => None,
     }
 }
@@ -166,10 +160,7 @@ pub(super) fn read(entry: Attributes<'_>) -> Option<RawElement> {
     let data = entry.nested(ELEM_DATA).get(DATA_VERDICT);
     Some(RawElement {
         first: entry.nested(ELEM_KEY).get(DATA_VALUE)?.to_vec(),
-        last: entry
-            .nested(ELEM_KEY_END)
-            .get(DATA_VALUE)
-            .map(<[u8]>::to_vec),
+        last: entry.nested(ELEM_KEY_END).get(DATA_VALUE).map(<[u8]>::to_vec),
         closes: entry.be32(ELEM_FLAGS).unwrap_or(0) & ELEM_INTERVAL_END != 0,
         verdict: match data {
             Some(data) => Some(read_verdict(Attributes(data))?),
@@ -221,11 +212,7 @@ fn key(set: &Set, first: &[u8], last: &[u8]) -> Option<Key> {
     let mut parts = Vec::new();
     for kind in &set.key {
         let len = layout(*kind).len;
-        parts.push(part(
-            *kind,
-            first.get(at..at + len)?,
-            last.get(at..at + len)?,
-        )?);
+        parts.push(part(*kind, first.get(at..at + len)?, last.get(at..at + len)?)?);
         at += if single { len } else { padded(*kind) };
     }
     Some(parts)
@@ -254,9 +241,7 @@ fn part(kind: KeyType, first: &[u8], last: &[u8]) -> Option<KeyPart> {
         _ if first != last => None,
         KeyType::IfName => {
             let end = first.iter().position(|b| *b == 0).unwrap_or(first.len());
-            Some(KeyPart::IfName(IfName::new(
-                std::str::from_utf8(&first[..end]).ok()?,
-            )?))
+            Some(KeyPart::IfName(IfName::new(std::str::from_utf8(&first[..end]).ok()?)?))
         }
         KeyType::Family => match *first.first()? {
             NFPROTO_IPV4 => Some(KeyPart::Family(Family::V4)),
@@ -324,23 +309,14 @@ mod tests {
         assert_eq!(back.into_iter().map(|(k, _)| k).collect::<Vec<_>>(), edges);
         let pair = Set::prefixes(&[KeyType::IfName, KeyType::Ipv6]);
         let keys_in = [vec![name("wan0"), net("fe80::/10")]];
-        assert_eq!(
-            round(&pair, &keys_in).unwrap(),
-            [(keys_in[0].clone(), None)]
-        );
+        assert_eq!(round(&pair, &keys_in).unwrap(), [(keys_in[0].clone(), None)]);
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         let plain = Set::new(&[KeyType::Ipv4]);
-        assert!(
-            element(&plain, &vec![net("10.0.0.0/24")], None).is_none(),
-            "prefix, plain set"
-        );
-        assert!(
-            element(&plain, &vec![net("::1/128")], None).is_none(),
-            "other family"
-        );
+        assert!(element(&plain, &vec![net("10.0.0.0/24")], None).is_none(), "prefix, plain set");
+        assert!(element(&plain, &vec![net("::1/128")], None).is_none(), "other family");
         assert!(element(&plain, &vec![], None).is_none(), "too short");
         let set = Set::prefixes(&[KeyType::Ipv4]);
         let raw = |first: [u8; 4], closes| RawElement {

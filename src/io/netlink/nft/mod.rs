@@ -59,9 +59,7 @@ impl Nft {
     /// # Errors
     /// [`NfnlError::Permission`] or [`NfnlError::Missing`], each a sentence for people.
     pub fn open() -> Result<Self, NfnlError> {
-        let mut nft = Self {
-            link: Nfnl::open()?,
-        };
+        let mut nft = Self { link: Nfnl::open()? };
         // Netfilter answers EINVAL for a subsystem that it does not know.
         nft.generation().map_err(|error| match error.errno() {
             Some(Errno::EINVAL | Errno::EOPNOTSUPP) => {
@@ -91,10 +89,7 @@ impl Nft {
         changes: &[ElementChange<'_>],
     ) -> Result<(), NfnlError> {
         let removals = self.removals(table, changes, key::is_concat_interval)?;
-        match self.link.batch(
-            SUBSYS_NFTABLES,
-            &change_messages(table, changes, &removals)?,
-        ) {
+        match self.link.batch(SUBSYS_NFTABLES, &change_messages(table, changes, &removals)?) {
             // Something that should be removed is gone already: a timeout, or somebody was faster.
             Err(error) if error.errno() == Some(Errno::ENOENT) => {
                 let removals = self.removals(table, changes, |_| true)?;
@@ -139,16 +134,11 @@ impl Nft {
     /// # Errors
     /// What the kernel answered.
     pub fn counters(&mut self, name: &str) -> Result<BTreeMap<String, Count>, NfnlError> {
-        let attrs = Attrs::new()
-            .text(OBJ_TABLE, name)
-            .be32(OBJ_TYPE, OBJECT_COUNTER);
+        let attrs = Attrs::new().text(OBJ_TABLE, name).be32(OBJ_TYPE, OBJECT_COUNTER);
         let list = message(GETOBJ, 0, attrs, format!("counters of table inet {name}"));
         for _ in 0..TRIES {
             let mut found = BTreeMap::new();
-            match self
-                .link
-                .dump(&list, |object| found.extend(decode::count(object)))
-            {
+            match self.link.dump(&list, |object| found.extend(decode::count(object))) {
                 Err(NfnlError::Interrupted) => {}
                 other => return other.map(|()| found),
             }
@@ -161,15 +151,9 @@ impl Nft {
     /// # Errors
     /// What the kernel answered.
     pub fn generation(&mut self) -> Result<u32, NfnlError> {
-        let ask = message(
-            GETGEN,
-            0,
-            Attrs::new(),
-            "the ruleset's generation".to_owned(),
-        );
+        let ask = message(GETGEN, 0, Attrs::new(), "the ruleset's generation".to_owned());
         let mut id = None;
-        self.link
-            .request(&ask, |answer| id = answer.be32(GEN_ID).or(id))?;
+        self.link.request(&ask, |answer| id = answer.be32(GEN_ID).or(id))?;
         Ok(id.unwrap_or(0))
     }
 
@@ -180,23 +164,13 @@ impl Nft {
         }
         let mut shape = Shape::default();
         let of = |kind, key: u16, what: &str| {
-            message(
-                kind,
-                0,
-                Attrs::new().text(key, name),
-                format!("{what} of table inet {name}"),
-            )
+            message(kind, 0, Attrs::new().text(key, name), format!("{what} of table inet {name}"))
         };
         let all = message(GETCHAIN, 0, Attrs::new(), "chains".to_owned());
         self.link.dump(&all, |chain| shape.chain(name, chain))?;
-        self.link
-            .dump(&of(GETRULE, RULE_TABLE, "rules"), |rule| shape.rule(rule))?;
-        self.link
-            .dump(&of(GETSET, SET_TABLE, "sets"), |set| shape.set(set))?;
-        self.link
-            .dump(&of(GETOBJ, OBJ_TABLE, "objects"), |object| {
-                shape.counter(object)
-            })?;
+        self.link.dump(&of(GETRULE, RULE_TABLE, "rules"), |rule| shape.rule(rule))?;
+        self.link.dump(&of(GETSET, SET_TABLE, "sets"), |set| shape.set(set))?;
+        self.link.dump(&of(GETOBJ, OBJ_TABLE, "objects"), |object| shape.counter(object))?;
         shape.counters.sort_unstable();
         if shape != Shape::of(wish) {
             return Ok(Table::default());
@@ -226,9 +200,7 @@ impl Nft {
             let set = definition(table, change.set)?;
             let mut keys = change.del.to_vec();
             if !keys.is_empty() && checked(set) {
-                let there = self
-                    .elements(&table.name, change.set, set)?
-                    .unwrap_or_default();
+                let there = self.elements(&table.name, change.set, set)?.unwrap_or_default();
                 let there: BTreeSet<Key> = there.into_iter().map(|(key, _)| key).gather();
                 keys.retain(|key| there.contains(key));
             }
@@ -242,10 +214,7 @@ impl Nft {
         let ask = message(GETTABLE, 0, attrs, format!("table inet {}", wish.name));
         let digest = wish.digest();
         let mut same = false;
-        match self
-            .link
-            .request(&ask, |table| same |= decode::has_digest(table, digest))
-        {
+        match self.link.request(&ask, |table| same |= decode::has_digest(table, digest)) {
             Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(false),
             other => other.map(|()| same),
         }
@@ -257,9 +226,7 @@ impl Nft {
         name: &str,
         set: &Set,
     ) -> Result<Option<Vec<Element>>, NfnlError> {
-        let attrs = Attrs::new()
-            .text(ELEM_LIST_TABLE, table)
-            .text(ELEM_LIST_SET, name);
+        let attrs = Attrs::new().text(ELEM_LIST_TABLE, table).text(ELEM_LIST_SET, name);
         let list = message(GETSETELEM, 0, attrs, format!("elements of set {name}"));
         let mut raw = Some(Vec::new());
         let each = |answer: Attributes<'_>| {
@@ -288,33 +255,17 @@ fn change_messages(
     for (change, removals) in changes.iter().zip(removals) {
         let set = definition(table, change.set)?;
         let gone: Vec<_> = removals.iter().map(|key| (key, None)).collect();
-        messages.extend(elements_messages(
-            DELSETELEM,
-            &table.name,
-            change.set,
-            set,
-            &gone,
-        )?);
+        messages.extend(elements_messages(DELSETELEM, &table.name, change.set, set, &gone)?);
     }
     for change in changes {
         let set = definition(table, change.set)?;
-        let new: Vec<_> = change
-            .add
-            .iter()
-            .map(|(key, v)| (key, v.as_ref()))
-            .collect();
+        let new: Vec<_> = change.add.iter().map(|(key, v)| (key, v.as_ref())).collect();
         let add = elements_messages(NEWSETELEM, &table.name, change.set, set, &new)?;
         if set.timeout.is_some() {
             // An element that is there keeps its old deadline, so it is taken out and put in again.
             let gone: Vec<_> = new.iter().map(|(key, _)| (*key, None)).collect();
             messages.extend(add.clone());
-            messages.extend(elements_messages(
-                DELSETELEM,
-                &table.name,
-                change.set,
-                set,
-                &gone,
-            )?);
+            messages.extend(elements_messages(DELSETELEM, &table.name, change.set, set, &gone)?);
         }
         messages.extend(add);
     }
@@ -323,9 +274,6 @@ fn change_messages(
 
 fn definition<'a>(table: &'a Table, name: &str) -> Result<&'a Set, NfnlError> {
     table.sets.get(name).ok_or_else(|| NfnlError::Unwritable {
-        object: format!(
-            "a change of set {name}, which table {} does not have,",
-            table.name
-        ),
+        object: format!("a change of set {name}, which table {} does not have,", table.name),
     })
 }
