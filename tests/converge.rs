@@ -1,6 +1,8 @@
 //! What is changed in the kernel, case by case, as `ip` and `nft` text: a person reads the file and
 //! says whether it is right. `UPDATE_GOLDEN=1` writes the files anew.
 
+#![expect(clippy::unwrap_used, reason = "what a test puts together by hand is there")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

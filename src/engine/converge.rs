@@ -238,7 +238,7 @@ impl Engine {
             dev,
             near: u.attachment.near.clone(),
             own6: u.config.prefixes6.clone(),
-            addresses: addresses.clone(),
+            addresses,
         }
     }
 }

@@ -243,10 +243,10 @@ impl fmt::Display for Fact {
             Self::Stopped => f.write_str("stopped; traffic goes on as it is"),
             Self::Health { uplink, family, from, to, condition } => {
                 write!(f, "{uplink} ({family}): {from} to {to}")?;
-                match condition {
-                    Condition::Ok => Ok(()),
-                    other => write!(f, ": it {}", other.phrase()),
+                if *condition == Condition::Ok {
+                    return Ok(());
                 }
+                write!(f, ": it {}", condition.phrase())
             }
             Self::Switched { family, from, to, kind, reason } => {
                 let verb = match kind {

@@ -120,9 +120,9 @@ fn way(
     if gateway.is_none() && !link.point_to_point && learned.is_none() {
         return Err(Condition::NoGateway);
     }
-    let on_link = |addr: IpAddr| match addr {
-        IpAddr::V6(a) if a.is_unicast_link_local() => true,
-        _ => near(link, view).iter().any(|net| net.contains(&addr)),
+    let on_link = |addr: IpAddr| {
+        let link_local = matches!(addr, IpAddr::V6(a) if a.is_unicast_link_local());
+        link_local || near(link, view).iter().any(|net| net.contains(&addr))
     };
     Ok(Way {
         index: link.index,

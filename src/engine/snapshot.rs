@@ -216,10 +216,8 @@ impl Engine {
                 format!("{name} works again and takes over in {}", human(at.since(now.mono)))
             }
             _ if self.run.manual.is_some() => "asked for by hand".to_owned(),
-            _ => match self.worst(id, now) {
-                Condition::Ok => format!("{name} is being proven"),
-                worst => format!("{name} {}", worst.phrase()),
-            },
+            _ if self.worst(id, now) == Condition::Ok => format!("{name} is being proven"),
+            _ => format!("{name} {}", self.worst(id, now).phrase()),
         }
     }
 
@@ -326,7 +324,14 @@ impl Engine {
                 Condition::NoCarrier | Condition::NoAddress | Condition::NoGateway => {
                     "proven the moment it is connected".to_owned()
                 }
-                _ => "asked again and again; proven before it is used".to_owned(),
+                Condition::Ok
+                | Condition::Degraded
+                | Condition::Portal
+                | Condition::DnsBroken
+                | Condition::BeyondModem
+                | Condition::ModemSilent => {
+                    "asked again and again; proven before it is used".to_owned()
+                }
             },
         }
     }

@@ -200,12 +200,8 @@ impl Kernel {
 
     /// Why the kernel would not do this.
     fn refusal(&self, change: &Change) -> Option<String> {
-        match change {
-            Change::ReplaceRoute(route) if self.uplink_on(route.dev).is_none() => {
-                Some(format!("{change}: no such device"))
-            }
-            _ => None,
-        }
+        let Change::ReplaceRoute(route) = change else { return None };
+        self.uplink_on(route.dev).is_none().then(|| format!("{change}: no such device"))
     }
 
     /// Nothing of anybody else's may be changed.

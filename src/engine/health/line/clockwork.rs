@@ -98,7 +98,7 @@ impl Line {
             self.turn = self.turn.wrapping_add(1);
             let target = targets[self.turn % targets.len()];
             // A target set aside gets a chance on every sixteenth round.
-            let chance = (self.turn / targets.len()) % 16 == 0;
+            let chance = (self.turn / targets.len()).is_multiple_of(16);
             if !alive || chance || !faulty(&self.misses, &target) {
                 return Some(target);
             }
