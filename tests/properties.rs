@@ -1,5 +1,7 @@
 //! What must hold whatever happens: random stories on one to four uplinks, on the virtual clock.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
