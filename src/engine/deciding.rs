@@ -44,6 +44,7 @@ impl Engine {
         *self.active.get_mut(family) = Active {
             uplink: choice,
             since: Some(now.mono),
+            proving_until: Some(now.mono + PROVISIONAL_FOR),
             provisional_until: adopted.is_none().then_some(now.mono + PROVISIONAL_FOR),
             ..Active::default()
         };
@@ -57,7 +58,8 @@ impl Engine {
             let active = self.active.get_mut(family);
             let hold_over = active.waiting.is_some_and(|(at, _)| at <= now.mono);
             let settled = active.provisional_until.take_if(|at| *at <= now.mono).is_some();
-            self.undecided |= hold_over || settled;
+            let proven_or_not = active.proving_until.take_if(|at| *at <= now.mono).is_some();
+            self.undecided |= hold_over || settled || proven_or_not;
             if active.sample_at.take_if(|at| *at <= now.mono).is_some() {
                 self.sample(family, now);
             }
@@ -96,6 +98,9 @@ impl Engine {
         if incumbent.alive && decision == Decision::Stay && !candidates.iter().any(open) {
             active.provisional_until = None;
         }
+        if incumbent.alive {
+            active.proving_until = None;
+        }
         match decision {
             Decision::Stay => {}
             Decision::StayUntil(at, id) => active.waiting = Some((at, id)),
@@ -122,7 +127,7 @@ impl Engine {
             provisional: active.provisional_until.is_some(),
             proving: {
                 let s = u.surroundings(&self.config, &self.household, family, now.mono);
-                u.standing(family, &s) == Standing::Unproven
+                active.proving_until.is_some() && u.standing(family, &s) == Standing::Unproven
             },
         })
     }

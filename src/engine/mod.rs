@@ -66,6 +66,8 @@ struct Active {
     since: Option<Instant>,
     /// Taken at the start without proof, until then.
     provisional_until: Option<Instant>,
+    /// It was taken without proof, and until then nobody else takes its place for being proven first.
+    proving_until: Option<Instant>,
     /// It is dead and no other is alive: said once.
     no_way_out: bool,
     /// A better uplink is waiting out its hold.
@@ -232,7 +234,12 @@ impl Engine {
         let lines = self.lines_due();
         let switches = self.switches.iter().filter_map(|(_, s)| s.as_ref()?.deadline()).min();
         let waiting = self.active.iter().filter_map(|(_, a)| a.waiting.map(|w| w.0)).min();
-        let provisional = self.active.iter().filter_map(|(_, a)| a.provisional_until).min();
+        let provisional = self
+            .active
+            .iter()
+            .flat_map(|(_, a)| [a.provisional_until, a.proving_until])
+            .flatten()
+            .min();
         let sampling = self.active.iter().filter_map(|(_, a)| a.sample_at).min();
         let paused = self.uplinks.values().filter_map(|u| u.paused.as_ref()?.until).min();
         let manual = self.run.manual.as_ref().and_then(|(_, until)| *until);

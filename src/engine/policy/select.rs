@@ -59,7 +59,7 @@ pub struct Incumbent {
     pub hard: bool,
     /// It was taken at the start without proof.
     pub provisional: bool,
-    /// It is being proven, and nothing speaks against it so far.
+    /// It has been taken at the start, is being proven, and nothing speaks against it so far.
     pub proving: bool,
 }
 
@@ -114,7 +114,7 @@ pub fn select(chain: &[Candidate], incumbent: Option<Incumbent>, now: Instant) -
     if incumbent.alive {
         return climb(chain, incumbent, now);
     }
-    if incumbent.provisional && incumbent.proving {
+    if incumbent.proving {
         // Whoever happens to be proven first is no reason to go there and back again.
         return Decision::Stay;
     }
