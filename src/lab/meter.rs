@@ -185,20 +185,20 @@ impl Record {
     }
 
     fn gap_after(&self, event: Instant) -> Option<Gap> {
-        let mut after_the_edge =
-            self.since(event).skip_while(|flow| flow.answered.is_some()).peekable();
+        let answered = |flow: &&Flow| flow.answered.is_some();
+        let mut after_the_edge = self.since(event).skip_while(answered).peekable();
         let newest = self.flows.back()?.sent;
-        let undecided = |flow: &&Flow| newest - flow.sent < UNDECIDED;
-        if after_the_edge.peek().is_none_or(undecided) {
-            let answer = self.since(event).next()?.answered?;
-            return Some(Gap { gap: Duration::ZERO, answer: answer - event, lost: 0 });
-        }
+        let undecided = after_the_edge.peek().is_none_or(|flow| newest - flow.sent < UNDECIDED);
         for (lost, flow) in (0..).zip(after_the_edge) {
             if let Some(answer) = flow.answered {
                 return Some(Gap { gap: flow.sent - event, answer: answer - event, lost });
             }
         }
-        None
+        if !undecided {
+            return None;
+        }
+        let answer = self.since(event).next()?.answered?;
+        Some(Gap { gap: Duration::ZERO, answer: answer - event, lost: 0 })
     }
 }
 
@@ -305,7 +305,8 @@ mod tests {
     fn the_gap_ends_with_the_first_answered_flow() {
         let cases = [
             ("++++----++", 8, Some((40, 4))),
-            ("+-----", 6, None),
+            ("+---------------------------------------------", 46, None),
+            ("+---", 4, Some((0, 0))),
             ("++++++", 6, Some((0, 0))),
             ("-+", 2, Some((5, 1))),
             ("", 0, None),

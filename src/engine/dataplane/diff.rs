@@ -420,12 +420,13 @@ mod tests {
         fn old_things_go_after_the_new_have_come(desired in desired(), observed in observed()) {
             let stages: Vec<u8> = diff(&desired, &observed).iter().map(|change| match change {
                 Change::SetSysctl { path, .. } if path.starts_with("net/netfilter/") => 4,
-                Change::SetSysctl { path, .. } => u8::from(is_forwarding(path)),
+                Change::SetSysctl { path, .. } if is_forwarding(path) => 6,
+                Change::SetSysctl { .. } => 1,
                 Change::ReplaceRoute(_) => 2,
                 Change::BuildTable(_) | Change::Elements { .. } => 3,
                 Change::AddRule(_) => 5,
-                Change::DelRule(_) => 6,
-                Change::DelRoute(_) => 7,
+                Change::DelRule(_) => 7,
+                Change::DelRoute(_) => 8,
             }).collect();
             prop_assert!(stages.is_sorted(), "{:?}", stages);
         }
