@@ -188,10 +188,10 @@ pub(crate) async fn device_of(table: u32) -> Result<u32> {
             && route.attributes.contains(&RouteAttribute::Table(table))
     });
     let device = found.and_then(|route| {
-        route.attributes.iter().find_map(|a| match a {
-            RouteAttribute::Oif(index) => Some(*index),
-            _ => None,
-        })
+        route
+            .attributes
+            .iter()
+            .find_map(|a| if let RouteAttribute::Oif(index) = a { Some(*index) } else { None })
     });
     device.with_context(|| format!("no default route in table {table}"))
 }

@@ -122,6 +122,43 @@ impl Is {
     }
 }
 
+/// Fields of `status --json`: of the whole, of the last switch, of each uplink.
+const WHOLE: &[(&str, Is)] = &[
+    ("version", Is::Text),
+    ("active", Is::Text),
+    ("active6", Is::Text),
+    ("since", Is::Text),
+    ("sentence", Is::Text),
+    ("last_switch", Is::Object),
+    ("spares_ready", Is::Number),
+];
+const SWITCH: &[(&str, Is)] = &[
+    ("at", Is::Text),
+    ("from", Is::Text),
+    ("to", Is::Text),
+    ("reason", Is::Text),
+    ("felt_ms", Is::Number),
+];
+const UPLINK: &[(&str, Is)] = &[
+    ("name", Is::Text),
+    ("interface", Is::Text),
+    ("role", Is::Text),
+    ("health", Is::Text),
+    ("condition", Is::Text),
+    ("v4", Is::Object),
+    ("v6", Is::Object),
+    ("reason", Is::Text),
+    ("next", Is::Text),
+    ("rtt_ms", Is::MaybeNumber),
+    ("jitter_ms", Is::MaybeNumber),
+    ("loss_pct", Is::MaybeNumber),
+    ("window_ms", Is::Number),
+    ("metered", Is::Bool),
+    ("flows", Is::MaybeNumber),
+    ("rx_bytes", Is::Number),
+    ("tx_bytes", Is::Number),
+];
+
 async fn the_status_has_every_field() -> Result<()> {
     let mut stage = Stage::new().await?;
     stage.happens("cable", LineEvent::Sever).await?;
@@ -129,47 +166,12 @@ async fn the_status_has_every_field() -> Result<()> {
     // Probes at rest, so that every number is known; flows are counted now and then.
     sleep(Duration::from_secs(11)).await;
     let status = stage.json().await?;
-    let whole = [
-        ("version", Is::Text),
-        ("active", Is::Text),
-        ("active6", Is::Text),
-        ("since", Is::Text),
-        ("sentence", Is::Text),
-        ("last_switch", Is::Object),
-        ("spares_ready", Is::Number),
-    ];
-    let switch = [
-        ("at", Is::Text),
-        ("from", Is::Text),
-        ("to", Is::Text),
-        ("reason", Is::Text),
-        ("felt_ms", Is::Number),
-    ];
-    let uplink = [
-        ("name", Is::Text),
-        ("interface", Is::Text),
-        ("role", Is::Text),
-        ("health", Is::Text),
-        ("condition", Is::Text),
-        ("v4", Is::Object),
-        ("v6", Is::Object),
-        ("reason", Is::Text),
-        ("next", Is::Text),
-        ("rtt_ms", Is::MaybeNumber),
-        ("jitter_ms", Is::MaybeNumber),
-        ("loss_pct", Is::MaybeNumber),
-        ("window_ms", Is::Number),
-        ("metered", Is::Bool),
-        ("flows", Is::MaybeNumber),
-        ("rx_bytes", Is::Number),
-        ("tx_bytes", Is::Number),
-    ];
-    has_fields(&status, &whole)?;
-    has_fields(&status["last_switch"], &switch)?;
+    has_fields(&status, WHOLE)?;
+    has_fields(&status["last_switch"], SWITCH)?;
     let uplinks = status["uplinks"].as_array().context("no uplinks")?;
     ensure!(uplinks.len() == 3, "{status}");
     for one in uplinks {
-        has_fields(one, &uplink)?;
+        has_fields(one, UPLINK)?;
     }
     ensure!(uplinks[1]["rtt_ms"].is_number() && uplinks[1]["flows"].is_number(), "{status:#}");
     ensure!(status["last_switch"]["to"] == "mifi" && status["spares_ready"] == 1, "{status:#}");

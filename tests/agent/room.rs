@@ -45,7 +45,7 @@ async fn no_packet_leaves_with_a_wrong_source() -> Result<()> {
     for n in 0..SWITCHES {
         let to = ["mifi", "phone", "cable"][n % 3];
         stage.agent.must(&["switch", to]).await?;
-        sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(60)).await;
     }
     stage.on("phone").await?;
     let (lost, _) = stage.lost_since(begun).await?;

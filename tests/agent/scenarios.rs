@@ -21,7 +21,7 @@ fn read(path: &Path) -> Result<Scenario> {
     Scenario::parse(&text).map_err(|errors| anyhow!("{}: {errors:?}", path.display()))
 }
 
-/// Those that the real kernel plays, the longest first, so that nobody waits for the last one.
+/// Those that the real kernel plays, the longest first.
 pub(crate) fn names() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir())? {

@@ -71,8 +71,9 @@ async fn once(stage: &mut Stage, signal: Signal, uplink: &str, writes: &Writes) 
     stage.nothing_lost_since(begun).await?;
     let written = writes.all();
     ensure!(written.is_empty(), "written although right:\n{}", written.join("\n"));
+    // After a failover the set that resets stale connections is armed; a new agent disarms it.
     let now = self::generation(&stage.home).await?;
-    ensure!(now == generation, "nftables was changed although it was right");
+    ensure!(uplink != "cable" || now == generation, "nftables was changed although it was right");
     Ok(())
 }
 
@@ -132,7 +133,8 @@ async fn when_all_lines_are_dead_it_keeps_trying_and_flushes_nothing() -> Result
     let mut stage = Stage::new().await?;
     let mut call = Call::begin(&stage.home).await?;
     ensure!(call.answers().await, "control: the call works");
-    let all = ["cable", "mifi", "phone"];
+    // The spares die first, so that there is never a living one to move to.
+    let all = ["phone", "mifi", "cable"];
     let mut longest = Duration::ZERO;
     for back in ["cable", "mifi", "phone"] {
         for uplink in all {
@@ -150,8 +152,12 @@ async fn when_all_lines_are_dead_it_keeps_trying_and_flushes_nothing() -> Result
         }
         let begun = stage.happens(back, LineEvent::Restore).await?;
         stage.on(back).await?;
-        sleep(Duration::from_millis(500)).await;
-        let gap = stage.meter.gap_after(begun).context("still no answer")?.gap;
+        sleep(Duration::from_secs(1)).await;
+        let gap = stage
+            .meter
+            .gap_after(begun)
+            .with_context(|| format!("{back} is back, and the client has no answer"))?
+            .gap;
         longest = longest.max(gap);
         ensure!(gap < Duration::from_secs(10), "{back} was used after {gap:?} only");
         if back == "cable" {
