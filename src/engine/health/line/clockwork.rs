@@ -284,7 +284,8 @@ impl Line {
         if sampling.next > s.now {
             return;
         }
-        let (mut next, mut sample) = (sampling.next + SAMPLE_EVERY, sampling.sample);
+        // From now, not from when it was due: after a stall there is nothing to catch up with.
+        let (mut next, mut sample) = (s.now + SAMPLE_EVERY, sampling.sample);
         // The last ones would have no time to be answered.
         if sampling.until.since(s.now) > Duration::from_secs(1) {
             if let Some(target) = self.next_target(s.targets) {
