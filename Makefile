@@ -7,6 +7,10 @@ MAX_SIZE ?= 2500000
 # A login shell may lack rustup's programs, and an ordinary user's those that only root looks for.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
+# Random stories are the same ones every time, so that a failure is the change's and not the day's;
+# `make test-all` rolls the dice.
+export PROPTEST_RNG_SEED ?= 83
+
 SPARELINK := target/debug/sparelink
 # Router builds go to a folder of their own, so that the two do not replace each other.
 ROUTER := target/router/release/sparelink
@@ -53,9 +57,6 @@ clippy:
 	$(CLIPPY) -- -D warnings
 	$(CLIPPY) --no-default-features -- -D warnings
 
-# Random stories are the same ones every time, so that a failure is the change's and not the day's;
-# `make test-all` rolls the dice.
-unit: export PROPTEST_RNG_SEED ?= 83
 unit:
 	cargo test --locked --no-fail-fast -- $(UNIT_FLAGS)
 
