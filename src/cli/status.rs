@@ -170,10 +170,18 @@ fn render(status: &Status, colour: Colour, now: Option<Utc>) -> String {
     }
     text.push_str("\n\n");
     text.push_str(&uplinks(status).render(colour));
-    if status.active6.is_some() && status.active6 != status.active {
-        let name = |active: &Option<String>| active.as_deref().map_or("none".into(), printable);
-        let (v4, v6) = (name(&status.active), name(&status.active6));
-        text.push_str(&format!("\nIPv4 goes by {v4}, IPv6 by {v6}\n"));
+    match (status.active.as_deref(), status.active6.as_deref()) {
+        (Some(v4), Some(v6)) if v4 != v6 => {
+            text.push_str(&format!(
+                "\nIPv4 goes by {}, IPv6 by {}\n",
+                printable(v4),
+                printable(v6)
+            ));
+        }
+        (None, Some(v6)) => {
+            text.push_str(&format!("\nIPv4 does not work; IPv6 goes by {}\n", printable(v6)));
+        }
+        (Some(_) | None, Some(_) | None) => {}
     }
     if let Some(switch) = &status.last_switch {
         text.push_str(&format!("\n{}\n", last_switch(switch, now)));
