@@ -250,11 +250,6 @@ impl Rtt {
 #[serde(transparent)]
 pub struct LossPercent(pub f32);
 
-/// A number of bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ByteCount(pub u64);
-
 /// Builds maps and sets one by one.
 ///
 /// `collect` puts everything into a vector and sorts it first, and with every type of key another

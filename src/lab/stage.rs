@@ -28,7 +28,7 @@ use nix::unistd::{Pid, getegid, geteuid, getppid};
 const STAGE: &str = "SPARELINK_LAB_STAGE";
 /// The private directory of the lab: a tmpfs that no other process sees.
 pub const PRIVATE_DIR: &str = "/run";
-/// Exit code of "could not even begin" (DESIGN §8).
+/// Exit code of "could not even begin".
 const EXIT_ERROR: u8 = 2;
 
 /// Runs `f` inside namespaces of its own and returns its exit code.

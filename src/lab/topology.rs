@@ -31,7 +31,7 @@ pub const LAN_INTERFACE: &str = "lan0";
 pub const ECHO4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
 /// The echo server's IPv6 address.
 pub const ECHO6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 7));
-/// The default probe targets (DESIGN §5).
+/// The default probe targets.
 pub const TARGETS: [&str; 6] = [
     "1.1.1.1",
     "8.8.8.8",

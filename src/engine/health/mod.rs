@@ -54,7 +54,7 @@ pub enum Health {
     },
 }
 
-/// Why a line is as it is (DESIGN's word list; worst last).
+/// Why a line is as it is (worst last).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {

@@ -44,7 +44,7 @@ pub struct Profile {
 pub const MIN_TICKS: u32 = 5;
 
 impl Profile {
-    /// The defaults of DESIGN §5.
+    /// The profile of such a line in that duty.
     #[must_use]
     pub const fn of(kind: Kind, duty: Duty) -> Self {
         match (duty, kind) {
