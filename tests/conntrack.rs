@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket
 use common::in_netns;
 use sparelink::engine::dataplane::nft::{Chain, ChainKind, Hook, HookPoint, Stmt, Table};
 use sparelink::engine::kernel::TcpState;
+use sparelink::engine::message::FlowCount;
 use sparelink::io::netlink::conntrack::Conntrack;
 use sparelink::io::netlink::nfnl::NfnlError;
 use sparelink::io::netlink::nft::Nft;
@@ -83,6 +84,23 @@ fn flows_are_listed_with_both_directions() {
 }
 
 #[test]
+fn bytes_are_counted_where_the_kernel_counts_them() {
+    in_netns("bytes_are_counted_where_the_kernel_counts_them", || {
+        mark_by_port();
+        let mut conntrack = Conntrack::open().unwrap();
+        let mut carried = |port, accounting: &str| {
+            std::fs::write("/proc/sys/net/netfilter/nf_conntrack_acct", accounting).unwrap();
+            udp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            let counts = conntrack.count_by(Fwmark::UPLINK_MASK, &[]).unwrap();
+            counts.into_values().map(|count| count.v4.bytes).collect::<Vec<_>>()
+        };
+        assert_eq!(carried(UNMARKED, "0"), [0], "control: without accounting");
+        // A header of 28 bytes and one byte, there and back.
+        assert_eq!(carried(ONE, "1"), [0, 58]);
+    });
+}
+
+#[test]
 fn many_flows_are_counted_and_flushed() {
     in_netns("many_flows_are_counted_and_flushed", || {
         mark_by_port();
@@ -106,7 +124,7 @@ fn uplink(number: u8) -> Fwmark {
 
 fn counts(conntrack: &mut Conntrack) -> BTreeMap<u32, u64> {
     let counts = conntrack.count_by(Fwmark::UPLINK_MASK, &[]).unwrap();
-    let both = |(mark, count): (u32, PerFamily<u64>)| (mark, count.v4 + count.v6);
+    let both = |(mark, count): (u32, PerFamily<FlowCount>)| (mark, (count.v4 + count.v6).flows);
     counts.into_iter().map(both).collect()
 }
 

@@ -105,6 +105,10 @@ pub enum Fact {
         uplink: String,
         /// How many.
         flows: u64,
+        /// TCP clients that were sent a packet which makes them notice.
+        poked: u64,
+        /// TCP connections of the box itself that were ended.
+        destroyed: u64,
     },
     /// Flows are still on an uplink that was left.
     FlowsLeft {
@@ -280,7 +284,18 @@ impl fmt::Display for Fact {
             Self::Quality { uplink, degraded: false, .. } => {
                 write!(f, "{uplink} no longer loses packets")
             }
-            Self::Flushed { uplink, flows } => write!(f, "{flows} flows of {uplink} flushed"),
+            Self::Flushed { uplink, flows, poked, destroyed } => {
+                write!(f, "{} of {uplink} flushed", counted(*flows, "flow"))?;
+                let mut so_far = "; ";
+                if *poked > 0 {
+                    write!(f, "{so_far}{} told", counted(*poked, "client"))?;
+                    so_far = ", ";
+                }
+                if *destroyed > 0 {
+                    write!(f, "{so_far}{} ended", counted(*destroyed, "own connection"))?;
+                }
+                Ok(())
+            }
             Self::FlowsLeft { uplink, flows, after } => {
                 write!(f, "{flows} flows are still on {uplink} {} after the switch", human(*after))
             }
@@ -294,5 +309,29 @@ impl fmt::Display for Fact {
             }
             Self::Reloaded => f.write_str("a new configuration is in force"),
         }
+    }
+}
+
+/// `1 flow`, `2 flows`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_says_whom_it_told() {
+        let flushed = |flows, poked, destroyed| {
+            let uplink = "cable".to_owned();
+            Fact::Flushed { uplink, flows, poked, destroyed }.to_string()
+        };
+        assert_eq!(flushed(0, 0, 0), "0 flows of cable flushed");
+        assert_eq!(flushed(1, 0, 1), "1 flow of cable flushed; 1 own connection ended");
+        assert_eq!(
+            flushed(12, 7, 2),
+            "12 flows of cable flushed; 7 clients told, 2 own connections ended"
+        );
     }
 }

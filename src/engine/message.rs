@@ -2,6 +2,8 @@
 //! written down and played again.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::Add;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -44,7 +46,7 @@ pub enum Input {
     /// Dead flows were flushed.
     Flushed(FlushReport),
     /// Flows were counted, by uplink.
-    Flows(BTreeMap<UplinkId, PerFamily<u64>>),
+    Flows(BTreeMap<UplinkId, PerFamily<FlowCount>>),
     /// Somebody looks at the status, so that it is worth counting flows.
     Watched,
     /// A person wants something; the answer carries the same number.
@@ -103,22 +105,53 @@ pub struct Counters {
     pub absent: bool,
 }
 
-/// Which flows to flush.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Flows, and what they have carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowCount {
+    /// How many.
+    pub flows: u64,
+    /// Bytes in both directions together; 0 for a flow that began before the kernel counted bytes.
+    pub bytes: u64,
+}
+
+impl Add for FlowCount {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            flows: self.flows.saturating_add(other.flows),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
+/// Which flows to flush, and whom to tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlushRequest {
     /// The dead uplink.
     pub uplink: UplinkId,
     /// The IP version whose flows are dead.
     pub family: Family,
+    /// The box's own addresses: a flow that begins or ends at one of them is the box's, and its
+    /// socket is closed; the client of any other is told.
+    pub own: Vec<IpAddr>,
 }
 
 /// What came of a flush.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlushReport {
-    /// What was asked for.
-    pub request: FlushRequest,
+    /// The dead uplink.
+    pub uplink: UplinkId,
+    /// The IP version whose flows were dead.
+    pub family: Family,
     /// How many flows there were.
     pub flows: u64,
+    /// What they had carried, in bytes of both directions.
+    pub bytes: u64,
+    /// How many TCP clients were sent a packet that makes them notice.
+    pub poked: u64,
+    /// How many TCP connections of the box itself were ended.
+    pub destroyed: u64,
     /// How long it took.
     pub took: Duration,
     /// Why it failed, if it did.

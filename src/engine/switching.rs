@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::dataplane::nft::host;
 use super::event::{Fact, SwitchKind};
 use super::health::Health;
-use super::message::{FlushReport, FlushRequest, Output};
+use super::message::{FlowCount, FlushReport, FlushRequest, Output};
 use super::policy::hold::hold;
 use super::snapshot::LastSwitch;
 use super::uplink::Uplink;
@@ -245,7 +245,8 @@ impl Engine {
     }
 
     fn flush(&mut self, uplink: UplinkId, family: Family) {
-        self.outputs.push_back(Output::Flush(FlushRequest { uplink, family }));
+        let own = self.view.addresses.iter().map(|a| a.net.addr()).collect();
+        self.outputs.push_back(Output::Flush(FlushRequest { uplink, family, own }));
     }
 
     /// The kernel has carried out a wish: flows may follow the route.
@@ -266,9 +267,10 @@ impl Engine {
     }
 
     pub(super) fn flushed(&mut self, report: &FlushReport, now: Now) {
-        let uplink = self.name(report.request.uplink);
+        let uplink = self.name(report.uplink);
+        let FlushReport { flows, poked, destroyed, .. } = *report;
         match &report.error {
-            None => self.record(Fact::Flushed { uplink, flows: report.flows }, now),
+            None => self.record(Fact::Flushed { uplink, flows, poked, destroyed }, now),
             Some(error) => self.record(Fact::ApplyFailed { error: error.clone() }, now),
         }
     }
@@ -289,10 +291,15 @@ impl Engine {
         }
     }
 
-    pub(super) fn flows_counted(&mut self, flows: &BTreeMap<UplinkId, PerFamily<u64>>, now: Now) {
+    pub(super) fn flows_counted(
+        &mut self,
+        flows: &BTreeMap<UplinkId, PerFamily<FlowCount>>,
+        now: Now,
+    ) {
         let on = |id: &UplinkId| flows.get(id).copied().unwrap_or_default();
         for (id, u) in &mut self.uplinks {
-            u.flows = Some(on(id).v4 + on(id).v6);
+            let all = on(id).v4 + on(id).v6;
+            (u.flows, u.flow_bytes) = (Some(all.flows), Some(all.bytes));
         }
         for family in Family::BOTH {
             let Some(switch) = self.switches.get_mut(family) else {
@@ -302,7 +309,7 @@ impl Engine {
             let (Some(after), Some(from), Flush::Done) = (looked, switch.from, switch.flush) else {
                 continue;
             };
-            let left = *on(&from).get(family);
+            let left = on(&from).get(family).flows;
             if left > 0 {
                 let uplink = self.name(from);
                 self.record(Fact::FlowsLeft { uplink, flows: left, after }, now);

@@ -33,6 +33,8 @@ pub(super) struct Uplink {
     pub bytes: Option<(u64, u64)>,
     /// Flows on it, when last counted.
     pub flows: Option<u64>,
+    /// Bytes that these flows have carried, when last counted.
+    pub flow_bytes: Option<u64>,
     /// When each line next wants to be woken.
     pub due: PerFamily<Instant>,
 }
@@ -70,6 +72,7 @@ impl Uplink {
             departures: Vec::new(),
             bytes: None,
             flows: None,
+            flow_bytes: None,
             due: PerFamily::default(),
         }
     }

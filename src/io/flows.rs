@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::clock;
 use super::netlink::conntrack::Conntrack;
 use super::netlink::nfnl::NfnlError;
-use crate::engine::message::{FlushReport, FlushRequest, Input};
+use crate::engine::message::{FlowCount, FlushReport, FlushRequest, Input};
 use crate::units::{Fwmark, Gather as _, PerFamily, UplinkId};
 
 /// Work for the thread.
@@ -67,7 +67,7 @@ impl Flows {
 fn labour(mut conntrack: Conntrack, work: &Receiver<Job>, done: &mpsc::Sender<Input>) {
     while let Ok(job) = work.recv() {
         let input = match job {
-            Job::Flush(request) => Input::Flushed(flush(&mut conntrack, request)),
+            Job::Flush(request) => Input::Flushed(flush(&mut conntrack, &request)),
             Job::Count(except) => match count(&mut conntrack, &except) {
                 Ok(flows) => Input::Flows(flows),
                 Err(error) => {
@@ -82,23 +82,23 @@ fn labour(mut conntrack: Conntrack, work: &Receiver<Job>, done: &mpsc::Sender<In
     }
 }
 
-fn flush(conntrack: &mut Conntrack, request: FlushRequest) -> FlushReport {
-    let mark = request.uplink.mark();
+fn flush(conntrack: &mut Conntrack, request: &FlushRequest) -> FlushReport {
+    let FlushRequest { uplink, family, .. } = *request;
+    let mark = uplink.mark();
     let start = clock::now().mono;
     // Counted before, because the kernel does not say how many it forgot.
-    let flows = conntrack
-        .count_by(mark.mask, &[])
-        .ok()
-        .and_then(|counts| counts.get(&mark.value).map(|count| *count.get(request.family)))
-        .unwrap_or(0);
-    let error = conntrack.flush(mark, request.family).err().map(|error| error.to_string());
-    FlushReport { request, flows, took: clock::now().mono.since(start), error }
+    let counts = conntrack.count_by(mark.mask, &[]).unwrap_or_default();
+    let FlowCount { flows, bytes } =
+        counts.get(&mark.value).map(|count| *count.get(family)).unwrap_or_default();
+    let error = conntrack.flush(mark, family).err().map(|error| error.to_string());
+    let took = clock::now().mono.since(start);
+    FlushReport { uplink, family, flows, bytes, poked: 0, destroyed: 0, took, error }
 }
 
 fn count(
     conntrack: &mut Conntrack,
     except: &[IpNet],
-) -> Result<BTreeMap<UplinkId, PerFamily<u64>>, NfnlError> {
+) -> Result<BTreeMap<UplinkId, PerFamily<FlowCount>>, NfnlError> {
     let shift = Fwmark::UPLINK_MASK.trailing_zeros();
     let counts = conntrack.count_by(Fwmark::UPLINK_MASK, except)?.into_iter();
     let number = |mark: u32| u8::try_from(mark >> shift).ok().and_then(UplinkId::new);

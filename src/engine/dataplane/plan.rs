@@ -142,6 +142,8 @@ fn sysctls(wanted: &Wanted) -> BTreeMap<String, Sysctl> {
     };
     // Mid-stream pick-up is what lets a stale connection be answered with a reset.
     set("net/netfilter/nf_conntrack_tcp_loose".into(), "1", None);
+    // What is still carried by flows on an uplink that was left is told in bytes.
+    set("net/netfilter/nf_conntrack_acct".into(), "1", None);
     for (_, dev) in wanted.uplinks.iter().filter_map(|uplink| uplink.dev.as_ref()) {
         let v4 = |key: &str| format!("net/ipv4/conf/{dev}/{key}");
         let v6 = |key: &str| format!("net/ipv6/conf/{dev}/{key}");

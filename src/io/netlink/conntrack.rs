@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_CTNETLINK, missing};
 use crate::engine::kernel::{Flow, TcpState, Tuple};
+use crate::engine::message::FlowCount;
 use crate::units::{Family, Fwmark, PerFamily};
 
 // NFPROTO_* (linux/netfilter.h)
@@ -27,6 +28,8 @@ const TUPLE_ORIG: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
 const PROTOINFO: u16 = 4;
 const MARK: u16 = 8;
+const COUNTERS_ORIG: u16 = 9;
+const COUNTERS_REPLY: u16 = 10;
 const MARK_MASK: u16 = 21;
 // CTA_TUPLE_*, CTA_IP_*, CTA_PROTO_*
 const TUPLE_IP: u16 = 1;
@@ -40,6 +43,8 @@ const PROTO_SRC_PORT: u16 = 2;
 const PROTO_DST_PORT: u16 = 3;
 const PROTO_ICMP_ID: u16 = 4;
 const PROTO_ICMPV6_ID: u16 = 7;
+// CTA_COUNTERS_BYTES
+const COUNTERS_BYTES: u16 = 2;
 // CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_STATE
 const PROTOINFO_TCP: u16 = 1;
 const TCP_STATE: u16 = 1;
@@ -111,8 +116,8 @@ impl Conntrack {
         &mut self,
         mask: u32,
         except: &[IpNet],
-    ) -> Result<BTreeMap<u32, PerFamily<u64>>, NfnlError> {
-        let mut counts: BTreeMap<u32, PerFamily<u64>> = BTreeMap::new();
+    ) -> Result<BTreeMap<u32, PerFamily<FlowCount>>, NfnlError> {
+        let mut counts: BTreeMap<u32, PerFamily<FlowCount>> = BTreeMap::new();
         self.link.dump(&message(GET, Attrs::new(), "flows"), |entry| {
             let ip = entry.nested(TUPLE_ORIG).nested(TUPLE_IP);
             let ours = |a: &IpAddr| !except.iter().any(|net| net.contains(a));
@@ -122,7 +127,8 @@ impl Conntrack {
                 return;
             };
             let mark = entry.be32(MARK).unwrap_or(0) & mask;
-            *counts.entry(mark).or_default().get_mut(Family::of(&from)) += 1;
+            let count = counts.entry(mark).or_default().get_mut(Family::of(&from));
+            *count = *count + FlowCount { flows: 1, bytes: bytes(entry) };
         })?;
         Ok(counts)
     }
@@ -150,6 +156,13 @@ impl MarkFilter {
 /// A message for both families (`AF_UNSPEC`).
 fn message(kind: u16, attrs: Attrs, object: &str) -> Message {
     Message { kind, flags: 0, version: 0, family: 0, attrs, object: object.to_owned() }
+}
+
+/// What a flow has carried in both directions, in bytes: 0 where the kernel does not count
+/// (`nf_conntrack_acct`), or did not when the flow began.
+fn bytes(entry: Attributes<'_>) -> u64 {
+    let one_way = |kind| entry.nested(kind).be64(COUNTERS_BYTES).unwrap_or(0);
+    one_way(COUNTERS_ORIG).saturating_add(one_way(COUNTERS_REPLY))
 }
 
 /// Reads an entry; `None` if it is not of IP.

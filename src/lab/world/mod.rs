@@ -339,7 +339,7 @@ impl World {
             }
             Output::Flush(request) => {
                 let took = Duration::from_millis(5);
-                let report = self.net.flush(request, &self.numbers, took);
+                let report = self.net.flush(&request, &self.numbers, took);
                 self.answer(took, Input::Flushed(report));
             }
             Output::CountFlows(_) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::kernel::Kernel;
 use super::line::{Line, Packet};
-use crate::engine::message::{Counters, FlushReport, FlushRequest};
+use crate::engine::message::{Counters, FlowCount, FlushReport, FlushRequest};
 use crate::engine::probe::{Outcome, ProbeRequest, Question};
 use crate::time::Instant;
 use crate::units::{Family, PerFamily, Rtt, UplinkId};
@@ -174,20 +174,24 @@ impl Network {
     /// Dead flows are forgotten.
     pub fn flush(
         &mut self,
-        request: FlushRequest,
+        request: &FlushRequest,
         numbers: &[UplinkId],
         took: Duration,
     ) -> FlushReport {
-        let uplink = numbers.iter().position(|id| *id == request.uplink);
-        let book = uplink.and_then(|uplink| self.books.get_mut(uplink));
-        let flows = book.map_or(0, |book| std::mem::take(&mut book.get_mut(request.family).flows));
-        FlushReport { request, flows, took, error: None }
+        let FlushRequest { uplink, family, .. } = *request;
+        let book = numbers.iter().position(|id| *id == uplink);
+        let book = book.and_then(|book| self.books.get_mut(book));
+        let flows = book.map_or(0, |book| std::mem::take(&mut book.get_mut(family).flows));
+        let (bytes, poked, destroyed) = (0, 0, 0);
+        FlushReport { uplink, family, flows, bytes, poked, destroyed, took, error: None }
     }
 
     /// Flows by uplink.
     #[must_use]
-    pub fn flows(&self, numbers: &[UplinkId]) -> BTreeMap<UplinkId, PerFamily<u64>> {
-        let both = |books: &PerFamily<Book>| PerFamily { v4: books.v4.flows, v6: books.v6.flows };
+    pub fn flows(&self, numbers: &[UplinkId]) -> BTreeMap<UplinkId, PerFamily<FlowCount>> {
+        let count = |book: &Book| FlowCount { flows: book.flows, bytes: 0 };
+        let both =
+            |books: &PerFamily<Book>| PerFamily { v4: count(&books.v4), v6: count(&books.v6) };
         numbers.iter().copied().zip(self.books.iter().map(both)).collect()
     }
 }
