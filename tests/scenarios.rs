@@ -31,6 +31,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    a_spare_dies_with_flows_on_it
     agent_killed
     agent_stalls
     all_cut_at_once
@@ -47,6 +48,8 @@ scenarios! {
     loss_30_percent
     modem_reboots
     modem_silent
+    old_flows_are_cut
+    old_flows_drain
     one_target_dies
     pause_and_resume
     portal_on_a_spare

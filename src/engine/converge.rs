@@ -37,8 +37,6 @@ pub(super) struct Converging {
     last_error: Option<String>,
     /// Spares that an earlier run left standing, until they are judged.
     kept: PerFamily<BTreeSet<UplinkId>>,
-    /// Uplinks on which stale connections are reset, and until when.
-    pub(super) armed: Option<(BTreeSet<UplinkId>, Instant)>,
 }
 
 /// The whole wish is compared with the kernel this often even if nothing seems to have happened.
@@ -69,6 +67,11 @@ impl Converging {
         self.look_again = true;
     }
 
+    /// Whether the kernel was last seen to be as wanted.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.settled == self.generation && !self.stale
+    }
+
     pub(super) fn deadline(&self, mode: Mode) -> Option<Instant> {
         if mode == Mode::Observe {
             return None;
@@ -76,8 +79,7 @@ impl Converging {
         let lost = self.asked.map(|asked| asked + LOST);
         let wanted = self.look_again || self.settled != self.generation;
         let next = if wanted { self.not_before } else { self.audit_at };
-        let disarm = self.armed.as_ref().map(|(_, until)| *until);
-        [Some(lost.unwrap_or(next)), disarm].into_iter().flatten().min()
+        Some(lost.unwrap_or(next))
     }
 }
 
@@ -88,7 +90,7 @@ impl Engine {
         if self.started.is_none() {
             return;
         }
-        let disarmed = self.kernel.armed.take_if(|(_, until)| *until <= now.mono).is_some();
+        let disarmed = self.run.armed.take_if(|until| *until <= now.mono).is_some();
         if std::mem::take(&mut self.kernel.stale) || disarmed {
             self.release_spares(now);
             let wish = plan(&self.wanted(now));
@@ -213,12 +215,11 @@ impl Engine {
             Listen::Lan(port) => *port,
             Listen::Addr(addr) => addr.port(),
         });
-        let armed = self.kernel.armed.as_ref().map(|(on, _)| on.clone());
         Wanted {
             uplinks: self.uplinks.values().map(|u| self.wanted_uplink(u)).collect(),
             order: PerFamily { v4: order(Family::V4), v6: order(Family::V6) },
             no_way: PerFamily { v4: self.active.v4.no_way_out, v6: self.active.v6.no_way_out },
-            reset_on: armed.unwrap_or_default(),
+            reset_on: self.run.armed.iter().flat_map(|_| &self.chain).copied().gather(),
             lan: lan.map(|lan| plan::Lan { interfaces: lan.interfaces.clone(), guard: lan.guard }),
             page_ports: ports.gather(),
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health::Condition;
 use crate::time::{Instant, Utc, human};
-use crate::units::Family;
+use crate::units::{ByteCount, Family};
 
 /// How much a person should care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -119,6 +119,37 @@ pub enum Fact {
         /// How long after the switch.
         after: Duration,
     },
+    /// New flows go elsewhere; those that were there finish where they are.
+    Draining {
+        /// The uplink they are on.
+        uplink: String,
+        /// The family.
+        family: Family,
+        /// How many.
+        flows: u64,
+        /// What they have carried so far, in bytes of both directions.
+        bytes: u64,
+        /// For how long they may; `None`: until they end.
+        lasts: Option<Duration>,
+    },
+    /// The last of them has ended.
+    Drained {
+        /// The uplink.
+        uplink: String,
+        /// The family.
+        family: Family,
+        /// How long after the switch.
+        after: Duration,
+    },
+    /// Their time is up.
+    DrainOver {
+        /// The uplink.
+        uplink: String,
+        /// The family.
+        family: Family,
+        /// How long they had.
+        after: Duration,
+    },
     /// Something of ours in the kernel was changed by others and has been put back.
     Repaired {
         /// What, in words.
@@ -166,6 +197,19 @@ pub enum SwitchKind {
     Manual,
 }
 
+impl SwitchKind {
+    /// What the traffic does.
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::First => "begins",
+            Self::Failover => "fails over",
+            Self::Failback => "climbs back",
+            Self::Quality => "moves",
+            Self::Manual => "is moved by hand",
+        }
+    }
+}
+
 impl Fact {
     /// How much a person should care.
     #[must_use]
@@ -179,6 +223,9 @@ impl Fact {
             | Self::Stopped
             | Self::Switched { .. }
             | Self::SpareBack { .. }
+            | Self::Draining { .. }
+            | Self::Drained { .. }
+            | Self::DrainOver { .. }
             | Self::Quality { degraded: false, .. }
             | Self::ByHand { .. }
             | Self::Reloaded => Severity::Info,
@@ -206,6 +253,9 @@ impl Fact {
             Self::Quality { .. } => "quality",
             Self::Flushed { .. } => "flushed",
             Self::FlowsLeft { .. } => "flows_left",
+            Self::Draining { .. } => "draining",
+            Self::Drained { .. } => "drained",
+            Self::DrainOver { .. } => "drain_over",
             Self::Repaired { .. } => "repaired",
             Self::ApplyFailed { .. } => "apply_failed",
             Self::NoSpareLeft => "no_spare_left",
@@ -225,6 +275,9 @@ impl Fact {
             | Self::Quality { uplink, .. }
             | Self::Flushed { uplink, .. }
             | Self::FlowsLeft { uplink, .. }
+            | Self::Draining { uplink, .. }
+            | Self::Drained { uplink, .. }
+            | Self::DrainOver { uplink, .. }
             | Self::SpareBack { uplink } => Some(uplink),
             Self::Switched { to, .. } | Self::Felt { to, .. } => Some(to),
             Self::NoWayOut { stays_on, .. } => stays_on.as_deref(),
@@ -246,25 +299,12 @@ impl fmt::Display for Fact {
             Self::Started { chain } => write!(f, "watching {}", chain.join(" > ")),
             Self::Stopped => f.write_str("stopped; traffic goes on as it is"),
             Self::Health { uplink, family, from, to, condition } => {
-                write!(f, "{uplink} ({family}): {from} to {to}")?;
-                if *condition == Condition::Ok {
-                    return Ok(());
-                }
-                write!(f, ": it {}", condition.phrase())
+                write!(f, "{uplink} ({family}): {from} to {to}{}", because(*condition))
             }
-            Self::Switched { family, from, to, kind, reason } => {
-                let verb = match kind {
-                    SwitchKind::First => "begins",
-                    SwitchKind::Failover => "fails over",
-                    SwitchKind::Failback => "climbs back",
-                    SwitchKind::Quality => "moves",
-                    SwitchKind::Manual => "is moved by hand",
-                };
-                match from {
-                    Some(from) => write!(f, "{family} {verb} from {from} to {to}: {reason}"),
-                    None => write!(f, "{family} {verb} on {to}: {reason}"),
-                }
-            }
+            Self::Switched { family, from, to, kind, reason } => match from {
+                Some(from) => write!(f, "{family} {} from {from} to {to}: {reason}", kind.verb()),
+                None => write!(f, "{family} {} on {to}: {reason}", kind.verb()),
+            },
             Self::Felt { to, gap } => {
                 write!(f, "answers come over {to}, {} after the last one before", human(*gap))
             }
@@ -285,19 +325,28 @@ impl fmt::Display for Fact {
                 write!(f, "{uplink} no longer loses packets")
             }
             Self::Flushed { uplink, flows, poked, destroyed } => {
-                write!(f, "{} of {uplink} flushed", counted(*flows, "flow"))?;
-                let mut so_far = "; ";
-                if *poked > 0 {
-                    write!(f, "{so_far}{} told", counted(*poked, "client"))?;
-                    so_far = ", ";
-                }
-                if *destroyed > 0 {
-                    write!(f, "{so_far}{} ended", counted(*destroyed, "own connection"))?;
-                }
-                Ok(())
+                let told = told(*poked, *destroyed);
+                write!(f, "{} of {uplink} flushed{told}", counted(*flows, "flow"))
             }
             Self::FlowsLeft { uplink, flows, after } => {
                 write!(f, "{flows} flows are still on {uplink} {} after the switch", human(*after))
+            }
+            Self::Draining { uplink, family, flows, bytes, lasts } => {
+                let (count, bytes) = (counted(*flows, "flow"), ByteCount(*bytes));
+                let verb = if *flows == 1 { "finishes" } else { "finish" };
+                write!(f, "{count} ({family}, {bytes}) {verb} on {uplink}")?;
+                lasts.map_or(Ok(()), |lasts| write!(f, ", at most {} more", human(lasts)))
+            }
+            Self::Drained { uplink, family, after } => {
+                let after = human(*after);
+                write!(f, "the last old {family} flow has left {uplink}, {after} after the switch")
+            }
+            Self::DrainOver { uplink, family, after } => {
+                let after = human(*after);
+                write!(
+                    f,
+                    "old {family} flows had {after} to finish on {uplink}; the rest begins anew"
+                )
             }
             Self::Repaired { what } => write!(f, "put back what others changed: {what}"),
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
@@ -312,14 +361,39 @@ impl fmt::Display for Fact {
     }
 }
 
+/// What is wrong with a line, after what became of it.
+fn because(condition: Condition) -> String {
+    if condition == Condition::Ok { String::new() } else { format!(": it {}", condition.phrase()) }
+}
+
+/// Who was told of a flush.
+fn told(poked: u64, destroyed: u64) -> String {
+    let clients = (poked > 0).then(|| format!("{} told", counted(poked, "client")));
+    let own = (destroyed > 0).then(|| format!("{} ended", counted(destroyed, "own connection")));
+    let both: Vec<String> = clients.into_iter().chain(own).collect();
+    if both.is_empty() { String::new() } else { format!("; {}", both.join(", ")) }
+}
+
 /// `1 flow`, `2 flows`.
-fn counted(count: u64, what: &str) -> String {
+pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drain_says_how_long_it_may_last() {
+        let (uplink, family) = ("mifi".to_owned(), Family::V4);
+        let (flows, bytes) = (3, 12_345_678);
+        let lasts = Some(Duration::from_secs(600));
+        let limited = Fact::Draining { uplink: uplink.clone(), family, flows, bytes, lasts };
+        let text = "3 flows (IPv4, 12.3 MB) finish on mifi, at most 10 min more";
+        assert_eq!(limited.to_string(), text);
+        let free = Fact::Draining { uplink, family, flows: 1, bytes: 999, lasts: None };
+        assert_eq!(free.to_string(), "1 flow (IPv4, 999 bytes) finishes on mifi");
+    }
 
     #[test]
     fn a_flush_says_whom_it_told() {

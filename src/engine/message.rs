@@ -211,6 +211,7 @@ pub struct SavedState {
 
 /// What outlives a restart, but not a reboot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunState {
     /// Each uplink's number, by name.
     pub numbers: BTreeMap<String, UplinkId>,
@@ -218,6 +219,10 @@ pub struct RunState {
     pub manual: Option<(String, Option<Instant>)>,
     /// Uplinks that a person set aside: name, until when, why.
     pub paused: BTreeMap<String, (Option<Instant>, Option<String>)>,
+    /// Stale connections are reset until then.
+    pub armed: Option<Instant>,
+    /// Uplinks whose old flows may stay until then.
+    pub drains: BTreeMap<String, Instant>,
 }
 
 /// What the engine is born with.

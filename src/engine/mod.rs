@@ -8,7 +8,8 @@
 //! judge     health, probe    each line by itself: probes, evidence, verdict
 //! select    policy           one uplink per family, with a reason for each
 //! plan      dataplane        the wish as one value
-//! move      switching        flows that must move, and what is left over
+//! move      switching        what people feel of it
+//!           leftover         the flows that the old uplink still has
 //! tell      event, snapshot  one fact, many readers
 //! ```
 
@@ -29,6 +30,7 @@ pub mod event;
 pub mod health;
 pub mod history;
 pub mod kernel;
+mod leftover;
 pub mod link;
 pub mod message;
 mod observing;
@@ -193,13 +195,14 @@ impl Engine {
             Input::Started { view, adopted, spares } => {
                 self.start(view, adopted, now);
                 self.keep_spares(&spares);
+                self.resume_drains(now);
             }
             Input::Kernel(changes) => self.kernel_changed(&changes, now),
             Input::View(view) => self.view_changed(view, now),
             Input::Probe(reply) => self.probe_ended(&reply, now),
             Input::Counters(counters) => self.counters_read(&counters, now),
             Input::Applied(report) => self.applied(report, now),
-            Input::Flushed(report) => self.flushed(&report, now),
+            Input::Flushed(report) => self.flushed(report, now),
             Input::Flows(flows) => self.flows_counted(&flows, now),
             Input::Watched => self.watched(now),
             Input::Command(number, command) => self.command(number, command, now),
@@ -214,8 +217,9 @@ impl Engine {
                 break;
             }
         }
-        self.run_switches(now);
+        self.run_leftovers(now);
         self.converge(now);
+        self.flush_leftovers(now);
         self.poll_counters(now);
         self.keep_house(now);
         self.last_handled = Some(now.mono);
@@ -232,7 +236,9 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         self.started?;
         let lines = self.lines_due();
-        let switches = self.switches.iter().filter_map(|(_, s)| s.as_ref()?.deadline()).min();
+        let leftover =
+            |u: &Uplink| u.leftover.iter().filter_map(|(_, l)| l.as_ref()?.deadline()).min();
+        let leftovers = self.uplinks.values().filter_map(leftover).min();
         let waiting = self.active.iter().filter_map(|(_, a)| a.waiting.map(|w| w.0)).min();
         let provisional = self
             .active
@@ -247,7 +253,8 @@ impl Engine {
         let spareless = house.spareless.filter(|(_, said)| !said).map(|(at, _)| at + SPARELESS_FOR);
         [
             (lines, "a line"),
-            (switches, "a switch"),
+            (leftovers, "old flows"),
+            (self.run.armed, "the resets"),
             (waiting, "the hold"),
             (provisional, "the first choice"),
             (sampling, "a comparison"),

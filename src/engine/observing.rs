@@ -354,6 +354,7 @@ impl Engine {
                 let (from, to) = (transition.from.word().into(), transition.to.word().into());
                 self.record(Fact::Health { uplink, family, from, to, condition }, now);
                 self.follow_suspicion(id, family, transition, now);
+                self.line_died(id, family, transition, now);
             }
             News::Quality => {
                 self.undecided = true;

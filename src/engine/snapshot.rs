@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::event::counted;
 use super::health::{Condition, Health};
 use super::policy::select::Standing;
 use super::uplink::Uplink;
 use crate::time::{Instant, Now, Utc, human};
-use crate::units::{Family, LossPercent, PerFamily, Rtt, UplinkId};
+use crate::units::{ByteCount, Family, LossPercent, PerFamily, Rtt, UplinkId};
 
 /// The last switch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,6 +78,8 @@ pub struct UplinkState {
     pub metered: bool,
     /// Flows on it, when last counted.
     pub flows: Option<u64>,
+    /// Flows that finish there although new ones go elsewhere.
+    pub draining: Option<Draining>,
     /// Received and sent bytes of its interface.
     pub bytes: Option<(u64, u64)>,
 }
@@ -100,6 +103,17 @@ pub struct LineState {
     pub loss: Option<LossPercent>,
     /// The detection window.
     pub window: Duration,
+}
+
+/// Flows that finish on an uplink that gets no new ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Draining {
+    /// How many, when last counted.
+    pub flows: u64,
+    /// What they have carried so far, in bytes of both directions.
+    pub bytes: u64,
+    /// For how long they may; `None`: until they end.
+    pub lasts: Option<Duration>,
 }
 
 /// What an uplink is to the household.
@@ -259,6 +273,7 @@ impl Engine {
             next: self.next(u, role, now),
             metered: u.config.metered,
             flows: u.flows,
+            draining: Self::draining(u, now),
             bytes: u.bytes,
         }
     }
@@ -318,7 +333,15 @@ impl Engine {
                 let stuck = self.active.iter().any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
                 if stuck { "moves as soon as any uplink answers".to_owned() } else { String::new() }
             }
-            (Role::Ready, _) => String::new(),
+            (Role::Ready, _) => Self::draining(u, now).map_or_else(String::new, |drain| {
+                let verb = if drain.flows == 1 { "finishes" } else { "finish" };
+                let (flows, bytes) = (counted(drain.flows, "old flow"), ByteCount(drain.bytes));
+                let text = format!("{flows} ({bytes}) {verb} on it");
+                match drain.lasts {
+                    Some(lasts) => format!("{text}, at most {} more", human(lasts)),
+                    None => text,
+                }
+            }),
             (Role::NotReady, _) => match self.worst(u.id, now) {
                 Condition::Absent => "waits to be plugged in".to_owned(),
                 Condition::NoCarrier | Condition::NoAddress | Condition::NoGateway => {

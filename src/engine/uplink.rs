@@ -8,6 +8,7 @@ use super::health::line::{Line, Surroundings};
 use super::health::proof::Plan;
 use super::health::suspicion::Duty;
 use super::health::{Condition, Health};
+use super::leftover::Leftover;
 use super::link::Attachment;
 use super::policy::select::Standing;
 use crate::config::{Config, UplinkConfig};
@@ -33,8 +34,8 @@ pub(super) struct Uplink {
     pub bytes: Option<(u64, u64)>,
     /// Flows on it, when last counted.
     pub flows: Option<u64>,
-    /// Bytes that these flows have carried, when last counted.
-    pub flow_bytes: Option<u64>,
+    /// Flows that it still has although new ones go elsewhere.
+    pub leftover: PerFamily<Option<Leftover>>,
     /// When each line next wants to be woken.
     pub due: PerFamily<Instant>,
 }
@@ -72,7 +73,7 @@ impl Uplink {
             departures: Vec::new(),
             bytes: None,
             flows: None,
-            flow_bytes: None,
+            leftover: PerFamily::default(),
             due: PerFamily::default(),
         }
     }

@@ -69,6 +69,8 @@ pub struct UplinkStatus {
     pub condition: String,
     /// Why.
     pub reason: String,
+    /// Flows on it, when last counted.
+    pub flows: Option<u64>,
 }
 
 impl Status {
@@ -110,6 +112,9 @@ pub fn config(plan: &Plan, settings: &Settings) -> String {
             Kind::Wifi => writeln!(text, "kind = \"wifi\""),
             Kind::Cellular => writeln!(text, "kind = \"cellular\""),
         };
+        if let Some((_, policy)) = settings.on_return.iter().rfind(|(of, _)| *of == uplink.name) {
+            let _ = writeln!(text, "on_return = {policy:?}");
+        }
         if let Some((_, all)) = settings.resolvers.iter().rfind(|(n, _)| *n == uplink.name) {
             let all: Vec<String> = all.iter().map(|ip| format!("\"{ip}\"")).collect();
             let _ = writeln!(text, "resolvers = [{}]", all.join(", "));

@@ -110,6 +110,12 @@ impl Player<'_> {
                     |status: &Status| status.uplink(uplink).is_none_or(|u| u.health != "down");
                 self.lasting(*lasting, &format!("no down {uplink}"), fine).await
             }
+            Expect::Flows { uplink, some, within } => {
+                let fits = |status: &Status| {
+                    status.uplink(uplink).and_then(|u| u.flows).is_some_and(|n| (n > 0) == *some)
+                };
+                self.within(*within, &format!("flows on {uplink}: {some}"), fits).await
+            }
             Expect::Lost(most) => {
                 let end = Instant::now();
                 sleep(SETTLED).await;

@@ -5,7 +5,7 @@
 //! # The crew in the street severs the cable.
 //! uplinks cable mifi phone              # the chain; this is the default
 //! kind mifi cellular                    # wired unless said otherwise
-//! window 300ms                          # other settings: window UPLINK, hold, hold_max
+//! window 300ms                          # other settings: window UPLINK, hold, hold_max, on_return
 //! chatter                               # clients keep asking the modems' DNS proxies and pages
 //!
 //! at 10s sever cable                    # from the moment when everything is proven
@@ -107,6 +107,8 @@ pub struct Settings {
     pub hold_max: Option<Duration>,
     /// `chatter`: LAN clients keep asking the modems' own DNS proxies and pages.
     pub chatter: bool,
+    /// `on_return UPLINK drain|drain:TIME|cut`: what becomes of its flows when it is left alive.
+    pub on_return: Vec<(String, String)>,
     /// `resolvers UPLINK ADDRESS…`: its own resolvers, known to the agent.
     pub resolvers: Vec<(String, Vec<IpAddr>)>,
     /// `virtual only`: too long for the real kernel, or nothing that the lab can do there.
@@ -179,6 +181,15 @@ pub enum Expect {
         /// For how long.
         lasting: Duration,
     },
+    /// `expect flows UPLINK some|none within TIME` (of the last action).
+    Flows {
+        /// On which uplink.
+        uplink: String,
+        /// Whether there are any.
+        some: bool,
+        /// At the latest.
+        within: Duration,
+    },
     /// `expect lost N`: at most so many of the client's flows since the last action.
     Lost(u64),
     /// `expect gap TIME`: from the last action to the first flow that was answered, at most.
@@ -238,6 +249,9 @@ impl Scenario {
                 let all: Result<_, _> = all.iter().map(|ip| parse_ip(ip)).collect();
                 settings.resolvers.push(((*uplink).to_owned(), all?));
             }
+            ["on_return", uplink, policy] => {
+                settings.on_return.push(((*uplink).to_owned(), (*policy).to_owned()));
+            }
             ["virtual", "only"] => settings.virtual_only = true,
             ["at", time, action @ ..] => {
                 self.push(line, What::At(parse_time(time)?, Action::parse(action)?));
@@ -248,7 +262,7 @@ impl Scenario {
             ["expect", rest @ ..] => self.push(line, What::Expect(parse_expect(rest)?)),
             [word, ..] => {
                 return Err(format!(
-                    "`{word}` is not known here; try at, after, expect, uplinks, kind, window, hold, hold_max, chatter"
+                    "`{word}` is not known here; try at, after, expect, uplinks, kind, window, hold, hold_max, on_return, chatter"
                 ));
             }
         }
@@ -382,6 +396,10 @@ fn parse_expect(words: &[&str]) -> Result<Expect, String> {
             let within = parse_time(time)?;
             Expect::Condition { uplink: owned(uplink), condition: owned(condition), within }
         }
+        ["flows", uplink, word @ ("some" | "none"), "within", time] => {
+            let within = parse_time(time)?;
+            Expect::Flows { uplink: owned(uplink), some: *word == "some", within }
+        }
         ["no", "switch", "for", time] => Expect::NoSwitch(parse_time(time)?),
         ["no", "down", uplink, "for", time] => {
             Expect::NoDown { uplink: owned(uplink), lasting: parse_time(time)? }
@@ -393,7 +411,7 @@ fn parse_expect(words: &[&str]) -> Result<Expect, String> {
         _ => {
             return Err(format!(
                 "`expect {}` is not understood; try: active UPLINK within TIME, health UPLINK STATE within TIME, \
-                 condition UPLINK CONDITION within TIME, no switch for TIME, no down UPLINK for TIME, lost N, gap TIME",
+                 condition UPLINK CONDITION within TIME, no switch for TIME, no down UPLINK for TIME, flows UPLINK some|none within TIME, lost N, gap TIME",
                 words.join(" ")
             ));
         }

@@ -51,8 +51,18 @@ struct Uplink {
     window_ms: Option<u64>,
     metered: bool,
     flows: Option<u64>,
+    draining: Option<Drain>,
     rx_bytes: Option<u64>,
     tx_bytes: Option<u64>,
+}
+
+/// Flows that finish on an uplink although new ones go elsewhere.
+#[derive(Debug, Serialize)]
+struct Drain {
+    flows: u64,
+    bytes: u64,
+    /// `null`: until they end.
+    seconds_left: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -126,6 +136,11 @@ impl From<UplinkState> for Uplink {
             next: uplink.next,
             metered: uplink.metered,
             flows: uplink.flows,
+            draining: uplink.draining.map(|drain| Drain {
+                flows: drain.flows,
+                bytes: drain.bytes,
+                seconds_left: drain.lasts.map(|lasts| lasts.as_secs()),
+            }),
             rx_bytes: uplink.bytes.map(|(rx, _)| rx),
             tx_bytes: uplink.bytes.map(|(_, tx)| tx),
         }

@@ -84,6 +84,9 @@ fn plan(settings: &Settings, seed: u64) -> Result<Plan, String> {
         if let Some(window) = window(Some(&name)) {
             let _ = writeln!(text, "window = \"{}ms\"", window.as_millis());
         }
+        if let Some((_, policy)) = settings.on_return.iter().rfind(|(of, _)| *of == name) {
+            let _ = writeln!(text, "on_return = {policy:?}");
+        }
         if let Some((_, resolvers)) = settings.resolvers.iter().rfind(|r| r.0 == name) {
             let all: Vec<String> = resolvers.iter().map(|ip| format!("\"{ip}\"")).collect();
             let _ = writeln!(text, "resolvers = [{}]", all.join(", "));
@@ -226,6 +229,11 @@ impl Player {
             Expect::NoDown { uplink, lasting } => {
                 let down = |u: &UplinkState| u.name == *uplink && u.health.word() == "down";
                 self.lasting(*lasting, |s| !s.uplinks.iter().any(down))
+            }
+            Expect::Flows { uplink, some, within } => {
+                let counted = |u: &UplinkState| u.flows.is_some_and(|flows| (flows > 0) == *some);
+                let fits = |u: &UplinkState| u.name == *uplink && counted(u);
+                self.until(left(within, at, now), "this", |s| s.uplinks.iter().any(fits))
             }
             Expect::Lost(most) => {
                 let lost = self.flows(now).iter().filter(|flow| !flow.1).count();
