@@ -31,6 +31,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    a_drain_outlives_the_agent
     a_spare_dies_with_flows_on_it
     agent_killed
     agent_stalls
