@@ -13,6 +13,7 @@ mod message;
 mod monitor;
 pub mod nfnl;
 pub mod nft;
+pub mod sock_diag;
 mod talk;
 
 pub use apply::{Door, DoorError};

@@ -26,15 +26,15 @@ pub const APPEND: u16 = 0x800;
 /// `NLM_F_EXCL`: fail if it is there.
 pub const EXCL: u16 = 0x200;
 
-const F_REQUEST: u16 = 0x1;
-const F_ACK: u16 = 0x4;
+pub(super) const F_REQUEST: u16 = 0x1;
+pub(super) const F_ACK: u16 = 0x4;
 const F_DUMP_INTR: u16 = 0x10;
-const F_DUMP: u16 = 0x300;
+pub(super) const F_DUMP: u16 = 0x300;
 /// The ack leaves out the request's payload (`NLM_F_CAPPED`).
 const F_CAPPED: u16 = 0x100;
 const F_ACK_TLVS: u16 = 0x200;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
+pub(super) const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_DONE: u16 = 3;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 const PROTOCOL_NETFILTER: isize = 12;
@@ -166,16 +166,16 @@ fn put_header(
 
 /// One message of an answer.
 #[derive(Clone, Copy, Debug)]
-struct Frame<'a> {
-    kind: u16,
+pub(super) struct Frame<'a> {
+    pub(super) kind: u16,
     flags: u16,
-    seq: u32,
-    body: &'a [u8],
+    pub(super) seq: u32,
+    pub(super) body: &'a [u8],
 }
 
 /// The messages in a datagram.
 #[derive(Clone, Copy, Debug)]
-struct Frames<'a>(&'a [u8]);
+pub(super) struct Frames<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Frames<'a> {
     type Item = Frame<'a>;
@@ -202,7 +202,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The error in an ack or in the end of a dump; `None` is success.
-    fn errno(&self) -> Option<Errno> {
+    pub(super) fn errno(&self) -> Option<Errno> {
         let code = self.body.first_chunk().map_or(0, |c| i32::from_ne_bytes(*c));
         (code != 0).then(|| Errno::from_raw(code.saturating_neg()))
     }
