@@ -5,6 +5,7 @@ pub(crate) mod disk;
 pub mod flows;
 pub mod lock;
 pub mod netlink;
+pub mod poke;
 pub mod probe;
 pub mod record;
 pub mod socket;

@@ -325,7 +325,12 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             Filter,
             Output,
             priority::RAW,
-            vec![vec![Stmt::MetaMark(Fwmark::POKE), Stmt::Notrack]],
+            vec![
+                // Pokes are for the LAN; one that would leave by an uplink is refused, which tells
+                // the agent that whom it took for a client is not here.
+                vec![Stmt::MetaMark(Fwmark::POKE), out_by_uplink(), drop()],
+                vec![Stmt::MetaMark(Fwmark::POKE), Stmt::Notrack],
+            ],
         ),
         base("prerouting", Filter, Prerouting, priority::MANGLE, prerouting),
         // Type route: the box's own packets are routed again when their mark changes.
