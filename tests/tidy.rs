@@ -33,8 +33,12 @@ const IMPORTS: [(&str, &[&str]); 9] = [
 const SHARED_IO: [&str; 5] = ["clock", "disk", "socket", "sys", "sysctl"];
 
 /// Other doors inside `io`: the room, and what it may use.
-const IO_DOORS: [(&str, &[&str]); 2] =
-    [("flows", &["io", "netlink", "conntrack"]), ("flows", &["io", "netlink", "nfnl"])];
+const IO_DOORS: [(&str, &[&str]); 4] = [
+    ("flows", &["io", "netlink", "conntrack"]),
+    ("flows", &["io", "netlink", "nfnl"]),
+    ("flows", &["io", "netlink", "sock_diag"]),
+    ("flows", &["io", "poke"]),
+];
 
 /// Words that the engine may not have, not even in its tests: clocks, tasks, logs, prints, and
 /// what gives another order on each run.

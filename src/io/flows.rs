@@ -1,15 +1,28 @@
-//! Conntrack on a thread of its own: a flush of 50,000 flows takes some 150 ms inside one system
-//! call, and the loop must not wait for it.
+//! Flows of a dead uplink, on a thread of its own: a flush of 50,000 flows takes some 150 ms
+//! inside one system call, and the loop must not wait for it.
+//!
+//! ```text
+//! list (counts, TCP flows) → flush → end the box's own connections → poke the clients of the others
+//! ```
+//!
+//! Flushed before anybody is told: who is told answers, and that answer must find no flow. Where
+//! there are very many clients, other work goes first, so that the flows of the other IP version do
+//! not wait for them.
 
-use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
 use super::clock;
-use super::netlink::conntrack::Conntrack;
+use super::netlink::conntrack::{Conntrack, Entry};
 use super::netlink::nfnl::NfnlError;
+use super::netlink::sock_diag::{SockDiag, SockDiagError};
+use super::poke::{Poked, Poker};
+use crate::engine::kernel::{Flow, TcpState};
 use crate::engine::message::{FlowCount, FlushReport, FlushRequest, Input};
 use crate::units::{Fwmark, Gather as _, PerFamily, UplinkId};
 
@@ -28,6 +41,15 @@ pub struct Flows {
 
 /// More work than this cannot wait: a switch asks for a handful.
 const QUEUE: usize = 32;
+/// So many TCP connections are told of in one flush; a home has some hundred.
+const TOLD_AT_MOST: usize = 4096;
+/// So many clients are poked before anything else is done: a home's are all told within some
+/// milliseconds, sooner than the flows of the other IP version could be flushed.
+const AT_ONCE: usize = 256;
+/// So many of those that are left are poked together …
+const VOLLEY: usize = 64;
+/// … and then the LAN has so long to carry it: a wireless one queues no thousands.
+const PAUSE: Duration = Duration::from_millis(1);
 
 impl Flows {
     /// Starts the thread; what it has done comes back as inputs.
@@ -36,16 +58,16 @@ impl Flows {
     ///
     /// When the kernel has no conntrack netlink, or this process may not use it.
     pub fn start(done: mpsc::Sender<Input>) -> Result<Self, NfnlError> {
-        let conntrack = Conntrack::open()?;
+        let tools = Tools::open()?;
         let (jobs, work) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new().name("conntrack".to_owned());
-        if let Err(error) = thread.spawn(move || labour(conntrack, &work, &done)) {
+        if let Err(error) = thread.spawn(move || labour(tools, &work, &done)) {
             tracing::warn!(%error, "no thread for conntrack; flows will not be flushed");
         }
         Ok(Self { jobs })
     }
 
-    /// Flushes the flows of a dead uplink.
+    /// Flushes the flows of a dead uplink, and tells those who have them.
     pub fn flush(&self, request: FlushRequest) {
         self.push(Job::Flush(request));
     }
@@ -64,35 +86,206 @@ impl Flows {
     }
 }
 
-fn labour(mut conntrack: Conntrack, work: &Receiver<Job>, done: &mpsc::Sender<Input>) {
-    while let Ok(job) = work.recv() {
-        let input = match job {
-            Job::Flush(request) => Input::Flushed(flush(&mut conntrack, &request)),
-            Job::Count(except) => match count(&mut conntrack, &except) {
-                Ok(flows) => Input::Flows(flows),
-                Err(error) => {
-                    tracing::debug!(%error, "flows could not be counted");
-                    continue;
+/// Ways to the kernel, opened in the agent's own network namespace.
+struct Tools {
+    conntrack: Conntrack,
+    /// `None`: the kernel can not end connections.
+    sockets: Option<SockDiag>,
+    /// `None`: no permission.
+    poker: Option<Poker>,
+}
+
+impl Tools {
+    /// What is missing is said here, once.
+    fn open() -> Result<Self, NfnlError> {
+        let conntrack = Conntrack::open()?;
+        let sockets = SockDiag::open().inspect_err(|error| {
+            tracing::info!("connections of this box end late on a dead uplink: {error}");
+        });
+        let poker = Poker::open().inspect_err(|error| {
+            tracing::info!("idle clients of a dead uplink notice late: {error}");
+        });
+        Ok(Self { conntrack, sockets: sockets.ok(), poker: poker.ok() })
+    }
+
+    /// Ends a connection of the box itself; whether there was one.
+    fn end(&mut self, local: SocketAddr, remote: SocketAddr) -> bool {
+        let Some(sockets) = &mut self.sockets else { return false };
+        sockets.destroy(local, remote).unwrap_or_else(|error: SockDiagError| {
+            tracing::debug!(%error, %local, %remote, "not ended");
+            false
+        })
+    }
+
+    /// Tells the next `most` of those who have to be told.
+    fn tell_some(&mut self, telling: &mut Telling, most: usize) {
+        for flow in telling.flows.drain(..telling.flows.len().min(most)) {
+            self.tell(&flow, &mut telling.report);
+        }
+    }
+
+    /// Tells whoever has this flow.
+    fn tell(&mut self, flow: &Flow, report: &mut FlushReport) {
+        let (there, back) = (flow.original, flow.reply);
+        // Not translated: this may be the box's own, at an address that it has no more.
+        let is_plain = there.src == back.dst && there.dst == back.src;
+        if is_plain && (self.end(there.src, there.dst) || self.end(there.dst, there.src)) {
+            report.destroyed += 1;
+            return;
+        }
+        let Some(poker) = &self.poker else { return };
+        // Who began it is in the LAN; for a port forward, who was made to answer. Where addresses
+        // do not tell, the routing table does.
+        let begun = (there.src, there.dst);
+        let forwarded = (back.src, back.dst);
+        let is_forward = there.src == back.dst && !is_plain;
+        let ends = if is_forward { [forwarded, begun] } else { [begun, forwarded] };
+        for (to, from) in ends {
+            match poker.poke(to, from) {
+                Poked::Sent => {
+                    report.poked += 1;
+                    return;
                 }
-            },
+                Poked::NotHere => {}
+                Poked::Lost => return,
+            }
+        }
+    }
+}
+
+/// A flush whose clients are still being told.
+struct Telling {
+    report: FlushReport,
+    flows: VecDeque<Flow>,
+}
+
+fn labour(mut tools: Tools, work: &Receiver<Job>, done: &mpsc::Sender<Input>) {
+    let mut telling: VecDeque<Telling> = VecDeque::new();
+    loop {
+        let job = if telling.is_empty() {
+            work.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            work.recv_timeout(PAUSE)
         };
-        if done.blocking_send(input).is_err() {
+        let news = match job {
+            Ok(Job::Flush(request)) => {
+                let mut dead = flush(&mut tools, &request);
+                tools.tell_some(&mut dead, AT_ONCE);
+                telling.push_back(dead);
+                finished(&mut telling)
+            }
+            Ok(Job::Count(except)) => count(&mut tools.conntrack, &except)
+                .inspect_err(|error| tracing::debug!(%error, "flows could not be counted"))
+                .ok()
+                .map(Input::Flows),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(first) = telling.front_mut() {
+                    tools.tell_some(first, VOLLEY);
+                }
+                finished(&mut telling)
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if let Some(input) = news
+            && done.blocking_send(input).is_err()
+        {
             return;
         }
     }
 }
 
-fn flush(conntrack: &mut Conntrack, request: &FlushRequest) -> FlushReport {
-    let FlushRequest { uplink, family, .. } = *request;
+/// The report of a flush all of whose clients have been told.
+fn finished(telling: &mut VecDeque<Telling>) -> Option<Input> {
+    let told = telling.iter().position(|telling| telling.flows.is_empty())?;
+    telling.remove(told).map(|told| Input::Flushed(told.report))
+}
+
+fn flush(tools: &mut Tools, request: &FlushRequest) -> Telling {
+    let FlushRequest { uplink, family, ref own } = *request;
     let mark = uplink.mark();
     let start = clock::now().mono;
-    // Counted before, because the kernel does not say how many it forgot.
-    let counts = conntrack.count_by(mark.mask, &[]).unwrap_or_default();
-    let FlowCount { flows, bytes } =
-        counts.get(&mark.value).map(|count| *count.get(family)).unwrap_or_default();
-    let error = conntrack.flush(mark, family).err().map(|error| error.to_string());
-    let took = clock::now().mono.since(start);
-    FlushReport { uplink, family, flows, bytes, poked: 0, destroyed: 0, took, error }
+    let mut dead = Dead::default();
+    // Listed before, because the kernel does not say whom it forgot. Without a list it forgets all
+    // the same.
+    if let Err(error) = tools.conntrack.visit(mark, family, |entry| dead.add(entry)) {
+        tracing::debug!(%error, "flows could not be listed");
+    }
+    let listed = clock::now().mono;
+    let error = tools.conntrack.flush(mark, family).err().map(|error| error.to_string());
+    let end = clock::now().mono;
+    tracing::debug!(
+        %uplink, %family, flows = dead.count.flows,
+        listed = listed.since(start).as_micros(), flushed = end.since(listed).as_micros(), "flushed"
+    );
+    if dead.left_out > 0 {
+        tracing::info!(
+            clients = dead.left_out,
+            "too many to tell them all that their flow is gone"
+        );
+    }
+    let FlowCount { flows, bytes } = dead.count;
+    let took = end.since(start);
+    let mut report =
+        FlushReport { uplink, family, flows, bytes, poked: 0, destroyed: 0, took, error };
+    let own: BTreeSet<IpAddr> = own.iter().copied().gather();
+    // Of what is not forgotten nobody is told: an answer would leave by the dead uplink.
+    let mut others = if report.error.is_none() { dead.tcp } else { VecDeque::new() };
+    others.retain(|flow| match own_ends(flow, &own) {
+        Some((local, remote)) => {
+            report.destroyed += u64::from(tools.end(local, remote));
+            false
+        }
+        None => true,
+    });
+    Telling { report, flows: others }
+}
+
+/// The two ends, ours first, of a flow that begins or ends at the box itself.
+fn own_ends(flow: &Flow, own: &BTreeSet<IpAddr>) -> Option<(SocketAddr, SocketAddr)> {
+    let Flow { original, reply, .. } = flow;
+    if own.contains(&original.src.ip()) {
+        return Some((original.src, original.dst));
+    }
+    own.contains(&reply.src.ip()).then_some((reply.src, reply.dst))
+}
+
+/// Flows that are about to be forgotten.
+#[derive(Default)]
+struct Dead {
+    count: FlowCount,
+    /// TCP connections of which somebody is to be told.
+    tcp: VecDeque<Flow>,
+    /// Those that are too many.
+    left_out: u64,
+}
+
+impl Dead {
+    fn add(&mut self, entry: Entry<'_>) {
+        self.count = self.count + FlowCount { flows: 1, bytes: entry.bytes() };
+        if !entry.tcp().is_some_and(is_open) {
+            return;
+        }
+        if self.tcp.len() < TOLD_AT_MOST {
+            self.tcp.extend(entry.flow());
+        } else {
+            self.left_out += 1;
+        }
+    }
+}
+
+/// Whether somebody may be waiting at the end of such a connection. One that is being opened
+/// repeats its SYN and gets through by the new way; one that is closed has nobody.
+const fn is_open(state: TcpState) -> bool {
+    match state {
+        TcpState::Established | TcpState::FinWait | TcpState::CloseWait => true,
+        TcpState::None
+        | TcpState::SynSent
+        | TcpState::SynRecv
+        | TcpState::LastAck
+        | TcpState::TimeWait
+        | TcpState::Close
+        | TcpState::SynSent2 => false,
+    }
 }
 
 fn count(

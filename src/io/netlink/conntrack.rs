@@ -85,10 +85,7 @@ impl Conntrack {
         let message = Message {
             // A version of 0 would let the kernel overlook the family (ctnetlink_flush_conntrack).
             version: 1,
-            family: match family {
-                Family::V4 => NFPROTO_IPV4,
-                Family::V6 => NFPROTO_IPV6,
-            },
+            family: nfproto(family),
             ..message(DELETE, filter.attrs(), what)
         };
         self.link.request(&message, |_| {})
@@ -99,12 +96,33 @@ impl Conntrack {
     /// # Errors
     /// [`NfnlError::EmptyMark`] if mask or value is zero; else what the kernel answered.
     pub fn dump(&mut self, mark: Fwmark) -> Result<Vec<Flow>, NfnlError> {
-        let filter = MarkFilter::new(mark).ok_or(NfnlError::EmptyMark)?;
         let mut flows = Vec::new();
-        self.link.dump(&message(GET, filter.attrs(), "flows by mark"), |entry| {
-            flows.extend(flow(entry).filter(|flow| filter.matches(flow.mark)));
-        })?;
+        for family in Family::BOTH {
+            self.visit(mark, family, |entry| flows.extend(entry.flow()))?;
+        }
         Ok(flows)
+    }
+
+    /// Shows the flows of one family with that mark as they pass by; none is kept.
+    ///
+    /// # Errors
+    /// [`NfnlError::EmptyMark`] if mask or value is zero; else what the kernel answered.
+    pub fn visit(
+        &mut self,
+        mark: Fwmark,
+        family: Family,
+        mut each: impl FnMut(Entry<'_>),
+    ) -> Result<(), NfnlError> {
+        let filter = MarkFilter::new(mark).ok_or(NfnlError::EmptyMark)?;
+        let all = message(GET, filter.attrs(), "flows by mark");
+        let message = Message { family: nfproto(family), ..all };
+        self.link.dump(&message, |entry| {
+            let entry = Entry(entry);
+            // Old kernels do not choose by themselves.
+            if filter.matches(entry.mark()) && entry.family() == Some(family) {
+                each(entry);
+            }
+        })
     }
 
     /// How many flows there are for each value of the mark under `mask`, and in each family, leaving
@@ -126,11 +144,65 @@ impl Conntrack {
             let (Some(from), Some(_)) = (from, to) else {
                 return;
             };
-            let mark = entry.be32(MARK).unwrap_or(0) & mask;
+            let mark = Entry(entry).mark() & mask;
             let count = counts.entry(mark).or_default().get_mut(Family::of(&from));
-            *count = *count + FlowCount { flows: 1, bytes: bytes(entry) };
+            *count = *count + FlowCount { flows: 1, bytes: Entry(entry).bytes() };
         })?;
         Ok(counts)
+    }
+}
+
+/// A flow as it passes by in a list. Only what is asked for is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a>(Attributes<'a>);
+
+impl Entry<'_> {
+    /// Its mark.
+    #[must_use]
+    pub fn mark(self) -> u32 {
+        self.0.be32(MARK).unwrap_or(0)
+    }
+
+    /// Its IP version, of the first packet.
+    #[must_use]
+    pub fn family(self) -> Option<Family> {
+        let from = address(self.0.nested(TUPLE_ORIG).nested(TUPLE_IP), IP_V4_SRC, IP_V6_SRC)?;
+        Some(Family::of(&from))
+    }
+
+    /// Where a TCP connection stands; `None` for other protocols.
+    #[must_use]
+    pub fn tcp(self) -> Option<TcpState> {
+        let state = self.0.nested(PROTOINFO).nested(PROTOINFO_TCP).get(TCP_STATE)?;
+        Some(tcp_state(*state.first()?))
+    }
+
+    /// What it has carried in both directions, in bytes: 0 where the kernel does not count
+    /// (`nf_conntrack_acct`), or did not when the flow began.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        let one_way = |kind| self.0.nested(kind).be64(COUNTERS_BYTES).unwrap_or(0);
+        one_way(COUNTERS_ORIG).saturating_add(one_way(COUNTERS_REPLY))
+    }
+
+    /// All of it; `None` if it is not of IP.
+    #[must_use]
+    pub fn flow(self) -> Option<Flow> {
+        let original = self.0.nested(TUPLE_ORIG);
+        Some(Flow {
+            protocol: *original.nested(TUPLE_PROTO).get(PROTO_NUM)?.first()?,
+            original: tuple(original)?,
+            reply: tuple(self.0.nested(TUPLE_REPLY))?,
+            tcp: self.tcp(),
+            mark: self.mark(),
+        })
+    }
+}
+
+const fn nfproto(family: Family) -> u8 {
+    match family {
+        Family::V4 => NFPROTO_IPV4,
+        Family::V6 => NFPROTO_IPV6,
     }
 }
 
@@ -156,26 +228,6 @@ impl MarkFilter {
 /// A message for both families (`AF_UNSPEC`).
 fn message(kind: u16, attrs: Attrs, object: &str) -> Message {
     Message { kind, flags: 0, version: 0, family: 0, attrs, object: object.to_owned() }
-}
-
-/// What a flow has carried in both directions, in bytes: 0 where the kernel does not count
-/// (`nf_conntrack_acct`), or did not when the flow began.
-fn bytes(entry: Attributes<'_>) -> u64 {
-    let one_way = |kind| entry.nested(kind).be64(COUNTERS_BYTES).unwrap_or(0);
-    one_way(COUNTERS_ORIG).saturating_add(one_way(COUNTERS_REPLY))
-}
-
-/// Reads an entry; `None` if it is not of IP.
-fn flow(entry: Attributes<'_>) -> Option<Flow> {
-    let original = entry.nested(TUPLE_ORIG);
-    let tcp = entry.nested(PROTOINFO).nested(PROTOINFO_TCP).get(TCP_STATE);
-    Some(Flow {
-        protocol: *original.nested(TUPLE_PROTO).get(PROTO_NUM)?.first()?,
-        original: tuple(original)?,
-        reply: tuple(entry.nested(TUPLE_REPLY))?,
-        tcp: tcp.and_then(<[u8]>::first).map(|state| tcp_state(*state)),
-        mark: entry.be32(MARK).unwrap_or(0),
-    })
 }
 
 fn tuple(tuple: Attributes<'_>) -> Option<Tuple> {
@@ -249,7 +301,7 @@ mod tests {
             .nest(TUPLE_REPLY, &tuple([1, 1, 1, 1], 443, [192, 0, 2, 7], 4001))
             .nest(PROTOINFO, &state)
             .be32(MARK, 0x0100_0000);
-        let flow = flow(Attributes(entry.as_bytes())).unwrap();
+        let flow = Entry(Attributes(entry.as_bytes())).flow().unwrap();
         assert_eq!(flow.original.src, "10.0.0.5:4000".parse().unwrap());
         assert_eq!(flow.reply.dst, "192.0.2.7:4001".parse().unwrap());
         assert_eq!((flow.protocol, flow.tcp), (6, Some(TcpState::Established)));
@@ -259,7 +311,8 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_are_survived(bytes: Vec<u8>) {
-            let _ = flow(Attributes(&bytes));
+            let entry = Entry(Attributes(&bytes));
+            let _ = (entry.flow(), entry.bytes(), entry.family());
         }
     }
 }
