@@ -18,6 +18,7 @@ use crate::engine::probe::ProbeReply;
 use crate::engine::{Engine, Mode};
 use crate::io::flows::Flows;
 use crate::io::lock::Lock;
+use crate::io::netlink::nfnl::NfnlError;
 use crate::io::netlink::{self, Monitor};
 use crate::io::probe::Prober;
 use crate::io::record::{self, Header, Line, Recorder, Start};
@@ -84,9 +85,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         Mode::Observe => (None, None, Left::default()),
         Mode::Steer => {
             let mut door = netlink::Door::open(&run_dir).await?;
-            let flows = Flows::start(done.clone())?;
+            let flows = flows(&mut door, done.clone())?;
             let adopted = adopted(&mut door).await?;
-            (Some(door::start(door, done.clone())), Some(flows), adopted)
+            (Some(door::start(door, done.clone())), flows, adopted)
         }
     };
     let (mut monitor, view) = Monitor::open().await?;
@@ -124,6 +125,22 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     agent.take(Input::Stop);
     agent.recorder.flush();
     Ok(())
+}
+
+/// The thread for flows. A kernel without a part of conntrack still has uplinks that die: their flows
+/// are not pinned then, so that they follow the route by themselves.
+fn flows(door: &mut netlink::Door, done: mpsc::Sender<Input>) -> Result<Option<Flows>, NfnlError> {
+    match door.check_pinning() {
+        Ok(()) => Flows::start(done).map(Some),
+        Err(missing @ NfnlError::Missing { .. }) => {
+            tracing::warn!(
+                "flows can not be kept on their uplink, nor moved off a dead one; \
+                 failover works all the same: {missing}"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What an earlier run left in table 8300: where it points, and the spares behind.

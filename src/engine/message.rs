@@ -152,7 +152,7 @@ pub struct FlushReport {
     pub poked: u64,
     /// How many TCP connections of the box itself were ended.
     pub destroyed: u64,
-    /// How long it took.
+    /// How long it took to list and forget them.
     pub took: Duration,
     /// Why it failed, if it did.
     pub error: Option<String>,

@@ -126,20 +126,14 @@ impl Tools {
 
     /// Tells whoever has this flow.
     fn tell(&mut self, flow: &Flow, report: &mut FlushReport) {
-        let (there, back) = (flow.original, flow.reply);
+        let ends = lan_ends(flow);
         // Not translated: this may be the box's own, at an address that it has no more.
-        let is_plain = there.src == back.dst && there.dst == back.src;
-        if is_plain && (self.end(there.src, there.dst) || self.end(there.dst, there.src)) {
+        let [(a, b), (c, d)] = ends;
+        if (a, b) == (d, c) && (self.end(a, b) || self.end(b, a)) {
             report.destroyed += 1;
             return;
         }
         let Some(poker) = &self.poker else { return };
-        // Who began it is in the LAN; for a port forward, who was made to answer. Where addresses
-        // do not tell, the routing table does.
-        let begun = (there.src, there.dst);
-        let forwarded = (back.src, back.dst);
-        let is_forward = there.src == back.dst && !is_plain;
-        let ends = if is_forward { [forwarded, begun] } else { [begun, forwarded] };
         for (to, from) in ends {
             match poker.poke(to, from) {
                 Poked::Sent => {
@@ -204,7 +198,7 @@ fn flush(tools: &mut Tools, request: &FlushRequest) -> Telling {
     let FlushRequest { uplink, family, ref own } = *request;
     let mark = uplink.mark();
     let start = clock::now().mono;
-    let mut dead = Dead::default();
+    let mut dead = Dead { own: own.iter().copied().gather(), ..Dead::default() };
     // Listed before, because the kernel does not say whom it forgot. Without a list it forgets all
     // the same.
     if let Err(error) = tools.conntrack.visit(mark, family, |entry| dead.add(entry)) {
@@ -219,25 +213,33 @@ fn flush(tools: &mut Tools, request: &FlushRequest) -> Telling {
     );
     if dead.left_out > 0 {
         tracing::info!(
-            clients = dead.left_out,
-            "too many to tell them all that their flow is gone"
+            left_out = dead.left_out,
+            "too many connections to tell all of them that they are gone"
         );
     }
     let FlowCount { flows, bytes } = dead.count;
     let took = end.since(start);
     let mut report =
         FlushReport { uplink, family, flows, bytes, poked: 0, destroyed: 0, took, error };
-    let own: BTreeSet<IpAddr> = own.iter().copied().gather();
-    // Of what is not forgotten nobody is told: an answer would leave by the dead uplink.
-    let mut others = if report.error.is_none() { dead.tcp } else { VecDeque::new() };
-    others.retain(|flow| match own_ends(flow, &own) {
-        Some((local, remote)) => {
-            report.destroyed += u64::from(tools.end(local, remote));
-            false
-        }
-        None => true,
-    });
-    Telling { report, flows: others }
+    if report.error.is_some() {
+        // Of what is not forgotten nobody is told: an answer would leave by the dead uplink.
+        return Telling { report, flows: VecDeque::new() };
+    }
+    for (local, remote) in dead.ours {
+        report.destroyed += u64::from(tools.end(local, remote));
+    }
+    Telling { report, flows: dead.others }
+}
+
+/// The ends of a flow that may be in the LAN, the likelier one first, each with the one that it
+/// speaks to: who began it, or, for a port forward, who was made to answer. Where addresses do not
+/// tell, the routing table will.
+fn lan_ends(flow: &Flow) -> [(SocketAddr, SocketAddr); 2] {
+    let (there, back) = (flow.original, flow.reply);
+    let (begun, answers) = ((there.src, there.dst), (back.src, back.dst));
+    let is_masqueraded = there.src != back.dst;
+    let is_forwarded = there.dst != back.src;
+    if is_forwarded && !is_masqueraded { [answers, begun] } else { [begun, answers] }
 }
 
 /// The two ends, ours first, of a flow that begins or ends at the box itself.
@@ -252,9 +254,13 @@ fn own_ends(flow: &Flow, own: &BTreeSet<IpAddr>) -> Option<(SocketAddr, SocketAd
 /// Flows that are about to be forgotten.
 #[derive(Default)]
 struct Dead {
+    /// The box's own addresses.
+    own: BTreeSet<IpAddr>,
     count: FlowCount,
-    /// TCP connections of which somebody is to be told.
-    tcp: VecDeque<Flow>,
+    /// The box's own TCP connections, its end first.
+    ours: Vec<(SocketAddr, SocketAddr)>,
+    /// TCP connections of others, who are to be told.
+    others: VecDeque<Flow>,
     /// Those that are too many.
     left_out: u64,
 }
@@ -265,10 +271,13 @@ impl Dead {
         if !entry.tcp().is_some_and(is_open) {
             return;
         }
-        if self.tcp.len() < TOLD_AT_MOST {
-            self.tcp.extend(entry.flow());
-        } else {
-            self.left_out += 1;
+        let Some(flow) = entry.flow() else { return };
+        let ours = own_ends(&flow, &self.own);
+        let told = if ours.is_some() { self.ours.len() } else { self.others.len() };
+        match ours {
+            _ if told >= TOLD_AT_MOST => self.left_out += 1,
+            Some(ends) => self.ours.push(ends),
+            None => self.others.push_back(flow),
         }
     }
 }
@@ -296,4 +305,66 @@ fn count(
     let counts = conntrack.count_by(Fwmark::UPLINK_MASK, except)?.into_iter();
     let number = |mark: u32| u8::try_from(mark >> shift).ok().and_then(UplinkId::new);
     Ok(counts.filter_map(|(mark, count)| Some((number(mark)?, count))).gather())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::kernel::Tuple;
+
+    const CLIENT: &str = "192.168.77.2:4000";
+    const SERVER: &str = "203.0.113.7:443";
+    const BOX: &str = "192.0.2.9:5000";
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn flow(there: [&str; 2], back: [&str; 2]) -> Flow {
+        let tuple = |[src, dst]: [&str; 2]| Tuple { src: address(src), dst: address(dst) };
+        let (original, reply) = (tuple(there), tuple(back));
+        Flow { protocol: 6, original, reply, tcp: Some(TcpState::Established), mark: 0 }
+    }
+
+    /// Who is poked first, and in whose name.
+    fn first(flow: &Flow) -> (SocketAddr, SocketAddr) {
+        lan_ends(flow)[0]
+    }
+
+    #[test]
+    fn a_client_is_told_in_the_name_of_its_server() {
+        let masqueraded = flow([CLIENT, SERVER], [SERVER, BOX]);
+        assert_eq!(first(&masqueraded), (address(CLIENT), address(SERVER)));
+        let plain = flow([CLIENT, SERVER], [SERVER, CLIENT]);
+        assert_eq!(
+            lan_ends(&plain),
+            [(address(CLIENT), address(SERVER)), (address(SERVER), address(CLIENT))]
+        );
+    }
+
+    #[test]
+    fn a_server_behind_a_port_forward_is_told_in_the_name_of_its_client() {
+        let outside = "198.51.100.1:6000";
+        let forwarded = flow([outside, BOX], [CLIENT, outside]);
+        assert_eq!(first(&forwarded), (address(CLIENT), address(outside)));
+    }
+
+    #[test]
+    fn the_boxs_own_flows_are_known_by_its_addresses() {
+        let own = BTreeSet::from([address(BOX).ip()]);
+        let ends = |there, back| own_ends(&flow(there, back), &own);
+        let ours = Some((address(BOX), address(SERVER)));
+        assert_eq!(ends([BOX, SERVER], [SERVER, BOX]), ours, "begun here");
+        assert_eq!(ends([SERVER, BOX], [BOX, SERVER]), ours, "begun there");
+        assert_eq!(ends([CLIENT, SERVER], [SERVER, BOX]), None, "masqueraded");
+        assert_eq!(ends([SERVER, BOX], [CLIENT, SERVER]), None, "forwarded");
+    }
+
+    #[test]
+    fn only_open_connections_are_told() {
+        assert!(is_open(TcpState::Established) && is_open(TcpState::CloseWait));
+        for state in [TcpState::SynSent, TcpState::SynRecv, TcpState::TimeWait, TcpState::Close] {
+            assert!(!is_open(state), "{state:?}");
+        }
+    }
 }

@@ -304,6 +304,13 @@ pub enum Stmt {
     Verdict(Verdict),
 }
 
+impl Stmt {
+    /// Whether it reads or sets a conntrack mark.
+    const fn is_about_ct_mark(&self) -> bool {
+        matches!(self, Self::CtMark(_) | Self::CtMarkVmap { .. } | Self::SetCtMark(_))
+    }
+}
+
 /// TCP flag bits (RFC 9293 §3.1).
 pub mod tcp {
     /// No more data from the sender.
@@ -369,6 +376,15 @@ fn covers(wide: &Key, narrow: &Key) -> bool {
 }
 
 impl Table {
+    /// The same without every rule that reads or sets a conntrack mark: no flow is pinned by it.
+    #[must_use]
+    pub fn without_ct_marks(mut self) -> Self {
+        for chain in &mut self.chains {
+            chain.rules.retain(|rule| !rule.iter().any(Stmt::is_about_ct_mark));
+        }
+        self
+    }
+
     /// An identity of the structure: everything but the elements. Kept in the table's userdata in
     /// the kernel, so that a restarted agent knows its own work without decoding every rule.
     #[must_use]

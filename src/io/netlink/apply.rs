@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use nix::errno::Errno;
 
+use super::conntrack::Conntrack;
 use super::encode::{add_route, del_route, rule_message};
 use super::message::Message;
 use super::nfnl::NfnlError;
@@ -27,6 +28,8 @@ pub struct Door {
     run_dir: PathBuf,
     /// The kernel may be without IPv6; what cannot be there is not missed.
     has_ipv6: bool,
+    /// The kernel may be without what pins flows and forgets them.
+    can_pin: bool,
 }
 
 /// Why the kernel could not be asked or changed.
@@ -71,7 +74,19 @@ impl Door {
         }
         let nft = Nft::open()?;
         let has_ipv6 = Path::new("/proc/net/if_inet6").exists();
-        Ok(Self { talk, nft, run_dir: run_dir.to_owned(), has_ipv6 })
+        Ok(Self { talk, nft, run_dir: run_dir.to_owned(), has_ipv6, can_pin: true })
+    }
+
+    /// Looks whether this kernel can pin flows to their uplink, and can be made to forget them when
+    /// it dies. Where it can not, no flow is pinned from now on: one that is pinned and never
+    /// forgotten would be stuck to a dead uplink for days. All else goes on.
+    ///
+    /// # Errors
+    /// What is missing, in a sentence.
+    pub fn check_pinning(&mut self) -> Result<(), NfnlError> {
+        let result = Conntrack::open().and_then(|_| self.nft.check_ct_marks());
+        self.can_pin = result.is_ok();
+        result
     }
 
     /// Makes the kernel so. What is so already is not touched; an error does not stop the rest,
@@ -80,15 +95,15 @@ impl Door {
     pub async fn converge(&mut self, generation: u64, wish: &Dataplane) -> ApplyReport {
         let start = clock::now().mono;
         let mut report = ApplyReport { generation, ..ApplyReport::default() };
-        if let Some(observed) = self.look(wish, &mut report).await {
-            let mut possible = self.possible(wish);
+        let mut possible = self.possible(wish);
+        if let Some(observed) = self.look(&possible, &mut report).await {
             // A sysctl of a device that has just gone, or of a part that is not built in, is not
             // missed; those of netfilter appear with the table.
             possible.sysctls.retain(|path, _| {
                 observed.sysctls.contains_key(path) || path.starts_with("net/netfilter/")
             });
             let changes = diff(&possible, &observed);
-            self.apply(changes, wish, &observed, &mut report).await;
+            self.apply(changes, &possible, &observed, &mut report).await;
         }
         report.took = clock::now().mono.since(start);
         report
@@ -151,6 +166,9 @@ impl Door {
             wish.routes.retain(|route| route.family != Family::V6);
             wish.rules.retain(|rule| rule.family != Family::V6);
             wish.sysctls.retain(|path, _| !path.starts_with("net/ipv6/"));
+        }
+        if !self.can_pin {
+            wish.nft = wish.nft.without_ct_marks();
         }
         wish
     }

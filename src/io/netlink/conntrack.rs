@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 use nix::errno::Errno;
 
+use super::lacking::is_lacking;
 use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_CTNETLINK, missing};
 use crate::engine::kernel::{Flow, TcpState, Tuple};
 use crate::engine::message::FlowCount;
@@ -49,6 +50,9 @@ const COUNTERS_BYTES: u16 = 2;
 const PROTOINFO_TCP: u16 = 1;
 const TCP_STATE: u16 = 1;
 
+/// What ctnetlink is built as.
+const MODULE: &str = "nf_conntrack_netlink";
+
 /// A socket to ctnetlink, in the network namespace in which it was opened. Calls block: a flush of
 /// 50 000 flows takes some 150 ms inside `send`.
 #[derive(Debug)]
@@ -62,13 +66,15 @@ impl Conntrack {
     /// # Errors
     /// [`NfnlError::Permission`] or [`NfnlError::Missing`], each a sentence for people.
     pub fn open() -> Result<Self, NfnlError> {
+        let lacking = || missing("conntrack netlink", "CONFIG_NF_CT_NETLINK", MODULE);
+        if is_lacking(MODULE) {
+            return Err(lacking());
+        }
         let mut link = Nfnl::open()?;
         let probe = message(GET_STATS, Attrs::new(), "the number of tracked flows");
         // Netfilter answers EINVAL for a subsystem that it does not know.
         link.request(&probe, |_| {}).map_err(|error| match error.errno() {
-            Some(Errno::EINVAL | Errno::EOPNOTSUPP) => {
-                missing("conntrack netlink", "CONFIG_NF_CT_NETLINK", "nf_conntrack_netlink")
-            }
+            Some(Errno::EINVAL | Errno::EOPNOTSUPP) => lacking(),
             _ => error,
         })?;
         Ok(Self { link })

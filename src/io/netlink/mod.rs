@@ -9,6 +9,7 @@ mod decode;
 mod dump;
 mod encode;
 mod hardware;
+mod lacking;
 mod message;
 mod monitor;
 pub mod nfnl;

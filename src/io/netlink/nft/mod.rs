@@ -18,9 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nix::errno::Errno;
 
+use super::lacking::is_lacking;
 use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_NFTABLES, missing};
-use crate::engine::dataplane::nft::{Key, Set, Table, Verdict};
-use crate::units::Gather as _;
+use crate::engine::dataplane::nft::{Chain, Key, Set, Stmt, Table, Verdict};
+use crate::units::{Fwmark, Gather as _};
 use decode::Shape;
 use encode::{elements_messages, message};
 use key::Element;
@@ -32,6 +33,9 @@ use uapi::{
 
 pub use decode::Count;
 
+/// A table that never comes to be, and one that is not there.
+const TRIAL: &str = "sparelink_trial";
+const NO_TABLE: &str = "a table that is not there";
 /// Tries at a listing that other people's changes interrupt.
 const TRIES: u32 = 10;
 
@@ -125,6 +129,31 @@ impl Nft {
         let delete = message(DELTABLE, 0, attrs, format!("table inet {name}"));
         match self.link.batch(SUBSYS_NFTABLES, &[delete]) {
             Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Makes sure that the kernel has conntrack marks, which flows are pinned with. Nothing is
+    /// changed: the batch that tries it can not succeed.
+    ///
+    /// # Errors
+    /// [`NfnlError::Missing`] if it has none; else what the kernel answered.
+    pub fn check_ct_marks(&mut self) -> Result<(), NfnlError> {
+        const OPTION: &str = "CONFIG_NF_CONNTRACK_MARK";
+        let lacking = || missing("conntrack marks (`ct mark`)", OPTION, "nf_conntrack");
+        if is_lacking(OPTION) {
+            return Err(lacking());
+        }
+        let mark = Fwmark { value: 0, mask: Fwmark::UPLINK_MASK };
+        let rules = vec![vec![Stmt::CtMark(mark), Stmt::SetCtMark(mark)]];
+        let chains = vec![Chain { name: "try".to_owned(), hook: None, rules }];
+        let table = Table { name: TRIAL.to_owned(), chains, ..Table::default() };
+        let mut batch = encode::build(&table)?;
+        let none = Attrs::new().text(TABLE_NAME, "sparelink_none");
+        batch.push(message(DELTABLE, 0, none, NO_TABLE.to_owned()));
+        match self.link.batch(SUBSYS_NFTABLES, &batch) {
+            Err(NfnlError::Refused { object, .. }) if object == NO_TABLE => Ok(()),
+            Err(error) if error.errno() == Some(Errno::EOPNOTSUPP) => Err(lacking()),
             other => other,
         }
     }
