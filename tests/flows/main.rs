@@ -37,10 +37,13 @@ const FIGURE: &str = "figure: ";
 /// Why a test can not be made here begins with this.
 const SKIPPED: &str = "skipped: ";
 
-/// A test: it runs inside the lab.
+/// What a test does; it runs inside the lab.
+type Run = fn() -> Pin<Box<dyn Future<Output = Result<()>>>>;
+
+/// A test.
 struct Test {
     name: &'static str,
-    run: fn() -> Pin<Box<dyn Future<Output = Result<()>>>>,
+    run: Run,
     /// Why it runs only when the long ones do.
     long: Option<&'static str>,
 }

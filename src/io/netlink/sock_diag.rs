@@ -60,11 +60,14 @@ pub enum SockDiagError {
 
 impl From<Errno> for SockDiagError {
     fn from(errno: Errno) -> Self {
-        match errno {
-            Errno::EAGAIN => Self::Timeout,
-            Errno::EPERM | Errno::EACCES => Self::Permission,
-            Errno::EOPNOTSUPP => Self::NoDestroy,
-            other => Self::Refused(other),
+        if errno == Errno::EAGAIN {
+            Self::Timeout
+        } else if errno == Errno::EPERM || errno == Errno::EACCES {
+            Self::Permission
+        } else if errno == Errno::EOPNOTSUPP {
+            Self::NoDestroy
+        } else {
+            Self::Refused(errno)
         }
     }
 }
