@@ -7,6 +7,7 @@ pub mod lock;
 pub mod netlink;
 pub mod probe;
 pub mod record;
+pub mod resolvers;
 pub mod socket;
 pub mod store;
 pub(crate) mod sys;
