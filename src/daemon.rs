@@ -23,7 +23,7 @@ use crate::io::netlink::{self, Monitor};
 use crate::io::probe::Prober;
 use crate::io::record::{self, Header, Line, Recorder, Start};
 use crate::io::web::{self, Ask};
-use crate::io::{clock, resolvers, store, sysctl};
+use crate::io::{clock, disk, resolvers, store, sysctl};
 use crate::time::{Instant, Now};
 use crate::units::{IfIndex, Metric, PerFamily, TableId};
 
@@ -76,7 +76,7 @@ struct Agent {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let run_dir = options.config.run_dir.clone();
     let _lock = Lock::take()?;
-    std::fs::create_dir_all(&run_dir)
+    disk::public_directory(&run_dir)
         .with_context(|| format!("cannot make the run directory {}", run_dir.display()))?;
     let (done, mut inputs) = mpsc::channel(QUEUE);
     let (replies, mut answered) = mpsc::channel(REPLIES);

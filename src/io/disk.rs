@@ -22,6 +22,20 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Makes a directory that everybody may look into, whatever mask the agent runs under. One that is there
+/// stays as it is.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub(crate) fn public_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
 /// Replaces a file in RAM that everybody may read: written beside it and renamed over it, so that a
 /// reader sees the old one or the new one. It need not outlive a power cut.
 ///
