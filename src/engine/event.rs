@@ -340,17 +340,7 @@ impl fmt::Display for Fact {
                 write!(f, "{uplink} no longer loses packets")
             }
             Self::Resolvers { uplink, family, silent, in_use } => {
-                let are = if *in_use { "are" } else { "would be" };
-                match silent {
-                    true => write!(
-                        f,
-                        "{uplink}'s resolvers ({family}) do not answer; public ones {are} asked first"
-                    ),
-                    false => write!(
-                        f,
-                        "{uplink}'s resolvers ({family}) answer again and {are} asked first"
-                    ),
-                }
+                write!(f, "{uplink}'s resolvers ({family}) {}", whom_first(*silent, *in_use))
             }
             Self::Flushed { uplink, flows, poked, destroyed } => {
                 let told = told(*poked, *destroyed);
@@ -392,6 +382,16 @@ impl fmt::Display for Fact {
 /// What is wrong with a line, after what became of it.
 fn because(condition: Condition) -> String {
     if condition == Condition::Ok { String::new() } else { format!(": it {}", condition.phrase()) }
+}
+
+/// What became of an uplink's own resolvers, and of the order in which they are asked.
+const fn whom_first(silent: bool, in_use: bool) -> &'static str {
+    match (silent, in_use) {
+        (true, true) => "do not answer; public ones are asked first",
+        (true, false) => "do not answer; public ones would be asked first",
+        (false, true) => "answer again and are asked first",
+        (false, false) => "answer again and would be asked first",
+    }
 }
 
 /// Who was told of a flush.

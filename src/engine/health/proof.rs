@@ -439,7 +439,9 @@ mod tests {
                             Outcome::Silent
                         }
                     }
-                    _ => Outcome::HttpExpected(RTT),
+                    Question::Echo(_) | Question::TcpConnect(..) | Question::Http { .. } => {
+                        Outcome::HttpExpected(RTT)
+                    }
                 };
                 assert!(self.proof.reply(request.id, &outcome, plan, &mut asker));
             }
