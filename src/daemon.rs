@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +15,7 @@ use crate::engine::event::{Event, Fact, Severity};
 use crate::engine::kernel::KernelView;
 use crate::engine::message::{Input, Output, Refusal};
 use crate::engine::probe::ProbeReply;
+use crate::engine::resolvers::Named;
 use crate::engine::{Engine, Mode};
 use crate::io::flows::Flows;
 use crate::io::lock::Lock;
@@ -23,7 +24,7 @@ use crate::io::netlink::{self, Monitor};
 use crate::io::probe::Prober;
 use crate::io::record::{self, Header, Line, Recorder, Start};
 use crate::io::web::{self, Ask};
-use crate::io::{clock, store, sysctl};
+use crate::io::{clock, disk, resolvers, store, sysctl};
 use crate::time::{Instant, Now};
 use crate::units::{IfIndex, Metric, PerFamily, TableId};
 
@@ -76,7 +77,7 @@ struct Agent {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let run_dir = options.config.run_dir.clone();
     let _lock = Lock::take()?;
-    std::fs::create_dir_all(&run_dir)
+    disk::public_directory(&run_dir)
         .with_context(|| format!("cannot make the run directory {}", run_dir.display()))?;
     let (done, mut inputs) = mpsc::channel(QUEUE);
     let (replies, mut answered) = mpsc::channel(REPLIES);
@@ -98,7 +99,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tracing::debug!(%error, "echoes need CAP_NET_RAW");
     }
     let mut agent = Agent::new(options, replies, door, flows)?;
-    agent.begin(view, adopted);
+    let named = resolvers::watch(Path::new("/"), done);
+    agent.begin(named, view, adopted);
     tokio::spawn(web::serve(listener, asks));
 
     let mut hangup = signal(SignalKind::hangup())?;
@@ -198,9 +200,10 @@ impl Agent {
         })
     }
 
-    fn begin(&mut self, view: KernelView, (adopted, spares): Left) {
+    fn begin(&mut self, named: Named, view: KernelView, (adopted, spares): Left) {
         // What the engine has wished for since its birth comes before all inputs, in a recording too.
         self.drain(clock::now());
+        self.take(Input::Resolvers(named));
         self.take(Input::Started { view, adopted, spares });
     }
 
@@ -252,6 +255,9 @@ impl Agent {
                 if let Some(flows) = &self.flows {
                     flows.count(except);
                 }
+            }
+            Output::Resolvers(now) => {
+                warn_of(resolvers::write(&config.run_dir, &now.text()), "resolv.conf");
             }
             Output::Record(event) => self.tell(&event, now),
             Output::SaveState(state) => {
@@ -349,7 +355,7 @@ fn warn_of<E: std::fmt::Display>(result: Result<(), E>, what: &str) {
 /// When the file cannot be read or is no recording.
 #[cfg(feature = "replay")]
 pub fn open_recording(
-    path: &std::path::Path,
+    path: &Path,
 ) -> anyhow::Result<(Engine, impl Iterator<Item = std::io::Result<Line>>)> {
     let (header, lines) = record::read::<Engine>(path)
         .with_context(|| format!("cannot read the recording {}", path.display()))?;

@@ -63,6 +63,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => any::<bool>().prop_map(Fault::Bloat),
         1 => any::<bool>().prop_map(Fault::Portal),
         1 => any::<bool>().prop_map(Fault::DnsBroken),
+        1 => any::<bool>().prop_map(Fault::ResolversBroken),
         1 => Just(Fault::Reboot),
         1 => any::<bool>().prop_map(Fault::Absent),
         4 => Just(Fault::Restore),
@@ -103,17 +104,21 @@ prop_compose! {
     }
 }
 
-fn config(uplinks: usize) -> Config {
+/// With resolvers of its own for each uplink, or none.
+fn config(uplinks: usize, resolvers: bool) -> Config {
     let mut text = String::new();
     for n in 0..uplinks {
         text += &format!("[[uplink]]\nname = \"u{n}\"\ninterface = \"wan{n}\"\n");
+        if resolvers {
+            text += &format!("resolvers = [\"10.0.{n}.53\"]\n");
+        }
     }
     text += "[lan]\ninterfaces = [\"br-lan\"]\n[probe]\nwindow = \"600ms\"\n";
     text += "[failback]\nhold = \"5s\"\nhold_max = \"20s\"\n";
     config::parse(&text, "test").unwrap()
 }
 
-fn world(story: &Story) -> World {
+fn world(story: &Story, resolvers: bool) -> World {
     let nature = |n: usize| Nature {
         delay: Duration::from_millis(10 + 15 * n as u64),
         jitter: Duration::from_millis(1),
@@ -121,7 +126,7 @@ fn world(story: &Story) -> World {
         bursts: None,
     };
     let mut world = World::new(Plan {
-        config: config(story.families.len()),
+        config: config(story.families.len(), resolvers),
         natures: (0..story.families.len()).map(nature).collect(),
         families: story.families.clone(),
         seed: story.seed,
@@ -134,9 +139,16 @@ fn world(story: &Story) -> World {
 /// Plays a story; `look` sees the world after each step.
 fn play(
     story: &Story,
+    look: impl FnMut(&World) -> Result<(), TestCaseError>,
+) -> Result<World, TestCaseError> {
+    play_in(world(story, false), story, look)
+}
+
+fn play_in(
+    mut world: World,
+    story: &Story,
     mut look: impl FnMut(&World) -> Result<(), TestCaseError>,
 ) -> Result<World, TestCaseError> {
-    let mut world = world(story);
     let uplinks = story.families.len();
     for (after, deed) in &story.deeds {
         pass(&mut world, Duration::from_millis(*after), &mut look)?;
@@ -261,6 +273,32 @@ proptest! {
         }
     }
 
+    /// Resolvers of a line that carries nothing are no use: the box is told so with the switch.
+    #[test]
+    fn names_go_where_the_traffic_goes(story in story_with_restarts()) {
+        let seen = std::cell::Cell::new(0);
+        let look = |world: &World| {
+            let (Some(engine), Some(told)) = (&world.engine, &world.resolvers) else { return Ok(()) };
+            let active = engine.snapshot(world.clock()).active.v4;
+            prop_assert!((1..=3).contains(&told.list.len()), "{told:?}");
+            let own = told.list.iter().filter_map(|n| {
+                let text = n.address.to_string();
+                let number = text.strip_prefix("10.0.")?.strip_suffix(".53")?;
+                Some(format!("u{number}"))
+            });
+            for uplink in own {
+                // A stalled agent, and one that has just been born, has told nothing yet.
+                if active.is_some() && !world.is_stalled() && engine.snapshot(world.clock()).resolvers == told.list.iter().map(ToString::to_string).collect::<Vec<_>>() {
+                    seen.set(seen.get() + 1);
+                    prop_assert_eq!(Some(&uplink), active.as_ref());
+                }
+            }
+            Ok(())
+        };
+        let world = play_in(world(&story, true), &story, look)?;
+        prop_assert!(seen.get() > 0 || world.engine.is_none(), "control: it was looked at");
+    }
+
     #[test]
     fn a_return_takes_the_hold(story in story()) {
         let world = play(&story, fine)?;
@@ -340,7 +378,7 @@ proptest! {
         let tape = world.tape.unwrap();
         // Birth and first input are one: the agent writes nothing down in between.
         let checkpoint = 1 + checkpoint.index(tape.len());
-        let born = Engine::new(config(story.families.len()), Mode::Steer, Restored::default(), story.seed, tape[0].now);
+        let born = Engine::new(config(story.families.len(), false), Mode::Steer, Restored::default(), story.seed, tape[0].now);
         let mut engine = born;
         for (n, taped) in tape.iter().enumerate() {
             if n == checkpoint {

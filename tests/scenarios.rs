@@ -55,6 +55,8 @@ scenarios! {
     pause_and_resume
     portal_on_a_spare
     portal_on_the_active
+    resolvers_break
+    resolvers_follow
     second_failover
     severed
     short_window

@@ -84,6 +84,8 @@ struct Status {
     last_switch: Option<Switch>,
     /// The agent's own word on whether some uplink works.
     works: Option<bool>,
+    /// Whom the box is told to ask for names.
+    resolvers: Vec<String>,
     uplinks: Vec<Uplink>,
 }
 
@@ -104,6 +106,7 @@ struct Uplink {
     role: String,
     health: String,
     condition: String,
+    resolvers: Vec<String>,
     reason: Option<String>,
     next: Option<String>,
     rtt_ms: Option<f64>,
@@ -183,10 +186,25 @@ fn render(status: &Status, colour: Colour, now: Option<Utc>) -> String {
         }
         (Some(_) | None, Some(_) | None) => {}
     }
+    if let Some(names) = names(status) {
+        text.push_str(&format!("\n{names}\n"));
+    }
     if let Some(switch) = &status.last_switch {
         text.push_str(&format!("\n{}\n", last_switch(switch, now)));
     }
     text
+}
+
+/// Whom the box asks for names, where it is not the resolvers of the uplink in use although they are
+/// known.
+fn names(status: &Status) -> Option<String> {
+    let first = status.resolvers.first()?;
+    let mut active = status.uplinks.iter().filter(|u| u.role == "active");
+    let passed_over = |u: &&Uplink| !u.resolvers.is_empty() && !u.resolvers.contains(first);
+    let own = |u: &Uplink| u.resolvers.contains(first);
+    let uplink = active.clone().find(passed_over).filter(|_| !active.any(own))?;
+    let (list, name) = (printable(&status.resolvers.join(", ")), printable(&uplink.name));
+    Some(format!("names are asked of {list}, not of {name}'s own resolvers"))
 }
 
 fn uplinks(status: &Status) -> Table {
@@ -292,6 +310,18 @@ IPv4 goes by mifi, IPv6 by cable
 last switch 12 min ago: cable to mifi, nothing beyond the modem answers (felt for 712 ms)
 ";
         assert_eq!(shown(&example()), expected);
+    }
+
+    #[test]
+    fn public_resolvers_are_told_only_when_the_own_are_passed_over() {
+        let mut document = example();
+        document["resolvers"] = json!(["192.168.8.1", "1.1.1.1", "8.8.8.8"]);
+        assert!(!shown(&document).contains("names are"), "nobody's own are known");
+        document["uplinks"][1]["resolvers"] = json!(["192.168.8.1"]);
+        assert!(!shown(&document).contains("names are"), "they are asked");
+        document["resolvers"] = json!(["1.1.1.1", "8.8.8.8", "9.9.9.9"]);
+        let line = "\nnames are asked of 1.1.1.1, 8.8.8.8, 9.9.9.9, not of mifi's own resolvers\n";
+        assert!(shown(&document).contains(line), "{}", shown(&document));
     }
 
     #[test]

@@ -99,6 +99,17 @@ pub enum Fact {
         /// Loss, in percent.
         loss: f32,
     },
+    /// An uplink's own resolvers fell silent while public ones answer by it, or answer again.
+    Resolvers {
+        /// The uplink.
+        uplink: String,
+        /// The family.
+        family: Family,
+        /// Whether they are silent now.
+        silent: bool,
+        /// Whether the uplink carries traffic.
+        in_use: bool,
+    },
     /// Flows of a dead uplink were flushed.
     Flushed {
         /// The uplink.
@@ -227,11 +238,13 @@ impl Fact {
             | Self::Drained { .. }
             | Self::DrainOver { .. }
             | Self::Quality { degraded: false, .. }
+            | Self::Resolvers { silent: false, .. }
             | Self::ByHand { .. }
             | Self::Reloaded => Severity::Info,
             Self::NoWayOut { .. }
             | Self::Premature { .. }
             | Self::Quality { degraded: true, .. }
+            | Self::Resolvers { silent: true, .. }
             | Self::FlowsLeft { .. }
             | Self::Repaired { .. }
             | Self::ApplyFailed { .. }
@@ -251,6 +264,7 @@ impl Fact {
             Self::NoWayOut { .. } => "no_way_out",
             Self::Premature { .. } => "premature",
             Self::Quality { .. } => "quality",
+            Self::Resolvers { .. } => "resolvers",
             Self::Flushed { .. } => "flushed",
             Self::FlowsLeft { .. } => "flows_left",
             Self::Draining { .. } => "draining",
@@ -273,6 +287,7 @@ impl Fact {
             Self::Health { uplink, .. }
             | Self::Premature { uplink, .. }
             | Self::Quality { uplink, .. }
+            | Self::Resolvers { uplink, .. }
             | Self::Flushed { uplink, .. }
             | Self::FlowsLeft { uplink, .. }
             | Self::Draining { uplink, .. }
@@ -324,6 +339,9 @@ impl fmt::Display for Fact {
             Self::Quality { uplink, degraded: false, .. } => {
                 write!(f, "{uplink} no longer loses packets")
             }
+            Self::Resolvers { uplink, family, silent, in_use } => {
+                write!(f, "{uplink}'s resolvers ({family}) {}", whom_first(*silent, *in_use))
+            }
             Self::Flushed { uplink, flows, poked, destroyed } => {
                 let told = told(*poked, *destroyed);
                 write!(f, "{} of {uplink} flushed{told}", counted(*flows, "flow"))
@@ -364,6 +382,16 @@ impl fmt::Display for Fact {
 /// What is wrong with a line, after what became of it.
 fn because(condition: Condition) -> String {
     if condition == Condition::Ok { String::new() } else { format!(": it {}", condition.phrase()) }
+}
+
+/// What became of an uplink's own resolvers, and of the order in which they are asked.
+const fn whom_first(silent: bool, in_use: bool) -> &'static str {
+    match (silent, in_use) {
+        (true, true) => "do not answer; public ones are asked first",
+        (true, false) => "do not answer; public ones would be asked first",
+        (false, true) => "answer again and are asked first",
+        (false, false) => "answer again and would be asked first",
+    }
 }
 
 /// Who was told of a flush.

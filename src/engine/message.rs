@@ -14,6 +14,7 @@ use super::event::Event;
 use super::kernel::{KernelChange, KernelView};
 use super::probe::window::Learned;
 use super::probe::{ProbeReply, ProbeRequest};
+use super::resolvers::{Named, Resolvers};
 use crate::config::Config;
 use crate::time::{Instant, Utc};
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
@@ -47,6 +48,8 @@ pub enum Input {
     Flushed(FlushReport),
     /// Flows were counted, by uplink.
     Flows(BTreeMap<UplinkId, PerFamily<FlowCount>>),
+    /// The resolvers that the system names for its interfaces.
+    Resolvers(Named),
     /// Somebody looks at the status, so that it is worth counting flows.
     Watched,
     /// A person wants something; the answer carries the same number.
@@ -82,6 +85,8 @@ pub enum Output {
     /// Count the flows of every uplink, leaving out those that begin or end here: at the box itself,
     /// whose probes are nobody's flows, and at the modems, which are not the Internet.
     CountFlows(Vec<IpNet>),
+    /// Write down whom the box should ask for names now.
+    Resolvers(Resolvers),
     /// Something worth a line in log and history.
     Record(Event),
     /// Keep this in the state directory.

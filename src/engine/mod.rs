@@ -36,6 +36,7 @@ pub mod message;
 mod observing;
 pub mod policy;
 pub mod probe;
+pub mod resolvers;
 pub mod snapshot;
 mod switching;
 mod uplink;
@@ -47,6 +48,7 @@ use history::History;
 use kernel::KernelView;
 use message::{Input, Output, Restored, RunState};
 use probe::{Asker, Path, ProbeRequest};
+use resolvers::{Named, Resolvers};
 use switching::Switch;
 use uplink::{Household, Uplink};
 
@@ -98,6 +100,10 @@ pub struct Engine {
     undecided: bool,
     kernel: converge::Converging,
     polls: observing::Polls,
+    /// Resolvers as the system names them.
+    named: Named,
+    /// Whom the box was last told to ask for names.
+    resolvers: Option<Resolvers>,
     housekeeping: Housekeeping,
     history: History,
     next_probe: u64,
@@ -171,6 +177,8 @@ impl Engine {
             undecided: false,
             kernel: converge::Converging::default(),
             polls: observing::Polls::default(),
+            named: Named::default(),
+            resolvers: None,
             housekeeping: Housekeeping {
                 learn_at: now.mono + LEARN_EVERY,
                 learned_until: now.mono,
@@ -204,6 +212,7 @@ impl Engine {
             Input::Applied(report) => self.applied(report, now),
             Input::Flushed(report) => self.flushed(report, now),
             Input::Flows(flows) => self.flows_counted(&flows, now),
+            Input::Resolvers(named) => self.resolvers_named(named),
             Input::Watched => self.watched(now),
             Input::Command(number, command) => self.command(number, command, now),
             Input::Reload(config) => self.reload(*config, now),
@@ -219,6 +228,7 @@ impl Engine {
         }
         self.run_leftovers(now);
         self.converge(now);
+        self.follow_resolvers();
         self.flush_leftovers(now);
         self.poll_counters(now);
         self.keep_house(now);
@@ -320,7 +330,7 @@ impl Engine {
         let line = uplink.lines.get_mut(family);
         let s = uplink::surroundings(
             id,
-            &uplink.config,
+            (&uplink.config, &uplink.resolvers),
             &self.config,
             &self.household,
             family,

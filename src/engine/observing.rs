@@ -88,6 +88,8 @@ impl Engine {
         self.undecided = true;
         if self.started.is_some() {
             self.relink(now);
+        } else {
+            self.learn_resolvers();
         }
     }
 
@@ -215,6 +217,7 @@ impl Engine {
             }
             self.undecided = true;
         }
+        self.learn_resolvers();
     }
 
     fn relink_line(
@@ -367,6 +370,10 @@ impl Engine {
                 let learned = &u.lines.get(family).learned;
                 let window = learned.window(Range::of(u.config.kind));
                 self.record(Fact::Premature { uplink, window }, now);
+            }
+            News::Resolvers { silent } => {
+                let in_use = self.active.get(family).uplink == Some(id);
+                self.record(Fact::Resolvers { uplink, family, silent, in_use }, now);
             }
             News::Proof | News::Confirmed | News::Sampled => self.undecided = true,
         }

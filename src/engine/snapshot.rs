@@ -1,6 +1,7 @@
 //! The whole state as one plain value, with the words that people read: page, command line, LED and
 //! log say the same.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,8 @@ pub struct Snapshot {
     pub repairs: u64,
     /// How late the agent's own loop was at worst in the last ten to twenty seconds.
     pub loop_gap: Duration,
+    /// Whom the box is told to ask for names, the best first.
+    pub resolvers: Vec<String>,
     /// The uplink that a person put first.
     pub manual: Option<String>,
     /// The chain in order.
@@ -68,6 +71,8 @@ pub struct UplinkState {
     pub health: Health,
     /// Why it is so.
     pub condition: Condition,
+    /// Its own resolvers, configured or learned.
+    pub resolvers: Vec<IpAddr>,
     /// Each line by itself; `None`: the family is missing here.
     pub lines: PerFamily<Option<LineState>>,
     /// Why it is, or is not, in use.
@@ -186,6 +191,10 @@ impl Engine {
             switches: self.switch_count,
             repairs: self.housekeeping.repairs,
             loop_gap: self.housekeeping.longest_delay(),
+            resolvers: {
+                let list = self.resolvers.iter().flat_map(|r| &r.list);
+                list.map(ToString::to_string).collect()
+            },
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
             uplinks,
         }
@@ -268,6 +277,7 @@ impl Engine {
             role,
             health,
             condition: self.worst(u.id, now),
+            resolvers: u.resolvers.clone(),
             lines,
             reason: self.reason(u, role, now),
             next: self.next(u, role, now),
@@ -348,6 +358,7 @@ impl Engine {
                     "proven the moment it is connected".to_owned()
                 }
                 Condition::Ok
+                | Condition::ResolversSilent
                 | Condition::Degraded
                 | Condition::Portal
                 | Condition::DnsBroken

@@ -1,5 +1,6 @@
 //! One uplink at run time: what it is, its two lines, and what people said about it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ pub(super) struct Uplink {
     pub config: UplinkConfig,
     /// What netlink says.
     pub attachment: Attachment,
+    /// Its own resolvers, configured or learned.
+    pub resolvers: Vec<IpAddr>,
     /// Its line in each family.
     pub lines: PerFamily<Line>,
     /// A person set it aside.
@@ -68,6 +71,7 @@ impl Uplink {
             id,
             config,
             attachment: Attachment::default(),
+            resolvers: Vec::new(),
             lines: PerFamily::default(),
             paused: None,
             departures: Vec::new(),
@@ -87,7 +91,8 @@ impl Uplink {
         family: Family,
         now: Instant,
     ) -> Surroundings<'a> {
-        surroundings(self.id, &self.config, config, household, family, now)
+        let me = (&self.config, self.resolvers.as_slice());
+        surroundings(self.id, me, config, household, family, now)
     }
 
     /// The lines that this uplink really has: a missing family does not count.
@@ -132,18 +137,19 @@ impl Uplink {
     }
 }
 
-/// As [`Uplink::surroundings`], for when the uplink's lines are borrowed.
+/// As [`Uplink::surroundings`], for when the uplink's lines are borrowed: of its configuration and its
+/// own resolvers.
 #[must_use]
 pub(super) fn surroundings<'a>(
     id: UplinkId,
-    uplink: &'a UplinkConfig,
+    (uplink, own): (&'a UplinkConfig, &'a [IpAddr]),
     config: &'a Config,
     household: &Household,
     family: Family,
     now: Instant,
 ) -> Surroundings<'a> {
     let targets = config.probe.targets(family);
-    let own_known = uplink.resolvers.iter().any(|ip| Family::of(ip) == family);
+    let own_known = own.iter().any(|ip| Family::of(ip) == family);
     let active = Family::BOTH.iter().any(|f| *household.active.get(*f) == Some(id));
     Surroundings {
         now,
@@ -160,8 +166,9 @@ pub(super) fn surroundings<'a>(
         plan: Plan {
             name: config.probe.dns.as_deref(),
             family,
-            resolvers: if own_known { &uplink.resolvers } else { targets },
+            resolvers: if own_known { own } else { targets },
             resolvers_known: own_known,
+            public: targets,
             pages: &config.probe.http,
         },
         page_works_somewhere: *household.page_works.get(family),

@@ -8,6 +8,7 @@ pub mod netlink;
 pub mod poke;
 pub mod probe;
 pub mod record;
+pub mod resolvers;
 pub mod socket;
 pub mod store;
 pub(crate) mod sys;

@@ -49,6 +49,8 @@ pub struct Status {
     pub sentence: String,
     /// How late its own loop was at worst lately, in milliseconds.
     pub loop_gap_ms: f64,
+    /// Whom the box is told to ask for names.
+    pub resolvers: Vec<String>,
     /// Spares that could take over now.
     pub spares_ready: u32,
     /// All uplinks.

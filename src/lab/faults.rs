@@ -91,6 +91,7 @@ impl Uplink {
             LineEvent::SeverOnly(family) => now.severed_only = Some(family),
             LineEvent::Silence => now.silent = true,
             LineEvent::BreakDns => now.dns_broken = true,
+            LineEvent::BreakResolvers => now.resolvers_broken = true,
             LineEvent::Vanish => now.vanished = true,
             LineEvent::Restore => *now = Condition { changes: now.changes, ..Condition::default() },
         });

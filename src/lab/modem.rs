@@ -45,6 +45,8 @@ pub struct Condition {
     pub silent: bool,
     /// Nobody resolves names on it.
     pub dns_broken: bool,
+    /// The modem itself does not resolve names.
+    pub resolvers_broken: bool,
     /// The router's interface is gone.
     pub vanished: bool,
     /// Packets take longer.
@@ -94,10 +96,12 @@ impl Condition {
         if self.silent {
             own.push(vec![Stmt::Iifname(name("lan")), drop()]);
         }
-        if self.dns_broken {
-            for protocol in [UDP, TCP] {
-                let query = vec![Stmt::L4proto(protocol), Stmt::Dport(53), drop()];
+        for protocol in [UDP, TCP] {
+            let query = vec![Stmt::L4proto(protocol), Stmt::Dport(53), drop()];
+            if self.dns_broken || self.resolvers_broken {
                 own.push(query.clone());
+            }
+            if self.dns_broken {
                 rules.push(query);
             }
         }

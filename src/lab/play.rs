@@ -101,6 +101,11 @@ impl Player<'_> {
                 };
                 self.within(*within, &format!("condition {uplink} {condition}"), is).await
             }
+            Expect::Resolver { address, within } => {
+                let first =
+                    |status: &Status| status.resolvers.first() == Some(&address.to_string());
+                self.within(*within, &format!("resolver {address}"), first).await
+            }
             Expect::NoSwitch(lasting) => {
                 let active = self.status().await?.active;
                 self.lasting(*lasting, "no switch", |status| status.active == active).await

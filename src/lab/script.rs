@@ -67,6 +67,8 @@ pub enum LineEvent {
     Silence,
     /// Nobody resolves names on the uplink.
     BreakDns,
+    /// Its own resolvers do not answer; public ones do.
+    BreakResolvers,
     /// The interface is gone; it comes back under another index.
     Vanish,
     /// So many percent of the packets from the Internet are lost at random.
@@ -169,6 +171,13 @@ pub enum Expect {
         uplink: String,
         /// The condition, as `status --json` spells it.
         condition: String,
+        /// At the latest.
+        within: Duration,
+    },
+    /// `expect resolver ADDRESS within TIME` (of the last action): whom the box is told to ask first.
+    Resolver {
+        /// Whom.
+        address: IpAddr,
         /// At the latest.
         within: Duration,
     },
@@ -291,6 +300,7 @@ impl Action {
             ["sever", "v4", uplink] => Ok(Self::line(uplink, LineEvent::SeverOnly(Family::V4))),
             ["sever", "v6", uplink] => Ok(Self::line(uplink, LineEvent::SeverOnly(Family::V6))),
             ["break", "dns", uplink] => Ok(Self::line(uplink, LineEvent::BreakDns)),
+            ["break", "resolvers", uplink] => Ok(Self::line(uplink, LineEvent::BreakResolvers)),
             ["kill", "agent"] => Ok(Self::KillAgent),
             ["stop", "agent"] => Ok(Self::StopAgent),
             ["start", "agent"] => Ok(Self::StartAgent),
@@ -346,6 +356,7 @@ impl fmt::Display for LineEvent {
             Self::SeverOnly(Family::V6) => f.write_str("sever v6"),
             Self::Silence => f.write_str("silence"),
             Self::BreakDns => f.write_str("break dns"),
+            Self::BreakResolvers => f.write_str("break resolvers"),
             Self::Vanish => f.write_str("vanish"),
             Self::Lose(percent) => write!(f, "lose {percent}"),
             Self::Slow => f.write_str("slow"),
@@ -400,6 +411,9 @@ fn parse_expect(words: &[&str]) -> Result<Expect, String> {
             let within = parse_time(time)?;
             Expect::Flows { uplink: owned(uplink), some: *word == "some", within }
         }
+        ["resolver", address, "within", time] => {
+            Expect::Resolver { address: parse_ip(address)?, within: parse_time(time)? }
+        }
         ["no", "switch", "for", time] => Expect::NoSwitch(parse_time(time)?),
         ["no", "down", uplink, "for", time] => {
             Expect::NoDown { uplink: owned(uplink), lasting: parse_time(time)? }
@@ -411,7 +425,7 @@ fn parse_expect(words: &[&str]) -> Result<Expect, String> {
         _ => {
             return Err(format!(
                 "`expect {}` is not understood; try: active UPLINK within TIME, health UPLINK STATE within TIME, \
-                 condition UPLINK CONDITION within TIME, no switch for TIME, no down UPLINK for TIME, flows UPLINK some|none within TIME, lost N, gap TIME",
+                 condition UPLINK CONDITION within TIME, resolver ADDRESS within TIME, no switch for TIME, no down UPLINK for TIME, flows UPLINK some|none within TIME, lost N, gap TIME",
                 words.join(" ")
             ));
         }
@@ -506,6 +520,7 @@ mod tests {
             "stall 700ms",
             "sever v6 cable",
             "break dns cable",
+            "break resolvers cable",
             "silence cable",
             "vanish mifi",
             "kill agent",

@@ -10,6 +10,7 @@ mod bad_input;
 mod kernel;
 mod people;
 mod recording;
+mod resolvers;
 mod rest;
 mod room;
 mod scenarios;
@@ -48,9 +49,16 @@ use tests;
 
 /// Those that take longest first, so that nobody waits for the last one.
 fn all() -> impl Iterator<Item = &'static Test> {
-    [survival::TESTS, people::TESTS, room::TESTS, bad_input::TESTS, recording::TESTS, rest::TESTS]
-        .into_iter()
-        .flatten()
+    let all = [
+        survival::TESTS,
+        people::TESTS,
+        room::TESTS,
+        resolvers::TESTS,
+        bad_input::TESTS,
+        recording::TESTS,
+        rest::TESTS,
+    ];
+    all.into_iter().flatten()
 }
 
 fn main() -> ExitCode {

@@ -107,6 +107,7 @@ enum Is {
     Number,
     Bool,
     Object,
+    List,
     MaybeNumber,
 }
 
@@ -117,6 +118,7 @@ impl Is {
             Self::Number => value.is_number(),
             Self::Bool => value.is_boolean(),
             Self::Object => value.is_object(),
+            Self::List => value.is_array(),
             Self::MaybeNumber => value.is_number() || value.is_null(),
         }
     }
@@ -131,6 +133,7 @@ const WHOLE: &[(&str, Is)] = &[
     ("sentence", Is::Text),
     ("last_switch", Is::Object),
     ("spares_ready", Is::Number),
+    ("resolvers", Is::List),
 ];
 const SWITCH: &[(&str, Is)] = &[
     ("at", Is::Text),
@@ -145,6 +148,7 @@ const UPLINK: &[(&str, Is)] = &[
     ("role", Is::Text),
     ("health", Is::Text),
     ("condition", Is::Text),
+    ("resolvers", Is::List),
     ("v4", Is::Object),
     ("v6", Is::Object),
     ("reason", Is::Text),

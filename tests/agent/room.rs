@@ -188,6 +188,9 @@ async fn an_observer_writes_nothing() -> Result<()> {
     let history = stage.command(&["history"]).await?.must(0)?;
     ensure!(history.out.contains("mifi"), "{history:?}");
     before.must_equal(&dump(&stage.home).await?)?;
+    let file = stage.agent.run_dir().join("resolv.conf");
+    ensure!(!file.exists(), "it tells others whom to ask for names");
+    ensure!(stage.json().await?["resolvers"][0] == "1.1.1.1", "control: it knows whom");
     stage.agent.end(Signal::SIGTERM).await?;
     before.must_equal(&dump(&stage.home).await?)
 }

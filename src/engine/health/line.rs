@@ -50,6 +50,11 @@ pub enum News {
     Quality,
     /// A check above ICMP came to another finding.
     Proof,
+    /// Its own resolvers have fallen silent while public ones answer, or answer again.
+    Resolvers {
+        /// Whether they are silent now.
+        silent: bool,
+    },
     /// It answered as a candidate.
     Confirmed,
     /// A verdict was wrong: it answered again by itself.
@@ -323,10 +328,14 @@ impl Line {
         asker: &mut Asker<'_>,
         news: &mut Vec<News>,
     ) {
-        let before = self.findings();
+        let before = (self.findings(), self.proof.own_are_silent(s.plan));
         if self.proof.reply(id, outcome, s.plan, asker) {
-            if before != self.findings() {
+            if before.0 != self.findings() {
                 news.push(News::Proof);
+            }
+            let silent = self.proof.own_are_silent(s.plan);
+            if before.1 != silent {
+                news.push(News::Resolvers { silent });
             }
             self.conclude_trial(s, news);
             return;
@@ -449,7 +458,9 @@ impl Line {
                 let found = self.obstacle(s).filter(|c| *c != Condition::Ok);
                 let loss =
                     if self.quality.is_degraded() { Condition::Degraded } else { Condition::Ok };
-                found.unwrap_or(loss)
+                let silent = self.proof.own_are_silent(s.plan);
+                let names = if silent { Condition::ResolversSilent } else { Condition::Ok };
+                found.unwrap_or(loss.max(names))
             }
         }
     }

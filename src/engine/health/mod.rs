@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
+pub mod conduct;
 pub mod line;
 pub mod proof;
 pub mod quality;
@@ -60,11 +61,13 @@ pub enum Health {
 pub enum Condition {
     /// Nothing is wrong.
     Ok,
+    /// Its own resolvers do not resolve, public ones by the same line do.
+    ResolversSilent,
     /// It loses many packets.
     Degraded,
     /// It answers the web check with a page of its own.
     Portal,
-    /// Its resolvers do not resolve.
+    /// Nobody resolves names by it.
     DnsBroken,
     /// The modem answers, nothing beyond it does.
     BeyondModem,
@@ -94,7 +97,7 @@ impl Condition {
             Self::Ok => "ok",
             Self::Degraded => "degraded",
             Self::Portal => "portal",
-            Self::DnsBroken => "dns_broken",
+            Self::ResolversSilent | Self::DnsBroken => "dns_broken",
             Self::BeyondModem => "beyond_modem",
             Self::ModemSilent => "modem_silent",
             Self::NoGateway => "no_gateway",
@@ -109,6 +112,9 @@ impl Condition {
     pub const fn phrase(self) -> &'static str {
         match self {
             Self::Ok => "works",
+            Self::ResolversSilent => {
+                "resolves names by public resolvers only; its own do not answer"
+            }
             Self::Degraded => "loses many packets",
             Self::Portal => "shows a sign-in page instead of the Internet",
             Self::DnsBroken => "does not resolve names",

@@ -2,6 +2,9 @@
 //!
 //! Echo replies alone prove little: a portal answers them too, and so does an operator whose DNS is
 //! dead. These checks can only lower trust.
+//!
+//! Where an uplink's own resolvers do not resolve, public ones are asked by the same line: if they do,
+//! names resolve there, and only who is asked has to change.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::conduct::Conduct;
 use crate::config::HttpCheck;
 use crate::engine::probe::{Asker, Outcome, ProbeId, Question};
 use crate::time::Instant;
@@ -40,6 +44,8 @@ pub struct Plan<'a> {
     pub resolvers: &'a [IpAddr],
     /// They are the uplink's own. If not, their silence proves nothing.
     pub resolvers_known: bool,
+    /// Public resolvers, which are asked when the uplink's own do not answer.
+    pub public: &'a [IpAddr],
     /// The pages to look at; empty: this proof is off.
     pub pages: &'a [HttpCheck],
 }
@@ -49,22 +55,46 @@ impl Plan<'_> {
         let fits = |ip: &&IpAddr| Family::of(ip) == self.family;
         self.resolvers.iter().filter(fits).copied().collect()
     }
+
+    /// Whom to ask besides, when these do not answer. Without resolvers of its own there is nobody else.
+    fn others(&self) -> Vec<IpAddr> {
+        let other = |ip: &&IpAddr| Family::of(ip) == self.family && !self.resolvers.contains(ip);
+        self.public.iter().filter(|_| self.resolvers_known).filter(other).copied().collect()
+    }
 }
 
 /// Why a question was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Purpose {
-    Name,
+    /// To resolve the name; asked of one of the line's own resolvers.
+    Name(IpAddr),
+    /// The same, asked of a public one.
+    NameByPublic,
     HostOfPage(usize),
+    HostByPublic(usize),
     Page(usize),
+}
+
+impl Purpose {
+    const fn is_name(self) -> bool {
+        matches!(self, Self::Name(_) | Self::NameByPublic)
+    }
+
+    /// The page whose host it is to find.
+    const fn host_of(self) -> Option<usize> {
+        match self {
+            Self::HostOfPage(page) | Self::HostByPublic(page) => Some(page),
+            Self::Name(_) | Self::NameByPublic | Self::Page(_) => None,
+        }
+    }
 }
 
 /// How much one round of checks asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Round {
-    /// One resolver, the next in turn.
+    /// One resolver, the next in turn; every one while any of them has not answered.
     #[default]
     Names,
     /// Every resolver and every page.
@@ -87,6 +117,13 @@ pub struct Proof {
     turn: usize,
     /// Rounds in a row that ended without DNS.
     dns_failures: u32,
+    /// Who of the line's own resolvers has resolved the name in the round under way.
+    heard: BTreeMap<IpAddr, bool>,
+    /// Public resolvers were asked in it, too.
+    widened: bool,
+    /// It has shown whether names resolve.
+    names_done: bool,
+    conduct: Conduct,
 }
 
 /// An answer to a check counts for so long.
@@ -101,19 +138,22 @@ impl Proof {
         self.round = round;
         self.names_asked = Some(now);
         (self.resolved, self.right, self.wrong) = (false, false, None);
-        if let Some(name) = plan.name {
+        (self.widened, self.names_done) = (false, false);
+        self.heard.clear();
+        self.conduct.keep(plan.resolvers);
+        if plan.name.is_some() {
             self.turn = self.turn.wrapping_add(1);
             let mut whom = plan.whom();
-            if round == Round::Names && !whom.is_empty() {
+            if round == Round::Names && !whom.is_empty() && !self.conduct.is_uneasy() {
                 whom = vec![whom[self.turn % whom.len()]];
             }
-            self.ask_name(name, &whom, Purpose::Name, asker);
+            self.ask_own(&whom, plan, asker);
         }
         if round == Round::All {
             self.pages_asked = Some(now);
             self.ask_pages(plan, asker);
         }
-        self.conclude(plan);
+        self.conclude(plan, asker);
     }
 
     fn ask_pages(&mut self, plan: Plan<'_>, asker: &mut Asker<'_>) {
@@ -121,8 +161,10 @@ impl Proof {
             match page.host.parse() {
                 Ok(server) => self.ask_page(page, server, position, asker),
                 Err(_) => {
-                    let purpose = Purpose::HostOfPage(position);
-                    self.ask_name(&page.host, &plan.whom(), purpose, asker);
+                    for resolver in plan.whom() {
+                        let purpose = Purpose::HostOfPage(position);
+                        self.ask_name(&page.host, resolver, purpose, asker);
+                    }
                 }
             }
         }
@@ -140,17 +182,25 @@ impl Proof {
             return false;
         };
         match (purpose, outcome) {
-            (Purpose::Name, Outcome::Resolved(..)) => {
-                self.resolved = true;
-                self.dns = Finding::Passed;
+            (Purpose::Name(resolver), outcome) => {
+                let resolved = matches!(outcome, Outcome::Resolved(..));
+                self.heard.insert(resolver, resolved);
+                self.take_name(resolved);
             }
-            (Purpose::HostOfPage(n), Outcome::Resolved(_, addresses)) => {
+            (Purpose::NameByPublic, outcome) => {
+                self.take_name(matches!(outcome, Outcome::Resolved(..)));
+            }
+            (
+                Purpose::HostOfPage(n) | Purpose::HostByPublic(n),
+                Outcome::Resolved(_, addresses),
+            ) => {
                 // Several resolvers were asked; the first answer is enough.
-                self.asked.retain(|_, other| *other != purpose);
+                self.asked.retain(|_, other| other.host_of() != Some(n));
                 if let (Some(page), Some(server)) = (plan.pages.get(n), addresses.first()) {
                     self.ask_page(page, *server, n, asker);
                 }
             }
+            (Purpose::HostOfPage(n), _) => self.ask_public_for_host(n, plan, asker),
             (Purpose::Page(_), Outcome::HttpExpected(_)) => {
                 self.right = true;
                 self.http = Finding::Passed;
@@ -160,8 +210,26 @@ impl Proof {
             }
             _ => {}
         }
-        self.conclude(plan);
+        self.conclude(plan, asker);
         true
+    }
+
+    fn take_name(&mut self, resolved: bool) {
+        if resolved {
+            self.resolved = true;
+            self.dns = Finding::Passed;
+            self.dns_failures = 0;
+        }
+    }
+
+    /// None of the line's own resolvers knows a page's host: perhaps public ones do.
+    fn ask_public_for_host(&mut self, n: usize, plan: Plan<'_>, asker: &mut Asker<'_>) {
+        let open = self.asked.values().any(|purpose| *purpose == Purpose::HostOfPage(n));
+        if let Some(page) = plan.pages.get(n).filter(|_| !open) {
+            for resolver in plan.others() {
+                self.ask_name(&page.host, resolver, Purpose::HostByPublic(n), asker);
+            }
+        }
     }
 
     /// Forgets everything; the line is another one now.
@@ -205,11 +273,32 @@ impl Proof {
         self.dns_failures
     }
 
-    fn ask_name(&mut self, name: &str, whom: &[IpAddr], purpose: Purpose, asker: &mut Asker<'_>) {
+    /// How the line's own resolvers have behaved.
+    #[must_use]
+    pub const fn conduct(&self) -> &Conduct {
+        &self.conduct
+    }
+
+    /// Whether none of the line's own resolvers resolves names, while public ones do.
+    #[must_use]
+    pub fn own_are_silent(&self, plan: Plan<'_>) -> bool {
+        let whom = plan.whom();
+        plan.resolvers_known
+            && plan.name.is_some()
+            && !whom.is_empty()
+            && whom.iter().all(|ip| self.conduct.is_silent(ip))
+    }
+
+    fn ask_own(&mut self, whom: &[IpAddr], plan: Plan<'_>, asker: &mut Asker<'_>) {
         for resolver in whom {
-            let question = Question::Dns { resolver: *resolver, name: name.to_owned() };
-            self.asked.insert(asker.ask(question, TIMEOUT), purpose);
+            let name = plan.name.unwrap_or_default();
+            self.ask_name(name, *resolver, Purpose::Name(*resolver), asker);
         }
+    }
+
+    fn ask_name(&mut self, name: &str, resolver: IpAddr, purpose: Purpose, asker: &mut Asker<'_>) {
+        let question = Question::Dns { resolver, name: name.to_owned() };
+        self.asked.insert(asker.ask(question, TIMEOUT), purpose);
     }
 
     fn ask_page(&mut self, page: &HttpCheck, server: IpAddr, n: usize, asker: &mut Asker<'_>) {
@@ -224,22 +313,14 @@ impl Proof {
     }
 
     /// Draws the conclusion of each check that has no question open.
-    fn conclude(&mut self, plan: Plan<'_>) {
-        let names_open = self.asked.values().any(|purpose| *purpose == Purpose::Name);
-        let pages_open = self.asked.values().any(|purpose| *purpose != Purpose::Name);
-        if plan.name.is_none() || self.resolved {
+    fn conclude(&mut self, plan: Plan<'_>, asker: &mut Asker<'_>) {
+        let names_open = self.asked.values().any(|purpose| purpose.is_name());
+        if plan.name.is_none() {
             self.dns_failures = 0;
-        } else if !names_open {
-            // The silence of somebody who never promised to resolve names proves nothing.
-            let (finding, failures) = match plan.resolvers_known {
-                true => (Finding::NoAnswer, self.dns_failures + 1),
-                false => (Finding::Unknown, 0),
-            };
-            self.dns = finding;
-            if self.asked.is_empty() {
-                self.dns_failures = failures;
-            }
+        } else if !names_open && !self.names_done {
+            self.conclude_names(plan, asker);
         }
+        let pages_open = self.asked.values().any(|purpose| !purpose.is_name());
         if self.round == Round::All && !self.right {
             if let Some(location) = &self.wrong {
                 self.http = Finding::Wrong(location.clone());
@@ -247,5 +328,203 @@ impl Proof {
                 self.http = Finding::NoAnswer;
             }
         }
+    }
+
+    /// Everybody who was asked for the name has answered, or never will.
+    fn conclude_names(&mut self, plan: Plan<'_>, asker: &mut Asker<'_>) {
+        if !self.resolved && plan.resolvers_known && !self.widened {
+            // Before the line is blamed, everybody else is asked by it.
+            self.widened = true;
+            let mut rest = plan.whom();
+            rest.retain(|ip| !self.heard.contains_key(ip));
+            self.ask_own(&rest, plan, asker);
+            for resolver in plan.others() {
+                let name = plan.name.unwrap_or_default();
+                self.ask_name(name, resolver, Purpose::NameByPublic, asker);
+            }
+            if self.asked.values().any(|purpose| purpose.is_name()) {
+                return;
+            }
+        }
+        self.names_done = true;
+        match (self.resolved, plan.resolvers_known) {
+            (true, true) => {
+                for (resolver, resolved) in &self.heard {
+                    self.conduct.note(*resolver, *resolved);
+                }
+            }
+            (true, false) => {}
+            (false, true) => {
+                self.dns = Finding::NoAnswer;
+                self.dns_failures += 1;
+            }
+            // The silence of somebody who never promised to resolve names proves nothing.
+            (false, false) => (self.dns, self.dns_failures) = (Finding::Unknown, 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::probe::{Path, ProbeRequest};
+    use crate::units::{Fwmark, IfIndex, IfName, Rtt, UplinkId};
+
+    const RTT: Rtt = Rtt(Duration::from_millis(5));
+
+    fn ips(text: &str) -> Vec<IpAddr> {
+        text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+    }
+
+    /// A line with two resolvers of its own; public ones are asked if they fail.
+    struct Table {
+        proof: Proof,
+        own: Vec<IpAddr>,
+        known: bool,
+        public: Vec<IpAddr>,
+        pages: Vec<HttpCheck>,
+        next_id: u64,
+        /// Everybody who was asked for the name in the last round, in order.
+        asked: Vec<IpAddr>,
+    }
+
+    impl Table {
+        fn new(own: &str) -> Self {
+            Self {
+                proof: Proof::default(),
+                own: ips(own),
+                known: true,
+                public: ips("1.1.1.1 8.8.8.8 2620:fe::fe"),
+                pages: Vec::new(),
+                next_id: 0,
+                asked: Vec::new(),
+            }
+        }
+
+        /// Plays a round in which only these resolve; everybody else is silent.
+        fn round(&mut self, round: Round, answering: &str) {
+            let answering = ips(answering);
+            let plan = Plan {
+                name: Some("example.com"),
+                family: Family::V4,
+                resolvers: &self.own,
+                resolvers_known: self.known,
+                public: &self.public,
+                pages: &self.pages,
+            };
+            let path = Path {
+                uplink: UplinkId::new(1).unwrap(),
+                dev: IfName::loopback(),
+                index: IfIndex(1),
+                mark: Fwmark { value: 0, mask: 0 },
+                source: self.own[0],
+            };
+            let mut requests: Vec<ProbeRequest> = Vec::new();
+            let mut asker =
+                Asker { next_id: &mut self.next_id, requests: &mut requests, path: &path };
+            self.proof.begin(round, plan, Instant::from_micros(1), &mut asker);
+            self.asked.clear();
+            let mut at = 0;
+            while let Some(request) = asker.requests.get(at).cloned() {
+                at += 1;
+                let outcome = match request.question {
+                    Question::Dns { resolver, name } => {
+                        if name == "example.com" {
+                            self.asked.push(resolver);
+                        }
+                        let found = answering.contains(&resolver);
+                        if found {
+                            Outcome::Resolved(RTT, ips("198.51.100.1"))
+                        } else {
+                            Outcome::Silent
+                        }
+                    }
+                    Question::Echo(_) | Question::TcpConnect(..) | Question::Http { .. } => {
+                        Outcome::HttpExpected(RTT)
+                    }
+                };
+                assert!(self.proof.reply(request.id, &outcome, plan, &mut asker));
+            }
+            assert!(!self.proof.is_busy(), "a round ends");
+        }
+
+        fn names(&mut self, answering: &str) -> (Finding, u32, bool) {
+            self.round(Round::Names, answering);
+            let plan = Plan {
+                name: Some("example.com"),
+                family: Family::V4,
+                resolvers: &self.own,
+                resolvers_known: self.known,
+                public: &self.public,
+                pages: &self.pages,
+            };
+            let proof = &self.proof;
+            (proof.dns().clone(), proof.dns_failures(), proof.own_are_silent(plan))
+        }
+    }
+
+    const A: &str = "192.0.2.1";
+    const B: &str = "192.0.2.2";
+    const BOTH: &str = "192.0.2.1 192.0.2.2";
+    const PUBLIC: &str = "8.8.8.8";
+
+    #[test]
+    fn public_ones_are_asked_before_the_line_is_blamed() {
+        let mut table = Table::new(BOTH);
+        assert_eq!(table.names(BOTH), (Finding::Passed, 0, false));
+        assert_eq!(table.asked.len(), 1, "one in turn while all is well");
+        // Its own fall silent, public ones resolve: names resolve, and after two rounds it is plain whose
+        // fault it is.
+        assert_eq!(table.names(PUBLIC), (Finding::Passed, 0, false));
+        assert_eq!(table.asked.len(), 4, "both of its own, then the public ones of its family");
+        assert_eq!(table.names(PUBLIC), (Finding::Passed, 0, true));
+        // They are asked on, and believed again after two good rounds.
+        assert_eq!(table.names(BOTH), (Finding::Passed, 0, true));
+        assert_eq!(table.asked, ips(BOTH), "public ones only if need be");
+        assert_eq!(table.names(BOTH), (Finding::Passed, 0, false));
+    }
+
+    #[test]
+    fn where_nobody_resolves_the_line_is_to_blame_and_no_resolver() {
+        let mut table = Table::new(BOTH);
+        assert_eq!(table.names(""), (Finding::NoAnswer, 1, false));
+        assert_eq!(table.names(""), (Finding::NoAnswer, 2, false));
+        assert_eq!(table.names(PUBLIC), (Finding::Passed, 0, false), "one miss so far");
+    }
+
+    #[test]
+    fn one_good_resolver_is_enough_and_the_bad_one_is_known() {
+        let mut table = Table::new(BOTH);
+        for _ in 0..4 {
+            assert_eq!(table.names(B), (Finding::Passed, 0, false));
+        }
+        assert!(table.proof.conduct().is_silent(&ips(A)[0]));
+        assert!(!table.proof.conduct().is_silent(&ips(B)[0]));
+    }
+
+    #[test]
+    fn without_resolvers_of_its_own_silence_proves_nothing() {
+        let mut table = Table::new("1.1.1.1 8.8.8.8");
+        table.known = false;
+        assert_eq!(table.names(""), (Finding::Unknown, 0, false));
+        assert_eq!(table.asked.len(), 1);
+        assert_eq!(table.names("1.1.1.1 8.8.8.8"), (Finding::Passed, 0, false));
+        // Nor where public ones are its own.
+        let mut table = Table::new("1.1.1.1 8.8.8.8");
+        assert_eq!(table.names(""), (Finding::NoAnswer, 1, false));
+        assert_eq!(table.asked.len(), 2, "nobody is asked twice");
+    }
+
+    #[test]
+    fn a_page_is_found_by_public_resolvers_too() {
+        let mut table = Table::new(A);
+        table.pages = crate::config::parse("[[uplink]]\nname = \"a\"\ninterface = \"b\"\n", "test")
+            .unwrap()
+            .probe
+            .http;
+        table.round(Round::All, PUBLIC);
+        assert_eq!((table.proof.http(), table.proof.dns()), (&Finding::Passed, &Finding::Passed));
+        table.round(Round::All, "");
+        assert_eq!(table.proof.http(), &Finding::NoAnswer, "control");
     }
 }

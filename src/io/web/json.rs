@@ -21,6 +21,7 @@ pub(super) struct Status {
     switches: u64,
     repairs: u64,
     loop_gap_ms: f64,
+    resolvers: Vec<String>,
     manual: Option<String>,
     uplinks: Vec<Uplink>,
 }
@@ -41,6 +42,7 @@ struct Uplink {
     role: &'static str,
     health: &'static str,
     condition: &'static str,
+    resolvers: Vec<String>,
     v4: Option<Line>,
     v6: Option<Line>,
     reason: String,
@@ -108,6 +110,7 @@ impl From<Snapshot> for Status {
             switches: snapshot.switches,
             repairs: snapshot.repairs,
             loop_gap_ms: round(snapshot.loop_gap.as_secs_f64() * 1e3),
+            resolvers: snapshot.resolvers,
             manual: snapshot.manual,
             uplinks: snapshot.uplinks.into_iter().map(Uplink::from).collect(),
         }
@@ -130,6 +133,7 @@ impl From<UplinkState> for Uplink {
             role: uplink.role.word(),
             health: uplink.health.word(),
             condition: uplink.condition.word(),
+            resolvers: uplink.resolvers.iter().map(ToString::to_string).collect(),
             v4,
             v6,
             reason: uplink.reason,

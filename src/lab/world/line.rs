@@ -41,6 +41,8 @@ pub struct Faults {
     pub portal: bool,
     /// Nobody resolves names.
     pub dns_broken: bool,
+    /// The line's own resolvers do not answer.
+    pub resolvers_broken: bool,
     /// 400 ms longer, each way.
     pub slow: bool,
     /// Probability of loss on top of the line's own.
@@ -93,6 +95,7 @@ impl Line {
             modem_dead: false,
             portal: false,
             dns_broken: false,
+            resolvers_broken: false,
             slow: false,
             loss: 0.0,
             bloated: None,

@@ -11,6 +11,7 @@ use crate::engine::event::Event;
 use crate::engine::kernel::KernelChange;
 use crate::engine::message::{Command, Input, Output, Refusal, Restored};
 use crate::engine::probe::ProbeReply;
+use crate::engine::resolvers::Resolvers;
 use crate::engine::{Engine, Mode};
 use crate::time::{Instant, Now, Utc};
 use crate::units::{PerFamily, UplinkId};
@@ -58,6 +59,8 @@ pub enum Fault {
     Portal(bool),
     /// Nobody resolves names.
     DnsBroken(bool),
+    /// The line's own resolvers do not answer.
+    ResolversBroken(bool),
     /// The modem restarts: no carrier for two seconds, then a dead line for a minute.
     Reboot,
     /// The interface is gone, or back under another index.
@@ -86,6 +89,8 @@ pub struct World {
     pub net: Network,
     /// What the engine recorded, oldest first, since somebody last took it.
     pub events: Vec<Event>,
+    /// What `resolv.conf` says now.
+    pub resolvers: Option<Resolvers>,
     /// Answers to commands, by number.
     pub answers: BTreeMap<u64, Result<String, Refusal>>,
     /// How many inputs the engine was given.
@@ -138,6 +143,7 @@ impl World {
             chapters: vec![0; lines.len()],
             net: Network::new(kernel, lines),
             events: Vec::new(),
+            resolvers: None,
             answers: BTreeMap::new(),
             handled: 0,
             tape: None,
@@ -346,6 +352,7 @@ impl World {
                 let flows = self.net.flows(&self.numbers);
                 self.answer(Duration::from_millis(5), Input::Flows(flows));
             }
+            Output::Resolvers(resolvers) => self.resolvers = Some(resolvers),
             Output::Record(event) => self.events.push(event),
             Output::SaveState(state) => self.restored.saved = *state,
             Output::SaveRun(run) => {
@@ -383,6 +390,7 @@ impl World {
             Fault::Bloat(false) => line.end_bloat(now),
             Fault::Portal(portal) => faults.portal = portal,
             Fault::DnsBroken(broken) => faults.dns_broken = broken,
+            Fault::ResolversBroken(broken) => faults.resolvers_broken = broken,
             Fault::Reboot => {
                 changes = kernel.set_carrier(uplink, false);
                 faults.severed = PerFamily { v4: true, v6: true };

@@ -8,6 +8,7 @@ use super::kernel::Kernel;
 use super::line::{Line, Packet};
 use crate::engine::message::{Counters, FlowCount, FlushReport, FlushRequest};
 use crate::engine::probe::{Outcome, ProbeRequest, Question};
+use crate::lab::topology::TARGETS;
 use crate::time::Instant;
 use crate::units::{Family, PerFamily, Rtt, UplinkId};
 
@@ -90,6 +91,8 @@ impl Network {
         }
         let answer = line.pass(packet, family, now);
         let answer = answer.filter(|_| !self.dead_targets.contains(&target));
+        let own = packet == Packet::Dns && !is_public(target);
+        let answer = answer.filter(|_| !own || !line.faults.resolvers_broken);
         let Some(rtt) = answer.filter(|rtt| *rtt < request.timeout) else {
             return (request.timeout, Outcome::Silent);
         };
@@ -224,6 +227,11 @@ fn is_near(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_private(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     }
+}
+
+/// Public resolvers are the targets; every other one belongs to a line.
+fn is_public(ip: IpAddr) -> bool {
+    TARGETS.iter().any(|target| target.parse() == Ok(ip))
 }
 
 /// The one web server of this Internet.

@@ -222,6 +222,10 @@ impl Player {
                 let fits = |u: &UplinkState| u.name == *uplink && u.condition.word() == condition;
                 self.until(left(within, at, now), "this", |s| s.uplinks.iter().any(fits))
             }
+            Expect::Resolver { address, within } => {
+                let first = |s: &Snapshot| s.resolvers.first() == Some(&address.to_string());
+                self.until(left(within, at, now), "this", first)
+            }
             Expect::NoSwitch(lasting) => {
                 let active = self.look().map(|s| s.active);
                 self.lasting(*lasting, |s| active.as_ref() == Some(&s.active))
@@ -337,6 +341,7 @@ fn faults(event: LineEvent) -> Vec<Fault> {
         LineEvent::Bloat => vec![Fault::Bloat(true)],
         LineEvent::Portal => vec![Fault::Portal(true)],
         LineEvent::BreakDns => vec![Fault::DnsBroken(true)],
+        LineEvent::BreakResolvers => vec![Fault::ResolversBroken(true)],
         LineEvent::Silence => vec![Fault::ModemDead(true)],
         LineEvent::Vanish => vec![Fault::Absent(true)],
         LineEvent::Reboot => vec![Fault::Reboot],
