@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::health::Condition;
@@ -173,6 +174,13 @@ pub enum Fact {
     },
     /// No spare is left although everything works.
     NoSpareLeft,
+    /// An uplink has a subnet of the LAN, and is not used for that.
+    OverlapsLan {
+        /// The uplink.
+        uplink: String,
+        /// The LAN's subnet.
+        subnet: IpNet,
+    },
     /// A spare is there again.
     SpareBack {
         /// Which.
@@ -248,6 +256,7 @@ impl Fact {
             | Self::FlowsLeft { .. }
             | Self::Repaired { .. }
             | Self::ApplyFailed { .. }
+            | Self::OverlapsLan { .. }
             | Self::NoSpareLeft => Severity::Warning,
         }
     }
@@ -274,6 +283,7 @@ impl Fact {
             Self::ApplyFailed { .. } => "apply_failed",
             Self::NoSpareLeft => "no_spare_left",
             Self::SpareBack { .. } => "spare_back",
+            Self::OverlapsLan { .. } => "overlaps_lan",
             Self::ByHand { .. } => "by_hand",
             Self::Stalled { .. } => "stalled",
             Self::Reloaded => "reloaded",
@@ -293,6 +303,7 @@ impl Fact {
             | Self::Draining { uplink, .. }
             | Self::Drained { uplink, .. }
             | Self::DrainOver { uplink, .. }
+            | Self::OverlapsLan { uplink, .. }
             | Self::SpareBack { uplink } => Some(uplink),
             Self::Switched { to, .. } | Self::Felt { to, .. } => Some(to),
             Self::NoWayOut { stays_on, .. } => stays_on.as_deref(),
@@ -370,6 +381,9 @@ impl fmt::Display for Fact {
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
             Self::NoSpareLeft => f.write_str("Internet works, but no spare is left"),
             Self::SpareBack { uplink } => write!(f, "{uplink} is a ready spare"),
+            Self::OverlapsLan { uplink, subnet } => {
+                write!(f, "{uplink} {}", overlaps_lan(*subnet))
+            }
             Self::ByHand { what } => f.write_str(what),
             Self::Stalled { gap } => {
                 write!(f, "the agent stood still for {}; silence in it does not count", human(*gap))
@@ -405,6 +419,15 @@ fn told(poked: u64, destroyed: u64) -> String {
 /// `1 flow`, `2 flows`.
 pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What is wrong with an uplink that has the LAN's subnet, and the mend; the end of a sentence that
+/// begins with its name.
+#[must_use]
+pub fn overlaps_lan(subnet: IpNet) -> String {
+    format!(
+        "has the LAN's own subnet {subnet} and is not used; change it on the modem or in the LAN"
+    )
 }
 
 #[cfg(test)]

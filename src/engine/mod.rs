@@ -35,6 +35,7 @@ pub mod link;
 pub mod message;
 mod observing;
 pub mod policy;
+mod prefixes;
 pub mod probe;
 pub mod resolvers;
 pub mod snapshot;
@@ -89,6 +90,7 @@ pub struct Engine {
     chain: Vec<UplinkId>,
     run: RunState,
     view: KernelView,
+    prefixes: prefixes::Prefixes,
     started: Option<Instant>,
     household: Household,
     active: PerFamily<Active>,
@@ -167,6 +169,7 @@ impl Engine {
             chain: Vec::new(),
             run: restored.run,
             view: KernelView::default(),
+            prefixes: prefixes::Prefixes::default(),
             started: None,
             household: Household::default(),
             active: PerFamily::default(),
