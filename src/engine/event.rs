@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::health::Condition;
@@ -181,6 +181,15 @@ pub enum Fact {
         /// The LAN's subnet.
         subnet: IpNet,
     },
+    /// The LAN was told to begin nothing new with a prefix, or that it may again.
+    Announced {
+        /// The uplink that the prefix comes from.
+        uplink: String,
+        /// The prefix.
+        prefix: Ipv6Net,
+        /// It may be used again.
+        preferred: bool,
+    },
     /// A spare is there again.
     SpareBack {
         /// Which.
@@ -241,6 +250,7 @@ impl Fact {
             Self::Started { .. }
             | Self::Stopped
             | Self::Switched { .. }
+            | Self::Announced { .. }
             | Self::SpareBack { .. }
             | Self::Draining { .. }
             | Self::Drained { .. }
@@ -284,6 +294,7 @@ impl Fact {
             Self::NoSpareLeft => "no_spare_left",
             Self::SpareBack { .. } => "spare_back",
             Self::OverlapsLan { .. } => "overlaps_lan",
+            Self::Announced { .. } => "announced",
             Self::ByHand { .. } => "by_hand",
             Self::Stalled { .. } => "stalled",
             Self::Reloaded => "reloaded",
@@ -304,6 +315,7 @@ impl Fact {
             | Self::Drained { uplink, .. }
             | Self::DrainOver { uplink, .. }
             | Self::OverlapsLan { uplink, .. }
+            | Self::Announced { uplink, .. }
             | Self::SpareBack { uplink } => Some(uplink),
             Self::Switched { to, .. } | Self::Felt { to, .. } => Some(to),
             Self::NoWayOut { stays_on, .. } => stays_on.as_deref(),
@@ -383,6 +395,12 @@ impl fmt::Display for Fact {
             Self::SpareBack { uplink } => write!(f, "{uplink} is a ready spare"),
             Self::OverlapsLan { uplink, subnet } => {
                 write!(f, "{uplink} {}", overlaps_lan(*subnet))
+            }
+            Self::Announced { uplink, prefix, preferred: false } => {
+                write!(f, "told the LAN to begin nothing new with {prefix}, which is {uplink}'s")
+            }
+            Self::Announced { uplink, prefix, preferred: true } => {
+                write!(f, "told the LAN that {prefix} of {uplink} works again")
             }
             Self::ByHand { what } => f.write_str(what),
             Self::Stalled { gap } => {

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::time::{Instant, Now};
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
+mod announce;
 mod commands;
 mod converge;
 pub mod dataplane;
@@ -91,6 +92,7 @@ pub struct Engine {
     run: RunState,
     view: KernelView,
     prefixes: prefixes::Prefixes,
+    announcing: announce::Announcing,
     started: Option<Instant>,
     household: Household,
     active: PerFamily<Active>,
@@ -170,6 +172,7 @@ impl Engine {
             run: restored.run,
             view: KernelView::default(),
             prefixes: prefixes::Prefixes::default(),
+            announcing: announce::Announcing::default(),
             started: None,
             household: Household::default(),
             active: PerFamily::default(),
@@ -233,6 +236,7 @@ impl Engine {
         self.converge(now);
         self.follow_resolvers();
         self.flush_leftovers(now);
+        self.announce(now);
         self.poll_counters(now);
         self.keep_house(now);
         self.last_handled = Some(now.mono);
@@ -274,6 +278,7 @@ impl Engine {
             (paused, "a pause"),
             (manual, "a switch by hand"),
             (self.kernel.deadline(self.mode), "the dataplane"),
+            (self.announcing.deadline(), "a word to the LAN"),
             (self.polls.deadline(self.mode), "the counters"),
             (Some(house.learn_at.min(house.save_at)), "the house"),
             (spareless, "the spares"),

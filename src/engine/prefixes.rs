@@ -28,6 +28,15 @@ pub(super) struct Prefixes {
     first: Option<UplinkId>,
 }
 
+/// Whether a prefix is still an uplink's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It is so now.
+    Now,
+    /// It was so and is not any more.
+    Once,
+}
+
 /// One uplink's prefixes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Claim {
@@ -88,20 +97,25 @@ impl Prefixes {
     }
 
     /// Whether a prefix of the LAN comes from that uplink and no other.
-    pub(super) fn delegated(&self, id: UplinkId, net: &Ipv6Net) -> bool {
-        if self.elsewhere(id).any(|theirs| overlap(&theirs, net)) {
-            return false;
+    pub(super) fn delegated(&self, id: UplinkId, net: &Ipv6Net) -> Option<Held> {
+        if !global_unicast().contains(net) || self.elsewhere(id).any(|theirs| overlap(&theirs, net))
+        {
+            return None;
         }
-        let own = self
-            .claims
-            .get(&id)
-            .is_some_and(|claim| claim.now.iter().chain(&claim.once).any(|own| own.contains(net)));
+        let claim = self.claims.get(&id)?;
+        if claim.now.iter().any(|own| own.contains(net)) {
+            return Some(Held::Now);
+        }
+        if claim.once.iter().any(|own| own.contains(net)) {
+            return Some(Held::Once);
+        }
         // Whoever has IPv6 and says nothing of what it delegated may have delegated this.
         let suspects = |(other, claim): (&UplinkId, &Claim)| {
             *other != id && !claim.delegated && !claim.now.is_empty()
         };
-        let only = self.has_the_rest(id) && !self.claims.iter().any(suspects);
-        own || (only && global_unicast().contains(net))
+        let has_ipv6 = !claim.now.is_empty() || !claim.once.is_empty();
+        let only = has_ipv6 && self.has_the_rest(id) && !self.claims.iter().any(suspects);
+        only.then_some(Held::Now)
     }
 
     /// The first uplink, of which nothing is known but what is on its link.
@@ -241,11 +255,13 @@ mod tests {
         learn(&mut prefixes, &uplinks, &[]);
         assert_eq!(prefixes.others(id(1)), [net("2001:db8:b0::/48")]);
         assert_eq!(prefixes.own(id(2)), [], "its own only while it is there");
-        assert!(prefixes.delegated(id(2), &net("2001:db8:b0:7::/64")), "the LAN's is still known");
+        let lan = net("2001:db8:b0:7::/64");
+        assert_eq!(prefixes.delegated(id(2), &lan), Some(Held::Once), "the LAN still has it");
         // The first one gets it now.
         let route = default_from("2001:db8:b0::/48", 1);
         learn(&mut prefixes, &uplinks, &[route]);
-        assert!(!prefixes.delegated(id(2), &net("2001:db8:b0:7::/64")));
+        assert_eq!(prefixes.delegated(id(2), &lan), None);
+        assert_eq!(prefixes.delegated(id(1), &lan), Some(Held::Now));
         assert_eq!(prefixes.others(id(1)), []);
     }
 
@@ -256,7 +272,7 @@ mod tests {
         learn(&mut prefixes, &[uplink(1, &shared, &[]), uplink(2, &shared, &[])], &[]);
         assert_eq!(prefixes.others(id(1)), []);
         assert_eq!(prefixes.own(id(2)), [net("2001:db8:9::/64")]);
-        assert!(!prefixes.delegated(id(1), &net("2001:db8:9::/64")), "not for sure");
+        assert_eq!(prefixes.delegated(id(1), &net("2001:db8:9::/64")), None, "not for sure");
     }
 
     #[test]
@@ -264,13 +280,16 @@ mod tests {
         let lan = net("2001:db8:a0:1::/64");
         let mut prefixes = Prefixes::default();
         let first = || uplink(1, &["2001:db8:1::/64"], &[]);
+        learn(&mut prefixes, &[uplink(1, &[], &[]), uplink(2, &[], &[])], &[]);
+        assert_eq!(prefixes.delegated(id(1), &lan), None, "it comes from somewhere else");
         learn(&mut prefixes, &[first(), uplink(2, &[], &[])], &[]);
-        assert!(prefixes.delegated(id(1), &lan), "the other one has no IPv6");
-        assert!(!prefixes.delegated(id(1), &net("fd77::/64")), "nobody delegates a local prefix");
+        assert_eq!(prefixes.delegated(id(1), &lan), Some(Held::Now), "the other one has no IPv6");
+        assert_eq!(prefixes.delegated(id(1), &net("fd77::/64")), None, "local ones are nobody's");
         learn(&mut prefixes, &[first(), uplink(2, &["2001:db8:2::/64"], &[])], &[]);
-        assert!(!prefixes.delegated(id(1), &lan), "either may have");
+        assert_eq!(prefixes.delegated(id(1), &lan), None, "either may have");
         let second = uplink(2, &["2001:db8:2::/64"], &["2001:db8:b0::/48"]);
         learn(&mut prefixes, &[first(), second], &[]);
-        assert!(prefixes.delegated(id(1), &lan), "the other one delegated something else");
+        let held = prefixes.delegated(id(1), &lan);
+        assert_eq!(held, Some(Held::Now), "the other one delegated something else");
     }
 }

@@ -1,7 +1,10 @@
 //! IPv6 on purpose: whose prefix leaves as it is, what becomes of a dead IPv6 while IPv4 lives.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,18 +16,20 @@ use sparelink::lab::internet::ECHO_PORT;
 use sparelink::lab::modem::install;
 use sparelink::lab::netns::Netns;
 use sparelink::lab::script::{LineEvent, Settings};
+use sparelink::lab::stage::child;
 use sparelink::lab::topology::{ECHO6, Home, Plan};
 use sparelink::units::{Family, IfName};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::figure;
-use crate::stage::{SOON, Stage, shell};
+use crate::stage::{SOON, Stage, file, shell};
 
 crate::tests![
     a_prefix_leaves_as_it_is_by_its_own_uplink_only,
     new_flows_are_refused_at_once_while_ipv6_is_dead,
     ipv6_goes_with_the_cable_of_the_only_uplink_that_has_it,
+    the_lan_is_told_of_a_dead_prefix,
 ];
 
 /// What cable and mifi delegate, and the LAN's local prefix; the client's address in each.
@@ -260,5 +265,113 @@ async fn ipv6_goes_with_the_cable_of_the_only_uplink_that_has_it() -> Result<()>
     stage.happens("cable", LineEvent::Unplug).await?;
     let (end, _) = send(&stage.home).await?;
     ensure!(end == Some(io::ErrorKind::TimedOut), "control: {end:?}");
+    Ok(())
+}
+
+/// What advertises the LAN's prefixes in many routers.
+const DNSMASQ: &str = "/usr/sbin/dnsmasq";
+
+/// Ends with the test.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The router's own advertisements, and a client that makes its addresses of them.
+async fn advertise(home: &Home) -> Result<Daemon> {
+    for key in ["accept_ra", "autoconf"] {
+        home.client.sysctl(&format!("net/ipv6/conf/eth0/{key}"), "1").await?;
+    }
+    let leases = format!("--dhcp-leasefile={}", file("leases").display());
+    let words = [
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--user=root",
+        "--pid-file=",
+        "--port=0",
+        "--interface=lan0",
+        "--enable-ra",
+        "--dhcp-range=::,constructor:lan0,ra-only,64,1h",
+        &leases,
+    ];
+    let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+    let mut command = child(Path::new(DNSMASQ), &words);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let started = home.router.run(async move { command.spawn() }).await?;
+    Ok(Daemon(started.context("starting dnsmasq")?))
+}
+
+/// Whether the client's address of a prefix is deprecated; `None` without such an address.
+async fn deprecated(home: &Home, prefix: &str) -> Result<Option<bool>> {
+    let all = shell(&home.client, "ip -6 -o addr show dev eth0 scope global").await?;
+    let made = |line: &&str| line.contains(prefix) && line.contains("mngtmpaddr");
+    Ok(all.lines().find(made).map(|line| line.contains("deprecated")))
+}
+
+/// Waits until the client's address of the cable's prefix is, or is not, to be used.
+async fn cables_is(home: &Home, wanted: Option<bool>, within: Duration) -> Result<Duration> {
+    let begun = Instant::now();
+    while deprecated(home, "2001:db8:a0:1:").await? != wanted {
+        let all = shell(&home.client, "ip -6 addr show dev eth0").await?;
+        ensure!(begun.elapsed() < within, "deprecated is not {wanted:?}:\n{all}");
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(begun.elapsed())
+}
+
+async fn the_lan_is_told_of_a_dead_prefix() -> Result<()> {
+    if !Path::new(DNSMASQ).exists() {
+        figure("skipped: there is no dnsmasq");
+        return Ok(());
+    }
+    let home = Home::build(&Plan::default()).await?;
+    for prefix in ["a0", "b0"] {
+        shell(&home.router, &format!("ip addr add 2001:db8:{prefix}:1::1/64 dev lan0 nodad"))
+            .await?;
+    }
+    // The client knows its router from the advertisements alone.
+    shell(&home.client, "ip -6 route del default; ip addr del fd77::2/64 dev eth0").await?;
+    let mut text = config(&Plan::default(), &Settings::default());
+    for (dev, prefix) in [("wan0", "2001:db8:a0::/48"), ("usb0", "2001:db8:b0::/48")] {
+        let line = format!("interface = \"{dev}\"\n");
+        text = text.replace(&line, &format!("{line}prefixes6 = [\"{prefix}\"]\n"));
+    }
+    let announcing = text.replace("[lan]\n", "[lan]\nannounce = true\n");
+    let mut stage = Stage::in_home_as(home, &announcing).await?;
+    // The daemon needs the router to forward, which the agent sees to.
+    let _daemon = advertise(&stage.home).await?;
+    cables_is(&stage.home, Some(false), SOON).await.context("the client's own address")?;
+    let mifis = deprecated(&stage.home, "2001:db8:b0:1:").await?;
+    ensure!(mifis == Some(false), "the other prefix: {mifis:?}");
+    let router = shell(&stage.home.client, "ip -6 -o route show default").await?;
+    ensure!(router.contains("proto ra"), "a default router: {router}");
+
+    stage.happens("cable", LineEvent::SeverOnly(Family::V6)).await?;
+    on6(&mut stage, Some("mifi")).await?;
+    let took = cables_is(&stage.home, Some(true), SOON).await?;
+    let to = format!("ip -6 route get {ECHO6}");
+    let way = shell(&stage.home.client, &to).await?;
+    ensure!(way.contains("src 2001:db8:b0:1:"), "new connections use the other: {way}");
+    ensure!(deprecated(&stage.home, "2001:db8:b0:1:").await? == Some(false), "the other one too");
+    let still = shell(&stage.home.client, "ip -6 -o route show default").await?;
+    let (gateway, _) = router.split_once(" dev").context("a gateway")?;
+    ensure!(still.starts_with(gateway) && still.lines().count() == 1, "the router: {still}");
+    figure(&format!("told {} ms after the switch was seen", took.as_millis()));
+
+    stage.happens("cable", LineEvent::Restore).await?;
+    cables_is(&stage.home, Some(false), SOON).await.context("told that it lives")?;
+
+    // Control: without the setting nobody is told.
+    on6(&mut stage, Some("cable")).await?;
+    stage.agent.configure(&text)?;
+    stage.agent.must(&["reload"]).await?;
+    stage.happens("cable", LineEvent::SeverOnly(Family::V6)).await?;
+    on6(&mut stage, Some("mifi")).await?;
+    sleep(Duration::from_secs(2)).await;
+    cables_is(&stage.home, Some(false), Duration::ZERO).await.context("control")?;
     Ok(())
 }
