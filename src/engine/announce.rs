@@ -221,11 +221,9 @@ mod tests {
         engine.uplinks.values_mut().for_each(|u| u.lines.v6.health = health);
         engine.announcing.look();
         engine.announce(at(now));
-        let said = engine.outputs.drain(..).filter_map(|output| match output {
-            Output::Advertise(advert) => {
-                Some((advert.prefix.to_string(), advert.preferred.as_secs()))
-            }
-            _ => None,
+        let said = engine.outputs.drain(..).filter_map(|output| {
+            let Output::Advertise(advert) = output else { return None };
+            Some((advert.prefix.to_string(), advert.preferred.as_secs()))
         });
         said.collect()
     }

@@ -396,11 +396,8 @@ impl fmt::Display for Fact {
             Self::OverlapsLan { uplink, subnet } => {
                 write!(f, "{uplink} {}", overlaps_lan(*subnet))
             }
-            Self::Announced { uplink, prefix, preferred: false } => {
-                write!(f, "told the LAN to begin nothing new with {prefix}, which is {uplink}'s")
-            }
-            Self::Announced { uplink, prefix, preferred: true } => {
-                write!(f, "told the LAN that {prefix} of {uplink} works again")
+            Self::Announced { uplink, prefix, preferred } => {
+                f.write_str(&announced(uplink, prefix, *preferred))
             }
             Self::ByHand { what } => f.write_str(what),
             Self::Stalled { gap } => {
@@ -437,6 +434,14 @@ fn told(poked: u64, destroyed: u64) -> String {
 /// `1 flow`, `2 flows`.
 pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What the LAN was told of a prefix.
+fn announced(uplink: &str, prefix: &Ipv6Net, preferred: bool) -> String {
+    if preferred {
+        return format!("told the LAN that {prefix} of {uplink} works again");
+    }
+    format!("told the LAN to begin nothing new with {prefix}, which is {uplink}'s")
 }
 
 /// What is wrong with an uplink that has the LAN's subnet, and the mend; the end of a sentence that
