@@ -393,11 +393,9 @@ impl fmt::Display for Fact {
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
             Self::NoSpareLeft => f.write_str("Internet works, but no spare is left"),
             Self::SpareBack { uplink } => write!(f, "{uplink} is a ready spare"),
-            Self::OverlapsLan { uplink, subnet } => {
-                write!(f, "{uplink} {}", overlaps_lan(*subnet))
-            }
+            Self::OverlapsLan { uplink, subnet: s } => write!(f, "{uplink} {}", overlaps_lan(*s)),
             Self::Announced { uplink, prefix, preferred } => {
-                f.write_str(&announced(uplink, prefix, *preferred))
+                write!(f, "told the LAN {} {prefix} of {uplink}", what_with(*preferred))
             }
             Self::ByHand { what } => f.write_str(what),
             Self::Stalled { gap } => {
@@ -436,12 +434,9 @@ pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// What the LAN was told of a prefix.
-fn announced(uplink: &str, prefix: &Ipv6Net, preferred: bool) -> String {
-    if preferred {
-        return format!("told the LAN that {prefix} of {uplink} works again");
-    }
-    format!("told the LAN to begin nothing new with {prefix}, which is {uplink}'s")
+/// What to do with a prefix.
+const fn what_with(preferred: bool) -> &'static str {
+    if preferred { "to use again" } else { "to begin nothing new with" }
 }
 
 /// What is wrong with an uplink that has the LAN's subnet, and the mend; the end of a sentence that

@@ -89,19 +89,10 @@ impl Condition {
     /// Whether it is hard evidence: seen on the box itself, at once and beyond doubt.
     #[must_use]
     pub const fn is_hard(self) -> bool {
-        match self {
-            Self::OverlapsLan
-            | Self::NoGateway
-            | Self::NoAddress
-            | Self::NoCarrier
-            | Self::Absent => true,
-            Self::Ok
-            | Self::Degraded
-            | Self::Portal
-            | Self::DnsBroken
-            | Self::BeyondModem
-            | Self::ModemSilent => false,
-        }
+        matches!(
+            self,
+            Self::OverlapsLan | Self::NoGateway | Self::NoAddress | Self::NoCarrier | Self::Absent
+        )
     }
 
     /// The word in JSON.
