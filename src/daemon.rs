@@ -17,6 +17,7 @@ use crate::engine::message::{Input, Output, Refusal};
 use crate::engine::probe::ProbeReply;
 use crate::engine::resolvers::Named;
 use crate::engine::{Engine, Mode};
+use crate::io::advertise::Advertiser;
 use crate::io::flows::Flows;
 use crate::io::lock::Lock;
 use crate::io::netlink::nfnl::NfnlError;
@@ -62,6 +63,7 @@ struct Agent {
     prober: Prober,
     door: Option<door::Door>,
     flows: Option<Flows>,
+    advertiser: Advertiser,
     pending: VecDeque<Input>,
     answers: BTreeMap<u64, oneshot::Sender<Result<String, Refusal>>>,
     next_command: u64,
@@ -193,6 +195,7 @@ impl Agent {
             prober: Prober::new(replies),
             door,
             flows,
+            advertiser: Advertiser::default(),
             pending: VecDeque::new(),
             answers: BTreeMap::new(),
             next_command: 0,
@@ -259,6 +262,7 @@ impl Agent {
             Output::Resolvers(now) => {
                 warn_of(resolvers::write(&config.run_dir, &now.text()), "resolv.conf");
             }
+            Output::Advertise(advert) => self.advertiser.send(&advert),
             Output::Record(event) => self.tell(&event, now),
             Output::SaveState(state) => {
                 warn_of(store::save_state(&config.state_dir, &state), "state");

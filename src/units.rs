@@ -89,6 +89,8 @@ impl TableId {
     pub const MAIN: Self = Self(254);
     /// The active default route, with the ready spares behind it.
     pub const ACTIVE: Self = Self(8300);
+    /// Subnets of the LAN that an uplink has, too; looked into before everything else.
+    pub const LAN: Self = Self(8320);
     /// The last table that could be ours (8301–8314 uplinks, 8341–8347 classes).
     pub const LAST: Self = Self(8399);
 
@@ -111,10 +113,14 @@ impl fmt::Display for TableId {
 pub struct RulePriority(pub u32);
 
 impl RulePriority {
+    /// While an uplink has a subnet of the LAN: the LAN's own route wins, `lookup 8320`.
+    pub const LAN: Self = Self(8299);
     /// LAN and connected routes win: `lookup main suppress_prefixlength 0`.
     pub const LOCAL_FIRST: Self = Self(8300);
     /// Everything else follows the active default: `lookup 8300`.
     pub const ACTIVE: Self = Self(8390);
+    /// Behind everybody's rules (`main` stands at 32766, `default` at 32767): what nothing routes.
+    pub const NOWHERE: Self = Self(32_800);
 }
 
 /// The metric (`priority`, `RTA_PRIORITY`) of a route; lower wins.

@@ -30,13 +30,19 @@ fn home() -> Wanted {
             ways: PerFamily { v4: Some(way), v6: None },
             near: vec![format!("192.168.{n}.0/24").parse().unwrap()],
             own6: Vec::new(),
+            others6: Vec::new(),
+            mtu: 1500,
             addresses: vec![address.parse().unwrap()],
         }
     };
     Wanted {
         uplinks: vec![uplink(1, "eth1"), uplink(2, "usb0")],
         order: PerFamily { v4: vec![id(1), id(2)], v6: Vec::new() },
-        lan: Some(Lan { interfaces: vec![IfName::new("br-lan").unwrap()], guard: true }),
+        lan: Some(Lan {
+            interfaces: vec![IfName::new("br-lan").unwrap()],
+            guard: true,
+            disputed: BTreeMap::new(),
+        }),
         ..Wanted::default()
     }
 }
@@ -104,6 +110,38 @@ fn the_address_changes() {
         uplink.addresses = vec!["10.0.0.7".parse().unwrap()];
     }
     golden("the_address_changes", &plan(&home()), &plan(&after));
+}
+
+#[test]
+fn an_uplink_has_the_lans_subnet() {
+    let mut after = home();
+    let lan = after.lan.as_mut().unwrap();
+    lan.disputed = BTreeMap::from([("192.168.2.0/24".parse().unwrap(), IfIndex(9))]);
+    after.order.v4 = vec![id(1)];
+    golden("an_uplink_has_the_lans_subnet", &plan(&home()), &plan(&after));
+}
+
+#[test]
+fn the_provider_delegates_a_prefix() {
+    let mut before = home();
+    let mut after = home();
+    for wanted in [&mut before, &mut after] {
+        wanted.uplinks[0].own6 =
+            vec!["2001:db8:1::/64".parse().unwrap(), "2000::/3".parse().unwrap()];
+        wanted.uplinks[0].others6 = vec!["2001:db8:b0::/48".parse().unwrap()];
+        wanted.uplinks[1].own6 = vec!["2001:db8:b0::/48".parse().unwrap()];
+    }
+    after.uplinks[0].own6[1] = "2001:db8:a0::/48".parse().unwrap();
+    after.uplinks[0].others6.clear();
+    golden("the_provider_delegates_a_prefix", &plan(&before), &plan(&after));
+}
+
+#[test]
+fn an_uplink_takes_smaller_packets() {
+    let mut after = home();
+    after.uplinks[1].mtu = 1400;
+    after.uplinks[0].ways.v4.as_mut().unwrap().mtu = Some(1492);
+    golden("an_uplink_takes_smaller_packets", &plan(&home()), &plan(&after));
 }
 
 /// Compares the changes with the file, and makes sure that they lead to the wish.

@@ -12,7 +12,7 @@ use common::ruleset::{base, everything, name, net};
 use common::{command, has, in_netns, note, text, without_capabilities};
 use serde_json::Value;
 use sparelink::engine::dataplane::nft::{Chain, ChainKind, HookPoint, KeyPart, KeyType, Set};
-use sparelink::engine::dataplane::nft::{Stmt, Table, Verdict};
+use sparelink::engine::dataplane::nft::{Stmt, Table, Value as Mapped, Verdict};
 use sparelink::engine::dataplane::render;
 use sparelink::io::netlink::conntrack::Conntrack;
 use sparelink::io::netlink::nfnl::{Attrs, Message, Nfnl, SUBSYS_NFTABLES};
@@ -48,13 +48,14 @@ fn elements_change_and_are_read_back() {
         let bogon = vec![net("10.0.0.0/24")];
         let up = vec![name("wan0")];
         let two = vec![KeyPart::Mark(0x0200_0000)];
-        let to_one = Some(Verdict::Goto("to_1".into()));
+        let to_one = Some(Mapped::Verdict(Verdict::Goto("to_1".into())));
         let changes = [
             // A wider prefix in place of a narrow one; one that is there already.
             ("near4", vec![(near, None), (wide, None)], vec![narrow]),
             ("bogons", vec![(vec![net("172.16.0.0/12")], None)], vec![bogon]),
             ("uplinks", vec![(up, None), (vec![name("wlan0")], None)], vec![vec![name("usb0")]]),
             ("to", vec![(two.clone(), to_one)], vec![two]),
+            ("mss", vec![(vec![name("wan0")], Some(Mapped::Mss(1360)))], vec![vec![name("wan0")]]),
             ("reset_on", vec![(vec![name("usb0")], None), (vec![name("wan0")], None)], vec![]),
         ];
         let borrowed: Vec<_> =

@@ -24,7 +24,9 @@ use sparelink::engine::dataplane::nft::{
     Chain, ChainKind, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, Verdict,
 };
 use sparelink::engine::dataplane::plan::{Lan, Uplink, Wanted, plan};
-use sparelink::engine::dataplane::{ApplyReport, Dataplane, Route, Rule, Sysctl};
+use sparelink::engine::dataplane::{
+    ApplyReport, Dataplane, Route, Rule, RuleAction as Then, Sysctl,
+};
 use sparelink::engine::kernel::{ForeignRoute, KernelChange, KernelView, Touched};
 use sparelink::engine::link::Way;
 use sparelink::io::netlink::nft::Nft;
@@ -168,7 +170,7 @@ fn wish(active: u8) -> Dataplane {
             family,
             priority,
             fwmark,
-            table,
+            then: Then::LookUp(table),
             suppress_prefixlength,
         };
         wish.rules.insert(rule(RulePriority::LOCAL_FIRST, None, TableId::MAIN, Some(0)));
@@ -481,7 +483,9 @@ fn planned(order: [u8; 2]) -> Dataplane {
                 format!("10.0.{n}.0/24").parse().unwrap(),
                 format!("2001:db8:{n}::/64").parse().unwrap(),
             ],
-            own6: vec![],
+            own6: vec![format!("2001:db8:{n}::/64").parse().unwrap()],
+            others6: vec![],
+            mtu: 1500,
             addresses: vec![own4.parse().unwrap(), own6.parse().unwrap()],
         }
     };
@@ -489,7 +493,13 @@ fn planned(order: [u8; 2]) -> Dataplane {
     plan(&Wanted {
         uplinks: vec![uplink(1), uplink(2)],
         order: PerFamily { v4: order.clone(), v6: order },
-        lan: Some(Lan { interfaces: vec![IfName::new("br-lan").unwrap()], guard: true }),
+        lan: Some(Lan {
+            interfaces: vec![IfName::new("br-lan").unwrap()],
+            guard: true,
+            disputed: ["198.51.100.0/24", "fd77::/64"]
+                .map(|net| (net.parse().unwrap(), index("isp2")))
+                .into(),
+        }),
         ..Wanted::default()
     })
 }

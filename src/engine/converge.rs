@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::dataplane::plan::{self, Wanted, plan};
 use super::dataplane::{ApplyReport, Dataplane};
 use super::event::Fact;
+use super::link::subnets;
 use super::message::Output;
 use super::policy::select::Standing;
 use super::uplink::Uplink;
 use super::{Engine, Mode};
-use crate::config::Listen;
+use crate::config::{LanConfig, Listen};
 use crate::time::{Instant, Now};
 use crate::units::{Family, Gather as _, IfIndex, PerFamily, UplinkId};
 
@@ -220,9 +222,19 @@ impl Engine {
             order: PerFamily { v4: order(Family::V4), v6: order(Family::V6) },
             no_way: PerFamily { v4: self.active.v4.no_way_out, v6: self.active.v6.no_way_out },
             reset_on: self.run.armed.iter().flat_map(|_| &self.chain).copied().gather(),
-            lan: lan.map(|lan| plan::Lan { interfaces: lan.interfaces.clone(), guard: lan.guard }),
+            lan: lan.map(|lan| self.wanted_lan(lan)),
             page_ports: ports.gather(),
         }
+    }
+
+    fn wanted_lan(&self, lan: &LanConfig) -> plan::Lan {
+        let mut disputed = subnets(&lan.interfaces, &self.view);
+        let overlaps = |net: &IpNet| {
+            let of = |u: &Uplink| [u.attachment.overlaps.v4, u.attachment.overlaps.v6];
+            self.uplinks.values().any(|u| of(u).contains(&Some(*net)))
+        };
+        disputed.retain(|net, _| overlaps(net));
+        plan::Lan { interfaces: lan.interfaces.clone(), guard: lan.guard, disputed }
     }
 
     fn wanted_uplink(&self, u: &Uplink) -> plan::Uplink {
@@ -238,7 +250,9 @@ impl Engine {
             ways: u.attachment.dormant.clone(),
             dev,
             near: u.attachment.near.clone(),
-            own6: u.config.prefixes6.clone(),
+            own6: self.prefixes.own(u.id),
+            others6: self.prefixes.others(u.id),
+            mtu: u.attachment.mtu,
             addresses,
         }
     }

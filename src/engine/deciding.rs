@@ -70,6 +70,7 @@ impl Engine {
                 return;
             }
             self.kernel.replan();
+            self.announcing.look();
             self.refresh_household(now);
             for family in Family::BOTH {
                 self.decide_family(family, now);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::health::Condition;
@@ -173,6 +174,22 @@ pub enum Fact {
     },
     /// No spare is left although everything works.
     NoSpareLeft,
+    /// An uplink has a subnet of the LAN, and is not used for that.
+    OverlapsLan {
+        /// The uplink.
+        uplink: String,
+        /// The LAN's subnet.
+        subnet: IpNet,
+    },
+    /// The LAN was told to begin nothing new with a prefix, or that it may again.
+    Announced {
+        /// The uplink that the prefix comes from.
+        uplink: String,
+        /// The prefix.
+        prefix: Ipv6Net,
+        /// It may be used again.
+        preferred: bool,
+    },
     /// A spare is there again.
     SpareBack {
         /// Which.
@@ -233,6 +250,7 @@ impl Fact {
             Self::Started { .. }
             | Self::Stopped
             | Self::Switched { .. }
+            | Self::Announced { .. }
             | Self::SpareBack { .. }
             | Self::Draining { .. }
             | Self::Drained { .. }
@@ -248,6 +266,7 @@ impl Fact {
             | Self::FlowsLeft { .. }
             | Self::Repaired { .. }
             | Self::ApplyFailed { .. }
+            | Self::OverlapsLan { .. }
             | Self::NoSpareLeft => Severity::Warning,
         }
     }
@@ -274,6 +293,8 @@ impl Fact {
             Self::ApplyFailed { .. } => "apply_failed",
             Self::NoSpareLeft => "no_spare_left",
             Self::SpareBack { .. } => "spare_back",
+            Self::OverlapsLan { .. } => "overlaps_lan",
+            Self::Announced { .. } => "announced",
             Self::ByHand { .. } => "by_hand",
             Self::Stalled { .. } => "stalled",
             Self::Reloaded => "reloaded",
@@ -293,6 +314,8 @@ impl Fact {
             | Self::Draining { uplink, .. }
             | Self::Drained { uplink, .. }
             | Self::DrainOver { uplink, .. }
+            | Self::OverlapsLan { uplink, .. }
+            | Self::Announced { uplink, .. }
             | Self::SpareBack { uplink } => Some(uplink),
             Self::Switched { to, .. } | Self::Felt { to, .. } => Some(to),
             Self::NoWayOut { stays_on, .. } => stays_on.as_deref(),
@@ -370,6 +393,10 @@ impl fmt::Display for Fact {
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
             Self::NoSpareLeft => f.write_str("Internet works, but no spare is left"),
             Self::SpareBack { uplink } => write!(f, "{uplink} is a ready spare"),
+            Self::OverlapsLan { uplink, subnet: s } => write!(f, "{uplink} {}", overlaps_lan(*s)),
+            Self::Announced { uplink, prefix, preferred } => {
+                write!(f, "told the LAN {} {prefix} of {uplink}", what_with(*preferred))
+            }
             Self::ByHand { what } => f.write_str(what),
             Self::Stalled { gap } => {
                 write!(f, "the agent stood still for {}; silence in it does not count", human(*gap))
@@ -405,6 +432,20 @@ fn told(poked: u64, destroyed: u64) -> String {
 /// `1 flow`, `2 flows`.
 pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What to do with a prefix.
+const fn what_with(preferred: bool) -> &'static str {
+    if preferred { "to use again" } else { "to begin nothing new with" }
+}
+
+/// What is wrong with an uplink that has the LAN's subnet, and the mend; the end of a sentence that
+/// begins with its name.
+#[must_use]
+pub fn overlaps_lan(subnet: IpNet) -> String {
+    format!(
+        "has the LAN's own subnet {subnet} and is not used; change it on the modem or in the LAN"
+    )
 }
 
 #[cfg(test)]

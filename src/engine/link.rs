@@ -1,5 +1,6 @@
 //! From what netlink said to what each uplink has: which interface it is, and its way out.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -43,14 +44,16 @@ pub struct Attachment {
     /// The same without regard to carrier: what the kernel can hold. A dead default is better than
     /// none.
     pub dormant: PerFamily<Option<Way>>,
+    /// The subnet of the LAN that it has, too; in that family it is not used.
+    pub overlaps: PerFamily<Option<IpNet>>,
     /// Why there is no way at all.
     pub fault: Option<Condition>,
 }
 
 impl Attachment {
-    /// Works out what an uplink has.
+    /// Works out what an uplink has. `lan`: the subnets of the LAN.
     #[must_use]
-    pub fn of(config: &UplinkConfig, view: &KernelView) -> Self {
+    pub fn of(config: &UplinkConfig, view: &KernelView, lan: &[IpNet]) -> Self {
         let Some(link) = find(&config.device, view) else {
             return Self { fault: Some(Condition::Absent), ..Self::default() };
         };
@@ -64,22 +67,67 @@ impl Attachment {
         };
         if link.up {
             for family in Family::BOTH {
-                *this.dormant.get_mut(family) = way(config, link, view, family).ok();
+                let way = way(config, link, view, family).ok();
+                let gateway = way.as_ref().and_then(|way| way.gateway);
+                *this.overlaps.get_mut(family) = overlap(family, &this.near, gateway, lan);
+                *this.dormant.get_mut(family) = way;
             }
         }
         if !this.carrier {
             this.fault = Some(Condition::NoCarrier);
             return this;
         }
-        this.ways = this.dormant.clone();
-        if this.ways.v4.is_none() && this.ways.v6.is_none() {
-            let v4 = way(config, link, view, Family::V4).err();
-            let v6 = way(config, link, view, Family::V6).err();
-            // The better of the two says what is missing: a gateway rather than an address.
-            this.fault = v4.min(v6);
-        }
+        let way = |family| match this.overlaps.get(family) {
+            Some(_) => Err(Condition::OverlapsLan),
+            None => way(config, link, view, family),
+        };
+        let (v4, v6) = (way(Family::V4), way(Family::V6));
+        // The better of the two says what is missing: a gateway rather than an address.
+        this.fault = v4.as_ref().err().min(v6.as_ref().err()).copied();
+        this.ways = PerFamily { v4: v4.ok(), v6: v6.ok() };
         this
     }
+
+    /// The LAN's subnet that it has, too.
+    #[must_use]
+    pub fn overlap(&self) -> Option<IpNet> {
+        self.overlaps.v4.or(self.overlaps.v6)
+    }
+}
+
+/// The subnets of these interfaces, each with the interface; of several that have the same, the
+/// first counts.
+#[must_use]
+pub fn subnets(interfaces: &[IfName], view: &KernelView) -> BTreeMap<IpNet, IfIndex> {
+    let index = |dev: &IfName| view.links.values().find(|link| link.name == *dev).map(|l| l.index);
+    let indexes: Vec<IfIndex> = interfaces.iter().filter_map(index).collect();
+    let mut subnets = BTreeMap::new();
+    for index in indexes {
+        let on = view.addresses.iter().filter(|a| a.index == index && a.global);
+        for net in on.map(|a| a.net.trunc()).filter(is_subnet) {
+            subnets.entry(net).or_insert(index);
+        }
+    }
+    subnets
+}
+
+/// More than one address: a lone one has no neighbours to be taken for somebody else's.
+fn is_subnet(net: &IpNet) -> bool {
+    net.prefix_len() < net.max_prefix_len()
+}
+
+/// The LAN's subnet that would suffer from an uplink: the uplink has it, or a part of it, or its
+/// gateway is in it. A wider subnet does no harm, because the narrower one wins.
+fn overlap(
+    family: Family,
+    near: &[IpNet],
+    gateway: Option<IpAddr>,
+    lan: &[IpNet],
+) -> Option<IpNet> {
+    let near = near.iter().copied().filter(is_subnet);
+    let all = near.chain(gateway.map(IpNet::from));
+    let of_family = all.filter(|net| Family::of(&net.addr()) == family);
+    of_family.into_iter().find_map(|net| lan.iter().find(|lan| lan.contains(&net)).copied())
 }
 
 /// The interface that fits, the lowest index if several do.
@@ -221,7 +269,7 @@ mod tests {
     fn the_conditions_are_told_apart() {
         let mut view = KernelView::default();
         let cable = config("eth1");
-        let fault = |view: &KernelView| Attachment::of(&cable, view).fault;
+        let fault = |view: &KernelView| Attachment::of(&cable, view, &[]).fault;
         assert_eq!(fault(&view), Some(Condition::Absent));
         view.links.insert(IfIndex(2), Link { carrier: false, ..link(2, "eth1") });
         assert_eq!(fault(&view), Some(Condition::NoCarrier));
@@ -231,7 +279,7 @@ mod tests {
         assert_eq!(fault(&view), Some(Condition::NoGateway));
         view.routes.push(default_via("192.168.1.1", 2, 100));
         assert_eq!(fault(&view), None);
-        let way = Attachment::of(&cable, &view).ways.v4.unwrap();
+        let way = Attachment::of(&cable, &view, &[]).ways.v4.unwrap();
         assert_eq!(way.gateway, Some("192.168.1.1".parse().unwrap()));
         assert!(!way.onlink);
     }
@@ -241,16 +289,59 @@ mod tests {
         let mut view = KernelView::default();
         view.links.insert(IfIndex(7), Link { point_to_point: true, ..link(7, "wwan0") });
         view.addresses.push(address(7, "10.1.2.3/32"));
-        assert_eq!(Attachment::of(&config("wwan0"), &view).ways.v4.unwrap().gateway, None);
+        assert_eq!(Attachment::of(&config("wwan0"), &view, &[]).ways.v4.unwrap().gateway, None);
 
         view.links.insert(IfIndex(8), link(8, "eth1"));
         view.addresses.push(address(8, "2001:db8:1::5/64"));
         let mut route = default_via("fe80::1", 8, 512);
         route.src = Some("2001:db8:1::/48".parse().unwrap());
         view.routes.push(route);
-        let way = Attachment::of(&config("eth1"), &view).ways.v6.unwrap();
+        let way = Attachment::of(&config("eth1"), &view, &[]).ways.v6.unwrap();
         assert_eq!(way.gateway, Some("fe80::1".parse().unwrap()));
         assert!(!way.onlink, "link-local is always on the link");
+    }
+
+    #[test]
+    fn an_uplink_with_the_lans_subnet_is_refused_where_it_does_harm() {
+        let cases = [
+            // Uplink's address, its gateway, the LAN's subnet, whether it is refused.
+            ("192.168.1.50/24", "192.168.1.1", "192.168.1.0/24", true),
+            ("192.168.1.50/24", "192.168.1.1", "192.168.0.0/16", true),
+            ("10.0.0.2/8", "10.0.0.1", "10.77.0.0/24", false),
+            ("10.0.0.2/8", "10.77.0.1", "10.77.0.0/24", true),
+            ("192.168.1.50/24", "192.168.1.1", "192.168.2.0/24", false),
+            ("10.77.0.5/32", "10.64.0.1", "10.77.0.0/24", false),
+            ("2001:db8:1::5/64", "fe80::1", "2001:db8:1::/64", true),
+            ("2001:db8:1::5/64", "fe80::1", "2001:db8:1:1::/64", false),
+        ];
+        for (own, gateway, lan, refused) in cases {
+            let mut view = KernelView::default();
+            view.links.insert(IfIndex(2), link(2, "eth1"));
+            view.addresses.push(address(2, own));
+            view.routes.push(default_via(gateway, 2, 100));
+            let has = Attachment::of(&config("eth1"), &view, &[lan.parse().unwrap()]);
+            assert_eq!(has.overlap().is_some(), refused, "{own} by {gateway}, {lan}");
+            assert_eq!(has.fault, refused.then_some(Condition::OverlapsLan).or(has.fault));
+            assert_eq!(has.ways.v4.is_some() || has.ways.v6.is_some(), !refused);
+            assert!(has.dormant.v4.is_some() || has.dormant.v6.is_some(), "the kernel can hold it");
+        }
+    }
+
+    #[test]
+    fn the_lan_is_what_its_interfaces_have() {
+        let mut view = KernelView::default();
+        for (index, name) in [(2, "eth1"), (3, "br-lan"), (4, "br-iot")] {
+            view.links.insert(IfIndex(index), link(index, name));
+        }
+        for (index, net) in
+            [(2, "10.0.0.2/24"), (4, "10.1.0.1/24"), (3, "10.1.0.2/24"), (3, "10.2.0.1/32")]
+        {
+            view.addresses.push(address(index, net));
+        }
+        view.addresses.push(Address { global: false, ..address(3, "fe80::1/64") });
+        let lan = ["br-lan", "br-iot", "br-none"].map(|name| IfName::new(name).unwrap());
+        let expected = BTreeMap::from([("10.1.0.0/24".parse().unwrap(), IfIndex(3))]);
+        assert_eq!(subnets(&lan, &view), expected);
     }
 
     #[test]
@@ -259,7 +350,7 @@ mod tests {
         view.links.insert(IfIndex(2), link(2, "eth1"));
         view.addresses.push(address(2, "203.0.113.7/32"));
         view.routes.push(default_via("198.51.100.1", 2, 0));
-        assert!(Attachment::of(&config("eth1"), &view).ways.v4.unwrap().onlink);
+        assert!(Attachment::of(&config("eth1"), &view, &[]).ways.v4.unwrap().onlink);
         assert_eq!(main_default(&view, Family::V4), Some(IfIndex(2)));
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::ops::Add;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::dataplane::{ApplyReport, Dataplane};
@@ -17,7 +17,7 @@ use super::probe::{ProbeReply, ProbeRequest};
 use super::resolvers::{Named, Resolvers};
 use crate::config::Config;
 use crate::time::{Instant, Utc};
-use crate::units::{Family, IfIndex, PerFamily, UplinkId};
+use crate::units::{Family, IfIndex, IfName, PerFamily, UplinkId};
 
 /// What happens to the engine. One at a time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +87,8 @@ pub enum Output {
     CountFlows(Vec<IpNet>),
     /// Write down whom the box should ask for names now.
     Resolvers(Resolvers),
+    /// Tell the LAN about one of its prefixes.
+    Advertise(Advert),
     /// Something worth a line in log and history.
     Record(Event),
     /// Keep this in the state directory.
@@ -140,6 +142,19 @@ pub struct FlushRequest {
     /// The box's own addresses: a flow that begins or ends at one of them is the box's, and its
     /// socket is closed; the client of any other is told.
     pub own: Vec<IpAddr>,
+}
+
+/// A router advertisement that says nothing but this about a prefix (RFC 4861 §4.6.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advert {
+    /// The LAN's interface.
+    pub dev: IfName,
+    /// The prefix.
+    pub prefix: Ipv6Net,
+    /// Addresses in it may be chosen for new connections for so long; zero: they must not.
+    pub preferred: Duration,
+    /// Addresses in it may be used for so long.
+    pub valid: Duration,
 }
 
 /// What came of a flush.

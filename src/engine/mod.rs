@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::time::{Instant, Now};
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
+mod announce;
 mod commands;
 mod converge;
 pub mod dataplane;
@@ -35,6 +36,7 @@ pub mod link;
 pub mod message;
 mod observing;
 pub mod policy;
+mod prefixes;
 pub mod probe;
 pub mod resolvers;
 pub mod snapshot;
@@ -89,6 +91,8 @@ pub struct Engine {
     chain: Vec<UplinkId>,
     run: RunState,
     view: KernelView,
+    prefixes: prefixes::Prefixes,
+    announcing: announce::Announcing,
     started: Option<Instant>,
     household: Household,
     active: PerFamily<Active>,
@@ -167,6 +171,8 @@ impl Engine {
             chain: Vec::new(),
             run: restored.run,
             view: KernelView::default(),
+            prefixes: prefixes::Prefixes::default(),
+            announcing: announce::Announcing::default(),
             started: None,
             household: Household::default(),
             active: PerFamily::default(),
@@ -230,6 +236,7 @@ impl Engine {
         self.converge(now);
         self.follow_resolvers();
         self.flush_leftovers(now);
+        self.announce(now);
         self.poll_counters(now);
         self.keep_house(now);
         self.last_handled = Some(now.mono);
@@ -271,6 +278,7 @@ impl Engine {
             (paused, "a pause"),
             (manual, "a switch by hand"),
             (self.kernel.deadline(self.mode), "the dataplane"),
+            (self.announcing.deadline(), "a word to the LAN"),
             (self.polls.deadline(self.mode), "the counters"),
             (Some(house.learn_at.min(house.save_at)), "the house"),
             (spareless, "the spares"),

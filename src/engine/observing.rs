@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::event::Fact;
@@ -9,7 +10,7 @@ use super::health::line::{Line, News};
 use super::health::traffic::Packets;
 use super::health::{Condition, Health, Signal};
 use super::kernel::{KernelChange, KernelView};
-use super::link::Attachment;
+use super::link::{Attachment, subnets};
 use super::message::{Counters, Output, RunState, SavedState};
 use super::probe::ProbeReply;
 use super::uplink::{Household, Paused, Uplink};
@@ -199,24 +200,35 @@ impl Engine {
 
     /// Compares what each uplink has now with what it had.
     fn relink(&mut self, now: Now) {
+        let interfaces = self.config.lan.as_ref().map_or(&[][..], |lan| &lan.interfaces);
+        let lan: Vec<IpNet> = subnets(interfaces, &self.view).into_keys().collect();
         for id in self.chain.clone() {
             let Some(uplink) = self.uplinks.get_mut(&id) else {
                 continue;
             };
-            let attachment = Attachment::of(&uplink.config, &self.view);
+            let attachment = Attachment::of(&uplink.config, &self.view, &lan);
             if attachment == uplink.attachment && uplink.lines.v4.health != Health::Unknown {
                 continue;
             }
             let before = std::mem::replace(&mut uplink.attachment, attachment.clone());
             let moved = before.link != attachment.link;
+            let overlap = attachment.overlap().filter(|_| before.overlap().is_none());
             if moved && before.link.is_some() {
                 self.outputs.push_back(Output::Forget(id));
             }
             for family in Family::BOTH {
                 self.relink_line(id, family, &attachment, moved, now);
             }
+            if let Some(subnet) = overlap {
+                let uplink = self.name(id);
+                self.record(Fact::OverlapsLan { uplink, subnet }, now);
+            }
             self.undecided = true;
         }
+        let before = self.prefixes.clone();
+        self.prefixes.learn(&self.chain, self.uplinks.values(), &self.view);
+        // Routes that are no way out may still say whose a prefix is.
+        self.undecided |= self.prefixes != before;
         self.learn_resolvers();
     }
 
@@ -229,7 +241,7 @@ impl Engine {
         now: Now,
     ) {
         let way = attachment.ways.get(family).clone();
-        let fault = attachment.fault.unwrap_or(Condition::NoAddress);
+        let fault = self.uplinks.get(&id).map_or(Condition::Absent, |u| u.fault(family));
         let forget = self.with_line(id, family, now, |line, s, _, news| {
             match (line.way.clone(), way) {
                 (None, None) => {

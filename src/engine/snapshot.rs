@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use super::event::counted;
+use super::event::{counted, overlaps_lan};
 use super::health::{Condition, Health};
 use super::policy::select::Standing;
 use super::uplink::Uplink;
@@ -251,7 +251,8 @@ impl Engine {
         };
         let fault = u.attachment.fault.unwrap_or(Condition::Ok);
         let lines = u.present().map(|(family, _)| self.condition(id, family, now));
-        lines.max().unwrap_or(fault)
+        let refused = u.attachment.overlap().map(|_| Condition::OverlapsLan);
+        lines.chain(refused).max().unwrap_or(fault).max(fault)
     }
 
     fn uplink_state(&self, u: &Uplink, now: Now) -> UplinkState {
@@ -311,7 +312,10 @@ impl Engine {
                 Some(reason) => format!("set aside by hand: {reason}"),
                 None => "set aside by hand".to_owned(),
             },
-            Role::Active | Role::NotReady if worst != Condition::Ok => worst.phrase().to_owned(),
+            Role::Active | Role::NotReady if worst != Condition::Ok => {
+                let subnet = u.attachment.overlap().filter(|_| worst == Condition::OverlapsLan);
+                subnet.map_or_else(|| worst.phrase().to_owned(), overlaps_lan)
+            }
             Role::Active => match u.present().map(|(_, line)| line.health).max_by_key(badness_of) {
                 Some(Health::Failing { since, .. }) => {
                     format!("suspected for {}", human(now.mono.since(since)))
@@ -357,6 +361,7 @@ impl Engine {
                 Condition::NoCarrier | Condition::NoAddress | Condition::NoGateway => {
                     "proven the moment it is connected".to_owned()
                 }
+                Condition::OverlapsLan => "proven the moment its subnet is another".to_owned(),
                 Condition::Ok
                 | Condition::ResolversSilent
                 | Condition::Degraded

@@ -100,11 +100,19 @@ impl Uplink {
         self.lines.iter().filter(|(_, line)| line.way.is_some())
     }
 
+    /// Why it has no way out in a family.
+    #[must_use]
+    pub(super) fn fault(&self, family: Family) -> Condition {
+        let refused = self.attachment.overlaps.get(family).map(|_| Condition::OverlapsLan);
+        self.attachment.fault.or(refused).unwrap_or(Condition::NoAddress)
+    }
+
     /// Whether it could take over now: every family it has is proven.
     #[must_use]
     pub(super) fn is_ready(&self) -> bool {
         let mut present = self.present().peekable();
         self.paused.is_none()
+            && self.attachment.overlap().is_none()
             && present.peek().is_some()
             && present.all(|(_, line)| line.health.is_alive())
     }
@@ -117,9 +125,7 @@ impl Uplink {
             return Standing::Paused;
         }
         match line.health {
-            _ if line.way.is_none() => {
-                Standing::Unfit(self.attachment.fault.unwrap_or(Condition::NoAddress))
-            }
+            _ if line.way.is_none() => Standing::Unfit(self.fault(family)),
             Health::Up { .. } => match line.obstacle(s) {
                 Some(Condition::Portal) => Standing::Unfit(Condition::Portal),
                 _ => Standing::Ready,

@@ -1,5 +1,6 @@
 //! Does. Thin shells with mirrored names; nothing here decides.
 
+pub mod advertise;
 pub mod clock;
 pub(crate) mod disk;
 pub mod flows;

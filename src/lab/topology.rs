@@ -55,6 +55,7 @@ impl Default for Plan {
             name: name.to_owned(),
             interface: interface.to_owned(),
             delay: Duration::from_millis(ms),
+            subnet: None,
         };
         Self {
             uplinks: vec![
@@ -77,6 +78,7 @@ impl Plan {
                 name: name.clone(),
                 interface: like.map_or_else(|| format!("eth{i}"), |u| u.interface.clone()),
                 delay: like.map_or(Duration::from_millis(10), |u| u.delay),
+                subnet: None,
             }
         };
         Self { uplinks: names.iter().enumerate().map(plan).collect() }

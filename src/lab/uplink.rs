@@ -30,6 +30,9 @@ pub struct UplinkPlan {
     pub interface: String,
     /// How long a packet takes through the provider, each way.
     pub delay: Duration,
+    /// Its modem hands out 192.168.N.0/24, itself at .1 and the router at .2; `None`: a subnet that
+    /// no other one has.
+    pub subnet: Option<u8>,
 }
 
 /// An uplink: its modem and the provider behind it.
@@ -86,12 +89,12 @@ const PROVIDER6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 const CORE6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 3);
 
 impl Addresses {
-    /// Of the `n`th uplink, from 0.
-    fn new(n: u8) -> Self {
+    /// Of the `n`th uplink, from 0, whose modem has that subnet.
+    fn new(n: u8, subnet: u8) -> Self {
         let net6 = |host| Ipv6Addr::new(0x2001, 0xdb8, 0x10 + u16::from(n), 0, 0, 0, 0, host);
         Self {
-            modem4: Ipv4Addr::new(192, 168, 10 + n, 1),
-            router4: Ipv4Addr::new(192, 168, 10 + n, 2),
+            modem4: Ipv4Addr::new(192, 168, subnet, 1),
+            router4: Ipv4Addr::new(192, 168, subnet, 2),
             prefix6: net6(0),
             router6: net6(2),
             line4: Ipv4Addr::new(100, 64, n, 2),
@@ -118,7 +121,7 @@ impl Uplink {
         router: &Arc<Netns>,
         core: &Netns,
     ) -> Result<Self> {
-        let at = Addresses::new(n);
+        let at = Addresses::new(n, plan.subnet.unwrap_or(10 + n));
         let modem = Netns::new(&format!("modem of {}", plan.name)).await?;
         let provider = Netns::new(&format!("provider of {}", plan.name)).await?;
         let base = Shape { delay: plan.delay, rate: None };

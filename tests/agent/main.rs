@@ -7,6 +7,8 @@
 #![expect(clippy::print_stdout, reason = "a test runner talks")]
 
 mod bad_input;
+mod inbound;
+mod ipv6;
 mod kernel;
 mod people;
 mod recording;
@@ -15,6 +17,7 @@ mod rest;
 mod room;
 mod scenarios;
 mod stage;
+mod subnets;
 mod survival;
 
 use std::collections::VecDeque;
@@ -53,6 +56,9 @@ fn all() -> impl Iterator<Item = &'static Test> {
         survival::TESTS,
         people::TESTS,
         room::TESTS,
+        ipv6::TESTS,
+        subnets::TESTS,
+        inbound::TESTS,
         resolvers::TESTS,
         bad_input::TESTS,
         recording::TESTS,

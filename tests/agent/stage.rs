@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sparelink::lab::agent::{Agent, config};
 use sparelink::lab::meter::{Meter, Tally};
+use sparelink::lab::netns::Netns;
 use sparelink::lab::script::{Action, LineEvent, Settings};
 use sparelink::lab::stage::{PRIVATE_DIR, child};
 use sparelink::lab::topology::{ECHO4, Home, Plan};
@@ -48,7 +49,21 @@ impl Stage {
     pub(crate) async fn in_home(home: Home, settings: Settings, flags: &[&str]) -> Result<Self> {
         let plan = Plan::default();
         let text = config(&plan, &settings);
-        let mut agent = Agent::start_with(&home, Path::new(AGENT), &text, flags).await?;
+        Self::configured(home, (plan, settings), &text, flags).await
+    }
+
+    /// The agent in a home that stands already, with a configuration of its own.
+    pub(crate) async fn in_home_as(home: Home, text: &str) -> Result<Self> {
+        Self::configured(home, (Plan::default(), Settings::default()), text, &[]).await
+    }
+
+    async fn configured(
+        home: Home,
+        (plan, settings): (Plan, Settings),
+        text: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
+        let mut agent = Agent::start_with(&home, Path::new(AGENT), text, flags).await?;
         let meter = Meter::start(&home.client, ECHO4).await?;
         agent.wait_proven(PROVEN).await?;
         // The counters have been read, the first flows have gone through.
@@ -150,6 +165,16 @@ pub(crate) fn file(name: &str) -> PathBuf {
     // Where it cannot be made, the file cannot be written either, and that is told.
     drop(std::fs::create_dir_all(&dir));
     dir.join(name)
+}
+
+/// Runs a shell script in a namespace; it must succeed. What it wrote.
+pub(crate) async fn shell(netns: &Netns, script: &str) -> Result<String> {
+    let script = format!("set -e; PATH=/usr/sbin:/sbin:/usr/bin:/bin; {script}");
+    let mut command = child(Path::new("/bin/sh"), &[OsString::from("-c"), script.clone().into()]);
+    let run = async move { tokio::task::spawn_blocking(move || command.output()).await };
+    let said = Said::from(netns.run(run).await???);
+    ensure!(said.code == Some(0), "in {}: {script}: {said:?}", netns.name());
+    Ok(said.out)
 }
 
 /// Runs a program in the router and waits for its end.

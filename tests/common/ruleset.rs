@@ -1,8 +1,8 @@
 //! A table with every statement and every kind of set, in the shape of the real ruleset.
 
 use sparelink::engine::dataplane::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Verdict,
-    host, tcp,
+    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Value,
+    ValueType, Verdict, host, tcp,
 };
 use sparelink::units::{Family, Fwmark, IfName};
 
@@ -82,8 +82,9 @@ fn prefix_sets() -> Vec<(&'static str, Set)> {
 
 fn maps() -> Vec<(&'static str, Set)> {
     let map = |key, entries: &[(KeyPart, Verdict)]| {
-        let elements = entries.iter().map(|(k, v)| (vec![k.clone()], Some(v.clone()))).collect();
-        Set { elements, ..Set::vmap(key) }
+        let elements =
+            entries.iter().map(|(k, v)| (vec![k.clone()], Some(Value::Verdict(v.clone()))));
+        Set { elements: elements.collect(), ..Set::vmap(key) }
     };
     let to = [
         (KeyPart::Mark(0x0100_0000), Verdict::Goto("to_1".into())),
@@ -91,7 +92,12 @@ fn maps() -> Vec<(&'static str, Set)> {
         (KeyPart::Mark(0x0300_0000), Verdict::Accept),
         (KeyPart::Mark(0x0400_0000), Verdict::Return),
     ];
+    let mut mss = Set::map(KeyType::IfName, ValueType::Mss);
+    for (dev, bytes) in [("wan0", 1460), ("usb0", 536)] {
+        mss.elements.insert(vec![name(dev)], Some(Value::Mss(bytes)));
+    }
     vec![
+        ("mss", mss),
         ("from", map(KeyType::IfName, &[(name("wan0"), Verdict::Goto("from_1".into()))])),
         ("pins", map(KeyType::IfName, &[(name("wan0"), Verdict::Jump("pin_1".into()))])),
         ("to", map(KeyType::Mark, &to)),
@@ -233,6 +239,7 @@ fn forward() -> Vec<Chain> {
                 vec![Stmt::MssRtMtu],
                 vec![Stmt::Iifname(ifname("wan0")), Stmt::Nfproto(Family::V4), Stmt::Mss(1460)],
                 vec![Stmt::Oifname(ifname("usb0")), Stmt::Nfproto(Family::V6), Stmt::Mss(1340)],
+                vec![Stmt::Nfproto(Family::V4), Stmt::MssOfIifname("mss".into())],
             ],
         ),
         chain(

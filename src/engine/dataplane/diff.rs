@@ -13,8 +13,8 @@ use std::fmt;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::nft::{Key, Set, Table, Verdict};
-use super::{Dataplane, Route, Rule, Sysctl};
+use super::nft::{Key, Set, Table, Value};
+use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
 use crate::units::{Family, Gather as _, Metric, TableId};
 
 /// One write to the kernel.
@@ -42,10 +42,10 @@ pub enum Change {
     /// are named first (an interval set refuses a prefix that overlaps one still in it); no packet
     /// sees a state in between, because the batch is atomic.
     Elements {
-        /// The set or verdict map.
+        /// The set or map.
         set: String,
         /// Elements to add.
-        add: Vec<(Key, Option<Verdict>)>,
+        add: Vec<(Key, Option<Value>)>,
         /// Elements to remove.
         del: Vec<Key>,
     },
@@ -180,18 +180,17 @@ fn nft(desired: &Table, observed: &Table) -> Vec<Change> {
 /// The elements of one set that differ. One that is there already is left alone, whatever is left
 /// of its timeout.
 fn elements(name: &str, desired: &Set, observed: &Set) -> Option<Change> {
-    let missing =
-        |of: &Set, key: &Key, verdict: &Option<Verdict>| of.elements.get(key) != Some(verdict);
+    let missing = |of: &Set, key: &Key, value: &Option<Value>| of.elements.get(key) != Some(value);
     let add: Vec<_> = desired
         .elements
         .iter()
-        .filter(|(key, verdict)| missing(observed, key, verdict))
-        .map(|(key, verdict)| (key.clone(), verdict.clone()))
+        .filter(|(key, value)| missing(observed, key, value))
+        .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let del: Vec<_> = observed
         .elements
         .iter()
-        .filter(|(key, verdict)| missing(desired, key, verdict))
+        .filter(|(key, value)| missing(desired, key, value))
         .map(|(key, _)| key.clone())
         .collect();
     (!add.is_empty() || !del.is_empty()).then(|| Change::Elements {
@@ -251,7 +250,10 @@ impl fmt::Display for RuleText<'_> {
         if let Some(mark) = r.fwmark {
             write!(f, " fwmark {mark}")?;
         }
-        write!(f, " lookup {}", r.table)
+        match r.then {
+            RuleAction::LookUp(table) => write!(f, " lookup {table}"),
+            RuleAction::RefuseForwarded => write!(f, " not iif lo prohibit"),
+        }
     }
 }
 
@@ -262,7 +264,7 @@ mod tests {
     use proptest::collection::{btree_map, btree_set};
     use proptest::prelude::*;
 
-    use super::super::nft::{KeyPart, KeyType};
+    use super::super::nft::{KeyPart, KeyType, Verdict};
     use super::*;
     use crate::units::{Fwmark, IfIndex, RulePriority};
 
@@ -323,15 +325,15 @@ mod tests {
             family: if v6 { Family::V6 } else { Family::V4 },
             priority: RulePriority(n),
             fwmark: marked.then_some(Fwmark { value: n << 24, mask: Fwmark::UPLINK_MASK }),
-            table: TableId(n),
+            then: RuleAction::LookUp(TableId(n)),
             suppress_prefixlength: None,
         })
     }
 
     fn table() -> impl Strategy<Value = Table> {
-        let verdict =
-            prop_oneof![Just(None), Just(Some(Verdict::Drop)), Just(Some(Verdict::Accept))];
-        let elements = btree_map((0u32..6).prop_map(|n| vec![KeyPart::Mark(n)]), verdict, 0..6);
+        let to = |verdict| Just(Some(Value::Verdict(verdict)));
+        let value = prop_oneof![Just(None), to(Verdict::Drop), to(Verdict::Accept)];
+        let elements = btree_map((0u32..6).prop_map(|n| vec![KeyPart::Mark(n)]), value, 0..6);
         let counters = btree_set("[ab]", 0..2);
         (counters, elements, any::<bool>()).prop_map(|(counters, elements, timeout)| {
             let mut set = Set::vmap(KeyType::Mark);

@@ -45,11 +45,11 @@ pub struct Sysctl {
 pub struct Route {
     /// IP version.
     pub family: Family,
-    /// Its table, 8300 or one of 8301–8314.
+    /// Its table, 8300, one of 8301–8314, or 8320.
     pub table: TableId,
     /// Its metric: 1 active, 2 and up the spares behind it.
     pub metric: Metric,
-    /// Where it leads; ours are default routes, others are only ever observed.
+    /// Where it leads: anywhere, or in table 8320 to a subnet of the LAN.
     pub dst: IpNet,
     /// The next hop; `None` on point-to-point devices.
     pub via: Option<IpAddr>,
@@ -70,10 +70,22 @@ pub struct Rule {
     pub priority: RulePriority,
     /// Which packets.
     pub fwmark: Option<Fwmark>,
-    /// The table that is looked into.
-    pub table: TableId,
+    /// What becomes of them.
+    pub then: RuleAction,
     /// Results with a prefix this short or shorter do not count (`FRA_SUPPRESS_PREFIXLEN`).
     pub suppress_prefixlength: Option<u32>,
+}
+
+/// What a policy rule does with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleAction {
+    /// Looks for a route in this table.
+    LookUp(TableId),
+    /// Refuses what came from outside (`not iif lo`) as prohibited: an error that ends a connection
+    /// at once (RFC 4443 §3.1 code 1, RFC 1812 §5.2.7.1 code 13), where the kernel's own
+    /// "no route" lets it wait.
+    RefuseForwarded,
 }
 
 /// What one converge did: the changes that were made, what went wrong, and what was there before.

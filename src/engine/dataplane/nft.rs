@@ -26,7 +26,7 @@ pub struct Table {
     pub chains: Vec<Chain>,
 }
 
-/// A named set, or a verdict map if its elements carry verdicts.
+/// A named set, or a map if its elements carry values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Set {
     /// The types that make up its key.
@@ -35,11 +35,11 @@ pub struct Set {
     pub interval: bool,
     /// Elements may carry a timeout (`flags timeout`): seconds that new elements live.
     pub timeout: Option<u32>,
-    /// Elements map to a verdict.
-    pub verdict_map: bool,
+    /// What its elements map to, in a map.
+    pub maps_to: Option<ValueType>,
     /// What is in it.
     #[serde(with = "pairs")]
-    pub elements: BTreeMap<Key, Option<Verdict>>,
+    pub elements: BTreeMap<Key, Option<Value>>,
 }
 
 /// A map as a list of pairs: JSON wants text for keys, and ours are made of several parts.
@@ -48,17 +48,17 @@ mod pairs {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::{Key, Verdict};
+    use super::{Key, Value};
     use crate::units::Gather as _;
 
-    type Elements = BTreeMap<Key, Option<Verdict>>;
+    type Elements = BTreeMap<Key, Option<Value>>;
 
     pub(super) fn serialize<S: Serializer>(map: &Elements, to: S) -> Result<S::Ok, S::Error> {
         map.iter().collect::<Vec<_>>().serialize(to)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Elements, D::Error> {
-        Ok(Vec::<(Key, Option<Verdict>)>::deserialize(from)?.into_iter().gather())
+        Ok(Vec::<(Key, Option<Value>)>::deserialize(from)?.into_iter().gather())
     }
 }
 
@@ -93,6 +93,26 @@ pub enum KeyPart {
     Family(Family),
     /// A mark.
     Mark(u32),
+}
+
+/// What the elements of a map stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueType {
+    /// `verdict`.
+    Verdict,
+    /// A TCP segment size, as in `tcp option maxseg size`.
+    Mss,
+}
+
+/// What an element of a map stands for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Value {
+    /// Where packets go next.
+    Verdict(Verdict),
+    /// A TCP segment size, in bytes.
+    Mss(u16),
 }
 
 /// A chain.
@@ -294,8 +314,11 @@ pub enum Stmt {
     RejectAdminProhibited,
     /// `tcp option maxseg size set rt mtu`.
     MssRtMtu,
-    /// `tcp option maxseg size set N`.
+    /// `tcp option maxseg size set N`. Like all of its kind it only ever lowers the size: the kernel
+    /// leaves a smaller one as it is.
     Mss(u16),
+    /// `tcp option maxseg size set iifname map @MAP`; nothing where the map has no such name.
+    MssOfIifname(String),
     /// `redirect to :N`: the lab's portals.
     Redirect(u16),
     /// `dnat to ADDRESS`: port forwards in tests.
@@ -331,7 +354,7 @@ impl Set {
             key: key.to_vec(),
             interval: false,
             timeout: None,
-            verdict_map: false,
+            maps_to: None,
             elements: BTreeMap::new(),
         }
     }
@@ -356,7 +379,13 @@ impl Set {
     /// An empty verdict map.
     #[must_use]
     pub fn vmap(key: KeyType) -> Self {
-        Self { verdict_map: true, ..Self::new(&[key]) }
+        Self::map(key, ValueType::Verdict)
+    }
+
+    /// An empty map.
+    #[must_use]
+    pub fn map(key: KeyType, maps_to: ValueType) -> Self {
+        Self { maps_to: Some(maps_to), ..Self::new(&[key]) }
     }
 }
 
@@ -392,8 +421,8 @@ impl Table {
         let mut text = format!("{}\n{:?}\n{:?}\n", self.name, self.counters, self.chains);
         for (name, set) in &self.sets {
             text += &format!(
-                "{name} {:?} {} {:?} {}\n",
-                set.key, set.interval, set.timeout, set.verdict_map
+                "{name} {:?} {} {:?} {:?}\n",
+                set.key, set.interval, set.timeout, set.maps_to
             );
         }
         fnv1a(text.as_bytes())

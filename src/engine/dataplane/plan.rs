@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::ruleset::ruleset;
-use super::{Dataplane, Route, Rule, Sysctl};
+use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
 use crate::engine::link::Way;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, RulePriority, TableId, UplinkId};
 
@@ -39,8 +39,12 @@ pub struct Uplink {
     pub ways: PerFamily<Option<Way>>,
     /// Subnets on the link.
     pub near: Vec<IpNet>,
-    /// IPv6 prefixes that need no masquerade here.
+    /// IPv6 sources that need no masquerade here.
     pub own6: Vec<Ipv6Net>,
+    /// IPv6 sources that are known to be another uplink's, even if they lie in `own6`.
+    pub others6: Vec<Ipv6Net>,
+    /// Largest packet that its interface takes, in bytes; 0 if not known.
+    pub mtu: u32,
     /// The box's own addresses here.
     pub addresses: Vec<IpAddr>,
 }
@@ -52,6 +56,8 @@ pub struct Lan {
     pub interfaces: Vec<IfName>,
     /// Drop new flows from uplinks to the LAN unless they are port forwards.
     pub guard: bool,
+    /// Its subnets that an uplink has, too, and the LAN's interface of each.
+    pub disputed: BTreeMap<IpNet, IfIndex>,
 }
 
 /// The dataplane that is wanted.
@@ -79,6 +85,17 @@ fn routes(wanted: &Wanted) -> BTreeSet<Route> {
             routes.insert(default_route(way, family, TableId::ACTIVE, Metric(metric)));
         }
     }
+    let disputed = wanted.lan.iter().flat_map(|lan| &lan.disputed);
+    routes.extend(disputed.map(|(dst, dev)| Route {
+        family: Family::of(&dst.addr()),
+        table: TableId::LAN,
+        metric: Metric(1),
+        dst: *dst,
+        via: None,
+        dev: *dev,
+        onlink: false,
+        mtu: None,
+    }));
     routes
 }
 
@@ -107,28 +124,31 @@ pub fn everything(family: Family) -> IpNet {
 fn rules(wanted: &Wanted) -> BTreeSet<Rule> {
     let mut rules = BTreeSet::new();
     for family in Family::BOTH {
-        rules.insert(Rule {
+        let look_up = |priority, table| Rule {
             family,
-            priority: RulePriority::LOCAL_FIRST,
+            priority,
             fwmark: None,
-            table: TableId::MAIN,
+            then: RuleAction::LookUp(table),
+            suppress_prefixlength: None,
+        };
+        rules.insert(Rule {
             suppress_prefixlength: Some(0),
+            ..look_up(RulePriority::LOCAL_FIRST, TableId::MAIN)
         });
         for uplink in &wanted.uplinks {
             rules.insert(Rule {
-                family,
-                priority: uplink.id.rule_priority(),
                 fwmark: Some(uplink.id.mark()),
-                table: uplink.id.table(),
-                suppress_prefixlength: None,
+                ..look_up(uplink.id.rule_priority(), uplink.id.table())
             });
         }
+        rules.insert(look_up(RulePriority::ACTIVE, TableId::ACTIVE));
+        let Some(lan) = &wanted.lan else { continue };
+        if lan.disputed.keys().any(|net| Family::of(&net.addr()) == family) {
+            rules.insert(look_up(RulePriority::LAN, TableId::LAN));
+        }
         rules.insert(Rule {
-            family,
-            priority: RulePriority::ACTIVE,
-            fwmark: None,
-            table: TableId::ACTIVE,
-            suppress_prefixlength: None,
+            then: RuleAction::RefuseForwarded,
+            ..look_up(RulePriority::NOWHERE, TableId::MAIN)
         });
     }
     rules

@@ -9,9 +9,10 @@ use ipnet::IpNet;
 
 use super::diff::Change;
 use super::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Verdict,
+    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Value,
+    ValueType, Verdict,
 };
-use super::{Dataplane, Route, Rule, Sysctl};
+use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
 use crate::units::{Family, Fwmark, IfIndex, IfName, NFT_TABLE, PROTOCOL, TableId};
 
 /// Interface names by index.
@@ -78,7 +79,12 @@ pub fn rule(verb: &str, rule: &Rule) -> String {
     if let Some(mark) = rule.fwmark {
         push(&mut text, format_args!(" fwmark {mark}"));
     }
-    push(&mut text, format_args!(" lookup {}", table_name(rule.table)));
+    match rule.then {
+        RuleAction::LookUp(table) => {
+            push(&mut text, format_args!(" lookup {}", table_name(table)));
+        }
+        RuleAction::RefuseForwarded => text += " not iif lo prohibit",
+    }
     if let Some(length) = rule.suppress_prefixlength {
         push(&mut text, format_args!(" suppress_prefixlength {length}"));
     }
@@ -161,8 +167,14 @@ fn table_name(table: TableId) -> String {
 
 fn set_block(name: &str, set: &Set) -> String {
     let types: Vec<_> = set.key.iter().map(|k| key_type(*k)).collect();
-    let (word, maps_to) = if set.verdict_map { ("map", " : verdict") } else { ("set", "") };
-    let mut text = format!("\t{word} {name} {{\n\t\ttype {}{maps_to}\n", types.join(" . "));
+    let types = types.join(" . ");
+    let (word, of) = match set.maps_to {
+        None => ("set", format!("type {types}")),
+        Some(ValueType::Verdict) => ("map", format!("type {types} : verdict")),
+        // A number without a name of its own is named by where it stands in a packet.
+        Some(ValueType::Mss) => ("map", "typeof iifname : tcp option maxseg size".to_owned()),
+    };
+    let mut text = format!("\t{word} {name} {{\n\t\t{of}\n");
     if set.interval {
         text += "\t\tflags interval\n";
     }
@@ -186,9 +198,10 @@ const fn key_type(kind: KeyType) -> &'static str {
     }
 }
 
-fn element(of: &Key, verdict: Option<&Verdict>) -> String {
-    match verdict {
-        Some(v) => format!("{} : {}", key(of), verdict_text(v)),
+fn element(of: &Key, value: Option<&Value>) -> String {
+    match value {
+        Some(Value::Verdict(verdict)) => format!("{} : {}", key(of), verdict_text(verdict)),
+        Some(Value::Mss(bytes)) => format!("{} : {bytes}", key(of)),
         None => key(of),
     }
 }
@@ -354,6 +367,7 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::RejectAdminProhibited => "reject with icmpx admin-prohibited".to_owned(),
         Stmt::MssRtMtu => "tcp option maxseg size set rt mtu".to_owned(),
         Stmt::Mss(bytes) => format!("tcp option maxseg size set {bytes}"),
+        Stmt::MssOfIifname(map) => format!("tcp option maxseg size set iifname map @{map}"),
         Stmt::Redirect(port) => format!("redirect to :{port}"),
         Stmt::Dnat(to, None) => format!("dnat {} to {to}", ip(Family::of(to))),
         Stmt::Dnat(to, Some(port)) => {
@@ -457,7 +471,7 @@ mod tests {
             family: Family::V4,
             priority: RulePriority::LOCAL_FIRST,
             fwmark: None,
-            table: TableId::MAIN,
+            then: RuleAction::LookUp(TableId::MAIN),
             suppress_prefixlength: Some(0),
         };
         let mark = crate::units::UplinkId::new(1).unwrap().mark();
@@ -465,14 +479,20 @@ mod tests {
             family: Family::V6,
             priority: RulePriority(8301),
             fwmark: Some(mark),
-            table: TableId(8301),
+            then: RuleAction::LookUp(TableId(8301)),
             suppress_prefixlength: None,
+        };
+        let last = Rule {
+            priority: RulePriority::NOWHERE,
+            then: RuleAction::RefuseForwarded,
+            suppress_prefixlength: None,
+            ..first
         };
         let always = |value: &str| Sysctl { value: value.to_owned(), only_from: None };
         let raised = Sysctl { value: "2".to_owned(), only_from: Some("1".to_owned()) };
         let wish = Dataplane {
             routes: [a_route(), v6].into(),
-            rules: [first, marked].into(),
+            rules: [first, marked, last].into(),
             sysctls: [
                 ("net/ipv4/ip_forward".to_owned(), always("1")),
                 ("net/ipv4/conf/wlan0.12/rp_filter".to_owned(), raised),
@@ -489,6 +509,7 @@ sysctl -w \"net.ipv4.ping_group_range=0 100\"
 
 # ip rule
 ip -4 rule add pref 8300 lookup main suppress_prefixlength 0 protocol 83
+ip -4 rule add pref 32800 not iif lo prohibit protocol 83
 ip -6 rule add pref 8301 fwmark 0x01000000/0x0f000000 lookup 8301 protocol 83
 
 # ip route
@@ -506,7 +527,7 @@ ip -6 route replace 2001:db8::/32 dev if9 table 8300 metric 1 proto 83
         near.elements.insert(vec![wan, net], None);
         let mut to = Set::vmap(KeyType::Mark);
         let key = vec![KeyPart::Mark(0x0100_0000)];
-        to.elements.insert(key, Some(Verdict::Goto("to_1".to_owned())));
+        to.elements.insert(key, Some(Value::Verdict(Verdict::Goto("to_1".to_owned()))));
         let hook = Hook { kind: ChainKind::Nat, point: HookPoint::Postrouting, priority: 110 };
         let mark = Fwmark { value: 0x0100_0000, mask: 0x0f00_0000 };
         let rules = vec![

@@ -1,11 +1,11 @@
 //! Our nftables table. Chains are per uplink and reached through verdict maps, so that the work per
 //! packet does not grow with the number of uplinks and a renamed interface is one changed element.
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Verdict,
-    host, tcp,
+    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Value,
+    ValueType, Verdict, host, tcp,
 };
 use super::plan::{Uplink, Wanted};
 use crate::units::{Family, Fwmark, IfName, NFT_TABLE, UplinkId};
@@ -65,39 +65,33 @@ pub(super) fn ruleset(wanted: &Wanted) -> Table {
 
 /// What moves at run time.
 fn sets(wanted: &Wanted, table: &mut Table) {
-    use KeyType::{IfName, Ipv4, Ipv6};
+    use KeyType::IfName;
     let mut uplinks = Set::new(&[IfName]);
     let mut lan = Set::new(&[IfName]);
     let mut reset_on = Set { timeout: Some(RESET_FOR), ..Set::new(&[IfName]) };
     let mut no_way = Set::new(&[KeyType::Family]);
     let (mut from, mut pin) = (Set::vmap(IfName), Set::vmap(IfName));
     let mut to = Set::vmap(KeyType::Mark);
-    let mut near = [Set::prefixes(&[IfName, Ipv4]), Set::prefixes(&[IfName, Ipv6])];
-    let mut own = [Set::prefixes(&[IfName, Ipv4]), Set::prefixes(&[IfName, Ipv6])];
-    let mut shared = Set::new(&[IfName, Ipv4]);
+    let mut mss = [IfName; 2].map(|key| Set::map(key, ValueType::Mss));
+    let verdict = |verdict| Some(Value::Verdict(verdict));
 
     for uplink in &wanted.uplinks {
         let id = uplink.id;
         let mark = vec![KeyPart::Mark(id.mark().value)];
-        to.elements.insert(mark, Some(Verdict::Goto(format!("to_{id}"))));
+        to.elements.insert(mark, verdict(Verdict::Goto(format!("to_{id}"))));
         let Some((_, dev)) = &uplink.dev else {
             continue;
         };
         uplinks.elements.insert(name(dev), None);
-        from.elements.insert(name(dev), Some(Verdict::Goto(format!("from_{id}"))));
-        pin.elements.insert(name(dev), Some(Verdict::Jump(format!("pin_{id}"))));
+        from.elements.insert(name(dev), verdict(Verdict::Goto(format!("from_{id}"))));
+        pin.elements.insert(name(dev), verdict(Verdict::Jump(format!("pin_{id}"))));
         if wanted.reset_on.contains(&id) {
             reset_on.elements.insert(name(dev), None);
         }
-        let link_local = net("fe80::/10");
-        for net in IpNet::aggregate(&[uplink.near.as_slice(), &[link_local]].concat()) {
-            near[usize::from(net.addr().is_ipv6())].elements.insert(at(dev, net), None);
-        }
-        let own6: Vec<IpNet> = own_prefixes(uplink);
-        own[1].elements.extend(IpNet::aggregate(&own6).into_iter().map(|net| (at(dev, net), None)));
-        for addr in uplink.addresses.iter().filter(|a| a.is_ipv4() && is_shared(wanted, uplink, a))
-        {
-            shared.elements.insert(at(dev, host(*addr)), None);
+        for (set, family) in mss.iter_mut().zip(Family::BOTH) {
+            if let Some(bytes) = segment(uplink, family) {
+                set.elements.insert(name(dev), Some(Value::Mss(bytes)));
+            }
         }
     }
     for dev in wanted.lan.iter().flat_map(|lan| &lan.interfaces) {
@@ -108,7 +102,7 @@ fn sets(wanted: &Wanted, table: &mut Table) {
             no_way.elements.insert(vec![KeyPart::Family(family)], None);
         }
     }
-    let ([near4, near6], [own4, own6]) = (near, own);
+    let [mss4, mss6] = mss;
     let named = [
         ("uplinks", uplinks),
         ("lan", lan),
@@ -117,22 +111,58 @@ fn sets(wanted: &Wanted, table: &mut Table) {
         ("from", from),
         ("to", to),
         ("pin", pin),
+        ("mss4", mss4),
+        ("mss6", mss6),
+    ];
+    let all = named.into_iter().chain(address_sets(wanted));
+    table.sets.extend(all.map(|(name, set)| (name.to_owned(), set)));
+}
+
+/// Sets that say whose addresses are whose.
+fn address_sets(wanted: &Wanted) -> [(&'static str, Set); 6] {
+    use KeyType::{IfName, Ipv4, Ipv6};
+    let mut near = [Set::prefixes(&[IfName, Ipv4]), Set::prefixes(&[IfName, Ipv6])];
+    let mut own = [Set::prefixes(&[IfName, Ipv4]), Set::prefixes(&[IfName, Ipv6])];
+    let mut others = Set::prefixes(&[IfName, Ipv6]);
+    let mut shared = Set::new(&[IfName, Ipv4]);
+    for uplink in &wanted.uplinks {
+        let Some((_, dev)) = &uplink.dev else {
+            continue;
+        };
+        let link_local = net("fe80::/10");
+        for net in IpNet::aggregate(&[uplink.near.as_slice(), &[link_local]].concat()) {
+            near[usize::from(net.addr().is_ipv6())].elements.insert(at(dev, net), None);
+        }
+        for (set, nets) in [(&mut own[1], &uplink.own6), (&mut others, &uplink.others6)] {
+            let nets = Ipv6Net::aggregate(nets);
+            set.elements.extend(nets.into_iter().map(|net| (at(dev, net.into()), None)));
+        }
+        for addr in uplink.addresses.iter().filter(|a| a.is_ipv4() && is_shared(wanted, uplink, a))
+        {
+            shared.elements.insert(at(dev, host(*addr)), None);
+        }
+    }
+    let ([near4, near6], [own4, own6]) = (near, own);
+    [
         ("near4", near4),
         ("near6", near6),
         ("own4", own4),
         ("own6", own6),
+        ("others6", others),
         ("addr4", shared),
-    ];
-    table.sets.extend(named.map(|(name, set)| (name.to_owned(), set)));
+    ]
 }
 
-/// Prefixes whose sources need no masquerade on this uplink: its own.
-fn own_prefixes(uplink: &Uplink) -> Vec<IpNet> {
-    let on_link = uplink.near.iter().filter(|net| match net {
-        IpNet::V4(_) => false,
-        IpNet::V6(net) => !net.addr().is_unicast_link_local(),
-    });
-    on_link.copied().chain(uplink.own6.iter().copied().map(IpNet::V6)).collect()
+/// The largest TCP segment that an uplink takes: what its packets may hold without the two headers
+/// (RFC 9293 §3.7.1, RFC 8200 §8.3). `None` where nothing is known, or nothing needs saying.
+fn segment(uplink: &Uplink, family: Family) -> Option<u16> {
+    let headers = match family {
+        Family::V4 => 40,
+        Family::V6 => 60,
+    };
+    let route = uplink.ways.get(family).as_ref().and_then(|way| way.mtu);
+    let mtu = route.map_or(uplink.mtu, |route| route.min(uplink.mtu));
+    u16::try_from(mtu.checked_sub(headers)?).ok().filter(|bytes| *bytes > 0)
 }
 
 /// Whether another uplink has this very address: then the kernel can't tell whose it is.
@@ -232,11 +262,14 @@ fn per_uplink(id: UplinkId) -> [Chain; 3] {
 fn shared_chains() -> Vec<Chain> {
     let counter = |name: &str| Stmt::Counter(name.to_owned());
     let own = |family| Stmt::OifSaddrIn { family, set: format!("own{}", digit(family)) };
+    let others6 = || Stmt::OifSaddrIn { family: Family::V6, set: "others6".to_owned() };
     let masq = vec![
         // On an interface without an address yet, masquerade would drop a DHCP client's question.
         vec![Stmt::Daddr(net("255.255.255.255/32")), leave()],
         vec![Stmt::Daddr(net("224.0.0.0/4")), leave()],
         vec![own(Family::V4), leave()],
+        // Where an uplink's own prefixes are not known, what is known of the others must do.
+        vec![others6(), Stmt::Masquerade],
         vec![own(Family::V6), leave()],
         vec![Stmt::Saddr(net("::/128")), leave()],
         vec![Stmt::Saddr(net("fe80::/10")), leave()],
@@ -247,6 +280,7 @@ fn shared_chains() -> Vec<Chain> {
         vec![Stmt::FibSaddrOifLocal(true), leave()],
         vec![Stmt::OifSaddrIn { family: Family::V4, set: "addr4".to_owned() }, leave()],
         vec![own(Family::V4), leave()],
+        vec![others6(), counter("wrong_source"), Stmt::Verdict(Verdict::Drop)],
         vec![own(Family::V6), leave()],
         // DHCP, IGMP, DAD and MLD before there is an address.
         vec![
@@ -260,6 +294,15 @@ fn shared_chains() -> Vec<Chain> {
         vec![Stmt::Saddr(net("::/128")), leave()],
         vec![Stmt::Saddr(net("fe80::/10")), leave()],
         vec![counter("wrong_source"), Stmt::Verdict(Verdict::Drop)],
+    ];
+    let by_name =
+        |family| vec![Stmt::Nfproto(family), Stmt::MssOfIifname(format!("mss{}", digit(family)))];
+    let mss = vec![
+        vec![Stmt::MssRtMtu],
+        // What comes from an uplink was made for the way that the sender saw. The way back to it is
+        // looked up without a mark, so that the rule above sees the active uplink there.
+        by_name(Family::V4),
+        by_name(Family::V6),
     ];
     let refuse = vec![
         vec![Stmt::L4proto(TCP), counter("refused"), Stmt::RejectTcpReset],
@@ -287,7 +330,7 @@ fn shared_chains() -> Vec<Chain> {
         chain("masq", masq),
         chain("guard_up", guard),
         chain("refuse", refuse),
-        chain("mss", vec![vec![Stmt::MssRtMtu]]),
+        chain("mss", mss),
         chain("fwd_out", out),
     ]
 }

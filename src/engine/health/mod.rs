@@ -73,6 +73,8 @@ pub enum Condition {
     BeyondModem,
     /// Not even the modem answers.
     ModemSilent,
+    /// Its subnet is the LAN's, too: it would take the LAN's packets.
+    OverlapsLan,
     /// Nobody said where its gateway is.
     NoGateway,
     /// The interface has no address.
@@ -87,7 +89,10 @@ impl Condition {
     /// Whether it is hard evidence: seen on the box itself, at once and beyond doubt.
     #[must_use]
     pub const fn is_hard(self) -> bool {
-        matches!(self, Self::NoGateway | Self::NoAddress | Self::NoCarrier | Self::Absent)
+        matches!(
+            self,
+            Self::OverlapsLan | Self::NoGateway | Self::NoAddress | Self::NoCarrier | Self::Absent
+        )
     }
 
     /// The word in JSON.
@@ -100,6 +105,7 @@ impl Condition {
             Self::ResolversSilent | Self::DnsBroken => "dns_broken",
             Self::BeyondModem => "beyond_modem",
             Self::ModemSilent => "modem_silent",
+            Self::OverlapsLan => "overlaps_lan",
             Self::NoGateway => "no_gateway",
             Self::NoAddress => "no_address",
             Self::NoCarrier => "no_carrier",
@@ -120,6 +126,7 @@ impl Condition {
             Self::DnsBroken => "does not resolve names",
             Self::BeyondModem => "answers nothing beyond the modem",
             Self::ModemSilent => "does not answer at all, not even the modem",
+            Self::OverlapsLan => "has the LAN's own subnet",
             Self::NoGateway => "has no gateway",
             Self::NoAddress => "has no address",
             Self::NoCarrier => "has no carrier (cable out, or the modem is off)",

@@ -14,11 +14,12 @@ use netlink_packet_route::link::LinkFlags;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteNextHopFlags, RouteType, RouteVia,
 };
-use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 use nix::libc;
 
+use super::encode::LOOPBACK;
 use super::message::LinkMessage;
-use crate::engine::dataplane::{Route, Rule};
+use crate::engine::dataplane::{Route, Rule, RuleAction as Then};
 use crate::engine::kernel::{Address, ForeignRoute, Hardware, Link};
 use crate::units::{Family, Fwmark, IfIndex, IfName, Metric, PROTOCOL, RulePriority, TableId};
 
@@ -245,14 +246,21 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
         family: family(message.header.family)?,
         priority,
         fwmark: None,
-        table: TableId(u32::from(message.header.table)),
+        then: Then::LookUp(TableId(u32::from(message.header.table))),
         suppress_prefixlength: None,
     };
     let (mut mark, mut mask) = (None, None);
+    let refuses = message.header.action == RuleAction::Prohibit
+        && message.header.flags.contains(RuleFlags::Invert);
     for attribute in &message.attributes {
         match attribute {
             // A table above 255 stands here, and 252 in the header.
-            RuleAttribute::Table(table) => rule.table = TableId(*table),
+            RuleAttribute::Table(table) if !refuses => {
+                rule.then = Then::LookUp(TableId(*table));
+            }
+            RuleAttribute::Iifname(name) if refuses && name == LOOPBACK => {
+                rule.then = Then::RefuseForwarded;
+            }
             // The kernel reports -1 where nothing is suppressed.
             RuleAttribute::SuppressPrefixLen(length) => {
                 rule.suppress_prefixlength = Some(*length).filter(|l| *l != u32::MAX);

@@ -6,11 +6,11 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHopFlags,
     RouteProtocol, RouteScope, RouteType, RouteVia,
 };
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
 use super::dump;
 use super::message::Message;
-use crate::engine::dataplane::{Route, Rule};
+use crate::engine::dataplane::{Route, Rule, RuleAction as Then};
 use crate::units::{Family, IfIndex, PROTOCOL};
 
 /// A route of ours to be added or to replace its namesake.
@@ -63,13 +63,25 @@ fn route_message(route: &Route) -> RouteMessage {
     message
 }
 
+/// What the kernel gives packets of the box itself as the interface that they came in by.
+pub(super) const LOOPBACK: &str = "lo";
+
 /// A rule of ours, to be added or removed.
 pub(super) fn rule_message(rule: &Rule) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = dump::address_family(rule.family);
-    message.header.action = RuleAction::ToTable;
     let attributes = &mut message.attributes;
-    attributes.push(RuleAttribute::Table(rule.table.0));
+    match rule.then {
+        Then::LookUp(table) => {
+            message.header.action = RuleAction::ToTable;
+            attributes.push(RuleAttribute::Table(table.0));
+        }
+        Then::RefuseForwarded => {
+            message.header.action = RuleAction::Prohibit;
+            message.header.flags = RuleFlags::Invert;
+            attributes.push(RuleAttribute::Iifname(LOOPBACK.to_owned()));
+        }
+    }
     attributes.push(RuleAttribute::Priority(rule.priority.0));
     attributes.push(RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL)));
     if let Some(mark) = rule.fwmark {

@@ -4,17 +4,18 @@ use super::super::nfnl::{APPEND, Attrs, CREATE, Message, NfnlError};
 use super::expr;
 use super::key::{element, is_concat_interval, layout, padded};
 use super::uapi::{
-    CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, DATA_TYPE_VERDICT, DELSETELEM,
-    DELTABLE, ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, HOOK_NUM, HOOK_PRIORITY,
-    LIST_ELEM, NEWCHAIN, NEWOBJ, NEWRULE, NEWSET, NEWSETELEM, NEWTABLE, NF_ACCEPT, NFPROTO_INET,
-    OBJ_DATA, OBJ_NAME, OBJ_TABLE, OBJ_TYPE, OBJECT_COUNTER, RULE_CHAIN, RULE_EXPRESSIONS,
-    RULE_TABLE, RULE_USERDATA, SET_CONCAT, SET_DATA_TYPE, SET_DESC, SET_DESC_CONCAT, SET_FIELD_LEN,
-    SET_FLAGS, SET_HAS_TIMEOUT, SET_ID, SET_INTERVAL, SET_KEY_LEN, SET_KEY_TYPE, SET_MAP, SET_NAME,
-    SET_TABLE, SET_TIMEOUT, SET_USERDATA, TABLE_NAME, TABLE_USERDATA, UDATA_DIGEST,
+    BYTEORDER_BIG, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE,
+    DATA_TYPE_INTEGER, DATA_TYPE_VERDICT, DELSETELEM, DELTABLE, ELEM_LIST_ELEMENTS, ELEM_LIST_SET,
+    ELEM_LIST_TABLE, HOOK_NUM, HOOK_PRIORITY, LIST_ELEM, NEWCHAIN, NEWOBJ, NEWRULE, NEWSET,
+    NEWSETELEM, NEWTABLE, NF_ACCEPT, NFPROTO_INET, OBJ_DATA, OBJ_NAME, OBJ_TABLE, OBJ_TYPE,
+    OBJECT_COUNTER, RULE_CHAIN, RULE_EXPRESSIONS, RULE_TABLE, RULE_USERDATA, SET_CONCAT,
+    SET_DATA_LEN, SET_DATA_TYPE, SET_DESC, SET_DESC_CONCAT, SET_FIELD_LEN, SET_FLAGS,
+    SET_HAS_TIMEOUT, SET_ID, SET_INTERVAL, SET_KEY_LEN, SET_KEY_TYPE, SET_MAP, SET_NAME, SET_TABLE,
+    SET_TIMEOUT, SET_USERDATA, TABLE_NAME, TABLE_USERDATA, UDATA_DATABYTEORDER, UDATA_DIGEST,
     UDATA_KEYBYTEORDER,
 };
 use crate::engine::dataplane::nft::{
-    Chain, ChainKind, Hook, HookPoint, Key, Set, Stmt, Table, Verdict,
+    Chain, ChainKind, Hook, HookPoint, Key, Set, Stmt, Table, Value, ValueType,
 };
 
 /// Elements in one message: an attribute holds 64 KiB, and an element takes less than 130 bytes.
@@ -52,17 +53,17 @@ pub(super) fn elements_messages(
     table: &str,
     set_name: &str,
     set: &Set,
-    elements: &[(&Key, Option<&Verdict>)],
+    elements: &[(&Key, Option<&Value>)],
 ) -> Result<Vec<Message>, NfnlError> {
     let verb = if command == DELSETELEM { "removal from" } else { "elements of" };
     let flags = if command == NEWSETELEM { CREATE } else { 0 };
     let mut messages = Vec::new();
     for chunk in elements.chunks(ELEMENTS_PER_MESSAGE) {
         let mut list = Attrs::new();
-        for (key, verdict) in chunk {
+        for (key, value) in chunk {
             let unwritable =
                 || NfnlError::Unwritable { object: format!("element {key:?} of set {set_name}") };
-            list = list.join(&element(set, key, *verdict).ok_or_else(unwritable)?);
+            list = list.join(&element(set, key, *value).ok_or_else(unwritable)?);
         }
         let attrs = Attrs::new().text(ELEM_LIST_TABLE, table).text(ELEM_LIST_SET, set_name);
         let attrs = attrs.nest(ELEM_LIST_ELEMENTS, &list);
@@ -114,7 +115,7 @@ pub(super) const fn set_flags(set: &Set) -> u32 {
     if set.interval {
         flags |= SET_INTERVAL;
     }
-    if set.verdict_map {
+    if set.maps_to.is_some() {
         flags |= SET_MAP;
     }
     if set.timeout.is_some() {
@@ -149,8 +150,12 @@ fn new_set(table: &str, name: &str, set: &Set, id: u32) -> Message {
         .be32(SET_KEY_TYPE, key_type(set))
         .be32(SET_KEY_LEN, u32::try_from(len).unwrap_or(u32::MAX))
         .be32(SET_ID, id);
-    if set.verdict_map {
-        attrs = attrs.be32(SET_DATA_TYPE, DATA_TYPE_VERDICT);
+    match set.maps_to {
+        Some(ValueType::Verdict) => attrs = attrs.be32(SET_DATA_TYPE, DATA_TYPE_VERDICT),
+        Some(ValueType::Mss) => {
+            attrs = attrs.be32(SET_DATA_TYPE, DATA_TYPE_INTEGER).be32(SET_DATA_LEN, 2);
+        }
+        None => {}
     }
     if is_concat_interval(set) {
         let field = |list: Attrs, part| {
@@ -167,13 +172,18 @@ fn new_set(table: &str, name: &str, set: &Set, id: u32) -> Message {
     message(NEWSET, CREATE, attrs, format!("set {name}"))
 }
 
-/// Tells `nft` how to print the keys. A concatenation has no byte order of its own.
+/// Tells `nft` how to print keys and numbers. A concatenation has no byte order of its own.
 fn byteorder_entry(set: &Set) -> Vec<u8> {
+    let entry = |kind: u8, order: u32| [&[kind, 4][..], &order.to_ne_bytes()].concat();
     let order = match set.key.as_slice() {
         [one] => layout(*one).byteorder,
         _ => 0,
     };
-    [&[UDATA_KEYBYTEORDER, 4][..], &order.to_ne_bytes()].concat()
+    let mut entries = entry(UDATA_KEYBYTEORDER, order);
+    if set.maps_to == Some(ValueType::Mss) {
+        entries.extend(entry(UDATA_DATABYTEORDER, BYTEORDER_BIG));
+    }
+    entries
 }
 
 fn new_chain(table: &str, chain: &Chain) -> Message {

@@ -180,6 +180,7 @@ impl Rule {
             Stmt::RejectAdminProhibited => self.reject(REJECT_ICMPX, ICMPX_ADMIN_PROHIBITED),
             Stmt::MssRtMtu => self.mss_of_route().set_mss(),
             Stmt::Mss(bytes) => self.immediate(REG, &bytes.to_be_bytes()).set_mss(),
+            Stmt::MssOfIifname(map) => self.meta(META_IIFNAME).map(map).set_mss(),
             Stmt::Redirect(port) => self
                 .immediate(REG, &port.to_be_bytes())
                 .expr("redir", Attrs::new().be32(1, REG).be32(2, REG)),
@@ -241,6 +242,10 @@ impl Rule {
 
     fn vmap(self, map: &str) -> Self {
         self.expr("lookup", Attrs::new().text(1, map).be32(2, REG).be32(3, REG_VERDICT))
+    }
+
+    fn map(self, map: &str) -> Self {
+        self.expr("lookup", Attrs::new().text(1, map).be32(2, REG).be32(3, REG))
     }
 
     fn any_bit(self, bits: u32, set: bool) -> Self {

@@ -15,11 +15,11 @@ use super::uapi::{
     ELEM_INTERVAL_END, ELEM_KEY, ELEM_KEY_END, LIST_ELEM, NF_ACCEPT, NF_DROP, NFPROTO_IPV4,
     NFPROTO_IPV6, NFT_GOTO, NFT_JUMP, NFT_RETURN, VERDICT_CHAIN, VERDICT_CODE,
 };
-use crate::engine::dataplane::nft::{Key, KeyPart, KeyType, Set, Verdict};
+use crate::engine::dataplane::nft::{Key, KeyPart, KeyType, Set, Value, Verdict};
 use crate::units::{Family, IfName};
 
-/// An element: its key, and the verdict it maps to.
-pub(super) type Element = (Key, Option<Verdict>);
+/// An element: its key, and what it maps to.
+pub(super) type Element = (Key, Option<Value>);
 
 /// A type of key as the kernel and `nft` know it.
 #[derive(Clone, Copy, Debug)]
@@ -56,14 +56,16 @@ pub(super) const fn is_concat_interval(set: &Set) -> bool {
 
 /// An element as one or two entries of `NFTA_SET_ELEM_LIST_ELEMENTS`; `None` if the key does not
 /// fit the set.
-pub(super) fn element(set: &Set, key: &Key, verdict: Option<&Verdict>) -> Option<Attrs> {
+pub(super) fn element(set: &Set, key: &Key, maps_to: Option<&Value>) -> Option<Attrs> {
     let (first, last) = range(set, key)?;
     let mut entry = Attrs::new().nest(ELEM_KEY, &value(&first));
     if is_concat_interval(set) {
         entry = entry.nest(ELEM_KEY_END, &value(&last));
     }
-    if let Some(verdict) = verdict {
-        entry = entry.nest(ELEM_DATA, &verdict_data(verdict));
+    match maps_to {
+        Some(Value::Verdict(verdict)) => entry = entry.nest(ELEM_DATA, &verdict_data(verdict)),
+        Some(Value::Mss(bytes)) => entry = entry.nest(ELEM_DATA, &value(&bytes.to_be_bytes())),
+        None => {}
     }
     let list = Attrs::new().nest(LIST_ELEM, &entry);
     if !set.interval || is_concat_interval(set) {
@@ -152,20 +154,22 @@ pub(super) struct RawElement {
     first: Vec<u8>,
     last: Option<Vec<u8>>,
     closes: bool,
-    verdict: Option<Verdict>,
+    maps_to: Option<Value>,
 }
 
 /// Reads an entry of `NFTA_SET_ELEM_LIST_ELEMENTS`.
 pub(super) fn read(entry: Attributes<'_>) -> Option<RawElement> {
-    let data = entry.nested(ELEM_DATA).get(DATA_VERDICT);
+    let data = entry.nested(ELEM_DATA);
+    let maps_to = match (data.get(DATA_VERDICT), data.get(DATA_VALUE)) {
+        (Some(verdict), _) => Some(Value::Verdict(read_verdict(Attributes(verdict))?)),
+        (None, Some(bytes)) => Some(Value::Mss(u16::from_be_bytes(bytes.try_into().ok()?))),
+        (None, None) => None,
+    };
     Some(RawElement {
         first: entry.nested(ELEM_KEY).get(DATA_VALUE)?.to_vec(),
         last: entry.nested(ELEM_KEY_END).get(DATA_VALUE).map(<[u8]>::to_vec),
         closes: entry.be32(ELEM_FLAGS).unwrap_or(0) & ELEM_INTERVAL_END != 0,
-        verdict: match data {
-            Some(data) => Some(read_verdict(Attributes(data))?),
-            None => None,
-        },
+        maps_to,
     })
 }
 
@@ -187,7 +191,7 @@ pub(super) fn keys(set: &Set, mut raw: Vec<RawElement>) -> Option<Vec<Element>> 
     if !set.interval || is_concat_interval(set) {
         let one = |e: RawElement| {
             let last = e.last.unwrap_or_else(|| e.first.clone());
-            Some((key(set, &e.first, &last)?, e.verdict))
+            Some((key(set, &e.first, &last)?, e.maps_to))
         };
         return raw.into_iter().map(one).collect();
     }
@@ -201,7 +205,7 @@ pub(super) fn keys(set: &Set, mut raw: Vec<RawElement>) -> Option<Vec<Element>> 
             None if rest.peek().is_none() => vec![u8::MAX; start.first.len()],
             None => return None,
         };
-        found.push((key(set, &start.first, &last)?, start.verdict));
+        found.push((key(set, &start.first, &last)?, start.maps_to));
     }
     Some(found)
 }
@@ -323,7 +327,7 @@ mod tests {
             first: first.to_vec(),
             last: None,
             closes,
-            verdict: None,
+            maps_to: None,
         };
         let three = vec![raw([10, 0, 0, 0], false), raw([10, 0, 0, 3], true)];
         assert_eq!(keys(&set, three), None, "a range that is no prefix");
@@ -333,7 +337,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_are_survived(first: Vec<u8>, last: Option<Vec<u8>>, closes: bool) {
             let _ = read(Attributes(&first));
-            let raw = RawElement { first, last, closes, verdict: None };
+            let raw = RawElement { first, last, closes, maps_to: None };
             for kind in [KeyType::IfName, KeyType::Ipv4, KeyType::Ipv6, KeyType::Family, KeyType::Mark] {
                 for set in [Set::new(&[kind]), Set::prefixes(&[kind]), Set::prefixes(&[kind, kind])] {
                     let _ = keys(&set, vec![raw.clone(), raw.clone()]);

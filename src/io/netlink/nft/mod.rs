@@ -20,7 +20,7 @@ use nix::errno::Errno;
 
 use super::lacking::is_lacking;
 use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_NFTABLES, missing};
-use crate::engine::dataplane::nft::{Chain, Key, Set, Stmt, Table, Verdict};
+use crate::engine::dataplane::nft::{Chain, Key, Set, Stmt, Table, Value};
 use crate::units::{Fwmark, Gather as _};
 use decode::Shape;
 use encode::{elements_messages, message};
@@ -45,14 +45,14 @@ pub struct Nft {
     link: Nfnl,
 }
 
-/// What changes in one set or verdict map.
+/// What changes in one set or map.
 #[derive(Clone, Copy, Debug)]
 pub struct ElementChange<'a> {
     /// The name of the set.
     pub set: &'a str,
     /// Elements to add; those that are there already are no error, and in a set with a timeout
     /// their time begins anew.
-    pub add: &'a [(Key, Option<Verdict>)],
+    pub add: &'a [(Key, Option<Value>)],
     /// Elements to remove; those that are not there are no error.
     pub del: &'a [Key],
 }

@@ -55,6 +55,7 @@ pub(super) const SET_FLAGS: u16 = 3;
 pub(super) const SET_KEY_TYPE: u16 = 4;
 pub(super) const SET_KEY_LEN: u16 = 5;
 pub(super) const SET_DATA_TYPE: u16 = 6;
+pub(super) const SET_DATA_LEN: u16 = 7;
 pub(super) const SET_DESC: u16 = 9;
 pub(super) const SET_ID: u16 = 10;
 pub(super) const SET_TIMEOUT: u16 = 11;
@@ -67,6 +68,8 @@ pub(super) const SET_HAS_TIMEOUT: u32 = 0x10;
 pub(super) const SET_CONCAT: u32 = 0x80;
 /// `NFT_DATA_VERDICT`.
 pub(super) const DATA_TYPE_VERDICT: u32 = 0xffff_ff00;
+/// `nft`'s number for a plain number; the kernel only stores it.
+pub(super) const DATA_TYPE_INTEGER: u32 = 4;
 
 // NFTA_SET_ELEM_LIST_*, NFTA_SET_ELEM_*
 pub(super) const ELEM_LIST_TABLE: u16 = 1;
@@ -102,6 +105,7 @@ pub(super) const COUNTER_PACKETS: u16 = 2;
 // Userdata: entries of one byte type, one byte length. `nft` reads a set's byte orders from them and
 // skips types it does not know.
 pub(super) const UDATA_KEYBYTEORDER: u8 = 0;
+pub(super) const UDATA_DATABYTEORDER: u8 = 1;
 pub(super) const BYTEORDER_HOST: u32 = 1;
 pub(super) const BYTEORDER_BIG: u32 = 2;
 /// Our own entry in the userdata of tables and rules: a digest.
