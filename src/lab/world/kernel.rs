@@ -11,7 +11,7 @@ use crate::engine::dataplane::{ApplyReport, Dataplane, Route};
 use crate::engine::kernel::{
     Address, ForeignRoute, Hardware, KernelChange, KernelView, Link, Touched,
 };
-use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, TableId};
+use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, RulePriority, TableId};
 
 /// The router's kernel.
 #[derive(Clone, Debug)]
@@ -211,7 +211,8 @@ impl Kernel {
                 route.table.is_ours() && route.dst == everything(route.family)
             }
             Change::AddRule(rule) | Change::DelRule(rule) => {
-                (8300..8400).contains(&rule.priority.0)
+                let ours = RulePriority::LAN..=RulePriority::ACTIVE;
+                ours.contains(&rule.priority) || rule.priority == RulePriority::NOWHERE
             }
             Change::BuildTable(table) => table.name == "sparelink",
             Change::Elements { set, .. } => self.plane.nft.sets.contains_key(set),
