@@ -249,6 +249,11 @@ impl Agent {
                     door.converge(generation, wish, config.probe.targets.clone());
                 }
             }
+            Output::FlushStrays => {
+                if let Some(flows) = &self.flows {
+                    flows.flush_strays();
+                }
+            }
             Output::Flush(request) => {
                 if let Some(flows) = &self.flows {
                     flows.flush(request);

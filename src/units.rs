@@ -69,6 +69,9 @@ impl Fwmark {
     pub const CLASS_MASK: u32 = 0x7000_0000;
     /// All bits that are ours.
     pub const OURS_MASK: u32 = 0x7f00_0000;
+    /// Flows that would leave with a source address which is not their uplink's: they began when
+    /// our table was not there, and can only begin anew. Uplinks are numbered 1 to 14.
+    pub const STRAY: Self = Self { value: Self::UPLINK_MASK, mask: Self::UPLINK_MASK };
     /// The agent's own pokes to idle TCP clients.
     pub const POKE: Self = Self { value: Self::OURS_MASK, mask: Self::OURS_MASK };
 }

@@ -14,7 +14,8 @@ use std::thread::JoinHandle;
 #[cfg(feature = "lab")]
 fn help_reads_well() {
     let mut text = String::new();
-    let commands = "status history check plan replay switch pause resume reload run purge lab";
+    let commands =
+        "status history check doctor plan replay switch pause resume reload run purge lab";
     for command in std::iter::once("").chain(commands.split(' ')) {
         let words = format!("{command} --help");
         let output = sparelink(&words);

@@ -193,7 +193,7 @@ fn wish(active: u8) -> Dataplane {
 }
 
 fn sysctl_of(value: &str) -> Sysctl {
-    Sysctl { value: value.to_owned(), only_from: None }
+    Sysctl { value: value.to_owned(), ..Sysctl::default() }
 }
 
 fn assert_clean(report: &ApplyReport) {
@@ -676,8 +676,8 @@ fn routes_that_vanish_with_their_source_address_are_noticed() {
 }
 
 #[test]
-fn touching_what_is_ours_is_told_and_foreign_rules_are_not() {
-    inside("touching_what_is_ours_is_told_and_foreign_rules_are_not", || async {
+fn touching_what_is_ours_is_told_and_foreign_rules_behind_are_not() {
+    inside("touching_what_is_ours_is_told_and_foreign_rules_behind_are_not", || async {
         let lab = Lab::new().await;
         let mut door = Door::open(&lab.run_dir).await.unwrap();
         let (mut monitor, mut view) = Monitor::open().await.unwrap();
@@ -703,15 +703,18 @@ fn touching_what_is_ours_is_told_and_foreign_rules_are_not() {
         let rules = KernelChange::Ours(Touched::Rules);
         let says = |e: &Event| matches!(e, Event::Changes(c) if c.contains(&rules));
         assert!(told.iter().any(says), "{told:?}");
-        // Somebody else's rule somewhere else is no news.
-        let mut rule = lab.net.rule().add();
-        rule.message_mut().header.family = AddressFamily::Inet;
-        rule.message_mut().header.action = RuleAction::ToTable;
-        rule.message_mut().attributes =
-            vec![RuleAttribute::Table(100), RuleAttribute::Priority(500)];
-        rule.execute().await.unwrap();
-        let more = tokio::time::timeout(Duration::from_millis(200), monitor.next()).await;
-        assert!(more.is_err(), "{more:?}");
+        // Somebody else's rule behind ours is no news; one before ours may lead packets astray.
+        for (priority, news) in [(9000, false), (500, true)] {
+            let mut rule = lab.net.rule().add();
+            rule.message_mut().header.family = AddressFamily::Inet;
+            rule.message_mut().header.action = RuleAction::ToTable;
+            rule.message_mut().attributes =
+                vec![RuleAttribute::Table(100), RuleAttribute::Priority(priority)];
+            rule.execute().await.unwrap();
+            let more = tokio::time::timeout(Duration::from_millis(200), monitor.next()).await;
+            assert_eq!(more.as_ref().is_ok_and(says), news, "{more:?}");
+            assert_eq!(more.is_ok(), news, "nothing else is told: {more:?}");
+        }
     });
 }
 

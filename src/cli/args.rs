@@ -35,6 +35,9 @@ pub(super) enum Command {
         verbose: bool,
     },
     Check,
+    Doctor {
+        json: bool,
+    },
     Plan,
     Status {
         json: bool,
@@ -177,6 +180,7 @@ fn meant(low: &Low) -> Result<Command, Failure> {
             verbose: given(&spec::VERBOSE),
         },
         "check" => Command::Check,
+        "doctor" => Command::Doctor { json: given(&spec::JSON) },
         "plan" => Command::Plan,
         "status" => Command::Status { json: given(&spec::JSON), watch: given(&spec::WATCH) },
         "switch" => Command::Switch { to: low.word()?, limit: low.limit()? },

@@ -16,6 +16,7 @@ mod args;
 mod check;
 mod client;
 mod control;
+mod doctor;
 mod failure;
 mod help;
 mod history;
@@ -64,6 +65,10 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
                 record,
             };
             Ok(work::run(options)?)
+        }
+        Command::Doctor { json } => {
+            let form = if json { doctor::Form::Json } else { doctor::Form::Text };
+            doctor::doctor(&load(&config_file(), run_dir)?, form)
         }
         Command::Plan => Ok(work::plan(&load(&config_file(), run_dir)?)?),
         Command::Status { json: true, watch: false } => status::json(&client()?),

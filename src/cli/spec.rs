@@ -97,6 +97,16 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::Look,
     },
     Command {
+        name: "doctor",
+        argument: None,
+        about: "what on this box stands in the way, and the mend",
+        more: "Looks at the kernel, its settings, other programs that steer or filter, and the uplinks as\n\
+               they are; changes nothing. Needs no agent, and sees most as root.\n\
+               Exit code: 0 if nothing is wrong, 1 if something is, 2 if the configuration is.",
+        flags: &[&JSON, &CONFIG, &RUN_DIR],
+        group: Group::Look,
+    },
+    Command {
         name: "plan",
         argument: None,
         about: "print what would stand in the kernel, as ip and nft text",

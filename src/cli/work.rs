@@ -77,6 +77,6 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// One thread: there is one loop, and what blocks has a thread of its own.
-fn runtime() -> anyhow::Result<Runtime> {
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
 }

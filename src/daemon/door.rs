@@ -4,12 +4,11 @@ use std::net::IpAddr;
 
 use tokio::sync::mpsc;
 
-use crate::engine::dataplane::diff::Change;
 use crate::engine::dataplane::ruleset;
 use crate::engine::dataplane::{ApplyReport, Dataplane};
 use crate::engine::message::{Counters, Input};
 use crate::io::netlink;
-use crate::units::{Family, IfIndex, PerFamily, TableId, UplinkId};
+use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
 /// Work for the door.
 enum Job {
@@ -60,9 +59,7 @@ async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mp
         let input = match job {
             Job::Converge(generation, wish, targets) => {
                 let mut report = door.converge(generation, &wish).await;
-                if report.changes.iter().any(moves_traffic) {
-                    report.verified = verify(&mut door, &targets).await;
-                }
+                report.verified = verify(&mut door, &targets).await;
                 log(&report);
                 Input::Applied(report)
             }
@@ -72,10 +69,6 @@ async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mp
             return;
         }
     }
-}
-
-fn moves_traffic(change: &Change) -> bool {
-    matches!(change, Change::ReplaceRoute(route) if route.table == TableId::ACTIVE)
 }
 
 /// The kernel's own word on where packets to the Internet go now.
@@ -101,6 +94,7 @@ async fn counters(door: &mut netlink::Door, interfaces: Option<Vec<IfIndex>>) ->
         return Counters { absent: true, ..counters };
     };
     let packets = |name: String| named.get(&name).map(|count| count.packets);
+    counters.strays = packets(ruleset::WRONG_SOURCE.to_owned()).unwrap_or(0);
     for id in (1..=UplinkId::MAX).filter_map(UplinkId::new) {
         let of = |name: &dyn Fn(UplinkId, Family) -> String| {
             let v4 = packets(name(id, Family::V4));

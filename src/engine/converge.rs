@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::dataplane::drift::Drift;
 use super::dataplane::plan::{self, Wanted, plan};
 use super::dataplane::{ApplyReport, Dataplane};
 use super::event::Fact;
@@ -34,15 +35,50 @@ pub(super) struct Converging {
     /// After a failure or a fight: not before.
     not_before: Instant,
     failures: u32,
-    /// When others last changed what is ours.
+    /// What others did just now and was put back, until it is told.
+    damage: Option<Damage>,
+    /// When that began, and the times before in the last minute.
     repairs: Vec<Instant>,
+    /// They do it so often that it has been said.
+    fight: bool,
+    /// Devices that are in somebody's flowtable.
+    offloaded: BTreeSet<String>,
+    /// Where packets go instead of where they should, as last said.
+    astray: PerFamily<Option<IfIndex>>,
     last_error: Option<String>,
     /// Spares that an earlier run left standing, until they are judged.
     kept: PerFamily<BTreeSet<UplinkId>>,
 }
 
+/// What others did in one go, and what it took to put it back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Damage {
+    since: Instant,
+    last: Instant,
+    drift: Drift,
+    took: Duration,
+    /// How often something was put back.
+    repairs: usize,
+}
+
+impl Damage {
+    /// When they are taken to be through with it.
+    fn over_at(&self) -> Instant {
+        (self.last + QUIET).min(self.since + IN_ONE_GO)
+    }
+}
+
+/// Whoever flushes rules flushes tables too, one after the other: what is undone and put back
+/// without a rest of so long is told and counted as one …
+const QUIET: Duration = Duration::from_secs(1);
+/// … but not longer than this …
+const IN_ONE_GO: Duration = Duration::from_secs(5);
+/// … and so many repairs in one go are a fight as well.
+const TOO_MANY: usize = 20;
 /// The whole wish is compared with the kernel this often even if nothing seems to have happened.
 const AUDIT_EVERY: Duration = Duration::from_secs(30);
+/// The time in which repairs are counted.
+const MINUTE: Duration = Duration::from_secs(60);
 /// So many repairs a minute are a fight …
 const FIGHT: usize = 6;
 /// … which nobody wins: wait.
@@ -81,7 +117,8 @@ impl Converging {
         let lost = self.asked.map(|asked| asked + LOST);
         let wanted = self.look_again || self.settled != self.generation;
         let next = if wanted { self.not_before } else { self.audit_at };
-        Some(lost.unwrap_or(next))
+        let tell = self.damage.as_ref().map(Damage::over_at);
+        [Some(lost.unwrap_or(next)), tell].into_iter().flatten().min()
     }
 }
 
@@ -104,6 +141,7 @@ impl Engine {
                 kernel.not_before = now.mono;
             }
         }
+        self.tell_of_repair(now);
         let kernel = &mut self.kernel;
         kernel.asked.take_if(|asked| now.mono.since(*asked) >= LOST);
         let unsettled = kernel.settled != kernel.generation || kernel.look_again;
@@ -138,37 +176,104 @@ impl Engine {
         }
         kernel.failures = 0;
         kernel.last_error = None;
+        kernel.repairs.retain(|at| now.mono.since(*at) < MINUTE);
         if kernel.settled == kernel.generation && !report.changes.is_empty() {
-            kernel.repairs.retain(|at| now.mono.since(*at) < Duration::from_secs(60));
-            kernel.repairs.push(now.mono);
-            if kernel.repairs.len() >= FIGHT {
-                kernel.not_before = now.mono + TRUCE;
-            }
-            self.housekeeping.repairs += 1;
-            let what: Vec<String> = report.changes.iter().map(ToString::to_string).collect();
-            self.record(Fact::Repaired { what: what.join(", ") }, now);
+            self.repaired(&report, now);
+        } else if kernel.fight && kernel.repairs.is_empty() {
+            kernel.fight = false;
+            self.record(Fact::FightOver, now);
         }
         self.kernel.settled = report.generation;
+        self.offload_seen(&report.offloaded, now);
         self.verify(&report, now);
         self.switch_applied(report.generation, now);
     }
 
+    /// Something of ours had been changed by others, and is back.
+    fn repaired(&mut self, report: &ApplyReport, now: Now) {
+        let kernel = &mut self.kernel;
+        if let Some(damage) = &mut kernel.damage {
+            damage.last = now.mono;
+            damage.drift.add(&report.drift);
+            damage.took += report.took;
+            damage.repairs += 1;
+            if damage.repairs >= TOO_MANY {
+                kernel.not_before = now.mono + TRUCE;
+            }
+            return;
+        }
+        let (since, drift, took) = (now.mono, report.drift.clone(), report.took);
+        kernel.damage = Some(Damage { since, last: since, drift, took, repairs: 1 });
+        kernel.repairs.push(now.mono);
+        if kernel.repairs.len() >= FIGHT {
+            kernel.not_before = now.mono + TRUCE;
+        }
+    }
+
+    /// Tells what others did, when they are through with it.
+    fn tell_of_repair(&mut self, now: Now) {
+        let through = |damage: &mut Damage| damage.over_at() <= now.mono;
+        let Some(Damage { drift, took, repairs, .. }) = self.kernel.damage.take_if(through) else {
+            return;
+        };
+        self.housekeeping.repairs += 1;
+        for kind in drift.kinds() {
+            *self.housekeeping.repairs_of.entry(kind).or_default() += 1;
+        }
+        let (what, times) = (drift.to_string(), self.kernel.repairs.len().max(repairs));
+        if self.kernel.repairs.len() < FIGHT && repairs < TOO_MANY {
+            self.record(Fact::Repaired { what, took }, now);
+        } else if !std::mem::replace(&mut self.kernel.fight, true) {
+            self.record(Fact::Repaired { what: what.clone(), took }, now);
+            self.record(Fact::Fight { what, times, pause: TRUCE }, now);
+        }
+    }
+
+    /// Flowtables came or went: with them, fewer packets bear witness.
+    fn offload_seen(&mut self, devices: &BTreeSet<String>, now: Now) {
+        if self.kernel.offloaded == *devices {
+            return;
+        }
+        let before = self.offloaded_uplinks();
+        self.kernel.offloaded.clone_from(devices);
+        let after = self.offloaded_uplinks();
+        let names = |ids: &BTreeSet<UplinkId>, others: &BTreeSet<UplinkId>| -> Vec<String> {
+            ids.difference(others).map(|id| self.name(*id)).collect()
+        };
+        let (begun, ended) = (names(&after, &before), names(&before, &after));
+        for (uplinks, offloaded) in [(begun, true), (ended, false)] {
+            if !uplinks.is_empty() {
+                self.record(Fact::Offload { uplinks, offloaded }, now);
+            }
+        }
+        self.refresh_household(now);
+    }
+
+    /// Uplinks whose interface is in somebody's flowtable.
+    pub(super) fn offloaded_uplinks(&self) -> BTreeSet<UplinkId> {
+        let offloaded = |u: &&Uplink| {
+            let link = u.attachment.link.as_ref();
+            link.is_some_and(|(_, dev)| self.kernel.offloaded.contains(dev.as_str()))
+        };
+        self.uplinks.values().filter(offloaded).map(|u| u.id).collect()
+    }
+
     /// The kernel's own word on where packets to the Internet go: somebody's rule may stand before
-    /// ours.
+    /// ours. It is said once, and not fought.
     fn verify(&mut self, report: &ApplyReport, now: Now) {
         for (family, seen) in report.verified.iter() {
             let active = self.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
-            let wanted = active.and_then(|u| u.lines.get(family).way.as_ref());
-            let (Some(seen), Some(wanted)) = (*seen, wanted) else {
+            let wanted = active.and_then(|u| Some((u, u.lines.get(family).way.as_ref()?.index)));
+            let (Some(seen), Some((active, wanted))) = (*seen, wanted) else {
                 continue;
             };
-            if seen != wanted.index {
-                let by = self.view.links.get(&seen).map_or("another way", |l| l.name.as_str());
-                let error = format!(
-                    "{family} packets to the Internet leave by {by}, not by {}",
-                    wanted.dev
-                );
-                self.record(Fact::ApplyFailed { error }, now);
+            let astray = (seen != wanted).then_some(seen);
+            let before = std::mem::replace(self.kernel.astray.get_mut(family), astray);
+            if astray.is_some() && astray != before {
+                let link = self.view.links.get(&seen);
+                let by = link.map_or("another way", |l| l.name.as_str()).to_owned();
+                let uplink = active.config.name.clone();
+                self.record(Fact::Astray { uplink, family, by }, now);
             }
         }
     }
@@ -257,3 +362,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,8 +164,37 @@ pub enum Fact {
     },
     /// Something of ours in the kernel was changed by others and has been put back.
     Repaired {
-        /// What, in words.
+        /// What they did, in words.
         what: String,
+        /// How long putting it back took.
+        took: Duration,
+    },
+    /// Others change what is ours again and again; it is put back less often from now on.
+    Fight {
+        /// What they did last, in words.
+        what: String,
+        /// How often in the last minute.
+        times: usize,
+        /// The least time from one repair to the next.
+        pause: Duration,
+    },
+    /// Packets of known flows go around the evidence counters, or no longer.
+    Offload {
+        /// On these uplinks.
+        uplinks: Vec<String>,
+        /// Whether they do now.
+        offloaded: bool,
+    },
+    /// Nobody has changed what is ours for a minute.
+    FightOver,
+    /// Packets to the Internet leave by another interface than that of the uplink in use.
+    Astray {
+        /// The uplink in use.
+        uplink: String,
+        /// The family.
+        family: Family,
+        /// Where they leave.
+        by: String,
     },
     /// The kernel refused something.
     ApplyFailed {
@@ -255,6 +284,8 @@ impl Fact {
             | Self::Draining { .. }
             | Self::Drained { .. }
             | Self::DrainOver { .. }
+            | Self::FightOver
+            | Self::Offload { .. }
             | Self::Quality { degraded: false, .. }
             | Self::Resolvers { silent: false, .. }
             | Self::ByHand { .. }
@@ -265,6 +296,8 @@ impl Fact {
             | Self::Resolvers { silent: true, .. }
             | Self::FlowsLeft { .. }
             | Self::Repaired { .. }
+            | Self::Fight { .. }
+            | Self::Astray { .. }
             | Self::ApplyFailed { .. }
             | Self::OverlapsLan { .. }
             | Self::NoSpareLeft => Severity::Warning,
@@ -290,6 +323,10 @@ impl Fact {
             Self::Drained { .. } => "drained",
             Self::DrainOver { .. } => "drain_over",
             Self::Repaired { .. } => "repaired",
+            Self::Fight { .. } => "fight",
+            Self::FightOver => "fight_over",
+            Self::Offload { .. } => "offload",
+            Self::Astray { .. } => "astray",
             Self::ApplyFailed { .. } => "apply_failed",
             Self::NoSpareLeft => "no_spare_left",
             Self::SpareBack { .. } => "spare_back",
@@ -316,12 +353,16 @@ impl Fact {
             | Self::DrainOver { uplink, .. }
             | Self::OverlapsLan { uplink, .. }
             | Self::Announced { uplink, .. }
+            | Self::Astray { uplink, .. }
             | Self::SpareBack { uplink } => Some(uplink),
             Self::Switched { to, .. } | Self::Felt { to, .. } => Some(to),
             Self::NoWayOut { stays_on, .. } => stays_on.as_deref(),
             Self::Started { .. }
             | Self::Stopped
             | Self::Repaired { .. }
+            | Self::Fight { .. }
+            | Self::FightOver
+            | Self::Offload { .. }
             | Self::ApplyFailed { .. }
             | Self::NoSpareLeft
             | Self::ByHand { .. }
@@ -329,6 +370,40 @@ impl Fact {
             | Self::Reloaded => None,
         }
     }
+}
+
+fn repaired(f: &mut fmt::Formatter<'_>, what: &str, took: Duration) -> fmt::Result {
+    write!(f, "others {what}: put back in {}", human(took))
+}
+
+fn fight(f: &mut fmt::Formatter<'_>, what: &str, times: usize, pause: Duration) -> fmt::Result {
+    let pause = human(pause);
+    write!(
+        f,
+        "somebody keeps undoing what is ours, {times} times in a minute (last: {what}); from now on it \
+         is put back every {pause} at most; `sparelink doctor` looks for who it is"
+    )
+}
+
+fn offload(f: &mut fmt::Formatter<'_>, uplinks: &[String], offloaded: bool) -> fmt::Result {
+    let uplinks = uplinks.join(", ");
+    if offloaded {
+        write!(
+            f,
+            "connections on {uplinks} are offloaded, so their packets are not counted; silence there is \
+             given twice the time"
+        )
+    } else {
+        write!(f, "packets on {uplinks} are counted again")
+    }
+}
+
+fn astray(f: &mut fmt::Formatter<'_>, uplink: &str, family: Family, by: &str) -> fmt::Result {
+    write!(
+        f,
+        "{family} packets to the Internet leave by {by}, not by {uplink}: somebody's rule stands \
+         before ours, and `ip rule` shows it"
+    )
 }
 
 impl fmt::Display for Fact {
@@ -389,7 +464,11 @@ impl fmt::Display for Fact {
                     "old {family} flows had {after} to finish on {uplink}; the rest begins anew"
                 )
             }
-            Self::Repaired { what } => write!(f, "put back what others changed: {what}"),
+            Self::Repaired { what, took } => repaired(f, what, *took),
+            Self::Fight { what, times, pause } => fight(f, what, *times, *pause),
+            Self::Offload { uplinks, offloaded } => offload(f, uplinks, *offloaded),
+            Self::FightOver => f.write_str("nobody has touched what is ours for a minute"),
+            Self::Astray { uplink, family, by } => astray(f, uplink, *family, by),
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
             Self::NoSpareLeft => f.write_str("Internet works, but no spare is left"),
             Self::SpareBack { uplink } => write!(f, "{uplink} is a ready spare"),

@@ -117,10 +117,12 @@ pub enum KernelChange {
 pub enum Touched {
     /// A route in one of our tables.
     Routes,
-    /// A rule with our protocol number or at our priorities.
+    /// A rule of ours, or one that may stand before ours.
     Rules,
     /// Something in nftables.
     Nftables,
+    /// Forwarding, reverse-path filtering or what links without carrier mean.
+    Sysctls,
 }
 
 /// All links, addresses and foreign routes at one moment.

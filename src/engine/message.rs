@@ -80,6 +80,8 @@ pub enum Output {
         /// The whole wish.
         wish: Box<Dataplane>,
     },
+    /// Flush the flows that are marked as strays ([`Fwmark::STRAY`](crate::units::Fwmark::STRAY)).
+    FlushStrays,
     /// Flush the flows of an uplink that is dead.
     Flush(FlushRequest),
     /// Count the flows of every uplink, leaving out those that begin or end here: at the box itself,
@@ -108,6 +110,9 @@ pub struct Counters {
     pub outward: BTreeMap<UplinkId, PerFamily<u64>>,
     /// Received and sent bytes of the interface.
     pub bytes: BTreeMap<IfIndex, (u64, u64)>,
+    /// Packets that were held back for a source address which is not their uplink's.
+    #[serde(default)]
+    pub strays: u64,
     /// The counters could not be read (no table yet): no evidence either way.
     pub absent: bool,
 }

@@ -27,6 +27,7 @@ mod commands;
 mod converge;
 pub mod dataplane;
 mod deciding;
+pub mod doctor;
 pub mod event;
 pub mod health;
 pub mod history;
@@ -40,6 +41,7 @@ mod prefixes;
 pub mod probe;
 pub mod resolvers;
 pub mod snapshot;
+mod strays;
 mod switching;
 mod uplink;
 
@@ -103,6 +105,7 @@ pub struct Engine {
     manual_fresh: bool,
     undecided: bool,
     kernel: converge::Converging,
+    strays: strays::Strays,
     polls: observing::Polls,
     /// Resolvers as the system names them.
     named: Named,
@@ -125,6 +128,8 @@ struct Housekeeping {
     /// Since when no spare has been ready, and whether that has been said.
     spareless: Option<(Instant, bool)>,
     repairs: u64,
+    /// The same by what had been changed.
+    repairs_of: BTreeMap<dataplane::drift::Kind, u64>,
     /// The longest delay of the loop since `delays_since`, and in the span before that.
     delays: (Duration, Duration),
     delays_since: Instant,
@@ -182,6 +187,7 @@ impl Engine {
             manual_fresh: false,
             undecided: false,
             kernel: converge::Converging::default(),
+            strays: strays::Strays::default(),
             polls: observing::Polls::default(),
             named: Named::default(),
             resolvers: None,

@@ -303,6 +303,7 @@ impl Engine {
         if counters.absent {
             return;
         }
+        self.stray_packets(counters.strays, now);
         for id in self.chain.clone() {
             for family in Family::BOTH {
                 let seen = Packets {
@@ -416,6 +417,7 @@ impl Engine {
             active: PerFamily { v4: self.active.v4.uplink, v6: self.active.v6.uplink },
             desperate: !self.uplinks.values().any(alive),
             page_works: PerFamily { v4: passed(Family::V4), v6: passed(Family::V6) },
+            offloaded: self.offloaded_uplinks(),
         };
         if household != self.household {
             self.household = household;

@@ -1,12 +1,14 @@
 //! The whole state as one plain value, with the words that people read: page, command line, LED and
 //! log say the same.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::dataplane::drift::Kind;
 use super::event::{counted, overlaps_lan};
 use super::health::{Condition, Health};
 use super::policy::select::Standing;
@@ -48,6 +50,8 @@ pub struct Snapshot {
     pub switches: u64,
     /// How often something of ours was put back.
     pub repairs: u64,
+    /// The same by what had been changed; one repair may count for several.
+    pub repairs_of: BTreeMap<Kind, u64>,
     /// How late the agent's own loop was at worst in the last ten to twenty seconds.
     pub loop_gap: Duration,
     /// Whom the box is told to ask for names, the best first.
@@ -81,6 +85,8 @@ pub struct UplinkState {
     pub next: String,
     /// Data on it is precious.
     pub metered: bool,
+    /// Packets of known flows go around the evidence counters, so that the window is twice as long.
+    pub offloaded: bool,
     /// Flows on it, when last counted.
     pub flows: Option<u64>,
     /// Flows that finish there although new ones go elsewhere.
@@ -190,6 +196,7 @@ impl Engine {
             spares_ready: uplinks.iter().filter(|u| u.role == Role::Ready).count(),
             switches: self.switch_count,
             repairs: self.housekeeping.repairs,
+            repairs_of: self.housekeeping.repairs_of.clone(),
             loop_gap: self.housekeeping.longest_delay(),
             resolvers: {
                 let list = self.resolvers.iter().flat_map(|r| &r.list);
@@ -283,6 +290,7 @@ impl Engine {
             reason: self.reason(u, role, now),
             next: self.next(u, role, now),
             metered: u.config.metered,
+            offloaded: self.household.offloaded.contains(&u.id),
             flows: u.flows,
             draining: Self::draining(u, now),
             bytes: u.bytes,

@@ -1,5 +1,6 @@
 //! One uplink at run time: what it is, its two lines, and what people said about it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ pub(super) struct Paused {
 }
 
 /// What is the same for all lines at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Household {
     /// Which uplink is active.
     pub active: PerFamily<Option<UplinkId>>,
@@ -61,6 +62,8 @@ pub(super) struct Household {
     pub desperate: bool,
     /// The page check passed on some line of the family.
     pub page_works: PerFamily<bool>,
+    /// Uplinks on which packets of known flows go around the evidence counters.
+    pub offloaded: BTreeSet<UplinkId>,
 }
 
 impl Uplink {
@@ -178,6 +181,7 @@ pub(super) fn surroundings<'a>(
             pages: &config.probe.http,
         },
         page_works_somewhere: *household.page_works.get(family),
+        offloaded: household.offloaded.contains(&id),
     }
 }
 

@@ -24,12 +24,13 @@ use super::netlink::sock_diag::{SockDiag, SockDiagError};
 use super::poke::{Poked, Poker};
 use crate::engine::kernel::{Flow, TcpState};
 use crate::engine::message::{FlowCount, FlushReport, FlushRequest, Input};
-use crate::units::{Fwmark, Gather as _, PerFamily, UplinkId};
+use crate::units::{Family, Fwmark, Gather as _, PerFamily, UplinkId};
 
 /// Work for the thread.
 #[derive(Debug)]
 enum Job {
     Flush(FlushRequest),
+    FlushStrays,
     Count(Vec<IpNet>),
 }
 
@@ -70,6 +71,11 @@ impl Flows {
     /// Flushes the flows of a dead uplink, and tells those who have them.
     pub fn flush(&self, request: FlushRequest) {
         self.push(Job::Flush(request));
+    }
+
+    /// Flushes the flows that are marked as strays.
+    pub fn flush_strays(&self) {
+        self.push(Job::FlushStrays);
     }
 
     /// Counts the flows of all uplinks but those that begin or end here.
@@ -153,6 +159,15 @@ struct Telling {
     flows: VecDeque<Flow>,
 }
 
+/// Flows with a source that is not their uplink's begin anew.
+fn flush_strays(conntrack: &mut Conntrack) {
+    for family in Family::BOTH {
+        if let Err(error) = conntrack.flush(Fwmark::STRAY, family) {
+            tracing::warn!(%error, "stray flows could not be flushed");
+        }
+    }
+}
+
 fn labour(mut tools: Tools, work: &Receiver<Job>, done: &mpsc::Sender<Input>) {
     let mut telling: VecDeque<Telling> = VecDeque::new();
     loop {
@@ -167,6 +182,10 @@ fn labour(mut tools: Tools, work: &Receiver<Job>, done: &mpsc::Sender<Input>) {
                 tools.tell_some(&mut dead, AT_ONCE);
                 telling.push_back(dead);
                 finished(&mut telling)
+            }
+            Ok(Job::FlushStrays) => {
+                flush_strays(&mut tools.conntrack);
+                None
             }
             Ok(Job::Count(except)) => count(&mut tools.conntrack, &except)
                 .inspect_err(|error| tracing::debug!(%error, "flows could not be counted"))

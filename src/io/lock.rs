@@ -9,6 +9,15 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket
 /// their holder, so that there is no stale lock to clean up.
 const NAME: &[u8] = b"sparelink";
 
+/// Whether somebody holds the lock of this network namespace, without touching it (`/proc/net/unix`
+/// shows abstract names with an `@`).
+#[must_use]
+pub fn is_held() -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let name = |line: &str| line.split_whitespace().last()?.strip_prefix('@').map(str::to_owned);
+    sockets.lines().filter_map(name).any(|name| name.as_bytes() == NAME)
+}
+
 /// Why this agent may not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

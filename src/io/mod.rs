@@ -4,6 +4,7 @@ pub mod advertise;
 pub mod clock;
 pub(crate) mod disk;
 pub mod flows;
+pub mod inspect;
 pub mod lock;
 pub mod netlink;
 pub mod poke;

@@ -118,6 +118,29 @@ pub fn save_originals(run_dir: &Path, values: &BTreeMap<String, String>) -> Resu
     replace(&file, &text).map_err(failed)
 }
 
+/// The values that the kernel changes along with one, as they are now. Whoever switches forwarding
+/// for all switches it for every device, and `accept_redirects` with it (inet_forward_change and
+/// addrconf_fixup_forwarding in the kernel).
+#[must_use]
+pub fn followers(path: &str) -> BTreeMap<String, String> {
+    let (family, also) = match path {
+        "net/ipv4/ip_forward" => ("ipv4", Some("net/ipv4/conf/all/accept_redirects")),
+        "net/ipv6/conf/all/forwarding" => ("ipv6", None),
+        _ => return BTreeMap::new(),
+    };
+    let devices = fs::read_dir(Path::new(ROOT).join(format!("net/{family}/conf")));
+    let names = devices.into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let of = |name: &str| format!("net/{family}/conf/{name}/forwarding");
+    let mut paths: Vec<String> = names.filter_map(|name| Some(of(name.to_str()?))).collect();
+    paths.extend(also.map(str::to_owned));
+    read_all(&paths)
+}
+
+/// Whether a sysctl changes others when it is written; those are put back after it.
+fn leads(path: &str) -> bool {
+    path == "net/ipv4/ip_forward" || path == "net/ipv6/conf/all/forwarding"
+}
+
 /// Puts back every value of before and forgets them; what is gone by now is passed over. Gives the
 /// paths that were put back. Doing it twice does nothing.
 ///
@@ -128,7 +151,12 @@ pub fn restore(run_dir: &Path) -> Result<Vec<String>, Error> {
     let file = run_dir.join(ORIGINALS);
     let mut done = Vec::new();
     let mut failed = None;
-    for (path, value) in originals(&file)? {
+    let (first, then): (Vec<_>, Vec<_>) =
+        originals(&file)?.into_iter().partition(|(path, _)| leads(path));
+    for (path, value) in first.into_iter().chain(then) {
+        if read(&path).is_ok_and(|now| now == value) {
+            continue;
+        }
         match write(&path, &value) {
             Ok(()) => done.push(path),
             Err(Error::Missing(_)) => {}

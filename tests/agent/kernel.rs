@@ -40,11 +40,26 @@ impl Dump {
             .collect()
     }
 
+    /// The part that is ours, without sysctls.
+    pub(crate) fn ours(mut self) -> Self {
+        self.sysctls.clear();
+        let bears_our_number = |line: &String| line.contains("Other(83)");
+        self.rules.retain(bears_our_number);
+        self.routes.retain(bears_our_number);
+        self.nft.retain(|line| line.split(' ').nth(2) == Some("sparelink"));
+        self
+    }
+
     /// Two must be the same.
     pub(crate) fn must_equal(&self, later: &Self) -> Result<()> {
         ensure!(self == later, "the kernel differs:\n{}", self.difference(later));
         Ok(())
     }
+}
+
+/// What is ours in the router now, without sysctls: quick, to see when it is back.
+pub(crate) async fn ours(home: &Home) -> Result<Dump> {
+    home.router.run(observe_without_sysctls()).await?.map(Dump::ours)
 }
 
 /// Looks at the router.
@@ -53,17 +68,18 @@ pub(crate) async fn dump(home: &Home) -> Result<Dump> {
 }
 
 async fn observe() -> Result<Dump> {
+    let mut sysctls = BTreeMap::new();
+    read_below(Path::new("/proc/sys/net"), &mut sysctls);
+    ensure!(sysctls.len() > 50, "control: sysctls: {}", sysctls.len());
+    Ok(Dump { sysctls, ..observe_without_sysctls().await? })
+}
+
+async fn observe_without_sysctls() -> Result<Dump> {
     let mut rules: Vec<String> = rules().await?.iter().map(|r| format!("{r:?}")).collect();
     let mut routes: Vec<String> = routes().await?.iter().map(plain).collect();
     rules.sort();
     routes.sort();
-    let mut sysctls = BTreeMap::new();
-    for dir in ["ipv4", "ipv6", "netfilter"] {
-        read_below(&Path::new("/proc/sys/net").join(dir), &mut sysctls);
-    }
-    ensure!(sysctls.len() > 50, "control: sysctls: {}", sysctls.len());
-    let nft = nft()?;
-    Ok(Dump { rules, routes, nft, sysctls })
+    Ok(Dump { rules, routes, nft: nft()?, sysctls: BTreeMap::new() })
 }
 
 /// A route without what ages.

@@ -7,10 +7,13 @@
 #![expect(clippy::print_stdout, reason = "a test runner talks")]
 
 mod bad_input;
+mod doctor;
+mod guard;
 mod inbound;
 mod ipv6;
 mod kernel;
 mod people;
+mod purge;
 mod recording;
 mod resolvers;
 mod rest;
@@ -38,6 +41,10 @@ const AT_ONCE: usize = 4;
 /// What a test wants to be told beside its result begins with this.
 const FIGURE: &str = "figure: ";
 
+/// Tests that take minutes: only with `--include-ignored`, as in `make test-all`, or by their name.
+const LONG: [&str; 2] =
+    ["flushed_twenty_times_under_traffic", "a_silent_change_is_found_by_the_audit"];
+
 /// A test: it runs inside the lab.
 type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Result<()>>>>);
 
@@ -53,6 +60,9 @@ use tests;
 /// Those that take longest first, so that nobody waits for the last one.
 fn all() -> impl Iterator<Item = &'static Test> {
     let all = [
+        guard::TESTS,
+        purge::TESTS,
+        doctor::TESTS,
         survival::TESTS,
         people::TESTS,
         room::TESTS,
@@ -111,9 +121,13 @@ fn run_all(words: &[&str]) -> Result<()> {
     let total = names.len();
     names.retain(|name| chosen(name));
     let filtered = total - names.len();
+    let everything = words.contains(&"--include-ignored") || words.contains(&"--ignored");
+    let left_out = names.len();
+    names.retain(|name| everything || !LONG.contains(&name.as_str()) || words.contains(&&**name));
+    let left_out = left_out - names.len();
     println!("\nrunning {} tests", names.len());
     let (begun, queue, failed, ignored) =
-        (Instant::now(), Mutex::new(names), Mutex::new(Vec::new()), Mutex::new(0));
+        (Instant::now(), Mutex::new(names), Mutex::new(Vec::new()), Mutex::new(left_out));
     let passed = Mutex::new(0);
     let worker = || {
         while let Some(name) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {

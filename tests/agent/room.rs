@@ -137,11 +137,15 @@ async fn put_back(stage: &Stage, whole: &Dump, repairs: u64, begun: Instant) -> 
         sleep(Duration::from_millis(5)).await;
     }
     let took = begun.elapsed();
-    // Told once it has been looked at again.
-    sleep(Duration::from_millis(300)).await;
-    let counted = stage.repairs().await?;
-    ensure!(counted >= repairs, "counted {counted} repairs, not {repairs}");
-    Ok(took)
+    // Told when whoever it is has rested for a second.
+    loop {
+        let counted = stage.repairs().await?;
+        if counted >= repairs {
+            return Ok(took);
+        }
+        ensure!(begun.elapsed() < REPAIRED * 2, "counted {counted} repairs, not {repairs}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn purge_leaves_the_kernel_as_it_was() -> Result<()> {

@@ -78,7 +78,7 @@ pub fn apply(changes: &[Change], dataplane: &mut Dataplane) {
     for change in changes {
         match change {
             Change::SetSysctl { path, value } => {
-                let value = Sysctl { value: value.clone(), only_from: None };
+                let value = Sysctl { value: value.clone(), ..Sysctl::default() };
                 dataplane.sysctls.insert(path.clone(), value);
             }
             Change::ReplaceRoute(route) => {
@@ -116,7 +116,8 @@ fn sysctls(
 ) -> (Vec<Change>, Vec<Change>, Vec<Change>) {
     let wrong = desired.iter().filter(|(path, wish)| {
         let now = observed.get(*path).map(|sysctl| &sysctl.value);
-        let may_change = wish.only_from.is_none() || wish.only_from.as_ref() == now;
+        let may_change = wish.only_from.is_none()
+            || wish.only_from.as_ref() == now.map(|now| in_force(wish, now, observed));
         now != Some(&wish.value) && may_change
     });
     let (forwarding, rest): (Vec<_>, Vec<_>) = wrong.partition(|(path, _)| is_forwarding(path));
@@ -131,6 +132,17 @@ fn sysctls(
         late.into_iter().map(change).collect(),
         forwarding.into_iter().map(change).collect(),
     )
+}
+
+/// The value that the kernel goes by where one is `now`.
+fn in_force<'a>(
+    wish: &Sysctl,
+    now: &'a String,
+    observed: &'a BTreeMap<String, Sysctl>,
+) -> &'a String {
+    let number = |text: &String| text.parse::<u32>().unwrap_or(0);
+    let beside = wish.beside.as_ref().and_then(|path| observed.get(path));
+    beside.map(|sysctl| &sysctl.value).filter(|all| number(all) > number(now)).unwrap_or(now)
 }
 
 /// Whether a sysctl switches forwarding on or off. With forwarding on, the kernel forgets the
@@ -163,7 +175,7 @@ fn routes(desired: &BTreeSet<Route>, observed: &BTreeSet<Route>) -> (Vec<Route>,
 }
 
 /// What makes two routes one to the kernel (`NLM_F_REPLACE`).
-fn route_key(route: &Route) -> (Family, TableId, IpNet, Metric) {
+pub(super) fn route_key(route: &Route) -> (Family, TableId, IpNet, Metric) {
     (route.family, route.table, route.dst, route.metric)
 }
 
@@ -355,7 +367,7 @@ mod tests {
             Just("net/netfilter/nf_conntrack_tcp_loose"),
         ];
         let value = ("[012]", only_from);
-        let sysctl = value.prop_map(|(value, only_from)| Sysctl { value, only_from });
+        let sysctl = value.prop_map(|(value, only_from)| Sysctl { value, only_from, beside: None });
         btree_map(path.prop_map(str::to_owned), sysctl, 0..6)
     }
 
@@ -462,6 +474,23 @@ mod tests {
                 "route del 0.0.0.0/0 dev #1 table 8301 metric 1",
             ]
         );
+    }
+
+    #[test]
+    fn a_value_that_is_outdone_beside_it_counts_as_that_one() {
+        let (own, all) = ("net/ipv4/conf/wan0/rp_filter", "net/ipv4/conf/all/rp_filter");
+        let plain = |value: &str| Sysctl { value: value.to_owned(), ..Sysctl::default() };
+        let loose =
+            Sysctl { only_from: Some("1".to_owned()), beside: Some(all.to_owned()), ..plain("2") };
+        let desired = BTreeMap::from([(own.to_owned(), loose)]);
+        let cases = [("0", "0", false), ("1", "0", true), ("0", "1", true), ("1", "1", true)];
+        let cases = cases.into_iter().chain([("1", "2", false), ("2", "1", false)]);
+        for (of_own, of_all, changes) in cases {
+            let observed =
+                BTreeMap::from([(own.to_owned(), plain(of_own)), (all.to_owned(), plain(of_all))]);
+            let (early, ..) = sysctls(&desired, &observed);
+            assert_eq!(!early.is_empty(), changes, "{of_own} beside {of_all}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::{Family, Fwmark, IfIndex, Metric, PerFamily, RulePriority, TableId};
 
 pub mod diff;
+pub mod drift;
 pub mod nft;
 pub mod plan;
 pub mod render;
@@ -32,12 +33,15 @@ pub struct Dataplane {
 }
 
 /// A value under `/proc/sys`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sysctl {
     /// What it should be, or is.
     pub value: String,
     /// Change it only if it is exactly this now: other values are somebody's choice.
     pub only_from: Option<String>,
+    /// The kernel goes by the larger of this value and the one at that path (`conf/all`): then it
+    /// is the larger one that `only_from` speaks of.
+    pub beside: Option<String>,
 }
 
 /// A route of ours. The kernel's key is family, table, destination and metric.
@@ -97,10 +101,16 @@ pub struct ApplyReport {
     pub changes: Vec<diff::Change>,
     /// What could not be done, one sentence each.
     pub errors: Vec<String>,
+    /// How the kernel differed from the wish before.
+    #[serde(default)]
+    pub drift: drift::Drift,
     /// How long it took.
     pub took: Duration,
     /// [`nft::Table::digest`] of the table that was found; `None` if there was none of ours.
     pub observed_digest: Option<u64>,
+    /// Network devices in somebody's flowtable: packets of known flows go around our counters there.
+    #[serde(default)]
+    pub offloaded: BTreeSet<String>,
     /// Where the kernel's own look-up now sends a packet to the Internet.
     pub verified: PerFamily<Option<IfIndex>>,
 }

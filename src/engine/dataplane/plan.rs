@@ -158,7 +158,9 @@ fn sysctls(wanted: &Wanted) -> BTreeMap<String, Sysctl> {
     let mut sysctls = BTreeMap::new();
     let mut set = |path: String, value: &str, only_from: Option<&str>| {
         let only_from = only_from.map(str::to_owned);
-        sysctls.insert(path, Sysctl { value: value.to_owned(), only_from });
+        // The kernel takes the larger of the two (Documentation/networking/ip-sysctl.rst).
+        let beside = path.ends_with("/rp_filter").then(|| "net/ipv4/conf/all/rp_filter".to_owned());
+        sysctls.insert(path, Sysctl { value: value.to_owned(), only_from, beside });
     };
     // Mid-stream pick-up is what lets a stale connection be answered with a reset.
     set("net/netfilter/nf_conntrack_tcp_loose".into(), "1", None);

@@ -66,9 +66,10 @@ pub fn sysctl(path: &str, value: &str) -> String {
 /// A value under `/proc/sys` that is wished for, with the condition it hangs on.
 fn sysctl_wish(path: &str, wish: &Sysctl) -> String {
     let line = sysctl(path, &wish.value);
-    match &wish.only_from {
-        Some(from) => format!("{line}  # only if it is {from}"),
-        None => line,
+    match (&wish.only_from, &wish.beside) {
+        (Some(from), Some(_)) => format!("{line}  # only if it, or that of all, makes it {from}"),
+        (Some(from), None) => format!("{line}  # only if it is {from}"),
+        (None, _) => line,
     }
 }
 
@@ -488,8 +489,9 @@ mod tests {
             suppress_prefixlength: None,
             ..first
         };
-        let always = |value: &str| Sysctl { value: value.to_owned(), only_from: None };
-        let raised = Sysctl { value: "2".to_owned(), only_from: Some("1".to_owned()) };
+        let always = |value: &str| Sysctl { value: value.to_owned(), ..Sysctl::default() };
+        let raised =
+            Sysctl { value: "2".to_owned(), only_from: Some("1".to_owned()), ..Sysctl::default() };
         let wish = Dataplane {
             routes: [a_route(), v6].into(),
             rules: [first, marked, last].into(),

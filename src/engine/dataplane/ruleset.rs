@@ -37,6 +37,9 @@ pub fn outward(id: UplinkId, family: Family) -> String {
     format!("out{}_{id}", digit(family))
 }
 
+/// The counter of packets that were held back because their source address was not their uplink's.
+pub const WRONG_SOURCE: &str = "wrong_source";
+
 const fn digit(family: Family) -> u8 {
     match family {
         Family::V4 => 4,
@@ -47,7 +50,7 @@ const fn digit(family: Family) -> u8 {
 /// The table that is wanted.
 pub(super) fn ruleset(wanted: &Wanted) -> Table {
     let mut table = Table { name: NFT_TABLE.to_owned(), ..Table::default() };
-    for name in ["wrong_source", "reset_sent", "refused", "guarded"] {
+    for name in [WRONG_SOURCE, "reset_sent", "refused", "guarded"] {
         table.counters.insert(name.to_owned());
     }
     for uplink in &wanted.uplinks {
@@ -293,7 +296,8 @@ fn shared_chains() -> Vec<Chain> {
         vec![Stmt::Saddr(net("0.0.0.0/32")), Stmt::Daddr(net("224.0.0.0/4")), leave()],
         vec![Stmt::Saddr(net("::/128")), leave()],
         vec![Stmt::Saddr(net("fe80::/10")), leave()],
-        vec![counter("wrong_source"), Stmt::Verdict(Verdict::Drop)],
+        // Marked, so that the agent can have the kernel forget them all at once.
+        vec![Stmt::SetCtMark(Fwmark::STRAY), counter(WRONG_SOURCE), Stmt::Verdict(Verdict::Drop)],
     ];
     let by_name =
         |family| vec![Stmt::Nfproto(family), Stmt::MssOfIifname(format!("mss{}", digit(family)))];

@@ -39,6 +39,8 @@ pub struct Surroundings<'a> {
     pub plan: Plan<'a>,
     /// The page check passed on some line: its silence here is this line's fault.
     pub page_works_somewhere: bool,
+    /// Packets of known flows go around the evidence counters here: one witness less.
+    pub offloaded: bool,
 }
 
 /// News of a line.
@@ -193,7 +195,8 @@ impl Line {
     #[must_use]
     pub fn window(&self, s: &Surroundings<'_>) -> Duration {
         let profile = Profile::of(s.kind, s.duty);
-        let learned = self.learned.window(Range::of(s.kind));
+        let doubled = if s.offloaded { 2 } else { 1 };
+        let learned = self.learned.window(Range::of(s.kind)) * doubled;
         let fixed = s.fixed_window.or(profile.fixed_window);
         // A slow line is not a silent one: its answers must have time to arrive.
         let slow = self.rtt.rtt().map_or(Duration::ZERO, |_| {

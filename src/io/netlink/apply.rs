@@ -15,6 +15,7 @@ use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
 use super::{decode, dump};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
+use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::Table;
 use crate::engine::dataplane::{ApplyReport, Dataplane, Route, Sysctl};
 use crate::io::{clock, sysctl};
@@ -103,9 +104,13 @@ impl Door {
                 observed.sysctls.contains_key(path) || path.starts_with("net/netfilter/")
             });
             let changes = diff(&possible, &observed);
+            let rebuilds = changes.iter().any(|change| matches!(change, Change::BuildTable(_)));
+            let there = !rebuilds || self.nft.exists(&wish.nft.name).unwrap_or(true);
+            report.drift = Drift::of(&possible, &observed, &changes, there);
             self.apply(changes, &possible, &observed, &mut report).await;
         }
         report.took = clock::now().mono.since(start);
+        report.offloaded = self.nft.offloaded().unwrap_or_default();
         report
     }
 
@@ -278,8 +283,11 @@ impl Door {
             | Change::BuildTable(_)
             | Change::Elements { .. } => None,
         });
-        let values = about_to_change.map(|(path, now)| (path.clone(), now.value.clone()));
-        let values = values.gather();
+        let mut values: BTreeMap<String, String> = BTreeMap::new();
+        for (path, now) in about_to_change {
+            values.extend(sysctl::followers(path));
+            values.insert(path.clone(), now.value.clone());
+        }
         sysctl::save_originals(&self.run_dir, &values)
     }
 
@@ -313,8 +321,9 @@ impl Door {
 }
 
 fn read_sysctls(wish: &Dataplane) -> BTreeMap<String, Sysctl> {
-    let values = sysctl::read_all(wish.sysctls.keys()).into_iter();
-    values.map(|(path, value)| (path, Sysctl { value, only_from: None })).gather()
+    let beside = wish.sysctls.values().filter_map(|wish| wish.beside.as_ref());
+    let values = sysctl::read_all(wish.sysctls.keys().chain(beside)).into_iter();
+    values.map(|(path, value)| (path, Sysctl { value, ..Sysctl::default() })).gather()
 }
 
 /// What failed, as far as later changes depend on it.

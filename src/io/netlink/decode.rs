@@ -20,6 +20,7 @@ use nix::libc;
 use super::encode::LOOPBACK;
 use super::message::LinkMessage;
 use crate::engine::dataplane::{Route, Rule, RuleAction as Then};
+use crate::engine::doctor::ForeignRule;
 use crate::engine::kernel::{Address, ForeignRoute, Hardware, Link};
 use crate::units::{Family, Fwmark, IfIndex, IfName, Metric, PROTOCOL, RulePriority, TableId};
 
@@ -275,6 +276,50 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
         (value, mask) => Some(Fwmark { value: value.unwrap_or(0), mask: mask.unwrap_or(u32::MAX) }),
     };
     (protocol == PROTOCOL).then_some(rule)
+}
+
+/// A rule of somebody else; the kernel's own first one, which looks up the box's own addresses, does
+/// not count.
+pub(super) fn foreign_rule(message: &RuleMessage) -> Option<ForeignRule> {
+    let (protocol, priority) = rule_owner(message);
+    let ours = protocol == PROTOCOL || priority == RulePriority(0);
+    let header = &message.header;
+    let to_table = header.action == RuleAction::ToTable;
+    let mut table = TableId(u32::from(header.table));
+    let (mut mark, mut mask, mut suppressed) = (None, None, false);
+    let mut selective = header.src_len > 0
+        || header.dst_len > 0
+        || header.tos != 0
+        || header.flags.contains(RuleFlags::Invert);
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Table(number) => table = TableId(*number),
+            RuleAttribute::SuppressPrefixLen(length) => suppressed = *length != u32::MAX,
+            RuleAttribute::FwMark(value) => mark = Some(*value),
+            RuleAttribute::FwMask(value) => mask = Some(*value),
+            RuleAttribute::Iifname(_)
+            | RuleAttribute::Oifname(_)
+            | RuleAttribute::UidRange(_)
+            | RuleAttribute::IpProtocol(_)
+            | RuleAttribute::SourcePortRange(_)
+            | RuleAttribute::DestinationPortRange(_)
+            | RuleAttribute::TunId(_)
+            | RuleAttribute::L3MDev(_) => selective = true,
+            _ => {}
+        }
+    }
+    let fwmark = match (mark, mask) {
+        (None | Some(0), None | Some(0)) => None,
+        (value, mask) => Some(Fwmark { value: value.unwrap_or(0), mask: mask.unwrap_or(u32::MAX) }),
+    };
+    (!ours).then_some(ForeignRule {
+        family: family(header.family)?,
+        priority,
+        table: to_table.then_some(table),
+        selective: selective || fwmark.is_some(),
+        fwmark,
+        suppressed,
+    })
 }
 
 pub(super) fn family(family: AddressFamily) -> Option<Family> {

@@ -13,7 +13,7 @@ use super::talk::{Error, Talk};
 use super::{decode, hardware};
 use crate::engine::dataplane::Rule;
 use crate::engine::kernel::{Address, Hardware, KernelView, Link};
-use crate::units::{Family, Gather as _, IfIndex, RulePriority};
+use crate::units::{Family, Gather as _, IfIndex};
 
 /// What sysfs said about each device when it was first seen.
 pub(super) type HardwareCache = BTreeMap<IfIndex, Hardware>;
@@ -112,9 +112,4 @@ pub(super) fn address_family(family: Family) -> AddressFamily {
         Family::V4 => AddressFamily::Inet,
         Family::V6 => AddressFamily::Inet6,
     }
-}
-
-/// Whether a rule stands where only ours should stand.
-pub(super) fn is_our_priority(priority: RulePriority) -> bool {
-    (RulePriority::LOCAL_FIRST..=RulePriority::ACTIVE).contains(&priority)
 }

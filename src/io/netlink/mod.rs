@@ -9,6 +9,7 @@ mod decode;
 mod dump;
 mod encode;
 mod hardware;
+pub mod inspect;
 mod lacking;
 mod message;
 mod monitor;

@@ -29,7 +29,7 @@ use super::{decode, hardware};
 use crate::engine::kernel::{
     ForeignRoute, KernelChange, KernelView, Touched, same_address, same_route,
 };
-use crate::units::{NFT_TABLE, PROTOCOL};
+use crate::units::{NFT_TABLE, PROTOCOL, RulePriority};
 
 /// The kernel's default of 212,992 bytes overflows after 256 route events.
 const RCVBUF: usize = 1 << 20;
@@ -178,11 +178,17 @@ impl Monitor {
         let buffer = mem::take(&mut self.buffer);
         match result {
             Ok(()) if from_nftables => {
-                if split(&buffer).any(concerns_our_table) {
+                if split(&buffer).any(|m| concerns_our_table(m) || is_flowtable(m)) {
                     self.touched(Touched::Nftables);
                 }
             }
-            Ok(()) => split(&buffer).for_each(|message| self.route_message(message)),
+            Ok(()) => split(&buffer).for_each(|message| {
+                if is_about_sysctls(message) {
+                    self.touched(Touched::Sysctls);
+                } else {
+                    self.route_message(message);
+                }
+            }),
             Err(_) if from_nftables => self.touched(Touched::Nftables),
             Err(error) => {
                 if error.raw_os_error() != Some(Errno::ENOBUFS as i32) {
@@ -307,7 +313,7 @@ impl Monitor {
 
     fn rule(&mut self, message: &RuleMessage) {
         let (protocol, priority) = decode::rule_owner(message);
-        if protocol == PROTOCOL || dump::is_our_priority(priority) {
+        if protocol == PROTOCOL || priority <= RulePriority::ACTIVE {
             self.touched(Touched::Rules);
         }
     }
@@ -359,6 +365,8 @@ fn route_groups() -> u32 {
         libc::RTNLGRP_IPV6_ROUTE,
         libc::RTNLGRP_IPV4_RULE,
         libc::RTNLGRP_IPV6_RULE,
+        libc::RTNLGRP_IPV4_NETCONF,
+        libc::RTNLGRP_IPV6_NETCONF,
     ];
     groups.iter().fold(0, |mask, group| mask | 1 << (group - 1))
 }
@@ -372,6 +380,21 @@ fn subscribe(protocol: isize, groups: u32, bytes: usize) -> io::Result<TokioSock
     }
     inner.bind(&SocketAddr::new(0, groups))?;
     Ok(socket)
+}
+
+/// Whether a message says that a sysctl has changed (linux/netconf.h): forwarding, `rp_filter` and
+/// `ignore_routes_with_linkdown` are told of, the others are not.
+fn is_about_sysctls(message: &[u8]) -> bool {
+    let kind = message.get(4..6).map(|kind| u16::from_ne_bytes([kind[0], kind[1]]));
+    kind == Some(libc::RTM_NEWNETCONF)
+}
+
+/// Whether an nftables message says that a flowtable came or went, whose ever it is: packets go around
+/// our counters there (`NFT_MSG_NEWFLOWTABLE`, `NFT_MSG_DELFLOWTABLE`).
+fn is_flowtable(message: &[u8]) -> bool {
+    const NFTABLES: u8 = 10;
+    let kind = message.get(4..6).map(|kind| u16::from_ne_bytes([kind[0], kind[1]]).to_be_bytes());
+    matches!(kind, Some([NFTABLES, 22 | 24]))
 }
 
 /// Whether an nftables message is about our table. In every kind of message that has a table, its
@@ -388,6 +411,14 @@ fn concerns_our_table(message: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flowtables_and_sysctls_are_told_by_their_kind() {
+        let of = |kind: u16| [&[0; 4][..], &kind.to_ne_bytes(), &[0; 10]].concat();
+        assert!(is_flowtable(&of(10 << 8 | 22)) && is_flowtable(&of(10 << 8 | 24)));
+        assert!(!is_flowtable(&of(10 << 8 | 23)) && !is_flowtable(&of(22)) && !is_flowtable(&[]));
+        assert!(is_about_sysctls(&of(80)) && !is_about_sysctls(&of(24)) && !is_about_sysctls(&[]));
+    }
 
     fn nft_message(family: u8, kind: u16, value: &[u8]) -> Vec<u8> {
         let mut message = vec![0; 16];

@@ -1,11 +1,13 @@
 //! The shapes of the API: the contract with programs, apart from the engine's own values so that
 //! neither binds the other.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::engine::event::{Event, Severity};
 use crate::engine::snapshot::{LineState, Snapshot, UplinkState};
-use crate::units::PerFamily;
+use crate::units::{Gather as _, PerFamily};
 
 /// `GET /api/v1/status`.
 #[derive(Debug, Serialize)]
@@ -20,6 +22,7 @@ pub(super) struct Status {
     spares_ready: usize,
     switches: u64,
     repairs: u64,
+    repairs_of: BTreeMap<&'static str, u64>,
     loop_gap_ms: f64,
     resolvers: Vec<String>,
     manual: Option<String>,
@@ -52,6 +55,7 @@ struct Uplink {
     loss_pct: Option<f64>,
     window_ms: Option<u64>,
     metered: bool,
+    offloaded: bool,
     flows: Option<u64>,
     draining: Option<Drain>,
     rx_bytes: Option<u64>,
@@ -109,6 +113,7 @@ impl From<Snapshot> for Status {
             spares_ready: snapshot.spares_ready,
             switches: snapshot.switches,
             repairs: snapshot.repairs,
+            repairs_of: snapshot.repairs_of.into_iter().map(|(k, n)| (k.word(), n)).gather(),
             loop_gap_ms: round(snapshot.loop_gap.as_secs_f64() * 1e3),
             resolvers: snapshot.resolvers,
             manual: snapshot.manual,
@@ -139,6 +144,7 @@ impl From<UplinkState> for Uplink {
             reason: uplink.reason,
             next: uplink.next,
             metered: uplink.metered,
+            offloaded: uplink.offloaded,
             flows: uplink.flows,
             draining: uplink.draining.map(|drain| Drain {
                 flows: drain.flows,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::engine::dataplane::diff::{Change, apply, diff};
+use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::KeyPart;
 use crate::engine::dataplane::plan::everything;
 use crate::engine::dataplane::{ApplyReport, Dataplane, Route};
@@ -119,7 +120,9 @@ impl Kernel {
             v6: kernel.defaults(Family::V6).next().is_some(),
         };
         let before = had(self);
-        for change in diff(wish, &self.plane) {
+        let changes = diff(wish, &self.plane);
+        report.drift = Drift::of(wish, &self.plane, &changes, observed_digest.is_some());
+        for change in changes {
             self.check_ownership(&change);
             if let Some(error) = self.refusal(&change) {
                 report.errors.push(error);

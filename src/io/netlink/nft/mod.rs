@@ -11,6 +11,7 @@
 mod decode;
 mod encode;
 mod expr;
+mod foreign;
 mod key;
 mod uapi;
 
@@ -155,6 +156,19 @@ impl Nft {
             Err(NfnlError::Refused { object, .. }) if object == NO_TABLE => Ok(()),
             Err(error) if error.errno() == Some(Errno::EOPNOTSUPP) => Err(lacking()),
             other => other,
+        }
+    }
+
+    /// Whether there is a table of that name.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn exists(&mut self, name: &str) -> Result<bool, NfnlError> {
+        let attrs = Attrs::new().text(TABLE_NAME, name);
+        match self.link.request(&message(GETTABLE, 0, attrs, format!("table inet {name}")), |_| ())
+        {
+            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(false),
+            other => other.map(|()| true),
         }
     }
 

@@ -29,6 +29,7 @@ pub(super) const DELSETELEM: u16 = kind(14);
 pub(super) const GETGEN: u16 = kind(16);
 pub(super) const NEWOBJ: u16 = kind(18);
 pub(super) const GETOBJ: u16 = kind(19);
+pub(super) const GETFLOWTABLE: u16 = kind(23);
 
 // NFTA_TABLE_*, NFTA_CHAIN_*, NFTA_HOOK_*, NFTA_RULE_*, NFTA_GEN_*
 pub(super) const TABLE_NAME: u16 = 1;
@@ -101,6 +102,22 @@ pub(super) const OBJ_DATA: u16 = 4;
 pub(super) const OBJECT_COUNTER: u32 = 1;
 pub(super) const COUNTER_BYTES: u16 = 1;
 pub(super) const COUNTER_PACKETS: u16 = 2;
+
+// NFTA_EXPR_*, NFTA_NAT_TYPE, NFTA_TARGET_NAME
+pub(super) const EXPR_NAME: u16 = 1;
+pub(super) const EXPR_DATA: u16 = 2;
+pub(super) const NAT_TYPE: u16 = 1;
+pub(super) const TARGET_NAME: u16 = 1;
+/// `nft`'s number for interface names in the type of a key.
+pub(super) const TYPE_IFNAME: u32 = 41;
+
+// NFTA_FLOWTABLE_*, NFTA_FLOWTABLE_HOOK_*, NFT_FLOWTABLE_*
+pub(super) const FLOWTABLE_TABLE: u16 = 1;
+pub(super) const FLOWTABLE_NAME: u16 = 2;
+pub(super) const FLOWTABLE_HOOK: u16 = 3;
+pub(super) const FLOWTABLE_FLAGS: u16 = 7;
+pub(super) const FLOWTABLE_DEVICES: u16 = 3;
+pub(super) const FLOWTABLE_HW_OFFLOAD: u32 = 1;
 
 // Userdata: entries of one byte type, one byte length. `nft` reads a set's byte orders from them and
 // skips types it does not know.

@@ -1,0 +1,149 @@
+//! `sparelink doctor`: what stands in the way, and what to do about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::failure::{Failure, NO};
+use super::table::{Colour, Style, printable};
+use super::{terminal, work};
+use crate::config::Config;
+use crate::engine::doctor::parts::{Part, Presence};
+use crate::engine::doctor::{Facts, Finding, Hidden, Level, judge};
+use crate::io::inspect::{self, Roots};
+use crate::io::netlink::nft::Nft;
+use crate::io::netlink::{Monitor, inspect as kernel};
+use crate::io::{clock, lock};
+use crate::units::Gather as _;
+
+/// How it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Json,
+}
+
+/// What is told.
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    findings: Vec<Finding>,
+    not_looked_at: Vec<Hidden>,
+}
+
+/// Looks at the box, and tells.
+pub(super) fn doctor(config: &Config, form: Form) -> Result<ExitCode, Failure> {
+    let facts = gather(config)?;
+    let findings = judge(config, &facts);
+    let ok = findings.iter().all(|finding| finding.level != Level::Wrong);
+    let text = match form {
+        Form::Json => {
+            let report = Report { ok, findings, not_looked_at: facts.hidden };
+            let text = serde_json::to_string_pretty(&report);
+            text.map_err(|error| Failure::plain(error.to_string()))? + "\n"
+        }
+        Form::Text => {
+            let colour = if terminal::has_colour() { Colour::Yes } else { Colour::No };
+            tell(&findings, &facts, colour)
+        }
+    };
+    terminal::print(&text)?;
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+/// The findings for people.
+fn tell(findings: &[Finding], facts: &Facts, colour: Colour) -> String {
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    let mut text = match count(Level::Wrong) {
+        0 => "nothing stands in the way\n".to_owned(),
+        1 => "1 thing stands in the way\n".to_owned(),
+        many => format!("{many} things stand in the way\n"),
+    };
+    for finding in findings {
+        text.push('\n');
+        let (word, style) = match finding.level {
+            Level::Wrong => ("wrong", Style::Bad),
+            Level::Note => ("note ", Style::Careful),
+        };
+        let what = Style::Strong.paint(&printable(&finding.what), colour);
+        text.push_str(&format!("{}  {what}\n", style.paint(word, colour)));
+        text.push_str(&format!("       {}\n", printable(&finding.why)));
+        for (line, lead) in
+            finding.mend.lines().zip(std::iter::once("mend: ").chain(std::iter::repeat("      ")))
+        {
+            text.push_str(&format!("       {lead}{}\n", printable(line)));
+        }
+    }
+    let parts = facts.parts.values().filter(|presence| **presence == Presence::Works).count();
+    text.push_str(&format!(
+        "\nlooked at: {parts} parts of the kernel that work, {} rules and {} nftables tables of others, \
+         {} settings, {} interfaces\n",
+        facts.rules.len(),
+        facts.tables.len(),
+        facts.sysctls.len(),
+        facts.view.links.len(),
+    ));
+    for Hidden { what, why } in &facts.hidden {
+        text.push_str(&format!("not looked at: {} ({})\n", printable(what), printable(why)));
+    }
+    text
+}
+
+/// Everything that can be seen from here. What cannot is noted, and stops nothing.
+fn gather(config: &Config) -> Result<Facts, Failure> {
+    let roots = Roots::default();
+    let runtime = work::runtime()?;
+    let mut facts = Facts {
+        running: lock::is_held(),
+        programs: inspect::programs(&roots),
+        clock_set: clock::now().utc.is_some(),
+        ..Facts::default()
+    };
+    let mut hidden = Vec::new();
+    let mut hide = |what: &str, why: String| hidden.push(Hidden { what: what.to_owned(), why });
+    match runtime.block_on(Monitor::open()) {
+        Ok((_, view)) => facts.view = view,
+        Err(error) => hide("interfaces, addresses and routes", error.to_string()),
+    }
+    match runtime.block_on(kernel::foreign_rules()) {
+        Ok(rules) => facts.rules = rules,
+        Err(error) => hide("policy rules of others", error.to_string()),
+    }
+    let names: BTreeSet<String> =
+        facts.view.links.values().map(|link| link.name.to_string()).gather();
+    match Nft::open().and_then(|mut nft| nft.foreign_tables(&names)) {
+        Ok(tables) => facts.tables = tables,
+        Err(error) => hide("nftables tables of others", as_root(&error.to_string())),
+    }
+    match kernel::try_parts() {
+        Ok(parts) => facts.parts = parts,
+        Err(error) => hide("parts of the kernel", as_root(&error.to_string())),
+    }
+    if nix::unistd::geteuid().is_root() {
+        let purposes = [
+            (&config.run_dir, "its socket and what outlives a restart"),
+            (&config.state_dir, "what it has learned of each line"),
+        ];
+        let look = purposes.map(|(path, purpose)| inspect::directory(path, purpose));
+        facts.directories = look.into();
+        note_raw_sockets(&mut facts.parts);
+    } else {
+        hide("directories of the agent", as_root("they are the agent's"));
+    }
+    let devices: Vec<_> = facts.view.links.values().map(|link| link.name.clone()).collect();
+    facts.sysctls = inspect::sysctls(&roots, &devices);
+    facts.networkd = inspect::networkd(&roots, &facts.programs);
+    facts.hidden = hidden;
+    Ok(facts)
+}
+
+fn note_raw_sockets(parts: &mut BTreeMap<Part, Presence>) {
+    let presence = inspect::raw_sockets()
+        .map_or_else(|error| Presence::Missing(error.to_string()), |()| Presence::Works);
+    parts.insert(Part::RawSockets, presence);
+}
+
+fn as_root(why: &str) -> String {
+    format!("{why}; run it as root to see them")
+}

@@ -1,0 +1,159 @@
+//! The uplinks and the LAN as they are, and the house they live in.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
+use super::{Facts, Finding, listed};
+use crate::config::{Config, DeviceMatch};
+use crate::engine::health::Condition;
+use crate::engine::kernel::Link;
+use crate::engine::link::Attachment;
+use crate::units::{IfIndex, IfName};
+
+pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let uplinks: Vec<(&str, Attachment)> = config
+        .uplinks
+        .iter()
+        .map(|u| (u.name.as_str(), Attachment::of(u, &facts.view, &[])))
+        .collect();
+    let mut findings = twins(&uplinks);
+    for (uplink, (name, attachment)) in config.uplinks.iter().zip(&uplinks) {
+        findings.extend(way(name, &uplink.device, attachment));
+    }
+    findings.extend(lan(config, facts, &uplinks));
+    findings.extend(house(facts));
+    findings
+}
+
+/// Two uplinks that are one interface.
+fn twins(uplinks: &[(&str, Attachment)]) -> Vec<Finding> {
+    let mut by_device: BTreeMap<IfIndex, (&IfName, Vec<String>)> = BTreeMap::new();
+    for (name, attachment) in uplinks {
+        if let Some((index, dev)) = &attachment.link {
+            by_device.entry(*index).or_insert((dev, Vec::new())).1.push((*name).to_owned());
+        }
+    }
+    let several = by_device.into_values().filter(|(_, names)| names.len() > 1);
+    several
+        .map(|(dev, names)| {
+            Finding::wrong(
+                format!("{} are the same interface, {dev}", listed(&names)),
+                "If it dies, both are gone: one cannot stand in for the other.",
+                "let each [[uplink]] match an interface of its own",
+            )
+        })
+        .collect()
+}
+
+/// What an uplink lacks.
+fn way(name: &str, device: &DeviceMatch, attachment: &Attachment) -> Option<Finding> {
+    let dev = attachment.link.as_ref().map_or("", |(_, dev)| dev.as_str());
+    match attachment.fault? {
+        Condition::Absent => {
+            let which = device.interface.as_ref();
+            let what = which.map_or_else(
+                || format!("{name}: no interface fits"),
+                |dev| format!("{name}: there is no interface {dev}"),
+            );
+            let why =
+                "It is waited for: it may be a stick that is not plugged in, or a wrong name.";
+            Some(Finding::note(what, why, "compare the configuration with `ip link`"))
+        }
+        Condition::NoCarrier => Some(Finding::note(
+            format!("{name}: nothing is connected to {dev}"),
+            "It is used as soon as there is.",
+            "plug the cable in, or switch the other end on",
+        )),
+        Condition::NoAddress => Some(Finding::wrong(
+            format!("{name}: {dev} has no address"),
+            "Nothing can be sent on it.",
+            "let the system ask for one on it by DHCP, or give it one",
+        )),
+        Condition::NoGateway => Some(Finding::wrong(
+            format!("{name}: {dev} has an address, but no gateway is known"),
+            "Nothing beyond its own subnet can be reached on it.",
+            format!(
+                "let DHCP set a default route on {dev} (any metric will do), or write the modem's\n\
+                 address into the configuration: gateway = \"…\""
+            ),
+        )),
+        Condition::Ok
+        | Condition::Degraded
+        | Condition::Portal
+        | Condition::DnsBroken
+        | Condition::ResolversSilent
+        | Condition::OverlapsLan
+        | Condition::BeyondModem
+        | Condition::ModemSilent => None,
+    }
+}
+
+fn lan(config: &Config, facts: &Facts, uplinks: &[(&str, Attachment)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for dev in config.lan.iter().flat_map(|lan| &lan.interfaces) {
+        let Some(link) = facts.view.links.values().find(|link| link.name == *dev) else {
+            findings.push(Finding::wrong(
+                format!("there is no LAN interface {dev}"),
+                "Nobody can be served on it.",
+                "compare [lan] interfaces with `ip link`",
+            ));
+            continue;
+        };
+        findings.extend(is_uplink(link, uplinks));
+        findings.extend(overlap(link, facts, uplinks));
+    }
+    findings
+}
+
+fn is_uplink(link: &Link, uplinks: &[(&str, Attachment)]) -> Option<Finding> {
+    let same = |(_, a): &&(&str, Attachment)| a.link.as_ref().is_some_and(|l| l.0 == link.index);
+    let (name, _) = uplinks.iter().find(same)?;
+    Some(Finding::wrong(
+        format!("{} is both the LAN and the uplink {name}", link.name),
+        "An uplink's packets are masqueraded and guarded; the LAN's must not be.",
+        "take it out of one of the two",
+    ))
+}
+
+/// A subnet that stands on both sides.
+fn overlap(link: &Link, facts: &Facts, uplinks: &[(&str, Attachment)]) -> Option<Finding> {
+    let own = facts.view.addresses.iter().filter(|a| a.index == link.index && a.global);
+    let own: Vec<IpNet> = own.map(|a| a.net.trunc()).collect();
+    let meets =
+        |net: &IpNet| own.iter().find(|lan| lan.contains(net) || net.contains(*lan)).copied();
+    let (name, theirs, ours) = uplinks
+        .iter()
+        .filter(|(_, a)| a.link.as_ref().is_some_and(|(index, _)| *index != link.index))
+        .find_map(|(name, a)| {
+            a.near.iter().find_map(|net| meets(net).map(|ours| (name, *net, ours)))
+        })?;
+    Some(Finding::wrong(
+        format!("{name} has the subnet {theirs}, and the LAN on {} has {ours}", link.name),
+        "An address in both cannot be told apart: the modem, or a client, is out of reach.",
+        "give the LAN another subnet, such as 192.168.77.0/24, or the modem",
+    ))
+}
+
+fn house(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for directory in &facts.directories {
+        let Some(error) = &directory.error else { continue };
+        let path = directory.path.display();
+        findings.push(Finding::wrong(
+            format!("{path} cannot be written to: {error}"),
+            format!("It is where the agent keeps {}.", directory.purpose),
+            format!(
+                "mkdir -p {path}, as the agent's user; or name another one in the configuration"
+            ),
+        ));
+    }
+    if !facts.clock_set {
+        findings.push(Finding::note(
+            "the clock has not been set",
+            "Everything works; only the times in the history are unknown until it is.",
+            "",
+        ));
+    }
+    findings
+}

@@ -1,0 +1,190 @@
+//! Who else steers, filters or rewrites packets on this box.
+
+use super::{Facts, Finding, ForeignRule, ForeignTable, listed};
+use crate::config::Config;
+use crate::engine::link::Attachment;
+use crate::units::{RulePriority, TableId};
+
+/// The mark bits of mwan3, as it ships.
+const MWAN3_MASK: u32 = 0x3f00;
+/// The mark bits of OpenWrt's pbr; Tailscale uses the same ones, at other priorities.
+const PBR_MASK: u32 = 0x00ff_0000;
+
+pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let mut findings: Vec<Finding> =
+        [mwan3(facts), pbr(facts), networkd(facts)].into_iter().flatten().collect();
+    findings.extend(rules(facts));
+    let devices: Vec<String> = config
+        .uplinks
+        .iter()
+        .filter_map(|u| Attachment::of(u, &facts.view, &[]).link)
+        .map(|(_, dev)| dev.to_string())
+        .collect();
+    for table in &facts.tables {
+        findings.extend(drops(config, facts, table, &devices));
+        findings.extend(fixed_source(table));
+        findings.extend(offload(table, &devices));
+    }
+    findings
+}
+
+fn mwan3(facts: &Facts) -> Option<Finding> {
+    let marks = |rule: &&ForeignRule| rule.fwmark.is_some_and(|mark| mark.mask == MWAN3_MASK);
+    let runs = facts.programs.iter().any(|name| name.starts_with("mwan3"));
+    (runs || facts.rules.iter().any(|rule| marks(&rule))).then(|| {
+        Finding::wrong(
+            "mwan3 is active",
+            "Two managers would steer the same packets, and mwan3's rules come first.",
+            "service mwan3 stop; service mwan3 disable",
+        )
+    })
+}
+
+fn pbr(facts: &Facts) -> Option<Finding> {
+    let behind = |rule: &&ForeignRule| {
+        rule.priority > RulePriority::ACTIVE
+            && rule.fwmark.is_some_and(|mark| mark.mask == PBR_MASK)
+    };
+    facts.rules.iter().any(|rule| behind(&rule)).then(|| {
+        Finding::note(
+            "pbr has rules, and they stand behind sparelink's",
+            "What pbr sends to one uplink goes by the uplink in use instead.",
+            "service pbr stop; service pbr disable",
+        )
+    })
+}
+
+fn networkd(facts: &Facts) -> Option<Finding> {
+    let networkd = facts.networkd;
+    let harmless = !networkd.running || (networkd.leaves_routes && networkd.leaves_rules);
+    (!harmless).then(|| {
+        Finding::wrong(
+            "systemd-networkd deletes other people's routes and rules when it restarts",
+            "The agent puts its own back, but for a moment traffic goes astray.",
+            "write into /etc/systemd/networkd.conf.d/sparelink.conf, and restart systemd-networkd:\n\
+             [Network]\n\
+             ManageForeignRoutes=no\n\
+             ManageForeignRoutingPolicyRules=no",
+        )
+    })
+}
+
+/// Rules that are looked at before ours and lead to a default route.
+fn rules(facts: &Facts) -> Vec<Finding> {
+    let has_default = |rule: &ForeignRule, table: TableId| {
+        let routes = facts.view.routes.iter();
+        let mut defaults = routes.filter(|r| r.family() == rule.family && r.dst.prefix_len() == 0);
+        defaults.any(|route| route.table == table)
+    };
+    let before = facts.rules.iter().filter_map(|rule| {
+        let table = rule.table?;
+        let first = rule.priority < RulePriority::ACTIVE && rule.priority > RulePriority(0);
+        (first && !rule.suppressed && has_default(rule, table)).then_some((rule, table))
+    });
+    before
+        .map(|(rule, table)| {
+            let ForeignRule { family, priority, selective, .. } = rule;
+            let flag = if *family == crate::units::Family::V6 { "-6 " } else { "" };
+            let priority = priority.0;
+            let name = if table == TableId::MAIN { "main".to_owned() } else { table.to_string() };
+            let mend =
+                format!("ip {flag}rule del pref {priority}, or give it a priority above 8390");
+            if *selective {
+                Finding::note(
+                    format!("an {family} rule ({priority}) sends some packets to table {name}"),
+                    "These go by that table's default route, and do not move when an uplink dies.",
+                    format!("if that is not meant: {mend}"),
+                )
+            } else {
+                Finding::wrong(
+                    format!("an {family} rule ({priority}) sends every packet to table {name}"),
+                    "It stands before sparelink's rules, so no uplink can be chosen.",
+                    mend,
+                )
+            }
+        })
+        .collect()
+}
+
+/// A firewall that does not know an uplink.
+fn drops(
+    config: &Config,
+    facts: &Facts,
+    table: &ForeignTable,
+    devices: &[String],
+) -> Option<Finding> {
+    let chain = table.drops_forwards.as_ref()?;
+    let lan = config.lan.as_ref()?;
+    let unknown: Vec<String> =
+        devices.iter().filter(|dev| !table.mentions.contains(*dev)).cloned().collect();
+    let (name, lan_dev) = (&table.name, lan.interfaces.first()?);
+    let what = format!(
+        "the firewall {name} drops what is forwarded (chain {chain}), and names no {}",
+        listed(&unknown)
+    );
+    let mend = let_through(facts, name, lan_dev.as_str(), &unknown);
+    let knows_lan = lan.interfaces.iter().any(|dev| table.mentions.contains(dev.as_str()));
+    match (unknown.is_empty(), knows_lan) {
+        (true, _) => None,
+        (false, true) => Some(Finding::note(
+            what,
+            "Unless a rule lets the LAN go everywhere, the LAN has no Internet over it.",
+            mend,
+        )),
+        (false, false) => Some(Finding::wrong(what, "The LAN has no Internet over it.", mend)),
+    }
+}
+
+/// How to tell a firewall of an uplink, in its own words.
+fn let_through(facts: &Facts, table: &str, lan: &str, unknown: &[String]) -> String {
+    let each =
+        |line: &dyn Fn(&String) -> String| unknown.iter().map(line).collect::<Vec<_>>().join("\n");
+    let runs = |name: &str| facts.programs.contains(name);
+    match table {
+        "inet fw4" => {
+            format!(
+                "add {} to the zone wan: Network, Firewall, or /etc/config/firewall",
+                listed(unknown)
+            )
+        }
+        "inet firewalld" => each(&|dev| {
+            format!("firewall-cmd --permanent --zone=external --change-interface={dev}")
+        }),
+        "ip filter" | "ip6 filter" => {
+            let program = if table == "ip filter" { "iptables" } else { "ip6tables" };
+            let chain = if runs("dockerd") { "DOCKER-USER" } else { "FORWARD" };
+            each(&|dev| format!("{program} -I {chain} -i {lan} -o {dev} -j ACCEPT"))
+        }
+        _ => format!("let it forward from {lan} to {}", listed(unknown)),
+    }
+}
+
+fn fixed_source(table: &ForeignTable) -> Option<Finding> {
+    table.fixed_source.then(|| {
+        Finding::note(
+            format!("the firewall {} writes fixed source addresses into packets (snat)", table.name),
+            "On a switch, packets with the old uplink's address reach the new one; sparelink's guard drops them.",
+            "use masquerade on uplinks instead of snat",
+        )
+    })
+}
+
+/// Packets that go around all chains.
+fn offload(table: &ForeignTable, devices: &[String]) -> Option<Finding> {
+    let on_uplinks =
+        table.flowtables.iter().filter(|ft| devices.iter().any(|dev| ft.devices.contains(dev)));
+    let mut hardware = false;
+    let mut names = Vec::new();
+    for flowtable in on_uplinks {
+        hardware |= flowtable.hardware;
+        names.push(flowtable.name.clone());
+    }
+    let how = if hardware { "in hardware" } else { "in software" };
+    (!names.is_empty()).then(|| {
+        Finding::note(
+            format!("{} offloads connections {how} (flowtable {})", table.name, listed(&names)),
+            "Their packets are not seen by the evidence counters, so an uplink is given twice the time before it counts as dead.",
+            "for faster detection turn flow offloading off; on OpenWrt: Network, Firewall, Routing/NAT Offloading",
+        )
+    })
+}

@@ -1,0 +1,338 @@
+//! A sound box, and what is said when one thing about it is different.
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::engine::kernel::{Address, ForeignRoute, Hardware, Link};
+use crate::units::{IfIndex, IfName, Metric};
+
+const CONFIG: &str = r#"
+[[uplink]]
+name = "cable"
+interface = "wan0"
+[[uplink]]
+name = "mifi"
+interface = "usb0"
+[lan]
+interfaces = ["br-lan"]
+"#;
+
+fn config(text: &str) -> Config {
+    crate::config::parse(text, "test.toml").expect("a right configuration")
+}
+
+fn link(index: u32, name: &str) -> Link {
+    Link {
+        index: IfIndex(index),
+        name: IfName::new(name).unwrap(),
+        up: true,
+        carrier: true,
+        point_to_point: false,
+        loopback: false,
+        mtu: 1500,
+        mac: None,
+        hardware: Hardware::default(),
+    }
+}
+
+fn default_route(dev: u32, table: TableId, gateway: &str) -> ForeignRoute {
+    ForeignRoute {
+        table,
+        dst: "0.0.0.0/0".parse().unwrap(),
+        src: None,
+        gateway: Some(gateway.parse::<IpAddr>().unwrap()),
+        dev: IfIndex(dev),
+        metric: Metric(100),
+        protocol: 16,
+        onlink: false,
+        mtu: None,
+    }
+}
+
+/// A box on which nothing is wrong, with its agent.
+fn sound() -> Facts {
+    let mut facts = Facts { running: true, clock_set: true, ..Facts::default() };
+    for (index, name, net) in [
+        (2, "wan0", "192.168.10.2/24"),
+        (3, "usb0", "192.168.11.2/24"),
+        (4, "br-lan", "192.168.77.1/24"),
+    ] {
+        facts.view.links.insert(IfIndex(index), link(index, name));
+        let net = net.parse().unwrap();
+        let index = IfIndex(index);
+        let address = Address { index, net, peer: None, global: true, deprecated: false };
+        facts.view.addresses.push(address);
+    }
+    facts.view.routes = vec![
+        default_route(2, TableId::MAIN, "192.168.10.1"),
+        default_route(3, TableId::MAIN, "192.168.11.1"),
+    ];
+    for (path, value) in [
+        ("net/ipv4/ip_forward", "1"),
+        ("net/ipv6/conf/all/forwarding", "1"),
+        ("net/ipv4/conf/all/rp_filter", "0"),
+        ("net/ipv4/conf/wan0/rp_filter", "2"),
+        ("net/ipv4/conf/usb0/rp_filter", "0"),
+        ("net/netfilter/nf_conntrack_tcp_loose", "1"),
+        ("net/netfilter/nf_conntrack_max", "65536"),
+        ("net/netfilter/nf_conntrack_count", "812"),
+    ] {
+        facts.sysctls.insert(path.to_owned(), value.to_owned());
+    }
+    facts.parts.insert(Part::Nftables, Presence::Works);
+    facts
+}
+
+/// The kernel's first three rules, as others have them too.
+fn rule(priority: u32, table: u32) -> ForeignRule {
+    ForeignRule {
+        family: Family::V4,
+        priority: RulePriority(priority),
+        table: Some(TableId(table)),
+        selective: false,
+        fwmark: None,
+        suppressed: false,
+    }
+}
+
+/// What is said of a sound box after a change: `wrong` or `note`, and what was found.
+fn said(change: impl FnOnce(&mut Facts)) -> Vec<String> {
+    let mut facts = sound();
+    change(&mut facts);
+    told(CONFIG, &facts)
+}
+
+fn told(text: &str, facts: &Facts) -> Vec<String> {
+    let word = |level| if level == Level::Wrong { "wrong" } else { "note" };
+    let findings = judge(&config(text), facts);
+    for finding in &findings {
+        assert!(finding.why.ends_with('.'), "{finding:?}");
+        assert!(finding.level == Level::Note || !finding.mend.is_empty(), "no mend: {finding:?}");
+    }
+    findings.iter().map(|f| format!("{}: {}", word(f.level), f.what)).collect()
+}
+
+fn set(facts: &mut Facts, path: &str, value: &str) {
+    facts.sysctls.insert(path.to_owned(), value.to_owned());
+}
+
+fn firewall(drops: bool, mentions: &[&str]) -> ForeignTable {
+    ForeignTable {
+        name: "inet fw4".to_owned(),
+        drops_forwards: drops.then(|| "forward".to_owned()),
+        mentions: mentions.iter().map(|name| (*name).to_owned()).collect(),
+        ..ForeignTable::default()
+    }
+}
+
+#[test]
+fn of_a_sound_box_nothing_is_said() {
+    assert_eq!(said(|_| ()), Vec::<String>::new());
+    let usual = |facts: &mut Facts| {
+        facts.rules = vec![rule(32766, 254), rule(32767, 253)];
+        // Tailscale: its table has no default route unless there is an exit node.
+        facts.rules.push(rule(5270, 52));
+        facts.tables.push(firewall(true, &["wan0", "usb0", "br-lan"]));
+        facts.tables.push(firewall(false, &[]));
+        facts.networkd = Networkd { running: true, leaves_routes: true, leaves_rules: true };
+        facts.programs.insert("NetworkManager".to_owned());
+    };
+    assert_eq!(said(usual), Vec::<String>::new());
+}
+
+#[test]
+fn missing_parts_are_named_with_option_and_module() {
+    let mut facts = sound();
+    let missing = || Presence::Missing("ENOENT".to_owned());
+    facts.parts.insert(Part::Fib, missing());
+    facts.parts.insert(Part::SocketDestroy, missing());
+    facts.parts.insert(Part::RawSockets, missing());
+    let all = judge(&config(CONFIG), &facts);
+    assert_eq!(all[0].level, Level::Wrong);
+    assert_eq!(all[0].what, "the kernel has no address look-ups in nftables (fib) (ENOENT)");
+    assert_eq!(
+        all[0].mend,
+        "a kernel with CONFIG_NFT_FIB_INET: modprobe nft_fib_inet; on OpenWrt: opkg install kmod-nft-fib"
+    );
+    assert!(all[1..].iter().all(|finding| finding.level == Level::Note), "{all:?}");
+    assert_eq!(all[2].what, "the permission CAP_NET_RAW is missing");
+}
+
+#[test]
+fn settings() {
+    let strict = |facts: &mut Facts| set(facts, "net/ipv4/conf/all/rp_filter", "1");
+    assert_eq!(said(strict), ["wrong: reverse-path filtering is strict on usb0"]);
+    let own = |facts: &mut Facts| set(facts, "net/ipv4/conf/wan0/rp_filter", "1");
+    assert_eq!(said(own), ["wrong: reverse-path filtering is strict on wan0"]);
+    let loosened = |facts: &mut Facts| {
+        set(facts, "net/ipv4/conf/wan0/rp_filter", "1");
+        set(facts, "net/ipv4/conf/all/rp_filter", "2");
+    };
+    assert_eq!(said(loosened), Vec::<String>::new());
+    let before_the_start = |facts: &mut Facts| {
+        facts.running = false;
+        set(facts, "net/ipv4/ip_forward", "0");
+        set(facts, "net/netfilter/nf_conntrack_tcp_loose", "0");
+    };
+    assert_eq!(
+        said(before_the_start),
+        ["note: forwarding of IPv4 is off", "note: nf_conntrack_tcp_loose is 0"]
+    );
+    let off = |facts: &mut Facts| {
+        set(facts, "net/ipv4/ip_forward", "0");
+        set(facts, "net/ipv6/conf/all/forwarding", "0");
+    };
+    assert_eq!(said(off), ["wrong: forwarding is off"]);
+    let full = |facts: &mut Facts| set(facts, "net/netfilter/nf_conntrack_count", "60000");
+    assert_eq!(
+        said(full),
+        ["wrong: the kernel's table of connections is nearly full: 60000 of 65536"]
+    );
+    let small = |facts: &mut Facts| set(facts, "net/netfilter/nf_conntrack_max", "2048");
+    assert_eq!(said(small), ["note: the kernel's table has room for 2048 connections only"]);
+    // Without a LAN, forwarding is nobody's business.
+    let mut facts = sound();
+    off(&mut facts);
+    assert_eq!(told("[[uplink]]\nname = \"cable\"\ninterface = \"wan0\"\n", &facts), [""; 0]);
+}
+
+#[test]
+fn other_managers() {
+    let mwan3 = |facts: &mut Facts| {
+        facts.programs.insert("mwan3track".to_owned());
+    };
+    assert_eq!(said(mwan3), ["wrong: mwan3 is active"]);
+    let marks = |facts: &mut Facts| {
+        let fwmark = Some(Fwmark { value: 0x100, mask: 0x3f00 });
+        facts.rules.push(ForeignRule { fwmark, selective: true, ..rule(2001, 1) });
+    };
+    assert_eq!(said(marks), ["wrong: mwan3 is active"]);
+    let pbr = |facts: &mut Facts| {
+        let fwmark = Some(Fwmark { value: 0x1_0000, mask: 0xff_0000 });
+        facts.rules.push(ForeignRule { fwmark, selective: true, ..rule(29999, 256) });
+    };
+    assert_eq!(said(pbr), ["note: pbr has rules, and they stand behind sparelink's"]);
+    let networkd = |facts: &mut Facts| {
+        facts.networkd = Networkd { running: true, leaves_routes: true, leaves_rules: false };
+    };
+    assert_eq!(
+        said(networkd),
+        ["wrong: systemd-networkd deletes other people's routes and rules when it restarts"]
+    );
+    let asleep = |facts: &mut Facts| facts.networkd.leaves_routes = true;
+    assert_eq!(said(asleep), Vec::<String>::new());
+}
+
+#[test]
+fn rules_before_ours_count_if_they_lead_out() {
+    let lead =
+        |facts: &mut Facts| facts.view.routes.push(default_route(9, TableId(200), "10.0.0.1"));
+    let catches = |facts: &mut Facts| {
+        lead(facts);
+        facts.rules.push(rule(1000, 200));
+    };
+    assert_eq!(said(catches), ["wrong: an IPv4 rule (1000) sends every packet to table 200"]);
+    let main = |facts: &mut Facts| facts.rules.push(rule(100, 254));
+    assert_eq!(said(main), ["wrong: an IPv4 rule (100) sends every packet to table main"]);
+    let some = |facts: &mut Facts| {
+        lead(facts);
+        facts.rules.push(ForeignRule { selective: true, ..rule(1000, 200) });
+    };
+    assert_eq!(said(some), ["note: an IPv4 rule (1000) sends some packets to table 200"]);
+    let harmless = |facts: &mut Facts| {
+        lead(facts);
+        facts.rules.push(rule(9000, 200));
+        facts.rules.push(ForeignRule { suppressed: true, ..rule(100, 254) });
+        facts.rules.push(ForeignRule { table: None, ..rule(101, 0) });
+        facts.rules.push(ForeignRule { family: Family::V6, ..rule(1000, 200) });
+    };
+    assert_eq!(said(harmless), Vec::<String>::new());
+}
+
+#[test]
+fn firewalls_that_do_not_know_an_uplink() {
+    let docker = |facts: &mut Facts| facts.tables.push(firewall(true, &["docker0"]));
+    assert_eq!(
+        said(docker),
+        [
+            "wrong: the firewall inet fw4 drops what is forwarded (chain forward), and names no wan0 and usb0"
+        ]
+    );
+    let zone = |facts: &mut Facts| facts.tables.push(firewall(true, &["wan0", "br-lan"]));
+    assert_eq!(
+        said(zone),
+        ["note: the firewall inet fw4 drops what is forwarded (chain forward), and names no usb0"]
+    );
+    let snat = |facts: &mut Facts| {
+        facts.tables.push(ForeignTable { fixed_source: true, ..firewall(false, &[]) });
+    };
+    assert_eq!(
+        said(snat),
+        ["note: the firewall inet fw4 writes fixed source addresses into packets (snat)"]
+    );
+    let flowtable = |device: &str, hardware| Flowtable {
+        name: "ft".to_owned(),
+        devices: [device.to_owned()].into(),
+        hardware,
+    };
+    let offload = |facts: &mut Facts| {
+        let flowtables = vec![flowtable("usb0", true)];
+        facts.tables.push(ForeignTable { flowtables, ..firewall(false, &[]) });
+    };
+    assert_eq!(said(offload), ["note: inet fw4 offloads connections in hardware (flowtable ft)"]);
+    let elsewhere = |facts: &mut Facts| {
+        let flowtables = vec![flowtable("eth9", false)];
+        facts.tables.push(ForeignTable { flowtables, ..firewall(false, &[]) });
+    };
+    assert_eq!(said(elsewhere), Vec::<String>::new());
+}
+
+#[test]
+fn uplinks_and_lan() {
+    let gone = |facts: &mut Facts| {
+        facts.view.links.remove(&IfIndex(3));
+    };
+    assert_eq!(said(gone), ["note: mifi: there is no interface usb0"]);
+    let unplugged = |facts: &mut Facts| {
+        facts.view.links.get_mut(&IfIndex(3)).unwrap().carrier = false;
+    };
+    assert_eq!(said(unplugged), ["note: mifi: nothing is connected to usb0"]);
+    let no_address = |facts: &mut Facts| facts.view.addresses.retain(|a| a.index != IfIndex(3));
+    assert_eq!(said(no_address), ["wrong: mifi: usb0 has no address"]);
+    let no_gateway = |facts: &mut Facts| facts.view.routes.retain(|r| r.dev != IfIndex(3));
+    assert_eq!(said(no_gateway), ["wrong: mifi: usb0 has an address, but no gateway is known"]);
+    let no_lan = |facts: &mut Facts| {
+        facts.view.links.remove(&IfIndex(4));
+    };
+    assert_eq!(said(no_lan), ["wrong: there is no LAN interface br-lan"]);
+    let overlap = |facts: &mut Facts| {
+        facts.view.addresses[2].net = "192.168.11.254/25".parse().unwrap();
+    };
+    assert_eq!(
+        said(overlap),
+        ["wrong: mifi has the subnet 192.168.11.0/24, and the LAN on br-lan has 192.168.11.128/25"]
+    );
+    // The same subnet on two uplinks is fine.
+    let twins = |facts: &mut Facts| {
+        facts.view.addresses[1].net = "192.168.10.2/24".parse().unwrap();
+    };
+    assert_eq!(said(twins), Vec::<String>::new());
+    let same = "[[uplink]]\nname = \"a\"\ninterface = \"wan0\"\n[[uplink]]\nname = \"b\"\nmatch = { mac = \"02:00:00:00:00:01\" }\n";
+    let mut facts = sound();
+    facts.view.links.get_mut(&IfIndex(2)).unwrap().mac = Some([2, 0, 0, 0, 0, 1]);
+    assert_eq!(told(same, &facts), ["wrong: a and b are the same interface, wan0"]);
+}
+
+#[test]
+fn the_house() {
+    let full = |facts: &mut Facts| {
+        let error = Some("Read-only file system".to_owned());
+        let path = "/var/lib/sparelink".into();
+        facts.directories.push(Directory { path, purpose: "what it has learned", error });
+    };
+    assert_eq!(
+        said(full),
+        ["wrong: /var/lib/sparelink cannot be written to: Read-only file system"]
+    );
+    assert_eq!(said(|facts| facts.clock_set = false), ["note: the clock has not been set"]);
+}

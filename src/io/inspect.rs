@@ -1,0 +1,227 @@
+//! What files and the process table say about a box, for `sparelink doctor`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+
+use crate::engine::doctor::{Directory, Networkd};
+use crate::units::{Gather as _, IfName};
+
+/// Where to look; tests look elsewhere.
+#[derive(Clone, Debug)]
+pub struct Roots {
+    /// `/proc`.
+    pub proc: PathBuf,
+    /// What stands for `/`, above `etc`, `run` and `usr`.
+    pub root: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { proc: "/proc".into(), root: "/".into() }
+    }
+}
+
+/// The values that matter of those there are, by path below `/proc/sys`.
+#[must_use]
+pub fn sysctls(roots: &Roots, devices: &[IfName]) -> BTreeMap<String, String> {
+    let mut paths: Vec<String> = [
+        "net/ipv4/ip_forward",
+        "net/ipv6/conf/all/forwarding",
+        "net/ipv4/conf/all/rp_filter",
+        "net/netfilter/nf_conntrack_tcp_loose",
+        "net/netfilter/nf_conntrack_max",
+        "net/netfilter/nf_conntrack_count",
+    ]
+    .map(str::to_owned)
+    .into();
+    paths.extend(devices.iter().map(|dev| format!("net/ipv4/conf/{dev}/rp_filter")));
+    let read = |path: String| {
+        let text = fs::read_to_string(roots.proc.join("sys").join(&path)).ok()?;
+        Some((path, text.trim().to_owned()))
+    };
+    paths.into_iter().filter_map(read).gather()
+}
+
+/// The names of all running programs (`/proc/PID/comm`, 15 bytes at most).
+#[must_use]
+pub fn programs(roots: &Roots) -> BTreeSet<String> {
+    let entries = fs::read_dir(&roots.proc).into_iter().flatten().flatten();
+    let processes = entries.filter(|entry| {
+        entry.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let name = |path: PathBuf| fs::read_to_string(path.join("comm")).ok();
+    processes.filter_map(|p| name(p.path())).map(|name| name.trim().to_owned()).gather()
+}
+
+/// What systemd-networkd does with routes and rules of others (networkd.conf(5)).
+#[must_use]
+pub fn networkd(roots: &Roots, programs: &BTreeSet<String>) -> Networkd {
+    // The first that has a file of some name wins.
+    const PLACES: [&str; 4] = ["etc", "run", "usr/local/lib", "usr/lib"];
+    let dirs = PLACES.map(|place| roots.root.join(place).join("systemd"));
+    let main = dirs.iter().find_map(|dir| fs::read_to_string(dir.join("networkd.conf")).ok());
+    let mut dropins: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
+    for dir in &dirs {
+        for entry in fs::read_dir(dir.join("networkd.conf.d")).into_iter().flatten().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "conf") {
+                dropins.entry(entry.file_name()).or_insert_with(|| entry.path());
+            }
+        }
+    }
+    let mut networkd = Networkd {
+        running: programs
+            .iter()
+            .any(|name| "systemd-networkd".starts_with(name) && name.len() == 15),
+        ..Networkd::default()
+    };
+    let texts = dropins.values().filter_map(|path| fs::read_to_string(path).ok());
+    for text in main.into_iter().chain(texts) {
+        take_settings(&text, &mut networkd);
+    }
+    networkd
+}
+
+/// Takes in one file; what comes later counts.
+fn take_settings(text: &str, networkd: &mut Networkd) {
+    let mut section = "";
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line;
+        }
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let no = ["no", "false", "off", "0", "n", "f"].contains(&&*value.trim().to_lowercase());
+        match (section, key.trim()) {
+            ("[Network]", "ManageForeignRoutes") => networkd.leaves_routes = no,
+            ("[Network]", "ManageForeignRoutingPolicyRules") => networkd.leaves_rules = no,
+            _ => {}
+        }
+    }
+}
+
+/// Whether this process could write into a directory, or make it.
+#[must_use]
+pub fn directory(path: &Path, purpose: &'static str) -> Directory {
+    let existing = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(path);
+    let error = if existing.is_dir() {
+        access(existing, AccessFlags::W_OK | AccessFlags::X_OK).err().map(|e| e.desc().to_owned())
+    } else {
+        Some(format!("{} is no directory", existing.display()))
+    };
+    Directory { path: path.to_owned(), purpose, error }
+}
+
+/// Whether raw sockets may be opened.
+///
+/// # Errors
+///
+/// Why not.
+pub fn raw_sockets() -> std::io::Result<()> {
+    let protocol = Some(socket2::Protocol::ICMPV4);
+    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, protocol).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A box of files, gone when dropped.
+    struct Files(PathBuf);
+
+    impl Files {
+        fn new(name: &str, files: &[(&str, &str)]) -> Self {
+            let id = std::process::id();
+            let root = std::env::temp_dir().join(format!("sparelink-inspect-{name}-{id}"));
+            for (path, text) in files {
+                let path = root.join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            Self(root)
+        }
+
+        fn roots(&self) -> Roots {
+            Roots { proc: self.0.join("proc"), root: self.0.clone() }
+        }
+    }
+
+    impl Drop for Files {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    #[test]
+    fn networkd_is_read_as_it_reads_itself() {
+        const MAIN: &str = "etc/systemd/networkd.conf";
+        const OURS: &str =
+            "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n";
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], (bool, bool));
+        let cases: [Case<'_>; 6] = [
+            ("none", &[], (false, false)),
+            ("comment", &[(MAIN, "[Network]\n#ManageForeignRoutes=no\n")], (false, false)),
+            ("main", &[(MAIN, OURS)], (true, true)),
+            ("dropin", &[("usr/lib/systemd/networkd.conf.d/x.conf", OURS)], (true, true)),
+            (
+                "masked",
+                &[
+                    ("usr/lib/systemd/networkd.conf.d/x.conf", OURS),
+                    (
+                        "etc/systemd/networkd.conf.d/x.conf",
+                        "[Network]\nManageForeignRoutes = off\n",
+                    ),
+                ],
+                (true, false),
+            ),
+            (
+                "later",
+                &[
+                    ("etc/systemd/networkd.conf.d/a.conf", OURS),
+                    ("run/systemd/networkd.conf.d/b.conf", "[Network]\nManageForeignRoutes=yes\n"),
+                    ("run/systemd/networkd.conf.d/c.txt", OURS),
+                ],
+                (false, true),
+            ),
+        ];
+        let programs = BTreeSet::from(["systemd-network".to_owned(), "systemd".to_owned()]);
+        for (name, files, expected) in cases {
+            let files = Files::new(name, files);
+            let found = networkd(&files.roots(), &programs);
+            assert_eq!((found.leaves_routes, found.leaves_rules), expected, "{name}");
+            assert!(found.running);
+            assert!(!networkd(&files.roots(), &BTreeSet::from(["systemd".to_owned()])).running);
+        }
+    }
+
+    #[test]
+    fn proc_is_read() {
+        let files = Files::new(
+            "proc",
+            &[
+                ("proc/1/comm", "init\n"),
+                ("proc/77/comm", "mwan3track\n"),
+                ("proc/self/comm", "me\n"),
+                ("proc/sys/net/ipv4/ip_forward", "1\n"),
+                ("proc/sys/net/ipv4/conf/wan0/rp_filter", "2\n"),
+            ],
+        );
+        let roots = files.roots();
+        assert!(programs(&roots).iter().eq(["init", "mwan3track"]));
+        let wan0 = IfName::new("wan0").unwrap();
+        let found = sysctls(&roots, &[wan0]);
+        assert_eq!(found.get("net/ipv4/conf/wan0/rp_filter").unwrap(), "2");
+        assert_eq!(found.len(), 2);
+        let elsewhere = Roots { proc: "/nonexistent".into(), root: "/nonexistent".into() };
+        assert!(programs(&elsewhere).is_empty());
+    }
+
+    #[test]
+    fn a_directory_that_can_be_made_is_fine() {
+        let files = Files::new("dir", &[("file", "")]);
+        assert_eq!(directory(&files.0.join("a/b/c"), "x").error, None);
+        let error = directory(&files.0.join("file/b"), "x").error.unwrap();
+        assert!(error.ends_with("file is no directory"), "{error}");
+    }
+}

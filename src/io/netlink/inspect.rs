@@ -1,0 +1,142 @@
+//! Looks at what others have in the kernel, and tries what the kernel can do. For `sparelink doctor`;
+//! nothing is changed where anybody could see it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::thread;
+
+use netlink_packet_route::rule::RuleMessage;
+use nix::sched::{CloneFlags, unshare};
+
+use super::conntrack::Conntrack;
+use super::message::Message;
+use super::nft::Nft;
+use super::talk::{Error, Talk};
+use super::{decode, dump, sock_diag};
+use crate::engine::dataplane::nft::{
+    Chain, ChainKind, CtState, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, tcp,
+};
+use crate::engine::doctor::ForeignRule;
+use crate::engine::doctor::parts::{Part, Presence};
+use crate::units::{Family, Fwmark, IfName};
+
+/// Every policy rule that is not ours, of both families, but the kernel's own first one.
+///
+/// # Errors
+///
+/// When the kernel does not tell.
+pub async fn foreign_rules() -> Result<Vec<ForeignRule>, Error> {
+    let mut talk = Talk::open()?;
+    let mut rules = Vec::new();
+    for family in Family::BOTH {
+        rules.extend(all_rules(&mut talk, family).await?.iter().filter_map(decode::foreign_rule));
+    }
+    Ok(rules)
+}
+
+async fn all_rules(talk: &mut Talk, family: Family) -> Result<Vec<RuleMessage>, Error> {
+    let mut question = RuleMessage::default();
+    question.header.family = dump::address_family(family);
+    let answer = talk.dump(&Message::GetRule(question)).await?;
+    let rules = answer
+        .into_iter()
+        .filter_map(|message| if let Message::NewRule(rule) = message { Some(rule) } else { None });
+    // A kernel without IPv6 answers with the rules of every family it has.
+    Ok(rules.filter(|rule| decode::family(rule.header.family) == Some(family)).collect())
+}
+
+/// Tries every part of the kernel that sparelink uses, in a network namespace that exists for a
+/// moment only.
+///
+/// # Errors
+///
+/// When such a namespace may not be made: it takes root.
+pub fn try_parts() -> io::Result<BTreeMap<Part, Presence>> {
+    let trial = thread::Builder::new().name("trial".to_owned()).spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        Ok(tried())
+    })?;
+    trial.join().unwrap_or_else(|_| Err(io::Error::other("the trial broke off")))
+}
+
+fn tried() -> BTreeMap<Part, Presence> {
+    let mut parts = BTreeMap::new();
+    let mut note = |part, result: Result<(), String>| {
+        parts.insert(part, result.map_or_else(Presence::Missing, |()| Presence::Works));
+    };
+    match Nft::open() {
+        Ok(mut nft) => {
+            note(Part::Nftables, Ok(()));
+            for (part, table) in trials() {
+                note(part, nft.build(&table).map_err(|error| error.to_string()));
+            }
+        }
+        Err(error) => note(Part::Nftables, Err(error.to_string())),
+    }
+    note(Part::ConntrackNetlink, Conntrack::open().map(drop).map_err(|error| error.to_string()));
+    for (part, result) in policy_routing() {
+        note(part, result);
+    }
+    note(Part::SocketDestroy, sock_diag::available().map_err(|error| error.to_string()));
+    note(Part::BindToDevice, bind_to_device().map_err(|error| error.to_string()));
+    parts
+}
+
+fn policy_routing() -> Vec<(Part, Result<(), String>)> {
+    let ask = |family| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        runtime.block_on(async {
+            let mut talk = Talk::open().map_err(|error| error.to_string())?;
+            all_rules(&mut talk, family).await.map(drop).map_err(|error| error.to_string())
+        })
+    };
+    let mut results = vec![(Part::Rules4, ask(Family::V4))];
+    if std::path::Path::new("/proc/net/if_inet6").exists() {
+        results.push((Part::Rules6, ask(Family::V6)));
+    }
+    results
+}
+
+fn bind_to_device() -> io::Result<()> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    socket.bind_device(Some(b"lo"))
+}
+
+/// A small table for each part, which the kernel takes only if it has that part.
+fn trials() -> Vec<(Part, Table)> {
+    use ChainKind::{Filter, Nat, Route};
+    use HookPoint::{Forward, Output, Postrouting, Prerouting};
+    let table = |chains| Table { name: "trial".to_owned(), chains, ..Table::default() };
+    let chain = |kind, point, rules: Vec<Vec<Stmt>>| {
+        let hook = Some(Hook { kind, point, priority: -150 });
+        table(vec![Chain { name: "trial".to_owned(), hook, rules }])
+    };
+    let tcp = || Stmt::L4proto(6);
+    let syn = Stmt::TcpFlags { mask: tcp::SYN, value: tcp::SYN };
+    vec![
+        (Part::Inet, table(Vec::new())),
+        (Part::Tracking, chain(Filter, Prerouting, vec![vec![Stmt::CtState(CtState::New)]])),
+        (Part::ConntrackMark, chain(Route, Output, vec![vec![Stmt::SetCtMark(Fwmark::POKE)]])),
+        (Part::Masquerade, chain(Nat, Postrouting, vec![vec![Stmt::Masquerade]])),
+        (Part::Fib, chain(Filter, Postrouting, vec![vec![Stmt::FibSaddrOifLocal(true)]])),
+        (
+            Part::Reject,
+            chain(
+                Filter,
+                Forward,
+                vec![vec![tcp(), Stmt::RejectTcpReset], vec![Stmt::RejectAdminProhibited]],
+            ),
+        ),
+        (Part::Mss, chain(Filter, Forward, vec![vec![tcp(), syn, Stmt::MssRtMtu]])),
+        (Part::Intervals, Table { sets: interval_sets(), ..table(Vec::new()) }),
+    ]
+}
+
+fn interval_sets() -> BTreeMap<String, Set> {
+    let mut near = Set::prefixes(&[KeyType::IfName, KeyType::Ipv4]);
+    let net = ipnet::IpNet::V4(ipnet::Ipv4Net::default());
+    near.elements.insert(vec![KeyPart::IfName(IfName::loopback()), KeyPart::Net(net)], None);
+    let timed = Set { timeout: Some(3600), ..Set::new(&[KeyType::IfName]) };
+    [("near".to_owned(), near), ("timed".to_owned(), timed)].into_iter().collect()
+}

@@ -1,0 +1,80 @@
+//! `sparelink doctor` in the lab's router: a sound box, and one where things stand in the way.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use sparelink::lab::agent::config;
+use sparelink::lab::script::Settings;
+use sparelink::lab::topology::{Home, Plan};
+
+use crate::guard::shell;
+use crate::kernel::dump;
+use crate::stage::{AGENT, Said, Stage, file, in_router};
+
+crate::tests![a_sound_box_is_left_in_peace, what_stands_in_the_way_is_found];
+
+async fn doctor(home: &Home, flags: &[&str]) -> Result<Said> {
+    let path = file("sparelink.toml").display().to_string();
+    in_router(home, AGENT, &[&["doctor", "--config", &path], flags].concat()).await
+}
+
+async fn a_sound_box_is_left_in_peace() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    let text = config(&Plan::default(), &Settings::default());
+    std::fs::write(file("sparelink.toml"), &text)?;
+    let before = dump(&home).await?;
+    let said = doctor(&home, &[]).await?.must(0)?;
+    ensure!(said.out.starts_with("nothing stands in the way\n"), "{said:?}");
+    // The agent will turn forwarding on.
+    ensure!(said.out.contains("note   forwarding is off"), "{}", said.out);
+    ensure!(said.out.contains("looked at: 15 parts of the kernel that work"), "{}", said.out);
+    before.must_equal(&dump(&home).await?)?;
+
+    let stage = Stage::in_home(home, Settings::default(), &[]).await?;
+    let said = doctor(&stage.home, &["--json"]).await?.must(0)?;
+    let report: Value = serde_json::from_str(&said.out).context("the report")?;
+    ensure!(report["ok"] == true && report["findings"] == serde_json::json!([]), "{report}");
+    Ok(())
+}
+
+/// What somebody else could have done to the router.
+const TROUBLE: &str = "
+    ip rule add pref 1000 lookup 200
+    ip route add default via 192.168.11.1 dev usb0 table 200
+    ip rule add pref 2001 fwmark 0x100/0x3f00 lookup 1
+    ip address add 192.168.11.200/24 dev lan0
+    nft 'table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; oifname \"docker0\" accept; }; }'
+    nft 'table ip nat { chain POSTROUTING { type nat hook postrouting priority 100; oifname \"wan0\" snat to 192.168.10.2; }; }'
+    ip route del default dev wlan0; ip -6 route del default dev wlan0
+";
+
+async fn what_stands_in_the_way_is_found() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    let text = config(&Plan::default(), &Settings::default());
+    std::fs::write(file("sparelink.toml"), &text)?;
+    shell(&home, TROUBLE).await?;
+    let before = dump(&home).await?;
+    let said = doctor(&home, &[]).await?.must(1)?;
+    for found in [
+        "an IPv4 rule (1000) sends every packet to table 200",
+        "mwan3 is active",
+        "mifi has the subnet 192.168.11.0/24, and the LAN on lan0 has 192.168.11.0/24",
+        "the firewall ip filter drops what is forwarded (chain FORWARD), and names no wan0, usb0 and wlan0",
+        "mend: iptables -I FORWARD -i lan0 -o wan0 -j ACCEPT",
+        "the firewall ip nat writes fixed source addresses into packets (snat)",
+        "phone: wlan0 has an address, but no gateway is known",
+        "mend: ip rule del pref 1000",
+    ] {
+        ensure!(said.out.contains(found), "no `{found}` in:\n{}", said.out);
+    }
+    before.must_equal(&dump(&home).await?)?;
+
+    // Without permission it tells what it can, and what it could not see.
+    let path = file("sparelink.toml").display().to_string();
+    let words = ["--user", AGENT, "doctor", "--config", &path];
+    let said = in_router(&home, "/usr/bin/unshare", &words).await?.must(1)?;
+    ensure!(said.out.contains("mwan3 is active"), "{}", said.out);
+    ensure!(said.out.contains("not looked at: nftables tables of others"), "{}", said.out);
+    ensure!(said.out.contains("not looked at: parts of the kernel"), "{}", said.out);
+    std::fs::write(&path, "[[uplink]]\n")?;
+    doctor(&home, &[]).await?.must(2).map(drop)
+}
