@@ -38,6 +38,7 @@ test-all: test  ## the long ones too
 
 bench: setup  ## measure what a LAN client sees, beside a ping loop
 	cargo bench --locked --bench failover
+	cargo bench --locked --bench forwarding
 
 release: setup size  ## build the binary for routers, without the lab
 	@echo $(ROUTER)

@@ -30,7 +30,7 @@ const IMPORTS: [(&str, &[&str]); 9] = [
 ];
 
 /// The rooms of `io` that every other room of `io` may use.
-const SHARED_IO: [&str; 5] = ["clock", "disk", "socket", "sys", "sysctl"];
+const SHARED_IO: [&str; 6] = ["clock", "disk", "faults", "socket", "sys", "sysctl"];
 
 /// Other doors inside `io`: the room, and what it may use.
 const IO_DOORS: [(&str, &[&str]); 4] = [

@@ -162,9 +162,9 @@ fn way(
     view: &KernelView,
     family: Family,
 ) -> Result<Way, Condition> {
-    let source = source(link, view, family).ok_or(Condition::NoAddress)?;
     let learned = learn_gateway(link, view, family);
     let gateway = config.gateway.get(family).or_else(|| learned.and_then(|route| route.gateway));
+    let source = source(link, view, family, gateway).ok_or(Condition::NoAddress)?;
     if gateway.is_none() && !link.point_to_point && learned.is_none() {
         return Err(Condition::NoGateway);
     }
@@ -182,12 +182,19 @@ fn way(
     })
 }
 
-/// The box's own global address on a link; one that is not deprecated if there is a choice.
-fn source<'a>(link: &Link, view: &'a KernelView, family: Family) -> Option<&'a Address> {
+/// The box's own global address on a link. If there is a choice: one that is not deprecated, and
+/// that the gateway has a subnet in common with, as while a lease changes.
+fn source<'a>(
+    link: &Link,
+    view: &'a KernelView,
+    family: Family,
+    gateway: Option<IpAddr>,
+) -> Option<&'a Address> {
+    let stranger = |a: &Address| gateway.is_some_and(|gateway| !a.net.contains(&gateway));
     view.addresses
         .iter()
         .filter(|a| a.index == link.index && a.global && Family::of(&a.net.addr()) == family)
-        .min_by_key(|a| (a.deprecated, a.net))
+        .min_by_key(|a| (a.deprecated, stranger(a), a.net))
 }
 
 /// The default route that somebody else put there: in `main` rather than elsewhere, by metric,
@@ -342,6 +349,21 @@ mod tests {
         let lan = ["br-lan", "br-iot", "br-none"].map(|name| IfName::new(name).unwrap());
         let expected = BTreeMap::from([("10.1.0.0/24".parse().unwrap(), IfIndex(3))]);
         assert_eq!(subnets(&lan, &view), expected);
+    }
+
+    #[test]
+    fn while_a_lease_changes_the_address_follows_the_gateway() {
+        let mut view = KernelView::default();
+        view.links.insert(IfIndex(2), link(2, "eth1"));
+        view.addresses.extend([address(2, "10.9.0.50/24"), address(2, "192.168.1.2/24")]);
+        let source =
+            |view: &KernelView| Attachment::of(&config("eth1"), view, &[]).ways.v4.unwrap();
+        view.routes = vec![default_via("192.168.1.1", 2, 100)];
+        assert_eq!(source(&view).source.to_string(), "192.168.1.2");
+        view.routes = vec![default_via("10.9.0.1", 2, 100)];
+        assert_eq!(source(&view).source.to_string(), "10.9.0.50");
+        view.addresses[0].deprecated = true;
+        assert_eq!(source(&view).source.to_string(), "192.168.1.2", "deprecated ones come last");
     }
 
     #[test]

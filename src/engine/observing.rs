@@ -182,8 +182,14 @@ impl Engine {
         for change in changes {
             match change {
                 KernelChange::Ours(_) => self.kernel.look_again(),
+                KernelChange::LinkGone(_) => {
+                    // Its IPv4 routes went without a word, and its sysctls with it; the next device
+                    // may look the same.
+                    self.kernel.look_again();
+                    foreign = true;
+                    self.view.apply(change);
+                }
                 KernelChange::Link(_)
-                | KernelChange::LinkGone(_)
                 | KernelChange::Address(_)
                 | KernelChange::AddressGone(_)
                 | KernelChange::Route(_)
@@ -211,11 +217,13 @@ impl Engine {
                 continue;
             }
             let before = std::mem::replace(&mut uplink.attachment, attachment.clone());
-            let moved = before.link != attachment.link;
             let overlap = attachment.overlap().filter(|_| before.overlap().is_none());
-            if moved && before.link.is_some() {
+            // Sockets are bound to a name, but a device by another name is still the same line.
+            if before.link != attachment.link && before.link.is_some() {
                 self.outputs.push_back(Output::Forget(id));
             }
+            let device = |a: &Attachment| a.link.as_ref().map(|(index, _)| *index);
+            let moved = device(&before) != device(&attachment);
             for family in Family::BOTH {
                 self.relink_line(id, family, &attachment, moved, now);
             }

@@ -3,6 +3,7 @@
 pub mod advertise;
 pub mod clock;
 pub(crate) mod disk;
+pub(crate) mod faults;
 pub mod flows;
 pub mod inspect;
 pub mod lock;

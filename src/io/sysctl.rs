@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::disk::replace;
+use super::faults;
 use crate::units::Gather as _;
 
 const ROOT: &str = "/proc/sys";
@@ -63,8 +64,10 @@ pub fn read(path: &str) -> Result<String, Error> {
 pub fn write(path: &str, value: &str) -> Result<(), Error> {
     let open = fs::OpenOptions::new().write(true).open(full(path)?);
     // One write: the kernel takes each as a whole value.
-    open.and_then(|mut file| file.write_all(value.as_bytes()))
-        .map_err(|source| access(path, source))
+    let write = faults::Write::begin(path);
+    let written = open.and_then(|mut file| file.write_all(value.as_bytes()));
+    write.done();
+    written.map_err(|source| access(path, source))
 }
 
 /// Lets this process's group send ICMP echoes without CAP_NET_RAW, and remembers what was allowed

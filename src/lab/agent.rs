@@ -268,6 +268,14 @@ impl Agent {
         Ok(())
     }
 
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Sends it a signal and waits for its end.
     ///
     /// # Errors

@@ -316,6 +316,14 @@ impl Drop for Netns {
 /// # Errors
 /// If a name is taken.
 pub async fn cable(a: End<'_>, b: End<'_>) -> Result<()> {
+    cable_numbered(a, b, 0).await
+}
+
+/// The same, and the interface at the first end has this number; with 0 the kernel chooses.
+///
+/// # Errors
+/// If a name or the number is taken.
+pub async fn cable_numbered(a: End<'_>, b: End<'_>, index: u32) -> Result<()> {
     let what = || format!("cable from {} to {}", a.netns.name, b.netns.name);
     let peer = LinkMessageBuilder::<LinkUnspec>::new()
         .name(b.interface)
@@ -323,6 +331,7 @@ pub async fn cable(a: End<'_>, b: End<'_>) -> Result<()> {
         .build();
     let pair = LinkVeth::new(a.interface, b.interface)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+        .index(index)
         .build();
     a.netns.netlink.link().add(pair).execute().await.with_context(what)?;
     a.netns.up(a.interface).await?;

@@ -8,6 +8,7 @@
 //! IPv6 is routed, not masqueraded, over link-local next hops, with a /64 between modem and router.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 use super::forwarder::{Port, Shape};
 use super::internet::{self, ZONE};
 use super::modem::{Condition, ModemCounters};
-use super::netns::{Netns, Route, cable, end};
+use super::netns::{Netns, Route, cable, cable_numbered, end};
 use super::{forwarder, modem};
 
 /// One uplink of the plan.
@@ -56,6 +57,8 @@ pub struct Uplink {
     pub base: Shape,
     /// The line as it is.
     pub(super) shape: watch::Sender<Shape>,
+    /// The number that the router's interface gets when it is plugged in again; 0: any.
+    pub(super) next_index: AtomicU32,
     /// What is wrong with it.
     pub(super) faults: Mutex<Condition>,
 }
@@ -114,6 +117,11 @@ impl Uplink {
         modem::counters(&self.modem).await
     }
 
+    /// When the router's interface is plugged in next, it will have this number.
+    pub fn comes_back_as(&self, index: u32) {
+        self.next_index.store(index, Ordering::Relaxed);
+    }
+
     /// Builds it, with the modem and the provider at work.
     pub(super) async fn build(
         n: u8,
@@ -136,6 +144,7 @@ impl Uplink {
             at,
             base,
             shape: watch::Sender::new(base),
+            next_index: AtomicU32::new(0),
             faults: Mutex::default(),
         };
         uplink.connect_router().await?;
@@ -149,7 +158,8 @@ impl Uplink {
     pub(super) async fn connect_router(&self) -> Result<()> {
         let router = &*self.router;
         let Addresses { modem4, router4, prefix6, router6, .. } = self.at;
-        cable(end(&self.modem, "lan"), end(router, &self.interface)).await?;
+        let index = self.next_index.swap(0, Ordering::Relaxed);
+        cable_numbered(end(router, &self.interface), end(&self.modem, "lan"), index).await?;
         self.modem.sysctl("net/ipv6/conf/lan/keep_addr_on_down", "1").await?;
         self.modem.address("lan", &format!("{modem4}/24")).await?;
         self.link_local().await?;

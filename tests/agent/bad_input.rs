@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use sparelink::lab::agent::{Agent, Status, config};
 use sparelink::lab::script::{Action, LineEvent, Settings};
 use sparelink::lab::topology::{Home, Plan};
+use tokio::time::{Instant, sleep};
 
+use crate::figure;
 use crate::kernel::dump;
-use crate::stage::{AGENT, PROVEN, SOON, Stage, file, in_router};
+use crate::stage::{AGENT, PROVEN, SOON, Stage, file, in_netns, in_router};
 
 crate::tests![
     without_permission_it_says_so_and_touches_nothing,
@@ -18,6 +21,7 @@ crate::tests![
     an_interface_that_does_not_exist_is_waited_for,
     check_tells_every_mistake,
     a_state_directory_that_cannot_be_written_is_a_nuisance,
+    five_thousand_route_changes_in_a_burst,
 ];
 
 /// Runs the agent in a user namespace of its own: then it has no power over the router's network.
@@ -26,7 +30,7 @@ const UNSHARE: &str = "/usr/bin/unshare";
 async fn without_permission_it_says_so_and_touches_nothing() -> Result<()> {
     let home = Home::build(&Plan::default()).await?;
     if !Path::new(UNSHARE).exists() {
-        crate::figure("skipped: there is no unshare (util-linux)");
+        figure("skipped: there is no unshare (util-linux)");
         return Ok(());
     }
     let path = file("sparelink.toml");
@@ -111,4 +115,59 @@ async fn a_state_directory_that_cannot_be_written_is_a_nuisance() -> Result<()> 
     ensure!(log.contains("WARN") && log.contains("state"), "it does not warn:\n{log}");
     ensure!(!log.contains("panicked"), "{log}");
     Ok(())
+}
+
+/// How many routes somebody adds at once, and takes away again.
+const ROUTES: usize = 5_000;
+/// By when the agent's state equals the kernel's again; 2 s is promised, the machine is shared.
+const CAUGHT_UP: Duration = Duration::from_secs(4);
+
+async fn five_thousand_route_changes_in_a_burst() -> Result<()> {
+    let stage = Stage::new().await?;
+    let modem = &stage.home.uplink("cable")?.modem;
+    in_netns(modem, "/bin/ip", &["addr", "add", "192.168.10.254/24", "dev", "lan"])
+        .await?
+        .must(0)?;
+    let before = stage.agent.status().await?.loop_gap_ms;
+    let begun = Instant::now();
+    let mut took = Duration::ZERO;
+    for (verb, gateway) in [("add", "192.168.10.254"), ("del", "192.168.10.1")] {
+        // Somebody's gateway changes amid a flood of other people's routes.
+        let mut batch = String::new();
+        for n in 0..ROUTES {
+            let (a, b) = (n / 250, n % 250);
+            batch += &format!("route {verb} 172.{}.{b}.0/24 via 192.168.11.1\n", a + 40);
+            if n == ROUTES / 2 {
+                let default = "dev wan0 proto dhcp metric 100";
+                batch += &format!("route replace default via {gateway} {default}\n");
+            }
+        }
+        fs::write(file("burst"), batch)?;
+        let path = file("burst").display().to_string();
+        in_router(&stage.home, "/bin/ip", &["-batch", &path]).await?.must(0)?;
+        let done = Instant::now();
+        for table in ["8301", "8300"] {
+            let words = ["route", "show", "table", table];
+            loop {
+                let said = in_router(&stage.home, "/bin/ip", &words).await?.must(0)?;
+                if said.out.contains(&format!("via {gateway} ")) {
+                    break;
+                }
+                ensure!(done.elapsed() < CAUGHT_UP, "{table} has not caught up:\n{}", said.out);
+            }
+        }
+        took = took.max(done.elapsed());
+        let count = in_router(&stage.home, "/bin/ip", &["route", "show"]).await?.must(0)?;
+        let many = count.out.lines().count() > ROUTES;
+        ensure!(many == (verb == "add"), "control: {} routes", count.out.lines().count());
+    }
+    sleep(Duration::from_secs(1)).await;
+    let status = stage.agent.status().await?;
+    ensure!(status.all_proven() && status.active.as_deref() == Some("cable"), "{status:?}");
+    figure(&format!(
+        "caught up {} ms after the burst at worst, loop at most {:.0} ms late ({before:.0} before)",
+        took.as_millis(),
+        status.loop_gap_ms
+    ));
+    stage.nothing_lost_since(begun).await
 }

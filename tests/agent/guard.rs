@@ -16,7 +16,9 @@ use crate::kernel::{Dump, dump, ours};
 use crate::stage::{Stage, in_router};
 
 crate::tests![
+    #[ignore = "long: five minutes"]
     flushed_twenty_times_under_traffic,
+    #[ignore = "long: the audit comes every 30 s"]
     a_silent_change_is_found_by_the_audit,
     flushes_and_reloads_by_others_are_put_right_and_named,
     what_others_change_in_part_is_put_right_and_named,

@@ -102,7 +102,7 @@ async fn rules() -> Result<Vec<RuleMessage>> {
 }
 
 /// Every route of every table, both families.
-async fn routes() -> Result<Vec<RouteMessage>> {
+pub(crate) async fn routes() -> Result<Vec<RouteMessage>> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     tokio::spawn(connection);
     let mut all = Vec::new();

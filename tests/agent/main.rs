@@ -7,12 +7,17 @@
 #![expect(clippy::print_stdout, reason = "a test runner talks")]
 
 mod bad_input;
+mod crowd;
+mod death;
+mod devices;
+mod dhcp;
 mod doctor;
 mod guard;
 mod inbound;
 mod ipv6;
 mod kernel;
 mod people;
+mod pinning;
 mod purge;
 mod recording;
 mod resolvers;
@@ -22,6 +27,7 @@ mod scenarios;
 mod stage;
 mod subnets;
 mod survival;
+mod watch;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -41,18 +47,23 @@ const AT_ONCE: usize = 4;
 /// What a test wants to be told beside its result begins with this.
 const FIGURE: &str = "figure: ";
 
-/// Tests that take minutes: only with `--include-ignored`, as in `make test-all`, or by their name.
-const LONG: [&str; 2] =
-    ["flushed_twenty_times_under_traffic", "a_silent_change_is_found_by_the_audit"];
-
 /// A test: it runs inside the lab.
-type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Result<()>>>>);
+struct Test {
+    name: &'static str,
+    run: fn() -> Pin<Box<dyn Future<Output = Result<()>>>>,
+    /// Why it is not run unless asked for.
+    ignored: Option<&'static str>,
+}
 
-/// Names a module's tests.
+/// Names a module's tests. `#[ignore = "long: WHY"]` before a name means what it means to cargo.
 macro_rules! tests {
-    ($($name:ident),* $(,)?) => {
+    ($($(#[ignore = $why:literal])? $name:ident),* $(,)?) => {
         /// The tests of this module by name.
-        pub(crate) const TESTS: &[crate::Test] = &[$((stringify!($name), || Box::pin($name()))),*];
+        pub(crate) const TESTS: &[crate::Test] = &[$(crate::Test {
+            name: stringify!($name),
+            run: || Box::pin($name()),
+            ignored: <[&'static str]>::first(&[$($why)?]).copied(),
+        }),*];
     };
 }
 use tests;
@@ -60,6 +71,7 @@ use tests;
 /// Those that take longest first, so that nobody waits for the last one.
 fn all() -> impl Iterator<Item = &'static Test> {
     let all = [
+        death::TESTS,
         guard::TESTS,
         purge::TESTS,
         doctor::TESTS,
@@ -68,6 +80,9 @@ fn all() -> impl Iterator<Item = &'static Test> {
         room::TESTS,
         ipv6::TESTS,
         subnets::TESTS,
+        dhcp::TESTS,
+        devices::TESTS,
+        pinning::TESTS,
         inbound::TESTS,
         resolvers::TESTS,
         bad_input::TESTS,
@@ -106,8 +121,8 @@ fn inside(name: &str) -> Result<()> {
     if let Some(scenario) = name.strip_prefix(scenarios::PREFIX) {
         return runtime.block_on(scenarios::play_file(scenario));
     }
-    let (_, test) = all().find(|(test, _)| *test == name).context("no such test")?;
-    runtime.block_on(test())
+    let test = all().find(|test| test.name == name).context("no such test")?;
+    runtime.block_on((test.run)())
 }
 
 /// Runs the tests whose names contain one of the words, all without words.
@@ -116,16 +131,23 @@ fn run_all(words: &[&str]) -> Result<()> {
         let mut filters = words.iter().filter(|word| !word.starts_with('-')).peekable();
         filters.peek().is_none() || filters.any(|filter| name.contains(filter))
     };
-    let mut names: VecDeque<String> = all().map(|(name, _)| (*name).to_owned()).collect();
+    let long_too = words.iter().any(|word| ["--include-ignored", "--ignored"].contains(word));
+    let mut names: VecDeque<String> = all().map(|test| test.name.to_owned()).collect();
     names.extend(scenarios::names()?);
     let total = names.len();
     names.retain(|name| chosen(name));
     let filtered = total - names.len();
-    let everything = words.contains(&"--include-ignored") || words.contains(&"--ignored");
-    let left_out = names.len();
-    names.retain(|name| everything || !LONG.contains(&name.as_str()) || words.contains(&&**name));
-    let left_out = left_out - names.len();
     println!("\nrunning {} tests", names.len());
+    let why_not = |name: &String| all().find(|test| test.name == name)?.ignored;
+    let mut left_out = 0;
+    names.retain(|name| {
+        let why = why_not(name).filter(|_| !long_too && !words.contains(&name.as_str()));
+        if let Some(why) = why {
+            println!("test {name} ... ignored, {why}");
+            left_out += 1;
+        }
+        why.is_none()
+    });
     let (begun, queue, failed, ignored) =
         (Instant::now(), Mutex::new(names), Mutex::new(Vec::new()), Mutex::new(left_out));
     let passed = Mutex::new(0);

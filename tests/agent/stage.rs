@@ -1,6 +1,7 @@
 //! What most tests begin with: a home, the agent in its router, a client that keeps asking.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use sparelink::lab::netns::Netns;
 use sparelink::lab::script::{Action, LineEvent, Settings};
 use sparelink::lab::stage::{PRIVATE_DIR, child};
 use sparelink::lab::topology::{ECHO4, Home, Plan};
-use tokio::time::{Instant, sleep};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep, timeout};
 
 /// The agent under test.
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_sparelink");
@@ -21,13 +23,15 @@ pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_sparelink");
 pub(crate) const PROVEN: Duration = Duration::from_secs(15);
 /// How long a switch may take on a machine that does other things, too.
 pub(crate) const SOON: Duration = Duration::from_secs(12);
+/// How long an echo may take, by whatever way.
+const ECHOED: Duration = Duration::from_secs(3);
 /// When the last flow's answer has come, or never will.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// A home with a running agent and a client.
 pub(crate) struct Stage {
-    pub(crate) plan: Plan,
-    pub(crate) settings: Settings,
+    pub(crate) text: String,
+    program: PathBuf,
     pub(crate) home: Home,
     pub(crate) agent: Agent,
     pub(crate) meter: Meter,
@@ -47,34 +51,34 @@ impl Stage {
 
     /// The agent in a home that stands already.
     pub(crate) async fn in_home(home: Home, settings: Settings, flags: &[&str]) -> Result<Self> {
-        let plan = Plan::default();
-        let text = config(&plan, &settings);
-        Self::configured(home, (plan, settings), &text, flags).await
+        let text = config(&Plan::default(), &settings);
+        Self::configured(home, text, Path::new(AGENT), flags).await
     }
 
     /// The agent in a home that stands already, with a configuration of its own.
     pub(crate) async fn in_home_as(home: Home, text: &str) -> Result<Self> {
-        Self::configured(home, (Plan::default(), Settings::default()), text, &[]).await
+        Self::configured(home, text.to_owned(), Path::new(AGENT), &[]).await
     }
 
-    async fn configured(
+    /// The same with something that becomes the agent.
+    pub(crate) async fn configured(
         home: Home,
-        (plan, settings): (Plan, Settings),
-        text: &str,
+        text: String,
+        program: &Path,
         flags: &[&str],
     ) -> Result<Self> {
-        let mut agent = Agent::start_with(&home, Path::new(AGENT), text, flags).await?;
+        let program = program.to_owned();
+        let mut agent = Agent::start_with(&home, &program, &text, flags).await?;
         let meter = Meter::start(&home.client, ECHO4).await?;
         agent.wait_proven(PROVEN).await?;
         // The counters have been read, the first flows have gone through.
         sleep(SETTLED).await;
-        Ok(Self { plan, settings, home, agent, meter })
+        Ok(Self { text, program, home, agent, meter })
     }
 
     /// Starts the agent again, after its end.
     pub(crate) async fn start_again(&mut self) -> Result<()> {
-        let text = config(&self.plan, &self.settings);
-        self.agent = Agent::start(&self.home, Path::new(AGENT), &text).await?;
+        self.agent = Agent::start(&self.home, &self.program, &self.text).await?;
         Ok(())
     }
 
@@ -179,8 +183,31 @@ pub(crate) async fn shell(netns: &Netns, script: &str) -> Result<String> {
 
 /// Runs a program in the router and waits for its end.
 pub(crate) async fn in_router(home: &Home, program: &str, words: &[&str]) -> Result<Said> {
+    in_netns(&home.router, program, words).await
+}
+
+/// Runs a program in a namespace and waits for its end.
+pub(crate) async fn in_netns(netns: &Netns, program: &str, words: &[&str]) -> Result<Said> {
     let words: Vec<OsString> = words.iter().map(OsString::from).collect();
     let mut command = child(Path::new(program), &words);
     let run = async move { tokio::task::spawn_blocking(move || command.output()).await };
-    Ok(Said::from(home.router.run(run).await???))
+    Ok(Said::from(netns.run(run).await???))
+}
+
+/// Asks an echo server until it answers.
+pub(crate) async fn echo(server: IpAddr) -> bool {
+    let ask = async {
+        let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any).await?;
+        socket.connect((server, 7)).await?;
+        loop {
+            let _ = socket.send(b"still there?").await;
+            let mut buffer = [0; 16];
+            let answer = socket.recv(&mut buffer);
+            if let Ok(Ok(_)) = timeout(Duration::from_millis(100), answer).await {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    matches!(timeout(ECHOED, ask).await, Ok(Ok(())))
 }

@@ -87,7 +87,7 @@ fn sets(wanted: &Wanted, table: &mut Table) {
         };
         uplinks.elements.insert(name(dev), None);
         from.elements.insert(name(dev), verdict(Verdict::Goto(format!("from_{id}"))));
-        pin.elements.insert(name(dev), verdict(Verdict::Jump(format!("pin_{id}"))));
+        pin.elements.insert(name(dev), verdict(Verdict::Goto(format!("pin_{id}"))));
         if wanted.reset_on.contains(&id) {
             reset_on.elements.insert(name(dev), None);
         }
@@ -254,6 +254,7 @@ fn per_uplink(id: UplinkId) -> [Chain; 3] {
         vec![Stmt::CtMark(UNPINNED), Stmt::SetCtMark(mark)],
         question(Family::V4),
         question(Family::V6),
+        vec![goto("guard_up")],
     ];
     [
         chain(&format!("from_{id}"), from),
@@ -350,7 +351,12 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     let prerouting = vec![vec![Stmt::IifnameVmap("from".to_owned())], vec![follow_pin()]];
     let output = vec![vec![Stmt::OifLoopback, Stmt::Verdict(Verdict::Accept)], vec![follow_pin()]];
     let syn = vec![Stmt::L4proto(TCP), flags(tcp::SYN | tcp::RST, tcp::SYN), jump("mss")];
-    let mut forward = vec![syn, vec![out_by_uplink(), jump("fwd_out")]];
+    let mut forward = vec![
+        syn,
+        // What has been answered is neither new nor stale: nearly every packet is done with here.
+        vec![Stmt::CtState(CtState::Established), Stmt::Verdict(Verdict::Accept)],
+        vec![out_by_uplink(), jump("fwd_out")],
+    ];
     if wanted.lan.as_ref().is_some_and(|lan| lan.guard) {
         forward.push(vec![
             in_by_uplink(),
@@ -382,20 +388,14 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
         base("prerouting", Filter, Prerouting, priority::MANGLE, prerouting),
         // Type route: the box's own packets are routed again when their mark changes.
         base("output", Route, Output, priority::MANGLE, output),
-        base(
-            "pinning",
-            Filter,
-            Postrouting,
-            priority::MANGLE,
-            vec![vec![Stmt::OifnameVmap("pin".to_owned())]],
-        ),
         base("nat", Nat, Postrouting, priority::SRCNAT, vec![vec![out_by_uplink(), jump("masq")]]),
+        // Pinning and the guard in one look at the interface; the guard has to come after NAT.
         base(
-            "guard",
+            "out",
             Filter,
             Postrouting,
             priority::SRCNAT + 10,
-            vec![vec![out_by_uplink(), jump("guard_up")]],
+            vec![vec![Stmt::OifnameVmap("pin".to_owned())]],
         ),
         base("forward", Filter, Forward, priority::FILTER - 10, forward),
         base("input", Filter, Input, priority::FILTER - 10, page),

@@ -81,6 +81,7 @@ struct Pending {
     sent: Instant,
     target: IpAddr,
     purpose: Use,
+    method: Method,
     /// Already given up for the statistics; an answer still is a sign of life.
     counted: bool,
 }
@@ -93,6 +94,15 @@ enum Method {
     Echo,
     /// Its operator drops ICMP: handshakes with the targets' DNS port.
     Tcp,
+}
+
+impl Method {
+    const fn other(self) -> Self {
+        match self {
+            Self::Echo => Self::Tcp,
+            Self::Tcp => Self::Echo,
+        }
+    }
 }
 
 /// The quick burst that proves a line that comes up.
@@ -142,6 +152,7 @@ pub struct Line {
     pub proof: Proof,
     /// Loss as last sampled beside the others.
     pub sampled: Option<Sample>,
+    /// The one that was answered last.
     method: Method,
     pending: BTreeMap<ProbeId, Pending>,
     /// The agent's own packets, to tell them from the traffic.
@@ -359,6 +370,7 @@ impl Line {
             return;
         }
         self.own.inward += 1;
+        self.method = pending.method;
         self.rtt.sample(*rtt);
         self.settle(pending, true);
         if let Some(trial) = &mut self.trial {

@@ -13,6 +13,7 @@ use super::lacking::is_lacking;
 use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_CTNETLINK, missing};
 use crate::engine::kernel::{Flow, TcpState, Tuple};
 use crate::engine::message::FlowCount;
+use crate::io::faults;
 use crate::units::{Family, Fwmark, PerFamily};
 
 // NFPROTO_* (linux/netfilter.h)
@@ -94,7 +95,10 @@ impl Conntrack {
             family: nfproto(family),
             ..message(DELETE, filter.attrs(), what)
         };
-        self.link.request(&message, |_| {})
+        let write = faults::Write::begin("conntrack flush");
+        let answer = self.link.request(&message, |_| {});
+        write.done();
+        answer
     }
 
     /// The flows with that mark.

@@ -13,6 +13,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use thiserror::Error;
 
 pub use super::attrs::{Attributes, Attrs};
+use crate::io::faults;
 
 /// Subsystem number of nf_tables.
 pub const SUBSYS_NFTABLES: u8 = 10;
@@ -328,7 +329,9 @@ impl Nfnl {
         let last = self.seq;
         let end = self.next_seq();
         put_header(&mut bytes, BATCH_END, 0, end, [0, 0], u16::from(subsystem), &[]);
+        let write = faults::Write::begin("nfnetlink batch");
         self.send(&bytes)?;
+        write.done();
         let mut first_error = None;
         loop {
             for frame in self.receive()?.filter(|f| f.kind == NLMSG_ERROR) {

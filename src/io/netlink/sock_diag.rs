@@ -14,6 +14,7 @@ use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use super::nfnl::{F_ACK, F_DUMP, F_REQUEST, Frames, NLMSG_DONE, NLMSG_ERROR};
+use crate::io::faults;
 
 /// `NETLINK_SOCK_DIAG`.
 const PROTOCOL_SOCK_DIAG: isize = 4;
@@ -123,7 +124,12 @@ impl SockDiag {
         let found = self.ask(TELL, 0, &request(local, remote, ANY))?;
         let cookie = found.as_deref().filter(|found| !is_at_rest(found)).and_then(cookie);
         match cookie {
-            Some(cookie) => Ok(self.ask(DESTROY, 0, &request(local, remote, cookie))?.is_some()),
+            Some(cookie) => {
+                let write = faults::Write::begin("sock_diag");
+                let ended = self.ask(DESTROY, 0, &request(local, remote, cookie));
+                write.done();
+                Ok(ended?.is_some())
+            }
             None => Ok(false),
         }
     }

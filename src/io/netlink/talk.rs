@@ -18,6 +18,7 @@ use nix::errno::Errno;
 
 use super::attrs::Attributes;
 use super::message::Message;
+use crate::io::faults;
 
 /// How long the kernel may take for an answer. It answers inside the system call; more than this
 /// means that something is badly wrong.
@@ -109,7 +110,10 @@ impl Talk {
 
     /// Gives an order and waits until it is done or refused.
     pub(super) async fn order(&mut self, order: &Message, flags: u16) -> Result<(), Error> {
-        self.converse(order, NLM_F_ACK | flags).await.map(|_| ())
+        let write = faults::Write::begin("rtnetlink");
+        let answer = self.converse(order, NLM_F_ACK | flags).await;
+        write.done();
+        answer.map(|_| ())
     }
 
     async fn converse(&mut self, message: &Message, flags: u16) -> Result<Answer, Error> {

@@ -15,6 +15,8 @@ use crate::engine::health::{Condition, Health, Signal};
 use crate::engine::probe::{Asker, Question};
 use crate::time::Instant;
 
+/// Every so many questions a dead line is asked by the other method.
+const OTHERWISE: usize = 4;
 /// An instant that never comes.
 const NEVER: Instant = Instant::from_micros(u64::MAX);
 
@@ -70,12 +72,23 @@ impl Line {
     }
 
     fn ask(&mut self, target: IpAddr, purpose: Use, now: Instant, asker: &mut Asker<'_>) {
-        let question = match self.method {
+        self.ask_by(self.method, target, purpose, now, asker);
+    }
+
+    fn ask_by(
+        &mut self,
+        method: Method,
+        target: IpAddr,
+        purpose: Use,
+        now: Instant,
+        asker: &mut Asker<'_>,
+    ) {
+        let question = match method {
             Method::Tcp if purpose != Use::Gateway => Question::TcpConnect(target, TCP_PORT),
             Method::Echo | Method::Tcp => Question::Echo(target),
         };
         let id = asker.ask(question, PATIENCE);
-        self.pending.insert(id, Pending { sent: now, target, purpose, counted: false });
+        self.pending.insert(id, Pending { sent: now, target, purpose, method, counted: false });
         if purpose != Use::Gateway {
             self.own.outward += 1;
             self.asked_since.get_or_insert(now);
@@ -111,7 +124,10 @@ impl Line {
             return;
         }
         if let Some(target) = self.next_target(s.targets) {
-            self.ask(target, Use::Base, s.now, asker);
+            // What answered once may be dropped today: a dead line is now and then asked otherwise.
+            let otherwise = !self.health.is_alive() && self.turn % OTHERWISE == 0;
+            let method = if otherwise { self.method.other() } else { self.method };
+            self.ask_by(method, target, Use::Base, s.now, asker);
         }
         self.base_last = s.now;
         self.base_at = s.now + self.base_interval(s);
@@ -238,12 +254,12 @@ impl Line {
         trial.next = s.now + trial.pause;
         trial.asked += 1;
         let asked = trial.asked;
-        // Nothing at all by ICMP so far: the operator may drop it. Try handshakes in between.
-        if trial.answers == 0 && asked > 5 {
-            self.method = if asked % 2 == 0 { Method::Tcp } else { Method::Echo };
-        }
+        // Nothing at all so far: the operator may drop ICMP. Try the other method in between; the
+        // one that is answered stays.
+        let otherwise = trial.answers == 0 && asked > 5 && asked % 2 == 0;
+        let method = if otherwise { self.method.other() } else { self.method };
         if let Some(target) = self.next_target(s.targets) {
-            self.ask(target, Use::Proof, s.now, asker);
+            self.ask_by(method, target, Use::Proof, s.now, asker);
         }
         if asked == 1
             && let Some(gateway) = self.way.as_ref().and_then(|way| way.gateway)
@@ -352,5 +368,82 @@ impl Line {
     fn stalled_since(&self, now: Instant) -> Option<Instant> {
         let since = self.traffic.one_sided_since(now)? + LOST_AFTER;
         (since <= now).then_some(since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Kind;
+    use crate::engine::health::proof::Plan;
+    use crate::engine::health::suspicion::Duty;
+    use crate::engine::link::Way;
+    use crate::engine::probe::{Outcome, Path, ProbeRequest};
+    use crate::units::{Family, Fwmark, IfIndex, IfName, Rtt, UplinkId};
+
+    /// A line, asked for so long, whose targets answer these questions from then on.
+    fn proven_after(wake: Duration, answers: fn(&Question) -> bool) -> Option<Duration> {
+        let targets: Vec<IpAddr> = ["1.1.1.1", "8.8.8.8"].map(|t| t.parse().unwrap()).into();
+        let dev = IfName::new("eth1").unwrap();
+        let source = "192.0.2.2".parse().unwrap();
+        let (index, mark) = (IfIndex(2), Fwmark { value: 0, mask: Fwmark::UPLINK_MASK });
+        let uplink = UplinkId::new(1).unwrap();
+        let path = Path { uplink, dev: dev.clone(), index, mark, source };
+        let way = Way { index, dev, source, gateway: None, onlink: false, mtu: None };
+        let begin = Instant::from_micros(1_000_000);
+        let (mut line, mut news, mut next_id) = (Line::default(), Vec::new(), 0);
+        line.relink(Some(way), begin);
+        let (family, pages) = (Family::V4, &[]);
+        let plan =
+            Plan { name: None, family, resolvers: &[], resolvers_known: false, public: &[], pages };
+        for tick in 0..2_000 {
+            let now = begin + Duration::from_millis(10) * tick;
+            let s = Surroundings {
+                now,
+                kind: Kind::Wired,
+                duty: Duty::Spare,
+                offloaded: false,
+                metered: false,
+                desperate: false,
+                fixed_window: None,
+                targets: &targets,
+                plan,
+                page_works_somewhere: false,
+            };
+            let mut requests: Vec<ProbeRequest> = Vec::new();
+            let mut asker = Asker { next_id: &mut next_id, requests: &mut requests, path: &path };
+            if tick == 0 {
+                line.signal(Signal::Linked, &s, &mut news);
+            }
+            line.timeout(&s, &mut asker, &mut news);
+            let mut unheard = Vec::new();
+            let mut asker = Asker { next_id: &mut next_id, requests: &mut unheard, path: &path };
+            for request in requests {
+                if now >= begin + wake && answers(&request.question) {
+                    let answer = Outcome::Answered(Rtt(Duration::from_millis(5)));
+                    line.reply(request.id, &answer, &s, &mut asker, &mut news);
+                }
+            }
+            if matches!(line.health, Health::Up { .. }) {
+                return Some(now.since(begin));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_line_that_wakes_late_is_proven_by_whatever_it_answers() {
+        let echo = |q: &Question| matches!(q, Question::Echo(_));
+        let handshake = |q: &Question| matches!(q, Question::TcpConnect(..));
+        for answers in [echo, handshake] {
+            // Asked otherwise in between, it must not be asked so for ever; and where the trial was
+            // given up long ago, either answer must still be found.
+            for wake in [0, 500, 600, 700, 1_500, 8_000] {
+                let wake = Duration::from_millis(wake);
+                let proven = proven_after(wake, answers);
+                let limit = wake + Duration::from_secs(8);
+                assert!(proven.is_some_and(|p| p < limit), "answers from {wake:?} on: {proven:?}");
+            }
+        }
     }
 }

@@ -1,0 +1,87 @@
+//! Death at a chosen moment, so that tests can see what the kernel is left with. There is something
+//! in here only in debug builds with the cargo feature `faults`; no release build has it.
+//!
+//! Like `io::clock` this is shared ground: every change of the kernel is announced here.
+
+/// A change of the kernel that is about to be made, by its number since counting began.
+#[derive(Debug)]
+#[must_use = "what follows the change is told by `done`"]
+pub(crate) struct Write {
+    #[cfg(all(feature = "faults", debug_assertions))]
+    number: Option<u64>,
+}
+
+#[cfg(not(all(feature = "faults", debug_assertions)))]
+impl Write {
+    /// Nothing.
+    #[inline]
+    pub(crate) const fn begin(_what: &str) -> Self {
+        Self {}
+    }
+
+    /// Nothing.
+    #[inline]
+    pub(crate) const fn done(self) {}
+}
+
+#[cfg(all(feature = "faults", debug_assertions))]
+mod deadly {
+    use std::fs::{File, read_to_string};
+    use std::io::Write as _;
+    use std::path::Path;
+    use std::sync::{Mutex, PoisonError};
+
+    use nix::sys::signal::{Signal, raise};
+
+    use super::Write;
+
+    /// Names a file with the moment of death, `before 3` or `after 3` for the third change from
+    /// now on. As long as there is no such file nothing is counted; when its words change counting
+    /// begins anew. Each change adds a line to the file with `.log` at its name's end.
+    const VARIABLE: &str = "SPARELINK_DIE_AT_SEND";
+
+    /// The words that counting began with, and how many changes there were since.
+    static COUNTED: Mutex<(String, u64)> = Mutex::new((String::new(), 0));
+
+    impl Write {
+        /// Announces a change; this may be the end.
+        pub(crate) fn begin(what: &str) -> Self {
+            let number = count(what);
+            if let Some(number) = number {
+                die_if(&format!("before {number}"));
+            }
+            Self { number }
+        }
+
+        /// The change is made; this may be the end.
+        pub(crate) fn done(self) {
+            if let Some(number) = self.number {
+                die_if(&format!("after {number}"));
+            }
+        }
+    }
+
+    fn count(what: &str) -> Option<u64> {
+        let file = std::env::var_os(VARIABLE)?;
+        let words = read_to_string(&file).ok()?;
+        let mut counted = COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.0 != words {
+            *counted = (words, 0);
+        }
+        counted.1 += 1;
+        let log = Path::new(&file).with_extension("log");
+        let line = format!("{} {what}\n", counted.1);
+        // Without a log there is still a death.
+        drop(File::options().create(true).append(true).open(log).map(|mut log| {
+            let _ = log.write_all(line.as_bytes());
+        }));
+        Some(counted.1)
+    }
+
+    fn die_if(moment: &str) {
+        let counted = COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.0.trim() == moment {
+            let _ = raise(Signal::SIGKILL);
+        }
+    }
+}
