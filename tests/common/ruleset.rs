@@ -106,8 +106,8 @@ fn maps() -> Vec<(&'static str, Set)> {
 
 fn pinning() -> Vec<Chain> {
     use Stmt::{CtMark, CtReply, SetCtMark, SetMetaMark};
-    let near = |family, set: &str| Stmt::IifSaddrIn { family, set: set.into(), not: true };
-    let beyond = |family, set: &str| Stmt::OifDaddrIn { family, set: set.into(), not: true };
+    let near = |family, set: &str| Stmt::SaddrIn { family, set: set.into(), not: true };
+    let beyond = |family, set: &str| Stmt::DaddrIn { family, set: set.into(), not: true };
     let answer = |near| {
         let established = Stmt::CtState(CtState::Established);
         vec![established, CtReply(true), near, counter("in_1")]
@@ -120,8 +120,8 @@ fn pinning() -> Vec<Chain> {
                 vec![SetMetaMark(ONE)],
                 vec![NEW, CtMark(NONE), SetCtMark(ONE)],
                 vec![TCP, flags(tcp::RST, tcp::RST), RETURN],
-                answer(near(Family::V4, "near4")),
-                answer(near(Family::V6, "near6")),
+                answer(near(Family::V4, "bogons")),
+                answer(near(Family::V6, "bogons6")),
             ],
         ),
         chain("to_1", vec![vec![SetMetaMark(ONE)], vec![SetMetaMark(whole(7))]]),
@@ -129,8 +129,8 @@ fn pinning() -> Vec<Chain> {
             "pin_1",
             vec![
                 vec![CtMark(NONE), SetCtMark(ONE), CtReply(false), counter("out_1")],
-                vec![beyond(Family::V4, "near4"), counter("out_1")],
-                vec![beyond(Family::V6, "near6"), counter("out_1")],
+                vec![beyond(Family::V4, "bogons"), counter("out_1")],
+                vec![beyond(Family::V6, "bogons6"), counter("out_1")],
                 vec![CtMark(whole(5)), SetCtMark(whole(6))],
             ],
         ),

@@ -216,8 +216,8 @@ pub enum Stmt {
         /// `!=`.
         not: bool,
     },
-    /// `iifname . ip saddr @SET` (or `!=`), of the family given.
-    IifSaddrIn {
+    /// `ip saddr @SET` (or `!=`), of the family given.
+    SaddrIn {
         /// IP version.
         family: Family,
         /// The set's name.
@@ -232,8 +232,8 @@ pub enum Stmt {
         /// The set's name.
         set: String,
     },
-    /// `oifname . ip daddr @SET` (or `!=`), of the family given.
-    OifDaddrIn {
+    /// `ip daddr @SET` (or `!=`), of the family given.
+    DaddrIn {
         /// IP version.
         family: Family,
         /// The set's name.

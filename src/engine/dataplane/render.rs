@@ -325,12 +325,12 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::Oifname(name) => format!("oifname \"{name}\""),
         Stmt::IifnameIn { set, not } => format!("iifname {}@{set}", unequal(*not)),
         Stmt::OifnameIn { set, not } => format!("oifname {}@{set}", unequal(*not)),
-        Stmt::IifSaddrIn { family, set, not } => {
-            format!("iifname . {} saddr {}@{set}", ip(*family), unequal(*not))
+        Stmt::SaddrIn { family, set, not } => {
+            format!("{} saddr {}@{set}", ip(*family), unequal(*not))
         }
         Stmt::OifSaddrIn { family, set } => format!("oifname . {} saddr @{set}", ip(*family)),
-        Stmt::OifDaddrIn { family, set, not } => {
-            format!("oifname . {} daddr {}@{set}", ip(*family), unequal(*not))
+        Stmt::DaddrIn { family, set, not } => {
+            format!("{} daddr {}@{set}", ip(*family), unequal(*not))
         }
         Stmt::Saddr(net) => header("saddr", net),
         Stmt::Daddr(net) => header("daddr", net),

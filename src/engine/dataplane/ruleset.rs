@@ -40,6 +40,12 @@ pub fn outward(id: UplinkId, family: Family) -> String {
 /// The counter of packets that were held back because their source address was not their uplink's.
 pub const WRONG_SOURCE: &str = "wrong_source";
 
+/// The name of the set of an uplink's on-link prefixes. Each has its own, so that a packet is looked
+/// for among a handful of prefixes, by its address alone.
+fn near(id: UplinkId, family: Family) -> String {
+    format!("near{}_{id}", digit(family))
+}
+
 const fn digit(family: Family) -> u8 {
     match family {
         Family::V4 => 4,
@@ -119,12 +125,24 @@ fn sets(wanted: &Wanted, table: &mut Table) {
     ];
     let all = named.into_iter().chain(address_sets(wanted));
     table.sets.extend(all.map(|(name, set)| (name.to_owned(), set)));
+    table.sets.extend(wanted.uplinks.iter().flat_map(near_sets));
+}
+
+/// What is on the link of an uplink, in each IP version.
+fn near_sets(uplink: &Uplink) -> [(String, Set); 2] {
+    let link_local = net("fe80::/10");
+    let all = IpNet::aggregate(&[uplink.near.as_slice(), &[link_local]].concat());
+    [(Family::V4, KeyType::Ipv4), (Family::V6, KeyType::Ipv6)].map(|(family, key)| {
+        let mut set = Set::prefixes(&[key]);
+        let nets = all.iter().filter(|net| Family::of(&net.addr()) == family);
+        set.elements.extend(nets.map(|net| (vec![KeyPart::Net(*net)], None)));
+        (near(uplink.id, family), set)
+    })
 }
 
 /// Sets that say whose addresses are whose.
-fn address_sets(wanted: &Wanted) -> [(&'static str, Set); 6] {
+fn address_sets(wanted: &Wanted) -> [(&'static str, Set); 4] {
     use KeyType::{IfName, Ipv4, Ipv6};
-    let mut near = [Set::prefixes(&[IfName, Ipv4]), Set::prefixes(&[IfName, Ipv6])];
     let mut own = [Set::prefixes(&[IfName, Ipv4]), Set::prefixes(&[IfName, Ipv6])];
     let mut others = Set::prefixes(&[IfName, Ipv6]);
     let mut shared = Set::new(&[IfName, Ipv4]);
@@ -132,10 +150,6 @@ fn address_sets(wanted: &Wanted) -> [(&'static str, Set); 6] {
         let Some((_, dev)) = &uplink.dev else {
             continue;
         };
-        let link_local = net("fe80::/10");
-        for net in IpNet::aggregate(&[uplink.near.as_slice(), &[link_local]].concat()) {
-            near[usize::from(net.addr().is_ipv6())].elements.insert(at(dev, net), None);
-        }
         for (set, nets) in [(&mut own[1], &uplink.own6), (&mut others, &uplink.others6)] {
             let nets = Ipv6Net::aggregate(nets);
             set.elements.extend(nets.into_iter().map(|net| (at(dev, net.into()), None)));
@@ -145,15 +159,8 @@ fn address_sets(wanted: &Wanted) -> [(&'static str, Set); 6] {
             shared.elements.insert(at(dev, host(*addr)), None);
         }
     }
-    let ([near4, near6], [own4, own6]) = (near, own);
-    [
-        ("near4", near4),
-        ("near6", near6),
-        ("own4", own4),
-        ("own6", own6),
-        ("others6", others),
-        ("addr4", shared),
-    ]
+    let [own4, own6] = own;
+    [("own4", own4), ("own6", own6), ("others6", others), ("addr4", shared)]
 }
 
 /// The largest TCP segment that an uplink takes: what its packets may hold without the two headers
@@ -221,19 +228,18 @@ const UNPINNED: Fwmark = Fwmark { value: 0, mask: Fwmark::UPLINK_MASK };
 
 fn per_uplink(id: UplinkId) -> [Chain; 3] {
     let mark = id.mark();
-    let near = |family| format!("near{}", digit(family));
     let proof = |family| {
         vec![
             Stmt::CtState(CtState::Established),
             Stmt::CtReply(true),
-            Stmt::IifSaddrIn { family, set: near(family), not: true },
+            Stmt::SaddrIn { family, set: near(id, family), not: true },
             Stmt::Counter(inward(id, family)),
         ]
     };
     let question = |family| {
         vec![
             Stmt::CtReply(false),
-            Stmt::OifDaddrIn { family, set: near(family), not: true },
+            Stmt::DaddrIn { family, set: near(id, family), not: true },
             Stmt::Counter(outward(id, family)),
         ]
     };

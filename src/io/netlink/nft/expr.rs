@@ -137,14 +137,16 @@ impl Rule {
             Stmt::Oifname(name) => self.meta(META_OIFNAME).cmp(EQ, &ifname(name)),
             Stmt::IifnameIn { set, not } => self.meta(META_IIFNAME).lookup(set, *not),
             Stmt::OifnameIn { set, not } => self.meta(META_OIFNAME).lookup(set, *not),
-            Stmt::IifSaddrIn { family, set, not } => {
-                self.name_and_address(META_IIFNAME, *family, SADDR).lookup(set, *not)
+            Stmt::SaddrIn { family, set, not } => {
+                self.header_address(*family, SADDR, REG).lookup(set, *not)
             }
-            Stmt::OifSaddrIn { family, set } => {
-                self.name_and_address(META_OIFNAME, *family, SADDR).lookup(set, false)
-            }
-            Stmt::OifDaddrIn { family, set, not } => {
-                self.name_and_address(META_OIFNAME, *family, DADDR).lookup(set, *not)
+            Stmt::OifSaddrIn { family, set } => self
+                .nfproto(*family)
+                .meta(META_OIFNAME)
+                .header_address(*family, SADDR, REG_2)
+                .lookup(set, false),
+            Stmt::DaddrIn { family, set, not } => {
+                self.header_address(*family, DADDR, REG).lookup(set, *not)
             }
             Stmt::Saddr(net) => self.address(net, SADDR),
             Stmt::Daddr(net) => self.address(net, DADDR),
@@ -307,12 +309,12 @@ impl Rule {
         masked.cmp(EQ, &address)
     }
 
-    fn name_and_address(self, name: u32, family: Family, offsets: Offsets) -> Self {
+    fn header_address(self, family: Family, offsets: Offsets, register: u32) -> Self {
         let (at, len) = match family {
             Family::V4 => (offsets.v4, 4),
             Family::V6 => (offsets.v6, 16),
         };
-        self.nfproto(family).meta(name).payload(NETWORK_HEADER, at, len, REG_2)
+        self.nfproto(family).payload(NETWORK_HEADER, at, len, register)
     }
 
     fn fib_saddr_oif_local(self, local: bool) -> Self {
