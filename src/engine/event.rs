@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::health::Condition;
 use crate::time::{Instant, Utc, human};
-use crate::units::{ByteCount, Family};
+use crate::units::Family;
+
+mod words;
 
 /// How much a person should care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -372,40 +374,6 @@ impl Fact {
     }
 }
 
-fn repaired(f: &mut fmt::Formatter<'_>, what: &str, took: Duration) -> fmt::Result {
-    write!(f, "others {what}: put back in {}", human(took))
-}
-
-fn fight(f: &mut fmt::Formatter<'_>, what: &str, times: usize, pause: Duration) -> fmt::Result {
-    let pause = human(pause);
-    write!(
-        f,
-        "somebody keeps undoing what is ours, {times} times in a minute (last: {what}); from now on it \
-         is put back every {pause} at most; `sparelink doctor` looks for who it is"
-    )
-}
-
-fn offload(f: &mut fmt::Formatter<'_>, uplinks: &[String], offloaded: bool) -> fmt::Result {
-    let uplinks = uplinks.join(", ");
-    if offloaded {
-        write!(
-            f,
-            "connections on {uplinks} are offloaded, so their packets are not counted; silence there is \
-             given twice the time"
-        )
-    } else {
-        write!(f, "packets on {uplinks} are counted again")
-    }
-}
-
-fn astray(f: &mut fmt::Formatter<'_>, uplink: &str, family: Family, by: &str) -> fmt::Result {
-    write!(
-        f,
-        "{family} packets to the Internet leave by {by}, not by {uplink}: somebody's rule stands \
-         before ours, and `ip rule` shows it"
-    )
-}
-
 impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -421,21 +389,15 @@ impl fmt::Display for Fact {
             Self::Felt { to, gap } => {
                 write!(f, "answers come over {to}, {} after the last one before", human(*gap))
             }
-            Self::NoWayOut { stays_on: Some(name), family } => {
-                write!(f, "{family}: no uplink is alive; stays on {name} and keeps asking")
-            }
-            Self::NoWayOut { stays_on: None, family } => {
-                write!(f, "{family}: no uplink is alive; keeps asking")
+            Self::NoWayOut { stays_on, family } => {
+                f.write_str(&words::no_way_out(stays_on.as_deref(), *family))
             }
             Self::Premature { uplink, window } => {
                 let window = human(*window);
                 write!(f, "{uplink} answered again by itself; its window is {window} from now on")
             }
-            Self::Quality { uplink, degraded: true, loss } => {
-                write!(f, "{uplink} loses {loss:.0} % of the probes")
-            }
-            Self::Quality { uplink, degraded: false, .. } => {
-                write!(f, "{uplink} no longer loses packets")
+            Self::Quality { uplink, degraded, loss } => {
+                f.write_str(&words::quality(uplink, *degraded, *loss))
             }
             Self::Resolvers { uplink, family, silent, in_use } => {
                 write!(f, "{uplink}'s resolvers ({family}) {}", whom_first(*silent, *in_use))
@@ -448,27 +410,24 @@ impl fmt::Display for Fact {
                 write!(f, "{flows} flows are still on {uplink} {} after the switch", human(*after))
             }
             Self::Draining { uplink, family, flows, bytes, lasts } => {
-                let (count, bytes) = (counted(*flows, "flow"), ByteCount(*bytes));
-                let verb = if *flows == 1 { "finishes" } else { "finish" };
-                write!(f, "{count} ({family}, {bytes}) {verb} on {uplink}")?;
-                lasts.map_or(Ok(()), |lasts| write!(f, ", at most {} more", human(lasts)))
+                f.write_str(&words::draining(uplink, *family, *flows, *bytes, *lasts))
             }
             Self::Drained { uplink, family, after } => {
                 let after = human(*after);
                 write!(f, "the last old {family} flow has left {uplink}, {after} after the switch")
             }
             Self::DrainOver { uplink, family, after } => {
-                let after = human(*after);
-                write!(
-                    f,
-                    "old {family} flows had {after} to finish on {uplink}; the rest begins anew"
-                )
+                f.write_str(&words::drain_over(uplink, *family, *after))
             }
-            Self::Repaired { what, took } => repaired(f, what, *took),
-            Self::Fight { what, times, pause } => fight(f, what, *times, *pause),
-            Self::Offload { uplinks, offloaded } => offload(f, uplinks, *offloaded),
+            Self::Repaired { what, took } => {
+                write!(f, "others {what}: put back in {}", human(*took))
+            }
+            Self::Fight { what, times, pause } => f.write_str(&words::fight(what, *times, *pause)),
+            Self::Offload { uplinks, offloaded } => {
+                f.write_str(&words::offload(uplinks, *offloaded))
+            }
             Self::FightOver => f.write_str("nobody has touched what is ours for a minute"),
-            Self::Astray { uplink, family, by } => astray(f, uplink, *family, by),
+            Self::Astray { uplink, family, by } => f.write_str(&words::astray(uplink, *family, by)),
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
             Self::NoSpareLeft => f.write_str("Internet works, but no spare is left"),
             Self::SpareBack { uplink } => write!(f, "{uplink} is a ready spare"),

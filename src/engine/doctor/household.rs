@@ -130,7 +130,7 @@ fn overlap(link: &Link, facts: &Facts, uplinks: &[(&str, Attachment)]) -> Option
         })?;
     Some(Finding::wrong(
         format!("{name} has the subnet {theirs}, and the LAN on {} has {ours}", link.name),
-        "An address in both cannot be told apart: the modem, or a client, is out of reach.",
+        "An address in both cannot be told apart, so the uplink is not used and the LAN keeps the subnet.",
         "give the LAN another subnet, such as 192.168.77.0/24, or the modem",
     ))
 }
