@@ -4,6 +4,8 @@
 //! `make bench` runs it. It reports and asserts nothing: the machine may be busy. The agent has set
 //! everything up as in any home, and stands still while it is measured what packets cost.
 
+#![expect(clippy::disallowed_methods, reason = "a bench looks at the clock")]
+
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -228,7 +228,7 @@ impl Mortal {
     }
 
     /// Control: the same is noticed if there is something to do, and the watch sees an empty table.
-    async fn controls(&mut self) -> Result<()> {
+    async fn controls(&self) -> Result<()> {
         self.fate.never()?;
         let deleted = self.stage.home.router.run(kernel::delete_our_routes(Some(8300))).await??;
         ensure!(deleted >= 2 && self.fate.quiet().await? >= 2, "control: a repair is a change");

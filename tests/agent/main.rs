@@ -47,10 +47,13 @@ const AT_ONCE: usize = 4;
 /// What a test wants to be told beside its result begins with this.
 const FIGURE: &str = "figure: ";
 
+/// A test under way.
+type Running = Pin<Box<dyn Future<Output = Result<()>>>>;
+
 /// A test: it runs inside the lab.
 struct Test {
     name: &'static str,
-    run: fn() -> Pin<Box<dyn Future<Output = Result<()>>>>,
+    run: fn() -> Running,
     /// Why it is not run unless asked for.
     ignored: Option<&'static str>,
 }

@@ -80,11 +80,8 @@ impl Defaults {
 
 impl Story {
     fn take(&mut self, message: &Message, replaces: bool) {
-        let (route, new) = match message {
-            Message::NewRoute(route) => (route, true),
-            Message::DelRoute(route) => (route, false),
-            _ => return,
-        };
+        let (Message::NewRoute(route) | Message::DelRoute(route)) = message else { return };
+        let new = matches!(message, Message::NewRoute(_));
         let Some(default) = default_of(route) else {
             return;
         };

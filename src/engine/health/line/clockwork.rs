@@ -125,7 +125,7 @@ impl Line {
         }
         if let Some(target) = self.next_target(s.targets) {
             // What answered once may be dropped today: a dead line is now and then asked otherwise.
-            let otherwise = !self.health.is_alive() && self.turn % OTHERWISE == 0;
+            let otherwise = !self.health.is_alive() && self.turn.is_multiple_of(OTHERWISE);
             let method = if otherwise { self.method.other() } else { self.method };
             self.ask_by(method, target, Use::Base, s.now, asker);
         }
