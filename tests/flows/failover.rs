@@ -39,15 +39,15 @@ const TALKING: usize = 100;
 const OFTEN: Duration = Duration::from_millis(50);
 
 /// A home whose agent is proven, without the stage's own client: here the fleets are the clients.
-async fn home(program: &Path) -> Result<(Home, Agent)> {
+pub(crate) async fn home(program: &Path, settings: &Settings) -> Result<(Home, Agent)> {
     let home = Home::build(&Plan::default()).await?;
-    let text = config(&Plan::default(), &Settings::default());
+    let text = config(&Plan::default(), settings);
     let mut agent = Agent::start(&home, program, &text).await?;
     agent.wait_proven(PROVEN).await?;
     Ok((home, agent))
 }
 
-async fn on(agent: &mut Agent, uplink: &str) -> Result<()> {
+pub(crate) async fn on(agent: &mut Agent, uplink: &str) -> Result<()> {
     let is = |status: &Status| {
         status.active.as_deref() == Some(uplink) && status.active6.as_deref() == Some(uplink)
     };
@@ -60,7 +60,7 @@ async fn unplug(home: &Home) -> Result<Instant> {
 }
 
 async fn idle_clients_are_reset_at_a_failover() -> Result<()> {
-    let (home, mut agent) = home(Path::new(AGENT)).await?;
+    let (home, mut agent) = home(Path::new(AGENT), &Settings::default()).await?;
     let eye = Eye::open(&home).await?;
     let fleet = Fleet::tcp(&home.client, IDLE, &BOTH, Habit::Idle).await?;
     ensure!(fleet.lives().iter().all(|life| life.end.is_none()), "control: nobody is reset yet");
@@ -90,7 +90,7 @@ async fn idle_clients_wait_in_silence_where_nobody_may_poke_them() -> Result<()>
         skip("setpriv (util-linux) is not there");
         return Ok(());
     };
-    let (home, mut agent) = home(&weak).await?;
+    let (home, mut agent) = home(&weak, &Settings::default()).await?;
     let idle = Fleet::tcp(&home.client, IDLE, &BOTH, Habit::Idle).await?;
     let talking = Fleet::tcp(&home.client, 10, &BOTH, Habit::Talks(OFTEN)).await?;
     let cut = unplug(&home).await?;
@@ -123,7 +123,7 @@ fn without_raw() -> Result<Option<PathBuf>> {
 /// Whom the connection was forwarded to waits for a client that is gone.
 async fn a_server_behind_a_port_forward_is_reset_too() -> Result<()> {
     const PORT: u16 = 2222;
-    let (home, mut agent) = home(Path::new(AGENT)).await?;
+    let (home, mut agent) = home(Path::new(AGENT), &Settings::default()).await?;
     let server: Ipv4Addr = CLIENT.parse()?;
     let forward = async move {
         let rule = vec![

@@ -1,6 +1,7 @@
 //! Fleets of clients in the LAN (or in the router itself), each with a connection of its own to the
 //! echo server beyond the uplinks, and a note of what became of it.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -33,6 +34,8 @@ pub(crate) enum Habit {
 pub(crate) struct Life {
     /// It works.
     pub(crate) begun: bool,
+    /// Questions that are not answered yet, of those who speak UDP.
+    pub(crate) open: BTreeSet<u32>,
     /// Answers, and when they came.
     pub(crate) answers: Vec<Instant>,
     /// The connection's end: when the client noticed, and how.
@@ -166,6 +169,16 @@ impl Fleet {
         self.lives().iter().map(|life| answered_after(life, event)).collect()
     }
 
+    /// How many questions until now, of those who speak UDP, are never answered.
+    pub(crate) async fn lost(&self) -> usize {
+        let open: Vec<BTreeSet<u32>> = self.lives().into_iter().map(|life| life.open).collect();
+        sleep(Duration::from_secs(1)).await;
+        let lives = self.lives();
+        let lost =
+            open.iter().zip(&lives).map(|(open, life)| open.intersection(&life.open).count());
+        lost.sum()
+    }
+
     /// Waits until all of something.
     pub(crate) async fn wait<T>(
         &self,
@@ -277,14 +290,20 @@ async fn udp(server: SocketAddr, every: Duration, diary: &Diary) -> io::Result<(
     let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
     socket.connect(server).await?;
     let mut ticks = interval(every);
-    let mut buffer = [0; 16];
+    let mut buffer = [0; 4];
+    let mut number = 0_u32;
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                let _ = socket.send(b"?").await;
+                number += 1;
+                diary.note(|life| {
+                    life.open.insert(number);
+                });
+                let _ = socket.send(&number.to_be_bytes()).await;
             }
-            Ok(_) = socket.recv(&mut buffer) => diary.note(|life| {
+            Ok(4) = socket.recv(&mut buffer) => diary.note(|life| {
                 life.begun = true;
+                life.open.remove(&u32::from_be_bytes(buffer));
                 life.answers.push(Instant::now());
             }),
         }

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "a test runner talks")]
 
 mod eye;
+mod failback;
 mod failover;
 mod fleet;
 mod many;
@@ -62,7 +63,9 @@ macro_rules! tests {
 use tests;
 
 fn all() -> impl Iterator<Item = &'static Test> {
-    [failover::TESTS, own::TESTS, many::TESTS, missing::TESTS].into_iter().flatten()
+    [failover::TESTS, failback::TESTS, own::TESTS, many::TESTS, missing::TESTS]
+        .into_iter()
+        .flatten()
 }
 
 fn main() -> ExitCode {
