@@ -75,6 +75,7 @@ impl Engine {
             for family in Family::BOTH {
                 self.decide_family(family, now);
             }
+            self.follow_resolvers();
         }
     }
 

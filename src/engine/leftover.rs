@@ -175,6 +175,9 @@ impl Engine {
 
     /// Does what old flows are due for, short of flushing them.
     pub(super) fn run_leftovers(&mut self, now: Now) {
+        if !self.has_leftover(|_| true) {
+            return;
+        }
         let mut count = false;
         for id in self.chain.clone() {
             for family in Family::BOTH {
@@ -210,7 +213,7 @@ impl Engine {
     /// Flushes what is to be flushed, once the kernel is as wanted: route first, then flows. Without
     /// a living uplink to go to they stay.
     pub(super) fn flush_leftovers(&mut self, now: Now) {
-        if !self.kernel.is_settled() {
+        if !self.kernel.is_settled() || !self.has_leftover(|left| left.fate == Fate::Flush) {
             return;
         }
         for family in Family::BOTH {
@@ -230,6 +233,11 @@ impl Engine {
                 }
             }
         }
+    }
+
+    fn has_leftover(&self, wanted: impl Fn(&Leftover) -> bool) -> bool {
+        let of = |u: &Uplink| u.leftover.iter().any(|(_, left)| left.as_ref().is_some_and(&wanted));
+        self.uplinks.values().any(of)
     }
 
     fn flush(&mut self, uplink: UplinkId, family: Family) {

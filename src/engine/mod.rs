@@ -240,7 +240,6 @@ impl Engine {
         }
         self.run_leftovers(now);
         self.converge(now);
-        self.follow_resolvers();
         self.flush_leftovers(now);
         self.announce(now);
         self.poll_counters(now);

@@ -393,6 +393,7 @@ impl Engine {
                 self.record(Fact::Premature { uplink, window }, now);
             }
             News::Resolvers { silent } => {
+                self.undecided = true;
                 let in_use = self.active.get(family).uplink == Some(id);
                 self.record(Fact::Resolvers { uplink, family, silent, in_use }, now);
             }

@@ -181,13 +181,11 @@ impl Engine {
         for uplink in self.uplinks.values_mut() {
             uplink.resolvers = own(uplink, &self.named, &self.view);
         }
+        self.undecided = true;
     }
 
     /// Tells whom to ask for names, if that has changed.
     pub(super) fn follow_resolvers(&mut self) {
-        if self.started.is_none() {
-            return;
-        }
         let Some(now) = self.resolvers_now() else { return };
         if self.resolvers.as_ref() != Some(&now) {
             self.resolvers = Some(now.clone());
