@@ -19,7 +19,7 @@ CLIPPY := cargo clippy --quiet --locked --all-targets
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
 .PHONY: help demo test test-all bench release clean \
-        setup fmt clippy unit doc deny size
+        setup setup-tests fmt clippy unit page doc deny size
 
 help:  ## print this text
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,7 +28,7 @@ demo: setup  ## build it, and play the story: cables are severed, the home stays
 	cargo build --locked
 	$(SPARELINK) lab --tour
 
-test: setup fmt clippy unit doc deny size  ## run every check and test (some minutes)
+test: setup-tests fmt clippy unit page doc deny size  ## run every check and test (some minutes)
 	@echo "all is well"
 
 # Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
@@ -36,7 +36,7 @@ test-all: UNIT_FLAGS = --include-ignored
 test-all: export PROPTEST_RNG_SEED = $(shell date +%s)
 test-all: test  ## the long ones too
 
-bench: setup  ## measure what a LAN client sees, beside a ping loop
+bench: setup-tests  ## measure what a LAN client sees, beside a ping loop
 	cargo bench --locked --bench failover
 	cargo bench --locked --bench forwarding
 
@@ -51,6 +51,9 @@ clean:  ## remove what was built
 setup:
 	@.ci/setup
 
+setup-tests:
+	@.ci/setup test
+
 fmt:
 	cargo fmt --check
 
@@ -60,6 +63,14 @@ clippy:
 
 unit:
 	cargo test --locked --no-fail-fast -- $(UNIT_FLAGS)
+
+# The status page in a real browser, before a box that plays every state; pictures in target/page.
+page: tests/page/node_modules/.package-lock.json
+	node tests/page/run.mjs
+
+tests/page/node_modules/.package-lock.json: tests/page/package-lock.json
+	npm ci --prefix tests/page --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items

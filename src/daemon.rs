@@ -24,12 +24,13 @@ use crate::io::netlink::nfnl::NfnlError;
 use crate::io::netlink::{self, Monitor};
 use crate::io::probe::Prober;
 use crate::io::record::{self, Header, Line, Recorder, Start};
-use crate::io::web::{self, Ask};
+use crate::io::web::{self, Ask, Web};
 use crate::io::{clock, disk, resolvers, store, sysctl};
 use crate::time::{Instant, Now};
 use crate::units::{IfIndex, Metric, PerFamily, TableId};
 
 mod door;
+mod publish;
 
 /// How the agent is to run.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ struct Agent {
     door: Option<door::Door>,
     flows: Option<Flows>,
     advertiser: Advertiser,
+    web: Web,
+    shown: publish::Shown,
     pending: VecDeque<Input>,
     answers: BTreeMap<u64, oneshot::Sender<Result<String, Refusal>>>,
     next_command: u64,
@@ -94,16 +97,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         }
     };
     let (mut monitor, view) = Monitor::open().await?;
-    let listener = web::listen(&run_dir)?;
+    let web = Web::start(web::listen(&run_dir)?, asks).context("cannot start to serve")?;
     if options.mode == Mode::Steer
         && let Err(error) = sysctl::allow_ping(&run_dir)
     {
         tracing::debug!(%error, "echoes need CAP_NET_RAW");
     }
-    let mut agent = Agent::new(options, replies, door, flows)?;
+    let mut agent = Agent::new(options, replies, door, flows, web)?;
     let named = resolvers::watch(Path::new("/"), done);
     agent.begin(named, view, adopted);
-    tokio::spawn(web::serve(listener, asks));
 
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -124,6 +126,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = clock::sleep_until(wake) => agent.take(Input::Timeout),
+            () = agent.time_to_show() => agent.show(),
         }
     }
     agent.take(Input::Stop);
@@ -172,6 +175,7 @@ impl Agent {
         replies: mpsc::Sender<ProbeReply>,
         door: Option<door::Door>,
         flows: Option<Flows>,
+        web: Web,
     ) -> anyhow::Result<Self> {
         let now = clock::now();
         let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
@@ -196,6 +200,8 @@ impl Agent {
             door,
             flows,
             advertiser: Advertiser::default(),
+            web,
+            shown: publish::Shown::default(),
             pending: VecDeque::new(),
             answers: BTreeMap::new(),
             next_command: 0,
@@ -268,6 +274,7 @@ impl Agent {
                 warn_of(resolvers::write(&config.run_dir, &now.text()), "resolv.conf");
             }
             Output::Advertise(advert) => self.advertiser.send(&advert),
+            Output::Listen(places) => self.web.listen(places),
             Output::Record(event) => self.tell(&event, now),
             Output::SaveState(state) => {
                 warn_of(store::save_state(&config.state_dir, &state), "state");
@@ -284,6 +291,8 @@ impl Agent {
 
     /// One fact, one line in the log.
     fn tell(&mut self, event: &Event, now: Now) {
+        self.web.feed().entry(event);
+        self.shown.outdate();
         let code = event.fact.code();
         match event.fact.severity() {
             Severity::Debug => tracing::debug!(code, "{}", event.fact),
@@ -316,6 +325,7 @@ impl Agent {
                 self.take(Input::Watched);
                 drop(way.send(self.engine.snapshot(clock::now())));
             }
+            Ask::Timeline(way) => drop(way.send(self.engine.timeline(clock::now()))),
             Ask::History(way) => drop(way.send(self.engine.history().iter().cloned().collect())),
             Ask::Command(command, way) => {
                 self.next_command += 1;

@@ -55,10 +55,13 @@ impl Sub<Duration> for Instant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Utc(pub u64);
 
+/// 9999-12-31T23:59:59.999Z: RFC 3339 has four digits for a year.
+const LAST_MILLISECOND: u64 = 253_402_300_799_999;
+
 impl fmt::Display for Utc {
-    /// RFC 3339 with milliseconds, in UTC.
+    /// RFC 3339 with milliseconds, in UTC; what lies behind the year 9999 is shown as its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(self.0);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(self.0.min(LAST_MILLISECOND));
         write!(f, "{}", humantime::format_rfc3339_millis(time))
     }
 }
@@ -78,6 +81,13 @@ impl Now {
     pub fn utc_of(&self, instant: Instant) -> Option<Utc> {
         let back = u64::try_from(self.mono.since(instant).as_millis()).unwrap_or(u64::MAX);
         self.utc.map(|utc| Utc(utc.0.saturating_sub(back)))
+    }
+
+    /// The wall-clock time of a later instant, as the clock reads now.
+    #[must_use]
+    pub fn utc_at(&self, instant: Instant) -> Option<Utc> {
+        let ahead = u64::try_from(instant.since(self.mono).as_millis()).unwrap_or(u64::MAX);
+        self.utc.map(|utc| Utc(utc.0.saturating_add(ahead)))
     }
 }
 
@@ -115,6 +125,7 @@ mod tests {
     #[test]
     fn wall_clock_is_rfc_3339() {
         assert_eq!(Utc(1_700_000_000_123).to_string(), "2023-11-14T22:13:20.123Z");
+        assert_eq!(Utc(u64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
         let now = Now { mono: Instant::from_micros(2_000_000), utc: Some(Utc(10_000)) };
         assert_eq!(now.utc_of(Instant::from_micros(500_000)), Some(Utc(8_500)));
     }

@@ -1,7 +1,7 @@
 //! The seam: what the engine is told and what it asks for. All of it is plain data that can be
 //! written down and played again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Add;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::dataplane::{ApplyReport, Dataplane};
 use super::event::Event;
 use super::kernel::{KernelChange, KernelView};
+use super::page::Place;
 use super::probe::window::Learned;
 use super::probe::{ProbeReply, ProbeRequest};
 use super::resolvers::{Named, Resolvers};
@@ -91,6 +92,8 @@ pub enum Output {
     Resolvers(Resolvers),
     /// Tell the LAN about one of its prefixes.
     Advertise(Advert),
+    /// The page is to be found at these addresses, and at no other.
+    Listen(BTreeSet<Place>),
     /// Something worth a line in log and history.
     Record(Event),
     /// Keep this in the state directory.

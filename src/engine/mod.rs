@@ -13,7 +13,7 @@
 //! tell      event, snapshot  one fact, many readers
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 mod announce;
 mod commands;
 mod converge;
+pub mod cost;
 pub mod dataplane;
 mod deciding;
 pub mod doctor;
@@ -36,6 +37,7 @@ mod leftover;
 pub mod link;
 pub mod message;
 mod observing;
+pub mod page;
 pub mod policy;
 mod prefixes;
 pub mod probe;
@@ -43,6 +45,7 @@ pub mod resolvers;
 pub mod snapshot;
 mod strays;
 mod switching;
+pub mod timeline;
 mod uplink;
 
 use dataplane::Dataplane;
@@ -113,6 +116,9 @@ pub struct Engine {
     resolvers: Option<Resolvers>,
     housekeeping: Housekeeping,
     history: History,
+    timeline: timeline::Timeline,
+    /// Where the page is to be found, as last said.
+    page: BTreeSet<page::Place>,
     next_probe: u64,
     last_handled: Option<Instant>,
     #[serde(skip)]
@@ -198,6 +204,8 @@ impl Engine {
                 ..Housekeeping::default()
             },
             history: History::default(),
+            timeline: timeline::Timeline::new(now.mono),
+            page: BTreeSet::new(),
             next_probe: seed & 0xffff_ffff,
             last_handled: None,
             outputs: VecDeque::new(),
@@ -244,6 +252,7 @@ impl Engine {
         self.announce(now);
         self.poll_counters(now);
         self.keep_house(now);
+        self.watch_time(now);
         self.last_handled = Some(now.mono);
     }
 
@@ -356,6 +365,9 @@ impl Engine {
             Asker { next_id: &mut self.next_probe, requests: &mut requests, path: &path };
         let result = act(line, &s, &mut asker, &mut news);
         *uplink.due.get_mut(family) = line.deadline(&s);
+        for request in &requests {
+            self.timeline.spend(id, cost::price(&request.question, family));
+        }
         self.outputs.extend(requests.into_iter().map(Output::Probe));
         for item in news {
             self.line_news(id, family, item, now);
@@ -403,6 +415,7 @@ impl Engine {
         if gap <= STALL {
             return;
         }
+        self.timeline.gap(due.max(last), gap);
         self.record(Fact::Stalled { gap }, now);
         for uplink in self.uplinks.values_mut() {
             uplink.lines.v4.void(now.mono);

@@ -238,6 +238,7 @@ impl Engine {
         // Routes that are no way out may still say whose a prefix is.
         self.undecided |= self.prefixes != before;
         self.learn_resolvers();
+        self.follow_lan();
     }
 
     fn relink_line(

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Engine;
+use super::cost::Spent;
 use super::dataplane::drift::Kind;
 use super::event::{counted, overlaps_lan};
 use super::health::{Condition, Health};
 use super::policy::select::Standing;
 use super::uplink::Uplink;
+use super::{Active, Engine};
 use crate::time::{Instant, Now, Utc, human};
 use crate::units::{ByteCount, Family, LossPercent, PerFamily, Rtt, UplinkId};
 
@@ -34,6 +35,8 @@ pub struct LastSwitch {
 /// The state at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
+    /// Which moment.
+    pub now: Now,
     /// The uplink that carries each family, if that works.
     pub active: PerFamily<Option<String>>,
     /// Since when the active uplink has been the one.
@@ -93,6 +96,20 @@ pub struct UplinkState {
     pub draining: Option<Draining>,
     /// Received and sent bytes of its interface.
     pub bytes: Option<(u64, u64)>,
+    /// It is the first of the chain.
+    pub first: bool,
+    /// There is somebody at the other end of its cable.
+    pub carrier: bool,
+    /// Its own IPv4 address is not the Internet's: another router is in between.
+    pub private_address: bool,
+    /// When it last passed every check.
+    pub proven: Option<Instant>,
+    /// When what comes next will come, if that is known.
+    pub next_at: Option<Instant>,
+    /// A person set it aside until then.
+    pub paused_until: Option<Instant>,
+    /// What asking it has cost so far, and what it costs a month at the present pace.
+    pub probing: Spent,
 }
 
 /// One line at one moment.
@@ -153,6 +170,20 @@ impl Role {
     }
 }
 
+impl Snapshot {
+    /// Whether a person who saw the other one sees something new in this one. How late the loop was
+    /// is nothing to see, and what is told of the past is a little inexact each time.
+    #[must_use]
+    pub fn shows_more_than(&self, other: &Self) -> bool {
+        let (now, loop_gap, since) = (other.now, other.loop_gap, other.since);
+        let mut this = Self { now, loop_gap, since, ..self.clone() };
+        if let (Some((_, this)), Some((_, other))) = (&mut this.last_switch, &other.last_switch) {
+            *this = *other;
+        }
+        this != *other
+    }
+}
+
 impl Engine {
     /// The state now.
     #[must_use]
@@ -163,12 +194,7 @@ impl Engine {
             .filter_map(|id| self.uplinks.get(id))
             .map(|u| self.uplink_state(u, now))
             .collect();
-        let carries = |family: Family| {
-            let u = self.uplinks.get(&self.active.get(family).uplink?)?;
-            let line = u.lines.get(family);
-            let usable = line.way.is_some() && !matches!(line.health, Health::Down { .. });
-            usable.then(|| u.config.name.clone())
-        };
+        let carries = |family| self.carrying(family).map(|u| u.config.name.clone());
         let dead_since =
             self.uplinks.values().flat_map(|u| u.lines.iter()).filter_map(|(_, line)| {
                 match line.health {
@@ -185,6 +211,7 @@ impl Engine {
         // Without a way out it is the time of the last death that people ask for.
         let since = if works { since.since } else { dead_since.max() };
         Snapshot {
+            now,
             works,
             sentence: self.sentence(&active, now),
             active,
@@ -205,6 +232,13 @@ impl Engine {
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
             uplinks,
         }
+    }
+
+    /// The uplink that carries a family, if that works.
+    pub(super) fn carrying(&self, family: Family) -> Option<&Uplink> {
+        let u = self.uplinks.get(&self.active.get(family).uplink?)?;
+        let line = u.lines.get(family);
+        (line.way.is_some() && !matches!(line.health, Health::Down { .. })).then_some(u)
     }
 
     fn sentence(&self, active: &PerFamily<Option<String>>, now: Now) -> String {
@@ -294,7 +328,24 @@ impl Engine {
             flows: u.flows,
             draining: Self::draining(u, now),
             bytes: u.bytes,
+            first: self.chain.first() == Some(&u.id),
+            carrier: u.attachment.carrier,
+            private_address: u.has_private_address(),
+            proven: u.proven(),
+            next_at: self.next_at(u, now),
+            paused_until: u.paused.as_ref().and_then(|paused| paused.until),
+            probing: self.spent(u, now),
         }
+    }
+
+    /// When that will be which [`Self::next`] speaks of.
+    fn next_at(&self, u: &Uplink, now: Now) -> Option<Instant> {
+        let waiting = |(_, active): (Family, &Active)| {
+            active.waiting.filter(|(_, id)| *id == u.id).map(|(at, _)| at)
+        };
+        let paused = u.paused.as_ref().and_then(|paused| paused.until);
+        let drained = || Self::draining(u, now)?.lasts.map(|lasts| now.mono + lasts);
+        self.active.iter().find_map(waiting).or(paused).or_else(drained)
     }
 
     fn line_state(&self, u: &Uplink, family: Family, now: Now) -> Option<LineState> {

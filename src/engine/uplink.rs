@@ -110,6 +110,29 @@ impl Uplink {
         self.attachment.fault.or(refused).unwrap_or(Condition::NoAddress)
     }
 
+    /// The line that speaks for the uplink where one number is enough: of IPv4 where there is one.
+    pub(super) fn main_line(&self) -> (Family, &Line) {
+        let v4 = self.lines.v4.way.is_some() || self.lines.v6.way.is_none();
+        let family = if v4 { Family::V4 } else { Family::V6 };
+        (family, self.lines.get(family))
+    }
+
+    /// When it last passed every check.
+    pub(super) fn proven(&self) -> Option<Instant> {
+        self.main_line().1.proven()
+    }
+
+    /// Whether its own IPv4 address is one that the Internet does not route (RFC 1918, RFC 6598).
+    pub(super) fn has_private_address(&self) -> bool {
+        match self.lines.v4.way.as_ref().map(|way| way.source) {
+            Some(IpAddr::V4(ip)) => {
+                let [a, b, ..] = ip.octets();
+                ip.is_private() || (a == 100 && b & 0xc0 == 64)
+            }
+            Some(IpAddr::V6(_)) | None => false,
+        }
+    }
+
     /// Whether it could take over now: every family it has is proven.
     #[must_use]
     pub(super) fn is_ready(&self) -> bool {

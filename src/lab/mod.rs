@@ -12,6 +12,7 @@
 //! | [`faults`], [`modem`] | what goes wrong, and the rules that make it so |
 //! | [`meter`], [`chatter`] | what a LAN client sees of it; clients that only talk to modems |
 //! | [`agent`] | the agent in the router |
+//! | [`page`] | the agent's page at the machine's own address |
 //! | [`script`] | words for what happens and what is expected |
 //! | [`play`], [`tour`], [`prompt`] | a scenario file, the story, the keyboard |
 //! | [`world`] | the same without a kernel, on a virtual clock |
@@ -23,6 +24,7 @@ pub mod internet;
 pub mod meter;
 pub mod modem;
 pub mod netns;
+pub mod page;
 pub mod play;
 pub mod prompt;
 pub mod script;
@@ -33,6 +35,7 @@ pub mod uplink;
 pub mod world;
 
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -69,7 +72,7 @@ pub struct LabArgs {
 /// Exit code 0: played; 1: the agent did not do what it should; 2: the lab could not be built.
 #[must_use]
 pub fn main(args: &LabArgs) -> ExitCode {
-    stage::enter(|| match run(args) {
+    stage::enter_with(page::open, |entrance| match run(args, entrance) {
         Ok(code) => code,
         Err(e) => {
             let _ = writeln!(io::stderr(), "sparelink: {e:#}");
@@ -78,13 +81,13 @@ pub fn main(args: &LabArgs) -> ExitCode {
     })
 }
 
-fn run(args: &LabArgs) -> Result<ExitCode> {
+fn run(args: &LabArgs, entrance: io::Result<TcpListener>) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
         tokio::select! {
-            done = lab(args) => done.map(|()| ExitCode::SUCCESS),
+            done = lab(args, entrance) => done.map(|()| ExitCode::SUCCESS),
             _ = tokio::signal::ctrl_c() => Ok(if args.tour { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS }),
             _ = terminate.recv() => Ok(ExitCode::from(INTERRUPTED)),
             _ = hang_up.recv() => Ok(ExitCode::from(INTERRUPTED)),
@@ -95,7 +98,7 @@ fn run(args: &LabArgs) -> Result<ExitCode> {
     code
 }
 
-async fn lab(args: &LabArgs) -> Result<()> {
+async fn lab(args: &LabArgs, entrance: io::Result<TcpListener>) -> Result<()> {
     let telling = if args.json { Telling::Json } else { Telling::Text };
     let out = &mut io::stdout();
     let names = &args.settings.uplinks;
@@ -106,12 +109,20 @@ async fn lab(args: &LabArgs) -> Result<()> {
     if telling == Telling::Text {
         introduce(out, &plan, &args.settings)?;
     }
+    let page = match entrance {
+        Ok(entrance) => {
+            tokio::spawn(page::lead(entrance, home.router.clone()));
+            format!("The page is at http://{}/.", page::ADDRESS)
+        }
+        Err(e) => format!("There is no page at http://{}/: {e}.", page::ADDRESS),
+    };
     let start = async || Agent::start(&home, Path::new(&program), &config).await;
     let mut agent = start().await?;
     let meter = Meter::start(&home.client, ECHO4).await?;
     let status = agent.wait_proven(PROVEN_LIMIT).await?;
     if telling == Telling::Text {
-        writeln!(out, "\nAll uplinks are proven. {}.\n", status.sentence.trim_end_matches('.'))?;
+        let sentence = status.sentence.trim_end_matches('.');
+        writeln!(out, "\nAll uplinks are proven. {sentence}. {page}\n")?;
     }
     if args.tour {
         return tour::tour(&home, &mut agent, &meter, telling, out).await;

@@ -37,15 +37,24 @@ const EXIT_ERROR: u8 = 2;
 /// the same program is run again with the same arguments, reaches this call again, and then runs
 /// `f`. Prints one sentence and returns 2 where the kernel allows no namespaces.
 pub fn enter(f: impl FnOnce() -> ExitCode) -> ExitCode {
+    enter_with(|| (), |()| f())
+}
+
+/// As [`enter`], with something from the machine's own namespaces: `take` is called once, before
+/// they are left.
+pub fn enter_with<T>(take: impl FnOnce() -> T, f: impl FnOnce(T) -> ExitCode) -> ExitCode {
     match stage() {
         None => match first() {
             Ok(code) => code,
             Err(e) => refuse(&format!("the lab could not start itself again: {e}")),
         },
-        Some(Stage { role: Role::Inside, parent }) => match isolate(parent) {
-            Ok(()) => f(),
-            Err(why) => refuse(&why),
-        },
+        Some(Stage { role: Role::Inside, parent }) => {
+            let taken = take();
+            match isolate(parent) {
+                Ok(()) => f(taken),
+                Err(why) => refuse(&why),
+            }
+        }
         Some(Stage { role: Role::Start, parent }) => {
             let error = become_child(parent);
             refuse(&format!("the lab could not start its agent: {error}"))

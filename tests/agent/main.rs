@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
 #![expect(clippy::print_stdout, reason = "a test runner talks")]
 
+mod api;
 mod bad_input;
 mod crowd;
 mod death;
@@ -13,9 +14,11 @@ mod devices;
 mod dhcp;
 mod doctor;
 mod guard;
+mod http;
 mod inbound;
 mod ipv6;
 mod kernel;
+mod page;
 mod people;
 mod pinning;
 mod purge;
@@ -24,6 +27,7 @@ mod resolvers;
 mod rest;
 mod room;
 mod scenarios;
+mod siege;
 mod stage;
 mod subnets;
 mod survival;
@@ -75,11 +79,13 @@ use tests;
 fn all() -> impl Iterator<Item = &'static Test> {
     let all = [
         death::TESTS,
+        siege::TESTS,
         guard::TESTS,
         purge::TESTS,
         doctor::TESTS,
         survival::TESTS,
         people::TESTS,
+        page::TESTS,
         room::TESTS,
         ipv6::TESTS,
         subnets::TESTS,
@@ -89,6 +95,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         inbound::TESTS,
         resolvers::TESTS,
         bad_input::TESTS,
+        api::TESTS,
         recording::TESTS,
         rest::TESTS,
     ];

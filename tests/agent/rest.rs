@@ -22,16 +22,21 @@ async fn at_rest_it_is_small() -> Result<()> {
     sleep(span).await;
     // USER_HZ is 100 wherever Linux runs a shell.
     let percent = (ticks(pid)? - before) as f64 / span.as_secs_f64();
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let rss = rss.and_then(|rest| rest.split_whitespace().next()).context("no VmRSS")?;
-    let rss: u64 = rss.parse()?;
+    let rss = rss_kb(pid)?;
     let megabytes = rss as f64 / 1e3;
     figure(&format!(
         "RSS {megabytes:.1} MB, CPU {percent:.2} % of a core with 200 new flows a second"
     ));
     ensure!(rss <= RSS_KB, "RSS {rss} kB");
     Ok(())
+}
+
+/// What a process holds of the memory, in kB.
+pub(crate) fn rss_kb(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let rss = rss.and_then(|rest| rest.split_whitespace().next()).context("no VmRSS")?;
+    Ok(rss.parse()?)
 }
 
 /// User and system time of a process, in ticks.

@@ -169,6 +169,8 @@ pub struct Line {
     trial: Option<Trial>,
     candidacy: Option<Candidacy>,
     sampling: Option<Sampling>,
+    proven_at: Option<Instant>,
+    tally: Tally,
 }
 
 /// How long an echo is waited for: late is slow, not lost.
@@ -288,6 +290,9 @@ impl Line {
                 self.asked_since.get_or_insert(now);
             }
             Health::Up { .. } | Health::Unknown => {
+                if signal == Signal::Proven {
+                    self.proven_at = Some(now);
+                }
                 self.burst = None;
                 self.trial = None;
                 self.linger_until = None;
@@ -372,6 +377,7 @@ impl Line {
         self.own.inward += 1;
         self.method = pending.method;
         self.rtt.sample(*rtt);
+        self.tally.time(*rtt);
         self.settle(pending, true);
         if let Some(trial) = &mut self.trial {
             trial.answers += 1;
@@ -408,6 +414,7 @@ impl Line {
             Use::Base => {
                 let misses = self.misses.entry(pending.target).or_default();
                 *misses = if answered { 0 } else { *misses + u32::from(!pending.counted) };
+                self.tally.count(answered, pending.counted);
                 if pending.counted && answered {
                     self.loss.answered_late();
                 } else if !pending.counted {
@@ -463,23 +470,6 @@ impl Line {
             && self.obstacle(s) == Some(Condition::DnsBroken)
     }
 
-    /// The condition, for people.
-    #[must_use]
-    pub fn condition(&self, s: &Surroundings<'_>) -> Condition {
-        match self.health {
-            Health::Down { condition, .. } => condition,
-            Health::Unknown => Condition::Ok,
-            Health::Up { .. } | Health::Failing { .. } | Health::Recovering { .. } => {
-                let found = self.obstacle(s).filter(|c| *c != Condition::Ok);
-                let loss =
-                    if self.quality.is_degraded() { Condition::Degraded } else { Condition::Ok };
-                let silent = self.proof.own_are_silent(s.plan);
-                let names = if silent { Condition::ResolversSilent } else { Condition::Ok };
-                found.unwrap_or(loss.max(names))
-            }
-        }
-    }
-
     /// Whether every page that was asked for in the last round was somebody else's.
     #[must_use]
     pub fn shows_portal(&self) -> bool {
@@ -495,3 +485,6 @@ impl Line {
 
 /// What the passing of time does to a line.
 mod clockwork;
+mod tally;
+
+pub use tally::Tally;

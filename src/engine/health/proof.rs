@@ -114,6 +114,8 @@ pub struct Proof {
     wrong: Option<Option<String>>,
     names_asked: Option<Instant>,
     pages_asked: Option<Instant>,
+    /// When the last round began that asked everything and found nothing wrong.
+    passed: Option<Instant>,
     turn: usize,
     /// Rounds in a row that ended without DNS.
     dns_failures: u32,
@@ -261,6 +263,12 @@ impl Proof {
         self.pages_asked
     }
 
+    /// When the last round began that asked everything and found nothing wrong.
+    #[must_use]
+    pub const fn passed(&self) -> Option<Instant> {
+        self.passed
+    }
+
     /// Whether a round is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {
@@ -327,6 +335,11 @@ impl Proof {
             } else if !pages_open && !plan.pages.is_empty() {
                 self.http = Finding::NoAnswer;
             }
+        }
+        let named = plan.name.is_none() || self.resolved;
+        let paged = plan.pages.is_empty() || self.right;
+        if self.round == Round::All && self.asked.is_empty() && named && paged {
+            self.passed = self.pages_asked;
         }
     }
 

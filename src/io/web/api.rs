@@ -1,31 +1,26 @@
 //! The routes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::{FromRef, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Ask, json};
+use super::events::{self, Feed};
+use super::problem::{busy, malformed, problem, with_hint};
+use super::{Ask, assets, guard, json, metrics};
 use crate::engine::message::{Command, Refusal};
 
-/// A problem, as RFC 9457 has it.
-#[derive(Debug, Serialize)]
-struct Problem {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
+/// The longest body of a request, in bytes.
+pub(super) const MAX_BODY: usize = 16 * 1024;
+/// The longest time for which a person can ask for something, in seconds.
+const A_YEAR: u64 = 365 * 86_400;
 
 #[derive(Serialize)]
 struct Done {
@@ -53,39 +48,56 @@ struct Resume {
     uplink: String,
 }
 
-type Asks = State<mpsc::Sender<Ask>>;
+/// What the routes stand on.
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    asks: mpsc::Sender<Ask>,
+    pub(super) feed: Feed,
+    pub(super) streams: Arc<Semaphore>,
+}
 
-/// All routes, answered through `asks`.
-pub(super) fn router(asks: mpsc::Sender<Ask>) -> Router {
-    Router::new()
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/history", get(history))
+impl Site {
+    pub(super) fn new(asks: mpsc::Sender<Ask>, feed: Feed) -> Self {
+        Self { asks, feed, streams: Arc::new(Semaphore::new(events::STREAMS)) }
+    }
+}
+
+impl FromRef<Site> for mpsc::Sender<Ask> {
+    fn from_ref(site: &Site) -> Self {
+        site.asks.clone()
+    }
+}
+
+pub(super) type Asks = State<mpsc::Sender<Ask>>;
+
+/// All routes.
+pub(super) fn router(site: Site) -> Router {
+    let changes = Router::new()
         .route("/api/v1/switch", post(switch))
         .route("/api/v1/pause", post(pause))
         .route("/api/v1/resume", post(resume))
         .route("/api/v1/reload", post(reload))
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing here", None) })
+        .route_layer(axum::middleware::from_fn(guard::known));
+    Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/history", get(history))
+        .route("/api/v1/timeline", get(timeline))
+        .route("/api/v1/events", get(events::events))
+        .route("/metrics", get(metrics::metrics))
+        .merge(changes)
+        .merge(assets::routes())
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing here") })
         .method_not_allowed_fallback(|| async {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method", None)
+            problem(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
         })
-        .layer(axum::middleware::from_fn(only_local))
-        .layer(axum::extract::DefaultBodyLimit::max(16 * 1024))
-        .with_state(asks)
-}
-
-/// The socket is for `localhost`: a browser that was lured here names another host.
-async fn only_local(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST);
-    if host.is_some_and(|host| host == "localhost") {
-        next.run(request).await
-    } else {
-        problem(StatusCode::MISDIRECTED_REQUEST, "this socket answers for localhost only", None)
-    }
+        .layer(axum::middleware::from_fn(guard::guard))
+        .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
+        .with_state(site)
 }
 
 async fn status(State(asks): Asks) -> Response {
     match ask(&asks, Ask::Status).await {
-        Some(snapshot) => Json(json::Status::from(snapshot)).into_response(),
+        Some(snapshot) => Json(json::Status::from(&snapshot)).into_response(),
         None => busy(),
     }
 }
@@ -99,26 +111,36 @@ async fn history(State(asks): Asks) -> Response {
     }
 }
 
+async fn timeline(State(asks): Asks) -> Response {
+    match ask(&asks, Ask::Timeline).await {
+        Some(view) => Json(json::Timeline::from(view)).into_response(),
+        None => busy(),
+    }
+}
+
 async fn switch(State(asks): Asks, body: Result<Json<Switch>, JsonRejection>) -> Response {
     let Json(Switch { uplink, for_s }) = match body {
         Ok(body) => body,
         Err(rejection) => return malformed(&rejection),
     };
-    let command = if uplink == "auto" {
-        Command::SwitchAuto
-    } else {
-        Command::Switch { uplink, lasts: for_s.map(Duration::from_secs) }
-    };
-    carry_out(&asks, command).await
+    if uplink == "auto" {
+        return carry_out(&asks, Command::SwitchAuto).await;
+    }
+    match lasting(for_s) {
+        Some(lasts) => carry_out(&asks, Command::Switch { uplink, lasts }).await,
+        None => too_long_a_time(),
+    }
 }
 
 async fn pause(State(asks): Asks, body: Result<Json<Pause>, JsonRejection>) -> Response {
-    match body {
-        Ok(Json(Pause { uplink, for_s, reason })) => {
-            let lasts = for_s.map(Duration::from_secs);
-            carry_out(&asks, Command::Pause { uplink, lasts, reason }).await
-        }
-        Err(rejection) => malformed(&rejection),
+    let Json(Pause { uplink, for_s, reason }) = match body {
+        Ok(body) => body,
+        Err(rejection) => return malformed(&rejection),
+    };
+    let reason = reason.map(|reason| json::plain(&reason)).filter(|reason| !reason.is_empty());
+    match lasting(for_s) {
+        Some(lasts) => carry_out(&asks, Command::Pause { uplink, lasts, reason }).await,
+        None => too_long_a_time(),
     }
 }
 
@@ -132,7 +154,7 @@ async fn resume(State(asks): Asks, body: Result<Json<Resume>, JsonRejection>) ->
 async fn reload(State(asks): Asks) -> Response {
     match ask(&asks, Ask::Reload).await {
         Some(Ok(message)) => Json(Done { message }).into_response(),
-        Some(Err(mistakes)) => problem(StatusCode::UNPROCESSABLE_ENTITY, &mistakes, None),
+        Some(Err(mistakes)) => problem(StatusCode::UNPROCESSABLE_ENTITY, &mistakes),
         None => busy(),
     }
 }
@@ -140,41 +162,32 @@ async fn reload(State(asks): Asks) -> Response {
 async fn carry_out(asks: &mpsc::Sender<Ask>, command: Command) -> Response {
     match ask(asks, |answer| Ask::Command(command, answer)).await {
         Some(Ok(message)) => Json(Done { message }).into_response(),
-        Some(Err(Refusal::NotNow(why))) => problem(StatusCode::CONFLICT, &why, None),
+        Some(Err(Refusal::NotNow(why))) => problem(StatusCode::CONFLICT, &why),
         Some(Err(Refusal::UnknownUplink(names))) => {
             let hint = format!("the uplinks are {}", names.join(", "));
-            problem(StatusCode::NOT_FOUND, "there is no uplink of that name", Some(hint))
+            with_hint(StatusCode::NOT_FOUND, "there is no uplink of that name", Some(hint))
         }
         None => busy(),
     }
 }
 
+/// For how long, if a limit is given; `None`: that is no time at all, or too long.
+fn lasting(for_s: Option<u64>) -> Option<Option<Duration>> {
+    let fits = for_s.is_none_or(|seconds| (1..=A_YEAR).contains(&seconds));
+    fits.then(|| for_s.map(Duration::from_secs))
+}
+
+fn too_long_a_time() -> Response {
+    let words = "for_s must be between 1 second and a year (31536000)";
+    problem(StatusCode::UNPROCESSABLE_ENTITY, words)
+}
+
 /// Asks the loop; `None` if it has no time, which a person is told rather than kept waiting.
-async fn ask<T>(
+pub(super) async fn ask<T>(
     asks: &mpsc::Sender<Ask>,
     question: impl FnOnce(oneshot::Sender<T>) -> Ask,
 ) -> Option<T> {
     let (answer, answered) = oneshot::channel();
     asks.try_send(question(answer)).ok()?;
     tokio::time::timeout(Duration::from_secs(3), answered).await.ok()?.ok()
-}
-
-fn busy() -> Response {
-    problem(StatusCode::SERVICE_UNAVAILABLE, "the agent is busy; try again", None)
-}
-
-fn malformed(rejection: &JsonRejection) -> Response {
-    problem(rejection.status(), &rejection.body_text(), None)
-}
-
-fn problem(status: StatusCode, detail: &str, hint: Option<String>) -> Response {
-    let body = Problem {
-        kind: "about:blank",
-        title: status.canonical_reason().unwrap_or("problem"),
-        status: status.as_u16(),
-        detail: detail.to_owned(),
-        hint,
-    };
-    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, kind, Json(body)).into_response()
 }

@@ -7,12 +7,22 @@ use serde::Serialize;
 
 use crate::engine::event::{Event, Severity};
 use crate::engine::snapshot::{LineState, Snapshot, UplinkState};
-use crate::units::{Gather as _, PerFamily};
+use crate::engine::timeline::{self, Minute, SPAN, View};
+use crate::time::Now;
+use crate::units::Gather as _;
+
+/// The longest text from outside, in characters.
+const LONGEST: usize = 200;
 
 /// `GET /api/v1/status`.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     version: &'static str,
+    /// The box's clock.
+    time: Option<String>,
+    /// The box's name.
+    host: Option<String>,
+    login: Login,
     works: bool,
     active: Option<String>,
     active6: Option<String>,
@@ -27,6 +37,14 @@ pub(super) struct Status {
     resolvers: Vec<String>,
     manual: Option<String>,
     uplinks: Vec<Uplink>,
+}
+
+/// Whether changing things needs a login.
+#[derive(Debug, Serialize)]
+struct Login {
+    needed: bool,
+    /// There is a password.
+    set: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +78,14 @@ struct Uplink {
     draining: Option<Drain>,
     rx_bytes: Option<u64>,
     tx_bytes: Option<u64>,
+    first: bool,
+    carrier: bool,
+    private_address: bool,
+    proven_s_ago: Option<u64>,
+    next_in_s: Option<u64>,
+    paused_until: Option<String>,
+    probe_bytes: u64,
+    probe_bytes_month: u64,
 }
 
 /// Flows that finish on an uplink although new ones go elsewhere.
@@ -93,39 +119,43 @@ pub(super) struct Entry {
     text: String,
 }
 
-impl From<Snapshot> for Status {
-    fn from(snapshot: Snapshot) -> Self {
-        let last_switch = snapshot.last_switch.map(|(last, utc)| LastSwitch {
+impl From<&Snapshot> for Status {
+    fn from(snapshot: &Snapshot) -> Self {
+        let last_switch = snapshot.last_switch.as_ref().map(|(last, utc)| LastSwitch {
             at: utc.map(|utc| utc.to_string()),
-            from: last.from,
-            to: last.to,
-            reason: last.reason,
+            from: last.from.clone(),
+            to: last.to.clone(),
+            reason: last.reason.clone(),
             felt_ms: last.felt.map(|felt| round(felt.as_secs_f64() * 1e3)),
         });
+        let uplinks = snapshot.uplinks.iter().map(|uplink| Uplink::new(uplink, snapshot.now));
         Self {
             version: env!("CARGO_PKG_VERSION"),
+            time: snapshot.now.utc.map(|utc| utc.to_string()),
+            host: super::hostname(),
+            login: Login { needed: true, set: false },
             works: snapshot.works,
-            active: snapshot.active.v4,
-            active6: snapshot.active.v6,
+            active: snapshot.active.v4.clone(),
+            active6: snapshot.active.v6.clone(),
             since: snapshot.since.map(|since| since.to_string()),
-            sentence: snapshot.sentence,
+            sentence: snapshot.sentence.clone(),
             last_switch,
             spares_ready: snapshot.spares_ready,
             switches: snapshot.switches,
             repairs: snapshot.repairs,
-            repairs_of: snapshot.repairs_of.into_iter().map(|(k, n)| (k.word(), n)).gather(),
+            repairs_of: snapshot.repairs_of.iter().map(|(kind, n)| (kind.word(), *n)).gather(),
             loop_gap_ms: round(snapshot.loop_gap.as_secs_f64() * 1e3),
-            resolvers: snapshot.resolvers,
-            manual: snapshot.manual,
-            uplinks: snapshot.uplinks.into_iter().map(Uplink::from).collect(),
+            resolvers: snapshot.resolvers.clone(),
+            manual: snapshot.manual.clone(),
+            uplinks: uplinks.collect(),
         }
     }
 }
 
-impl From<UplinkState> for Uplink {
-    fn from(uplink: UplinkState) -> Self {
-        let PerFamily { v4, v6 } = uplink.lines;
-        let (v4, v6) = (v4.map(Line::from), v6.map(Line::from));
+impl Uplink {
+    fn new(uplink: &UplinkState, now: Now) -> Self {
+        let v4 = uplink.lines.v4.as_ref().map(Line::from);
+        let v6 = uplink.lines.v6.as_ref().map(Line::from);
         // One number for people: of IPv4 where there is one.
         let main = v4.as_ref().or(v6.as_ref());
         Self {
@@ -133,16 +163,16 @@ impl From<UplinkState> for Uplink {
             jitter_ms: main.and_then(|line| line.jitter_ms),
             loss_pct: main.and_then(|line| line.loss_pct),
             window_ms: main.map(|line| line.window_ms),
-            name: uplink.name,
-            interface: uplink.interface,
+            name: uplink.name.clone(),
+            interface: plain(&uplink.interface),
             role: uplink.role.word(),
             health: uplink.health.word(),
             condition: uplink.condition.word(),
             resolvers: uplink.resolvers.iter().map(ToString::to_string).collect(),
             v4,
             v6,
-            reason: uplink.reason,
-            next: uplink.next,
+            reason: plain(&uplink.reason),
+            next: plain(&uplink.next),
             metered: uplink.metered,
             offloaded: uplink.offloaded,
             flows: uplink.flows,
@@ -153,17 +183,25 @@ impl From<UplinkState> for Uplink {
             }),
             rx_bytes: uplink.bytes.map(|(rx, _)| rx),
             tx_bytes: uplink.bytes.map(|(_, tx)| tx),
+            first: uplink.first,
+            carrier: uplink.carrier,
+            private_address: uplink.private_address,
+            proven_s_ago: uplink.proven.map(|at| now.mono.since(at).as_secs()),
+            next_in_s: uplink.next_at.map(|at| at.since(now.mono).as_secs()),
+            paused_until: uplink.paused_until.and_then(|at| now.utc_at(at)).map(|u| u.to_string()),
+            probe_bytes: uplink.probing.bytes,
+            probe_bytes_month: uplink.probing.month,
         }
     }
 }
 
-impl From<LineState> for Line {
-    fn from(line: LineState) -> Self {
+impl From<&LineState> for Line {
+    fn from(line: &LineState) -> Self {
         Self {
             health: line.health.word(),
             condition: line.condition.word(),
-            address: line.address,
-            gateway: line.gateway,
+            address: line.address.clone(),
+            gateway: line.gateway.clone(),
             rtt_ms: line.rtt.map(|rtt| round(rtt.as_ms())),
             jitter_ms: line.jitter.map(|jitter| round(jitter.as_ms())),
             loss_pct: line.loss.map(|loss| round(f64::from(loss.0))),
@@ -186,6 +224,69 @@ impl From<&Event> for Entry {
             text: event.fact.to_string(),
         }
     }
+}
+
+/// `GET /api/v1/timeline`.
+#[derive(Debug, Serialize)]
+pub(super) struct Timeline {
+    span_s: u64,
+    segments: Vec<Segment>,
+    uplinks: Vec<Strip>,
+}
+
+#[derive(Debug, Serialize)]
+struct Segment {
+    from_s_ago: u64,
+    to_s_ago: u64,
+    state: &'static str,
+    uplink: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Strip {
+    name: String,
+    strip: Vec<OneMinute>,
+}
+
+#[derive(Debug, Serialize)]
+struct OneMinute {
+    rtt_ms: Option<f64>,
+    loss_pct: Option<f64>,
+    up: Option<bool>,
+}
+
+impl From<View> for Timeline {
+    fn from(view: View) -> Self {
+        let segment = |segment: timeline::Segment| Segment {
+            from_s_ago: segment.from.as_secs(),
+            to_s_ago: segment.to.as_secs(),
+            state: segment.carrier.word(),
+            uplink: segment.uplink,
+        };
+        let minute = |minute: Minute| OneMinute {
+            rtt_ms: minute.rtt.map(|rtt| round(rtt.as_ms())),
+            loss_pct: minute.loss.map(|loss| round(f64::from(loss.0))),
+            up: minute.up,
+        };
+        let strip = |(name, minutes): (String, Vec<Minute>)| Strip {
+            name,
+            strip: minutes.into_iter().map(minute).collect(),
+        };
+        Self {
+            span_s: SPAN.as_secs(),
+            segments: view.segments.into_iter().map(segment).collect(),
+            uplinks: view.strips.into_iter().map(strip).collect(),
+        }
+    }
+}
+
+/// Text from outside without what no text is made of: control characters, and marks that turn the
+/// direction of what follows. At most 200 characters.
+pub(super) fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let kept = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
+    let kept = kept.filter(|c| !c.is_control() && !turns(*c)).take(LONGEST);
+    kept.collect::<String>().trim().to_owned()
 }
 
 /// To a tenth: more would be noise.

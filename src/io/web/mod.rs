@@ -1,25 +1,42 @@
-//! HTTP, for people and programs: the same routes on the Unix socket now and on the page later.
+//! HTTP, for people and programs: the page and its API at the LAN's addresses, and the same API on
+//! the Unix socket for the command line.
 //!
-//! Nothing here decides. A request becomes an [`Ask`] to the loop, and its answer becomes JSON.
+//! Nothing here decides. A request becomes an [`Ask`] to the loop, and its answer becomes JSON. All
+//! of it lives on a thread of its own: however slow or many the clients are, the loop hears of them
+//! only by a bounded queue of questions.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use tokio::net::UnixListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::event::Event;
 use crate::engine::message::{Command, Refusal};
+use crate::engine::page::Place;
 use crate::engine::snapshot::Snapshot;
+use crate::engine::timeline::View;
 
 mod api;
+mod assets;
+mod events;
+mod guard;
 mod json;
+mod metrics;
+mod problem;
+mod seats;
+mod server;
+
+pub use events::Feed;
 
 /// What a request asks of the loop. Each carries the way back.
 #[derive(Debug)]
 pub enum Ask {
     /// The state now.
     Status(oneshot::Sender<Snapshot>),
+    /// The last day at a glance.
+    Timeline(oneshot::Sender<View>),
     /// What happened lately.
     History(oneshot::Sender<Vec<Event>>),
     /// A person wants something.
@@ -56,14 +73,56 @@ pub fn listen(run_dir: &Path) -> Result<UnixListener, Error> {
         let listener = UnixListener::bind(&path)?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
         std::fs::set_permissions(&path, mode)?;
+        listener.set_nonblocking(true)?;
         Ok(listener)
     };
     open().map_err(|source| Error { path: path.clone(), source })
 }
 
-/// Serves until the program ends.
-pub async fn serve(listener: UnixListener, asks: mpsc::Sender<Ask>) {
-    if let Err(error) = axum::serve(listener, api::router(asks)).await {
-        tracing::warn!(%error, "the socket is closed");
+/// What the box calls itself (`uname -n`).
+fn hostname() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(text.trim().to_owned()).filter(|name| !name.is_empty() && name != "(none)")
+}
+
+/// The way to the thread that serves.
+#[derive(Debug)]
+pub struct Web {
+    places: watch::Sender<BTreeSet<Place>>,
+    feed: Feed,
+}
+
+impl Web {
+    /// Starts the thread. It answers on `socket` at once, and nowhere else until it is told where.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel gives no thread, or no event loop for it.
+    pub fn start(socket: UnixListener, asks: mpsc::Sender<Ask>) -> io::Result<Self> {
+        let (places, places_seen) = watch::channel(BTreeSet::new());
+        let feed = Feed::default();
+        let site = api::Site::new(asks, feed.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("web".to_owned());
+        thread.spawn(move || {
+            if let Err(error) = runtime.block_on(server::run(socket, places_seen, site)) {
+                tracing::warn!(%error, "the socket is closed");
+            }
+        })?;
+        Ok(Self { places, feed })
+    }
+
+    /// The page is to be found at these addresses, and at no other.
+    pub fn listen(&self, places: BTreeSet<Place>) {
+        self.places.send_replace(places);
+    }
+
+    /// Where those who watch hear what is new.
+    #[must_use]
+    pub const fn feed(&self) -> &Feed {
+        &self.feed
     }
 }
+
+#[cfg(test)]
+mod tests;

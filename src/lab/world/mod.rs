@@ -363,7 +363,7 @@ impl World {
             Output::Answer(number, answer) => {
                 self.answers.insert(number, answer);
             }
-            Output::Forget(_) | Output::Advertise(_) | Output::FlushStrays => {}
+            Output::Forget(_) | Output::Advertise(_) | Output::FlushStrays | Output::Listen(_) => {}
         }
     }
 

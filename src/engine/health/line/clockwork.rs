@@ -133,7 +133,7 @@ impl Line {
         self.base_at = s.now + self.base_interval(s);
     }
 
-    fn base_interval(&self, s: &Surroundings<'_>) -> Duration {
+    pub(super) fn base_interval(&self, s: &Surroundings<'_>) -> Duration {
         if !self.health.is_alive() {
             let save = s.metered && !s.desperate;
             return if save { DEAD_METERED } else { DEAD_EVERY };

@@ -1,0 +1,188 @@
+//! Who may ask what: every request passes here first.
+//!
+//! The threats are a page from elsewhere in a browser of the LAN (DNS rebinding, forged requests, a
+//! frame around ours) and whoever sits in the LAN. Reading is free to all; changing is not.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::api::MAX_BODY;
+use super::problem::{problem, too_long, with_hint};
+
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Via {
+    /// The Unix socket: its permissions say who may change things.
+    Socket,
+    /// The page's address.
+    Page {
+        /// The box's end.
+        local: IpAddr,
+        /// The client's.
+        peer: IpAddr,
+    },
+}
+
+/// A request must have been answered within so long; what is sent after is bounded by itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Domains that no name server of the Internet hands out (RFC 6762, RFC 8375), besides what home routers use.
+const HOME_DOMAINS: [&str; 4] = ["lan", "local", "home.arpa", "internal"];
+/// A form or a picture cannot send it, and another site's script only after asking, which is
+/// refused.
+const OWN_HEADER: &str = "x-sparelink";
+
+/// What browsers are told with every answer.
+pub(super) const HEADERS: [(HeaderName, &str); 7] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+];
+
+/// Lets a request through, or says why not.
+pub(super) async fn guard(request: Request, next: Next) -> Response {
+    let mut response = match refusal(&request) {
+        Some(refused) => refused,
+        None => tokio::time::timeout(PATIENCE, next.run(request)).await.unwrap_or_else(|_| {
+            problem(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")
+        }),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    let fresh = HeaderValue::from_static("no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(fresh);
+    response
+}
+
+/// Changes are for those who have shown who they are: over the socket by its permissions. Over the
+/// page nobody has so far.
+pub(super) async fn known(request: Request, next: Next) -> Response {
+    if request.method() == Method::POST && via(&request) != Via::Socket {
+        let hint = "over ssh, sparelink on the box can do it";
+        let words = "changing things needs a login";
+        return with_hint(StatusCode::UNAUTHORIZED, words, Some(hint.to_owned()));
+    }
+    next.run(request).await
+}
+
+fn refusal(request: &Request) -> Option<Response> {
+    let via = via(request);
+    let Some(host) = host(request).filter(|host| is_ours(host, via, &names())) else {
+        return Some(match via {
+            Via::Socket => {
+                let words = "this socket answers for localhost only";
+                problem(StatusCode::MISDIRECTED_REQUEST, words)
+            }
+            Via::Page { local, .. } => {
+                let hint = match local {
+                    IpAddr::V4(ip) => format!("open http://{ip} with the same port"),
+                    IpAddr::V6(ip) => format!("open http://[{ip}] with the same port"),
+                };
+                let words = "this box is not called that";
+                with_hint(StatusCode::MISDIRECTED_REQUEST, words, Some(hint))
+            }
+        });
+    };
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > MAX_BODY) {
+        return Some(too_long());
+    }
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if reads || via == Via::Socket || is_same_origin(request.headers(), &host) {
+        return None;
+    }
+    let hint = "send it from the box's own page, or without Origin and with X-Sparelink: 1";
+    let words = "this request does not come from the box's own page";
+    Some(with_hint(StatusCode::FORBIDDEN, words, Some(hint.to_owned())))
+}
+
+/// The server puts it there; without it a request has no rights.
+fn via(request: &Request) -> Via {
+    let nowhere = IpAddr::from([0, 0, 0, 0]);
+    let via = request.extensions().get::<Via>().copied();
+    via.unwrap_or(Via::Page { local: nowhere, peer: nowhere })
+}
+
+/// The one host that a request names; `None` if it names none or several.
+fn host(request: &Request) -> Option<Authority> {
+    let mut named = request.headers().get_all(header::HOST).into_iter();
+    let (first, second) = (named.next()?, named.next());
+    let host: Authority = first.to_str().ok()?.parse().ok()?;
+    let whole = request.uri().authority();
+    let agrees = whole.is_none_or(|uri| uri.as_str().eq_ignore_ascii_case(host.as_str()));
+    let plain = second.is_none() && !host.as_str().contains('@');
+    (plain && agrees && port_is_one(&host)).then_some(host)
+}
+
+/// No port at all, or a number.
+fn port_is_one(host: &Authority) -> bool {
+    let rest = &host.as_str()[host.host().len()..];
+    rest.is_empty() || host.port_u16().is_some_and(|port| port > 0)
+}
+
+/// Whether a host is this box. A page from elsewhere can point its own name here, but it can name
+/// neither an address nor a name that nobody else can have.
+fn is_ours(host: &Authority, via: Via, names: &[String]) -> bool {
+    let host = host.host();
+    let Via::Page { local, .. } = via else {
+        return host == "localhost";
+    };
+    let literal = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').and_then(|v6| v6.parse().ok().map(IpAddr::V6)),
+        None => host.parse().ok().map(IpAddr::V4),
+    };
+    if let Some(ip) = literal {
+        return ip == local;
+    }
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    (name == "localhost" && local.is_loopback()) || names.contains(&name)
+}
+
+/// What the box calls itself, alone and in the domains of a home.
+fn names() -> Vec<String> {
+    called(&super::hostname().unwrap_or_default())
+}
+
+pub(super) fn called(hostname: &str) -> Vec<String> {
+    let whole = hostname.trim().trim_end_matches('.').to_ascii_lowercase();
+    let short = whole.split('.').next().unwrap_or_default().to_owned();
+    let plain = |name: &str| {
+        name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.')
+    };
+    if short.is_empty() || short == "localhost" || !plain(&whole) {
+        return Vec::new();
+    }
+    let at_home = HOME_DOMAINS.iter().map(|domain| format!("{short}.{domain}"));
+    [whole, short.clone()].into_iter().chain(at_home.collect::<Vec<_>>()).collect()
+}
+
+/// Whether a request that changes something was sent by the page itself, or by no browser at all.
+fn is_same_origin(headers: &HeaderMap, host: &Authority) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let own = |origin: &str| {
+        let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        rest.is_some_and(|authority| authority.eq_ignore_ascii_case(host.as_str()))
+    };
+    let one_origin = headers.get_all(header::ORIGIN).iter().count() <= 1;
+    headers.contains_key(OWN_HEADER)
+        && one_origin
+        && text("origin").is_none_or(own)
+        && text("sec-fetch-site").is_none_or(|site| site == "same-origin")
+}

@@ -1,0 +1,139 @@
+//! How many may be connected at a time: in all, and from one address.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Connections to the page, whoever they are. A household has a handful of browsers open; each
+/// connection costs the box some 20 kB at most.
+pub(super) const ALL: usize = 64;
+/// Connections from one address: browsers open six to a site, and two of them on one machine and a
+/// monitoring system are plausible. One machine alone so never shuts out the others.
+pub(super) const EACH: usize = 16;
+
+/// The seats of one entrance, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seats(Arc<Mutex<Taken>>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    next: u64,
+    all: Vec<Arc<Holder>>,
+}
+
+/// Who sits there.
+#[derive(Debug)]
+struct Holder {
+    number: u64,
+    who: IpAddr,
+    /// A whole request has come from there.
+    asked: AtomicBool,
+    leave: Notify,
+}
+
+/// One of them, free again when dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    of: Seats,
+    holder: Arc<Holder>,
+}
+
+impl Seats {
+    /// A seat for somebody, if there is one left. When all are taken, one who has not asked for
+    /// anything yet makes room, if from there come more than from the newcomer.
+    pub(super) fn take(&self, who: IpAddr) -> Option<Seat> {
+        let mut taken = self.lock();
+        let own = taken.count(who);
+        if own >= EACH || (taken.all.len() >= ALL && !taken.make_room(own)) {
+            return None;
+        }
+        taken.next += 1;
+        let (number, asked) = (taken.next, AtomicBool::new(false));
+        let holder = Arc::new(Holder { number, who, asked, leave: Notify::new() });
+        taken.all.push(holder.clone());
+        Some(Seat { of: self.clone(), holder })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn count(&self, who: IpAddr) -> usize {
+        self.all.iter().filter(|holder| holder.who == who).count()
+    }
+
+    fn make_room(&mut self, own: usize) -> bool {
+        let waits = |holder: &&Arc<Holder>| !holder.asked.load(Ordering::Relaxed);
+        // The oldest of the many: `max_by_key` takes the last of equals.
+        let most = self.all.iter().filter(waits).rev().max_by_key(|holder| self.count(holder.who));
+        let Some(holder) = most.filter(|holder| self.count(holder.who) > own + 1).cloned() else {
+            return false;
+        };
+        holder.leave.notify_one();
+        self.all.retain(|other| other.number != holder.number);
+        true
+    }
+}
+
+impl Seat {
+    /// A whole request has come: this one is no mere crowd.
+    pub(super) fn asked(&self) {
+        self.holder.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until the seat is needed for somebody else.
+    pub(super) async fn is_needed(&self) {
+        self.holder.leave.notified().await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.of.lock().all.retain(|holder| holder.number != self.holder.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: usize) -> IpAddr {
+        IpAddr::from([192, 168, 1, u8::try_from(last).unwrap()])
+    }
+
+    #[test]
+    fn one_address_cannot_take_them_all() {
+        let seats = Seats::default();
+        let mut sat: Vec<Seat> = (0..EACH).map(|_| seats.take(ip(1)).unwrap()).collect();
+        assert!(seats.take(ip(1)).is_none());
+        assert!(seats.take(ip(2)).is_some(), "others can sit down");
+        sat.remove(0);
+        assert!(seats.take(ip(1)).is_some(), "one is free again");
+        drop(sat);
+        assert_eq!(seats.lock().all.len(), 0);
+    }
+
+    #[test]
+    fn a_crowd_makes_room_for_one_more() {
+        let seats = Seats::default();
+        let crowd: Vec<Seat> = (0..ALL).map(|n| seats.take(ip(1 + n % 4)).unwrap()).collect();
+        crowd[0].asked();
+        let guest = seats.take(ip(99)).unwrap();
+        assert_eq!(seats.lock().all.len(), ALL);
+        let gone: Vec<usize> = (0..ALL)
+            .filter(|n| !seats.lock().all.iter().any(|h| h.number == crowd[*n].holder.number))
+            .collect();
+        assert_eq!(gone, [1], "the oldest that has not asked, and of those who are most");
+        drop(guest);
+        let more: Vec<_> = (0..ALL).filter_map(|_| seats.take(ip(99))).collect();
+        assert!((4..EACH).contains(&more.len()), "no more than the others: {}", more.len());
+        let busy = Seats::default();
+        let all: Vec<Seat> = (0..ALL).map(|n| busy.take(ip(1 + n % 4)).unwrap()).collect();
+        all.iter().for_each(Seat::asked);
+        assert!(busy.take(ip(99)).is_none(), "those who have asked stay");
+    }
+}

@@ -1,0 +1,196 @@
+//! Listeners and connections: accepts, bounds what a client may take, and lets go of those who stall.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::Service as _;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::api::{self, Site};
+use super::guard::Via;
+use super::seats::{Seat, Seats};
+use crate::engine::page::Place;
+use crate::io::socket::{Stream, words};
+
+/// The head of a request must be there within so long, and the next one on the same connection.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// The largest head, in bytes, and the most headers.
+const MAX_HEAD: usize = 8 * 1024;
+const MAX_HEADERS: usize = 64;
+/// What a connection may hold of what was read and is not understood yet, in bytes.
+const MAX_BUFFER: usize = 16 * 1024;
+/// A connection takes no new requests after so long. A stream of events goes on.
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// A client that takes or acknowledges nothing for so long is gone (`TCP_USER_TIMEOUT`, tcp(7)).
+const GONE_AFTER: Duration = Duration::from_secs(20);
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 64;
+/// A place that cannot be had is tried again, at first after the shortest pause.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+
+/// Serves until the program ends.
+pub(super) async fn run(
+    socket: std::os::unix::net::UnixListener,
+    places: watch::Receiver<BTreeSet<Place>>,
+    site: Site,
+) -> io::Result<()> {
+    let router = api::router(site);
+    let socket = UnixListener::from_std(socket)?;
+    tokio::join!(answer_socket(socket, router.clone()), follow(places, router, Seats::default()));
+    Ok(())
+}
+
+/// Listens at the places there are, and at no other. What is no place any more takes its connections
+/// with it.
+async fn follow(mut places: watch::Receiver<BTreeSet<Place>>, router: Router, seats: Seats) {
+    let mut open: BTreeMap<Place, JoinSet<()>> = BTreeMap::new();
+    loop {
+        let wanted = places.borrow_and_update().clone();
+        open.retain(|place, _| wanted.contains(place));
+        for place in wanted {
+            open.entry(place).or_insert_with_key(|place| {
+                let mut task = JoinSet::new();
+                task.spawn(answer_place(place.clone(), router.clone(), seats.clone()));
+                task
+            });
+        }
+        if places.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn answer_socket(listener: UnixListener, router: Router) {
+    // Those who may use the socket have seats of their own: a crowd at the page is not in their way.
+    let (seats, nobody) = (Seats::default(), IpAddr::from([0, 0, 0, 0]));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    if let Some(seat) = seats.take(nobody) {
+                        let talk = converse(Box::new(stream), Via::Socket, seat, router.clone());
+                        connections.spawn(talk);
+                    }
+                }
+                Err(error) => stumble(&error).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn answer_place(place: Place, router: Router, seats: Seats) {
+    let listener = open(&place).await;
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let Ok(local) = stream.local_addr() else { continue };
+                    let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
+                    if let Some(seat) = seats.take(peer) {
+                        let via = Via::Page { local, peer };
+                        connections.spawn(converse(Box::new(stream), via, seat, router.clone()));
+                    }
+                }
+                Err(error) => stumble(&error).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Too many open files, most likely: those that are open must end first.
+async fn stumble(error: &io::Error) {
+    tracing::debug!(%error, "a connection could not be accepted");
+    sleep(PAUSES[0]).await;
+}
+
+/// Listens at a place; tries until it can, and says once why it cannot.
+async fn open(place: &Place) -> TcpListener {
+    let mut pause = PAUSES[0];
+    let mut told = false;
+    loop {
+        match bind(place) {
+            Ok(listener) => {
+                tracing::info!("the page is at http://{}/", place.addr);
+                return listener;
+            }
+            // The one before at the same place may need a moment to close.
+            Err(error) if !told && pause > PAUSES[0] * 4 => {
+                told = true;
+                let error = words(&error);
+                tracing::warn!(error, "the page cannot be at {}; tried again", place.addr);
+            }
+            Err(_) => {}
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSES[1]);
+    }
+}
+
+fn bind(place: &Place) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(place.addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if place.addr.is_ipv6() {
+        // The IPv4 addresses have places of their own.
+        socket.set_only_v6(place.addr.ip().is_loopback() || place.dev.is_some())?;
+    }
+    if let Some((_, dev)) = &place.dev {
+        match socket.bind_device(Some(dev.as_str().as_bytes())) {
+            // Old kernels want CAP_NET_RAW for it; there the packet filter has to be enough.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            bound => bound?,
+        }
+    }
+    socket.set_tcp_user_timeout(Some(GONE_AFTER))?;
+    socket.bind(&place.addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// One connection from its first request to its end.
+pub(super) async fn converse(stream: Box<dyn Stream>, via: Via, seat: Seat, router: Router) {
+    let routes = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
+        seat.asked();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(via);
+        routes.call(request)
+    });
+    let mut http = Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_header_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_BUFFER);
+    let mut talk = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    let whole = async {
+        tokio::select! {
+            ended = talk.as_mut() => return ended,
+            () = sleep(MAX_AGE) => talk.as_mut().graceful_shutdown(),
+        }
+        talk.as_mut().await
+    };
+    let ended = tokio::select! {
+        ended = whole => ended,
+        () = seat.is_needed() => return,
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, ?via, "a connection broke off");
+    }
+}

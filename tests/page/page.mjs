@@ -1,0 +1,728 @@
+// The page, as people meet it: in a real browser, before a box that plays every state.
+
+import assert from "node:assert/strict";
+import { mkdir, readFile, readdir, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { watchFrom } from "./browser.mjs";
+import { HOSTILE } from "./hostile.mjs";
+import { Box, PASSWORD } from "./server.mjs";
+import { STATES, line, status, uplink } from "./states.mjs";
+
+const WEB = new URL("../../web/", import.meta.url);
+const SHOTS = fileURLToPath(new URL("../../target/page/", import.meta.url));
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const PHONE = { width: 360, height: 740 };
+const DESK = { width: 1280, height: 860 };
+
+/** A page on a box in this state, live, and what went wrong in it. */
+async function meet(context, state, { size = PHONE, theme = "light", before = null } = {}) {
+  const box = await new Box(state).listen();
+  const page = await context.newPage();
+  page.errors = [];
+  page.on("pageerror", (error) => page.errors.push(String(error)));
+  await page.setViewportSize(size);
+  await page.emulateMedia({ colorScheme: theme });
+  await page.addInitScript(watchFrom);
+  if (before) await page.addInitScript(before);
+  await page.goto(box.url);
+  await live(page);
+  return { box, page };
+}
+
+const live = (page) => page.waitForSelector("body[data-live=yes] #cards");
+const text = (page, selector) => page.locator(selector).innerText();
+const names = (state) => state.status.uplinks.map((u) => u.name);
+const card = (page, name) => page.locator(".card", { has: page.locator("h3", { hasText: name }) });
+
+async function part({ box, page }) {
+  const seen = await page.evaluate(() => window.seen);
+  await page.close();
+  await box.stop();
+  assert.deepEqual(page.errors, [], "the page's script ran without an error");
+  assert.deepEqual(seen.violations, [], "nothing ran into the content security policy");
+  assert.equal(seen.dialogs, 0, "no foreign script ran");
+  return seen;
+}
+
+async function poll(what, check, limit = 5000) {
+  const until = Date.now() + limit;
+  for (;;) {
+    const value = await check();
+    if (value) return value;
+    if (Date.now() > until) throw new Error(`did not come: ${what}`);
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}
+
+const EVERYTHING = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+// Another theme changes colours only.
+const COLOURS = { type: "rule", values: ["color-contrast"] };
+
+/** What axe calls serious or worse, as one line each. */
+async function faults(page, rules = EVERYTHING) {
+  if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(AXE);
+  const found = await page.evaluate((runOnly) => {
+    // Of a long chain the first cards are enough for the eye: the others are made alike.
+    const where = {
+      include: [["html"]],
+      exclude: runOnly.type ? [[".card:nth-child(n + 5)"], ["#entries li:nth-child(n + 9)"]] : [],
+    };
+    return window.axe.run(where, { resultTypes: ["violations"], preload: false, iframes: false, runOnly });
+  }, rules);
+  const grave = found.violations.filter((v) => ["serious", "critical"].includes(v.impact));
+  return grave.map(
+    (v) =>
+      `${v.id}: ${v.nodes
+        .slice(0, 3)
+        .map((n) => `${n.html.slice(0, 120)} ${n.any[0]?.message ?? ""}`)
+        .join(" | ")}`,
+  );
+}
+
+async function fits(page, what) {
+  const { wide, room } = await page.evaluate(() => ({
+    wide: document.documentElement.scrollWidth,
+    room: window.innerWidth,
+  }));
+  assert.ok(wide <= room, `${what}: ${wide} px wide in ${room}`);
+}
+
+async function shoot(page, name) {
+  await mkdir(SHOTS, { recursive: true });
+  // Of a very long page the top is enough.
+  const { width } = page.viewportSize();
+  const height = Math.min(4500, await page.evaluate(() => document.documentElement.scrollHeight));
+  await page.screenshot({ path: `${SHOTS}${name}.png`, fullPage: true, clip: { x: 0, y: 0, width, height } });
+}
+
+const hostileState = (from) => {
+  const h = (i) => HOSTILE[(from + i) % HOSTILE.length];
+  const seven = (i) => h(i * 5);
+  const all = Array.from({ length: 14 }, (_, i) =>
+    uplink(h(i), {
+      role: i ? ["ready", "not_ready", "paused"][i % 3] : "active",
+      interface: h(i),
+      ssid: h(i),
+      reason: h(i),
+      next: h(i),
+      v4: line("192.0.2.7", { address: seven(i), gateway: h(i) }),
+    }),
+  );
+  return {
+    status: status(all, {
+      host: h(0),
+      sentence: `Internet works, on ${h(0)}: ${h(1)}`,
+      manual: h(2),
+      last_switch: { at: null, from: h(1), to: h(0), reason: h(2), felt_ms: 1 },
+    }),
+    history: HOSTILE.map((name, i) => ({
+      id: i,
+      at: null,
+      code: h(i),
+      severity: i % 2 ? h(i) : "info",
+      uplink: name,
+      text: name,
+    })),
+    timeline: {
+      span_s: 86400,
+      segments: [{ from_s_ago: 86400, to_s_ago: 0, state: "first", uplink: h(0) }],
+      uplinks: [],
+    },
+  };
+};
+
+export const tests = {
+  "every state is readable for everyone, in both themes, on phone and desk": async (context, say) => {
+    const { box, page } = await meet(context, STATES.ok());
+    let [count, bad] = [0, []];
+    for (const [name, state] of Object.entries({ ...STATES, hostile: () => hostileState(0) })) {
+      box.play(state());
+      await page.goto(box.url);
+      await live(page);
+      await page.waitForSelector("#lanes .lane");
+      for (const [size, theme] of [
+        [PHONE, "light"],
+        [PHONE, "dark"],
+        [DESK, "dark"],
+        [DESK, "light"],
+      ]) {
+        const what = `${name}-${theme}-${size.width}`;
+        await page.setViewportSize(size);
+        await page.emulateMedia({ colorScheme: theme });
+        await fits(page, what);
+        const rules = theme === "light" ? EVERYTHING : COLOURS;
+        for (const fault of await faults(page, rules)) bad.push(`${what}: ${fault}`);
+        await shoot(page, what);
+        count += 1;
+      }
+    }
+    assert.deepEqual(bad, []);
+    // Would a fault have been noticed?
+    await page.evaluate(() =>
+      document.body.append(Object.assign(document.createElement("img"), { src: "/icon.svg" })),
+    );
+    assert.match((await faults(page)).join(), /image-alt/);
+    say(`${count} pictures in target/page`);
+    await part({ box, page });
+  },
+
+  "dialogs and the unconnected page are readable for everyone": async (context) => {
+    for (const theme of ["light", "dark"]) {
+      const { box, page } = await meet(context, STATES.ok(), { theme });
+      const looks = async (name) => {
+        await fits(page, name);
+        assert.deepEqual(await faults(page), [], `${name} ${theme}`);
+        await page.screenshot({ path: `${SHOTS}${name}-${theme}-360.png` });
+      };
+      await mkdir(SHOTS, { recursive: true });
+      await card(page, "mifi").getByRole("button", { name: "Set aside" }).click();
+      await looks("dialog-pause");
+      await page.keyboard.press("Escape");
+      await card(page, "mifi").getByRole("button", { name: "Use first" }).click();
+      await looks("dialog-switch");
+      await page.keyboard.press("Escape");
+      await page.locator("#login").click();
+      await looks("dialog-login");
+      await page.keyboard.press("Escape");
+      await card(page, "mifi").locator("summary").click();
+      await page.locator("#day-table summary").click();
+      await page.locator("#small-things").check();
+      await looks("details-open");
+      await shoot(page, `details-${theme}-360`);
+      await box.stop();
+      await page.waitForSelector("body[data-live=no]");
+      await page.evaluate(() => scrollTo(0, 0));
+      await looks("unconnected");
+      await page.setViewportSize(DESK);
+      await page.screenshot({ path: `${SHOTS}unconnected-${theme}-1280.png` });
+      await page.close();
+    }
+  },
+
+  "hostile names stay text": async (context, say) => {
+    const { box, page } = await meet(context, hostileState(0), { size: DESK });
+    await page.locator("#small-things").check();
+    while (await page.locator("#more").isVisible()) await page.locator("#more").click();
+    const shape = () =>
+      page.evaluate(() =>
+        [...document.querySelectorAll("*")]
+          .map((n) => n.tagName)
+          .filter(
+            (tag) =>
+              !/^(html|head|meta|title|link|script|body|svg|symbol|path|use|rect|text|a|header|main|div|img|b|bdi|p|span|button|noscript|section|h1|h2|h3|nav|ol|li|dl|dt|dd|article|figure|figcaption|details|summary|table|caption|thead|tbody|tr|th|td|label|input|time|dialog|form|select|option|template|code|iframe)$/i.test(
+                tag,
+              ),
+          ),
+      );
+    const inert = async () => {
+      assert.deepEqual(await shape(), [], "no element that the page does not make");
+      const strange = await page.evaluate(
+        () =>
+          [...document.querySelectorAll("*")].filter((n) =>
+            [...n.attributes].some(
+              (a) => /^on/i.test(a.name) || a.name === "style" || /javascript:|^data:/i.test(a.value),
+            ),
+          ).length,
+      );
+      assert.equal(strange, 0, "no attribute that the page does not set");
+      assert.equal(await page.locator("iframe, body img:not([alt=''])").count(), 0);
+      const html = await page.evaluate(() => document.body.innerHTML);
+      const raw = HOSTILE.filter((name) => /<[a-z!/%]/i.test(name) && html.includes(name));
+      assert.deepEqual(raw, [], "no raw < anywhere");
+    };
+    await inert();
+    // Positive control: they are there, to be read.
+    const log = await page.locator("#entries").textContent();
+    for (const name of HOSTILE.slice(0, 12)) assert.ok(log.includes(name), `the log says ${name}`);
+    for (let from = 14; from < HOSTILE.length; from += 14) {
+      box.play(hostileState(from));
+      box.say();
+      const last = HOSTILE[(from + 13) % HOSTILE.length];
+      await page.waitForFunction(
+        ([want, drop]) => document.querySelectorAll(".card")[13]?.uplink.name === want || drop,
+        [JSON.parse(JSON.stringify(last)), false],
+      );
+      await inert();
+      await fits(page, `hostile from ${from}`);
+    }
+    // Positive control: markup would have been noticed.
+    await page.evaluate(() => {
+      document.querySelector("#because").innerHTML = "<img src=x onerror=alert(1)><b style='color:red'>x</b>";
+    });
+    await assert.rejects(inert());
+    await poll("the violation", () => page.evaluate(() => window.seen.violations.length > 0));
+    say(`${HOSTILE.length} strings as uplink, interface, SSID, reason, entry and host`);
+    await page.evaluate(() => {
+      window.seen.violations = [];
+    });
+    await part({ box, page });
+  },
+
+  "a status is on the screen at once": async (context, say) => {
+    const { box, page } = await meet(context, STATES.ok());
+    const usable = await page.evaluate(() => window.seen.usable);
+    const took = [];
+    for (let i = 0; i < 10; i += 1) {
+      const state = i % 2 ? STATES.ok() : STATES.backup();
+      const said = box.say(state.status);
+      const word = i % 2 ? "on cable" : "on mifi";
+      const at = await poll(word, () =>
+        page.evaluate((want) => {
+          const last = window.seen.changes.at(-1);
+          return last?.text.includes(want) ? last.at : 0;
+        }, word),
+      );
+      took.push(at - said);
+      await new Promise((done) => setTimeout(done, 60));
+    }
+    took.sort((a, b) => a - b);
+    say(
+      `on the screen ${took[5]} ms after the box said it (worst ${took.at(-1)} ms); usable ${Math.round(usable)} ms after the navigation began`,
+    );
+    assert.ok(took.at(-1) <= 1000, `${took}`);
+    assert.ok(usable <= 3000, `${usable}`);
+    await part({ box, page });
+  },
+
+  "nothing jumps when the state changes": async (context, say) => {
+    for (const size of [PHONE, DESK]) {
+      const { box, page } = await meet(context, STATES.ok(), { size });
+      await page.waitForSelector("#lanes .lane");
+      await page.evaluate(() => {
+        window.kept = [...document.querySelectorAll(".card, #entries li")];
+      });
+      const jumps = await page.evaluate(() => window.seen.shifts);
+      for (const name of [
+        "backup",
+        "returning",
+        "ok",
+        "draining",
+        "paused",
+        "portal",
+        "none",
+        "backup",
+        "ok",
+      ]) {
+        const state = STATES[name]();
+        box.play(state);
+        box.say();
+        const entry = { ...STATES.backup().history[5], id: `x${Math.random()}` };
+        box.send("entry", entry);
+        await new Promise((done) => setTimeout(done, 120));
+      }
+      const { shifts, worst } = await page.evaluate(() => window.seen);
+      say(
+        `${size.width} px: layout shift ${jumps.toFixed(4)} while loading, ${(shifts - jumps).toFixed(4)} in 9 changes`,
+      );
+      assert.ok(shifts < 0.02, worst.join("\n"));
+      assert.ok(
+        await page.evaluate(() => window.kept.every((node) => node.isConnected)),
+        "nodes are kept, not rebuilt",
+      );
+      // Positive control: a jump would have been noticed.
+      await page.evaluate(() => {
+        scrollTo(0, 0);
+        const spacer = document.createElement("div");
+        spacer.append(..."xxxxxx".split("").map(() => document.createElement("hr")));
+        document.getElementById("main").prepend(spacer);
+      });
+      await poll("the shift", () => page.evaluate((before) => window.seen.shifts > before + 0.02, shifts));
+      await part({ box, page });
+    }
+  },
+
+  "what stays the same is not touched": async (context) => {
+    const { box, page } = await meet(context, STATES.draining());
+    await page.waitForSelector("#lanes .lane");
+    await page.evaluate(() => {
+      window.touched = [];
+      const note = (list) => {
+        for (const change of list) {
+          const node = change.target.nodeType === Node.TEXT_NODE ? change.target.parentNode : change.target;
+          window.touched.push(node.id || node.dataset?.f || node.className || node.nodeName);
+        }
+      };
+      const all = { childList: true, subtree: true, characterData: true, attributes: true };
+      new MutationObserver(note).observe(document, all);
+    });
+    const began = Date.parse(box.state.status.time);
+    for (let i = 1; i <= 5; i += 1) {
+      box.say({ ...box.state.status, time: new Date(began + i * 100).toISOString() });
+      await page.waitForTimeout(100);
+    }
+    // The clock and the counts run; nothing else.
+    const moved = new Set(await page.evaluate(() => window.touched));
+    for (const runs of ["box-clock", "next", "flows"]) moved.delete(runs);
+    assert.deepEqual([...moved], []);
+    // Positive control: a change would have been noticed.
+    box.say(STATES.backup().status);
+    await poll("a change", () => page.evaluate(() => window.touched.includes("tag")));
+    await part({ box, page });
+  },
+
+  "who wants no motion sees none": async (context) => {
+    const { box, page } = await meet(context, STATES.ok());
+    const moves = () =>
+      page.evaluate(() =>
+        [".card", "html"].map((name) => {
+          const style = getComputedStyle(document.querySelector(name));
+          return style.transitionDuration !== "0s" && style.transitionProperty !== "none"
+            ? "moves"
+            : style.scrollBehavior;
+        }),
+      );
+    await page.emulateMedia({ reducedMotion: "no-preference" });
+    assert.deepEqual(await moves(), ["moves", "smooth"]);
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    assert.deepEqual(await moves(), ["auto", "auto"]);
+    await part({ box, page });
+  },
+
+  "the box goes, and comes back": async (context, say) => {
+    const state = STATES.ok();
+    const { box, page } = await meet(context, state);
+    await box.stop();
+    await page.waitForSelector("body[data-live=no]");
+    const bar = (await text(page, "#live")).replace(/\s+/g, " ");
+    assert.match(bar, /Not connected to the box since 11:54:0\d/);
+    assert.match(bar, /What you see is \d+ s old/);
+    assert.equal(await card(page, "mifi").getByRole("button", { name: "Use first" }).isDisabled(), true);
+    assert.match(await page.locator("main").evaluate((n) => getComputedStyle(n).filter), /grayscale/);
+    box.play(STATES.backup());
+    await box.listen(box.port);
+    const back = Date.now();
+    await live(page);
+    say(`live again ${Date.now() - back} ms after the box was`);
+    assert.match(await text(page, "h1"), /on mifi/);
+    await poll("what happened meanwhile", async () =>
+      (await text(page, "#entries")).includes("fails over from cable to mifi"),
+    );
+    assert.equal(await card(page, "mifi").getByRole("button", { name: "Use first" }).isDisabled(), false);
+    await part({ box, page });
+  },
+
+  "a box that falls silent without a word is noticed": async (context) => {
+    const state = STATES.ok();
+    const quick = () => {
+      // Ten seconds pass in one: only the page's own steady clock is asked.
+      const real = performance.now.bind(performance);
+      performance.now = () => real() * 10;
+    };
+    const { box, page } = await meet(context, state, { before: quick });
+    box.streams.clear(); // the connection stands, nothing comes
+    box.answer = async () => {};
+    await page.waitForSelector("body[data-live=no]");
+    delete box.answer;
+    await live(page);
+    await part({ box, page });
+  },
+
+  "a phone that slept asks anew": async (context) => {
+    const sleepy = () => {
+      let [hidden, slept] = [false, 0];
+      const real = Date.now.bind(Date);
+      Date.now = () => real() + slept;
+      Object.defineProperty(document, "hidden", { get: () => hidden });
+      window.turn = (off, missed) => {
+        hidden = off;
+        slept += missed;
+        document.dispatchEvent(new Event("visibilitychange"));
+      };
+    };
+    const { box, page } = await meet(context, STATES.ok(), { before: sleepy });
+    // A look at another page is no sleep: the stream stays.
+    const [stream] = box.streams;
+    await page.evaluate(() => (window.turn(true, 0), window.turn(false, 0)));
+    assert.equal(await page.evaluate(() => document.body.dataset.live), "yes");
+    // Three hours, in which the steady clock stood still.
+    const [live0, age] = await page.evaluate(() => {
+      window.turn(true, 0);
+      window.turn(false, 3 * 36e5);
+      return [document.body.dataset.live, document.getElementById("live-age").textContent];
+    });
+    assert.equal(live0, "no");
+    assert.equal(age, "What you see is 3 h old.");
+    await live(page);
+    await poll("another stream", () => box.streams.size === 1 && !box.streams.has(stream));
+    await part({ box, page });
+  },
+
+  "an agent of another version brings its own page": async (context) => {
+    const { box, page } = await meet(context, STATES.ok());
+    await page.evaluate(() => {
+      window.old = true;
+    });
+    const next = STATES.ok().status;
+    box.say({ ...next });
+    await page.waitForTimeout(100);
+    assert.equal(await page.evaluate(() => window.old), true, "the same version does not");
+    box.say({ ...next, version: "0.2.0" });
+    await poll("the new page", () => page.evaluate(() => window.old === undefined).catch(() => false));
+    await live(page);
+    await part({ box, page });
+  },
+
+  "where the stream is refused, the box is asked": async (context) => {
+    const { box, page } = await meet(context, STATES.ok());
+    box.refuseStreams = true;
+    for (const stream of box.streams) stream.destroy();
+    box.play(STATES.backup());
+    await poll("the new state", async () => /on mifi/.test(await text(page, "h1")), 8000);
+    box.refuseStreams = false;
+    await poll("a stream", () => box.streams.size === 1, 8000);
+    await part({ box, page });
+  },
+
+  "times are the box's, whatever this device believes": async (context) => {
+    const wrong = () => {
+      const real = Date.now.bind(Date);
+      let off = 400 * 864e5;
+      Date.now = () => real() + off;
+      window.leap = (by) => (off += by);
+    };
+    const { box, page } = await meet(context, STATES.returning(), { before: wrong });
+    assert.match(await text(page, "#head"), /since 11:30$/);
+    assert.match(await card(page, "cable").locator(".rows").innerText(), /less than a minute ago/);
+    const count = async () => Number((await text(page, "#next")).match(/takes over in (\d+) s/)?.[1]);
+    const first = await count();
+    assert.ok(first <= 44 && first > 38, `${first}`);
+    await poll("the count to run", async () => (await count()) < first);
+    // A status that is half a second off does not make it stutter.
+    const now = await count();
+    box.say({
+      ...box.state.status,
+      uplinks: box.state.status.uplinks.map((u, i) => (i ? u : { ...u, next_in_s: now + 0.1 })),
+    });
+    await page.waitForTimeout(60);
+    assert.ok((await count()) <= now, "it does not run backwards");
+    // This device's clock jumps: nothing follows.
+    const before = await count();
+    await page.evaluate(() => window.leap(-36e5));
+    await page.waitForTimeout(1200);
+    assert.ok((await count()) <= before && (await count()) >= before - 3);
+    assert.match(await text(page, "#box-clock"), /^11:54/);
+    // The box's clock jumps: what is shown follows, what is counted does not.
+    const jumped = new Date(Date.parse(box.state.status.time) + 3 * 36e5).toISOString();
+    const left = await count();
+    box.say({
+      ...box.state.status,
+      time: jumped,
+      uplinks: box.state.status.uplinks.map((u, i) => (i ? u : { ...u, next_in_s: left })),
+    });
+    await poll("the new time", async () => /^14:54/.test(await text(page, "#box-clock")));
+    assert.ok((await count()) <= left && (await count()) >= left - 2);
+    await part({ box, page });
+  },
+
+  "without a clock nothing is invented": async (context) => {
+    const { box, page } = await meet(context, STATES.first_boot());
+    assert.equal(await text(page, "#box-clock"), "not set yet");
+    assert.equal(await text(page, "#head"), "No Internet");
+    assert.equal(await page.locator("#no-entries").isVisible(), true);
+    box.send("entry", { at: null, code: "started", severity: "info", uplink: null, text: "watching cable" });
+    box.send("entry", { at: null, code: "started", severity: "info", uplink: null, text: "watching cable" });
+    await poll("both entries", async () => (await page.locator("#entries li").count()) === 2);
+    assert.match(await text(page, "#entries"), /no clock/);
+    assert.equal(await page.locator("#no-entries").isVisible(), false);
+    await part({ box, page });
+  },
+
+  "a person with a keyboard sets an uplink aside": async (context) => {
+    const { box, page } = await meet(context, STATES.ok());
+    const tabTo = async (check) => {
+      for (let i = 0; i < 60; i += 1) {
+        await page.keyboard.press("Tab");
+        const on = await page.evaluate(() => {
+          const node = document.activeElement;
+          const style = getComputedStyle(node);
+          return {
+            name: node.textContent.trim(),
+            id: node.id,
+            outline: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+          };
+        });
+        if (on.name || on.id) assert.ok(on.outline, `the focus is seen on ${on.name || on.id}`);
+        if (check(on)) return;
+      }
+      throw new Error("tab never came there");
+    };
+    await tabTo((on) => on.name === "Set aside mifi");
+    // What comes in meanwhile takes the focus from nobody.
+    for (const name of ["backup", "ok"]) box.say(STATES[name]().status);
+    await page.waitForTimeout(60);
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Set aside mifi");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("#ask[open]");
+    await tabTo((on) => on.id === "ask-reason");
+    await page.keyboard.type("lent to a friend");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("#enter[open]");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "enter-password");
+    await page.keyboard.type("wrong");
+    await page.keyboard.press("Enter");
+    await poll("the refusal", async () =>
+      /not right; try again in 1 s/.test(await text(page, "#enter-error")),
+    );
+    assert.equal(box.asked.length, 0);
+    await page.keyboard.type(PASSWORD);
+    await page.keyboard.press("Enter");
+    await poll("the answer", async () => (await text(page, "#said")) === "Pause is done");
+    assert.deepEqual(box.asked, [
+      { path: "pause", body: { uplink: "mifi", for_s: 86400, reason: "lent to a friend" } },
+    ]);
+    assert.equal(await page.locator("dialog[open]").count(), 0);
+    assert.equal(
+      await page.evaluate(() => document.activeElement.textContent),
+      "Set aside mifi",
+      "the focus is where it was",
+    );
+    await page.context().clearCookies();
+    await part({ box, page });
+  },
+
+  "every action reaches the box, and a second page knows": async (context) => {
+    const { box, page } = await meet(context, STATES.manual(), { size: DESK });
+    const other = await context.newPage();
+    await other.goto(box.url);
+    await live(other);
+    await page.bringToFront();
+    await page.locator("#login").click();
+    await page.locator("#enter-password").fill(PASSWORD);
+    await page.locator("#enter-do").click();
+    await poll(
+      "both pages to know",
+      async () => (await text(page, "#login")) === "Log out" && (await text(other, "#login")) === "Log out",
+    );
+    await card(page, "mifi").getByRole("button", { name: "Use first" }).click();
+    await page.locator("#ask-for").selectOption("");
+    await page.locator("#ask-do").click();
+    await card(page, "cable").getByRole("button", { name: "Test now" }).click();
+    await page.locator("#auto").click();
+    await page.locator("#led").click();
+    await poll("four actions", () => box.asked.length === 4);
+    box.say(STATES.paused().status);
+    await card(page, "phone").getByRole("button", { name: "Resume" }).click();
+    await poll("five", () => box.asked.length === 5);
+    assert.deepEqual(box.asked, [
+      { path: "switch", body: { uplink: "mifi" } },
+      { path: "probe", body: { uplink: "cable" } },
+      { path: "switch", body: { uplink: "auto" } },
+      { path: "led_test", body: {} },
+      { path: "resume", body: { uplink: "phone" } },
+    ]);
+    // An uplink that another configuration no longer knows.
+    await card(page, "cable").getByRole("button", { name: "Use first" }).click();
+    const gone = STATES.ok().status;
+    gone.uplinks.shift();
+    gone.uplinks[0].role = "active";
+    box.state.status = gone;
+    await page.locator("#ask-do").click();
+    await poll("the refusal", async () =>
+      /no uplink of that name; the uplinks are/.test(await text(page, "#ask-error")),
+    );
+    await page.keyboard.press("Escape");
+    await page.locator("#login").click();
+    await poll("both to be out", async () => (await text(other, "#login")) === "Log in");
+    assert.equal(await text(page, "#login"), "Log in");
+    await other.close();
+    await page.context().clearCookies();
+    await part({ box, page });
+  },
+
+  "without a password it says how to set one": async (context) => {
+    const { box, page } = await meet(context, STATES.first_boot());
+    await card(page, "mifi").getByRole("button", { name: "Test now" }).click();
+    await page.waitForSelector("#enter[open]");
+    assert.match(await text(page, "#enter"), /No password is set yet[\s\S]*sparelink passwd/);
+    assert.equal(await page.locator("#enter-password").isVisible(), false);
+    await page.keyboard.press("Escape");
+    await poll("the button", () => card(page, "mifi").getByRole("button", { name: "Test now" }).isEnabled());
+    assert.deepEqual(box.asked, []);
+    await part({ box, page });
+  },
+
+  "pictures have words": async (context) => {
+    const { box, page } = await meet(context, STATES.backup());
+    await poll("the strip", () => page.locator("[data-f=strip][aria-label*='down in 23 minutes']").count());
+    assert.match(
+      await page.locator("#lanes").getAttribute("aria-label"),
+      /2 outages: 11:30 for less than 1 s; 00:45 for 5 min/,
+    );
+    const drawn = await page
+      .locator("#lanes .none")
+      .evaluateAll((all) => all.map((r) => r.getBoundingClientRect().width > 0));
+    assert.deepEqual(drawn, [true, true], "the shortest outage is drawn");
+    await page.locator("#day-table summary").click();
+    assert.match(await text(page, "#segments"), /00:45\s+00:50\s+5 min\s+no Internet/);
+    await card(page, "cable").locator("summary").click();
+    const said = (part) => card(page, "cable").locator(`[data-f=${part}]`).innerText();
+    await poll("the hour", async () => /0 to 10\s+–\s+100 %\s+0 of 10/.test(await said("hour")));
+    assert.match(await said("lines"), /gateway\s+84\.12\.9\.1\s+fe80::1/);
+    // A count in the sentence is not read aloud at each tick.
+    const spoken = () => page.locator("#spoken").textContent();
+    box.say(STATES.returning().status);
+    await poll(
+      "the news",
+      async () => (await spoken()) === "Internet works, on mifi: cable works again and takes over",
+    );
+    await part({ box, page });
+  },
+
+  "an agent that says little breaks nothing": async (context) => {
+    const bare = {
+      name: "cable",
+      interface: "eth1",
+      role: "active",
+      health: "up",
+      condition: "ok",
+      v4: null,
+      v6: null,
+      reason: "works",
+      next: "",
+    };
+    const little = {
+      version: "0",
+      active: null,
+      active6: null,
+      since: null,
+      sentence: "",
+      last_switch: null,
+      spares_ready: 0,
+    };
+    const { box, page } = await meet(context, {
+      status: { ...little, uplinks: [bare] },
+      history: [],
+      timeline: { span_s: 86400, segments: [], uplinks: [] },
+    });
+    assert.equal(await page.locator(".card").count(), 1);
+    box.say({ ...little, uplinks: [] });
+    await poll("no card", async () => (await page.locator(".card").count()) === 0);
+    box.send("status", null);
+    box.send("status", { uplinks: 3 });
+    for (const stream of box.streams) stream.write("event: status\ndata: {\n\n");
+    box.say(STATES.ok().status);
+    await page.waitForTimeout(100);
+    await part({ box, page });
+  },
+
+  "it is small, and needs nobody else": async (_context, say) => {
+    let total = 0;
+    for (const file of await readdir(WEB)) total += (await stat(new URL(file, WEB))).size;
+    say(`${total} bytes in all`);
+    assert.ok(total <= 100_000);
+    const html = await readFile(new URL("index.html", WEB), "utf8");
+    const scripts = (await readdir(WEB)).filter((file) => file.endsWith(".js"));
+    const script = (await Promise.all(scripts.map((file) => readFile(new URL(file, WEB), "utf8")))).join(
+      "\n",
+    );
+    const css = await readFile(new URL("app.css", WEB), "utf8");
+    assert.doesNotMatch(html, /<style|\sstyle=|\son[a-z]+=|<script>|(src|href)="(?!\/|#)/);
+    assert.doesNotMatch(
+      script,
+      /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(|cssText/,
+    );
+    for (const source of [html, script, css])
+      assert.doesNotMatch(source.replace("http://www.w3.org/2000/svg", ""), /https?:\/\//);
+  },
+};

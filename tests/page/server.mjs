@@ -1,0 +1,139 @@
+// A box that says what a test tells it to: the files of web/ with the headers of the real one, and
+// scripted documents. It keeps a log of what it was asked to do.
+
+import { readFile } from "node:fs/promises";
+import http from "node:http";
+
+const WEB = new URL("../../web/", import.meta.url);
+const FILES = {
+  "/": ["index.html", "text/html; charset=utf-8"],
+  "/app.css": ["app.css", "text/css; charset=utf-8"],
+  ...Object.fromEntries(
+    ["app", "nodes", "page", "record", "steer", "view", "words"].map((name) => [
+      `/${name}.js`,
+      [`${name}.js`, "text/javascript; charset=utf-8"],
+    ]),
+  ),
+  "/icon.svg": ["icon.svg", "image/svg+xml"],
+};
+export const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+  "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+export const PASSWORD = "correct horse";
+
+export class Box {
+  constructor(state) {
+    this.streams = new Set();
+    this.asked = []; // { path, body } of writes that were let through
+    this.sessions = 0;
+    this.refuseStreams = false;
+    this.play(state);
+  }
+
+  play(state) {
+    this.state = structuredClone(state);
+  }
+
+  async listen(port = 0) {
+    this.server = http.createServer((request, response) =>
+      this.answer(request, response).catch((error) => response.destroy(error)),
+    );
+    await new Promise((done) => this.server.listen(port, "127.0.0.1", done));
+    this.port = this.server.address().port;
+    this.url = `http://127.0.0.1:${this.port}/`;
+    return this;
+  }
+
+  /** Ends as a stopped agent does: all connections are cut, the port is free. */
+  async stop() {
+    for (const stream of this.streams) stream.destroy();
+    this.streams.clear();
+    this.server.closeAllConnections();
+    await new Promise((done) => this.server.close(done));
+  }
+
+  send(event, data) {
+    for (const stream of this.streams) stream.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+  }
+
+  /** Says another status; returns when it was said. */
+  say(status = this.state.status) {
+    this.state.status = status;
+    const at = Date.now();
+    this.send("status", status);
+    return at;
+  }
+
+  async answer(request, response) {
+    const { pathname } = new URL(request.url, this.url);
+    response.setHeader("Content-Security-Policy", POLICY);
+    response.setHeader("X-Content-Type-Options", "nosniff");
+    response.setHeader("Referrer-Policy", "no-referrer");
+    response.setHeader("Cache-Control", "no-store");
+    if (request.method === "POST") return this.write(pathname, request, response);
+    if (FILES[pathname]) {
+      const [file, kind] = FILES[pathname];
+      response.setHeader("Content-Type", kind);
+      return response.end(await readFile(new URL(file, WEB)));
+    }
+    if (pathname === "/api/v1/events") return this.stream(request, response);
+    const part = pathname.match(/^\/api\/v1\/(status|history|timeline)$/)?.[1];
+    if (part) return this.json(response, 200, this.state[part]);
+    return this.json(response, 404, { status: 404, title: "Not Found", detail: "there is nothing here" });
+  }
+
+  stream(request, response) {
+    if (this.refuseStreams)
+      return this.json(response, 503, { status: 503, detail: "too many pages are open" });
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    response.write("retry: 1000\n\n");
+    this.streams.add(response);
+    request.on("close", () => this.streams.delete(response));
+    response.write(`event: status\ndata: ${JSON.stringify(this.state.status)}\n\n`);
+  }
+
+  json(response, code, body, headers = {}) {
+    response.writeHead(code, {
+      "Content-Type": code < 400 ? "application/json" : "application/problem+json",
+      ...headers,
+    });
+    response.end(JSON.stringify(body));
+  }
+
+  async write(pathname, request, response) {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = JSON.parse(Buffer.concat(chunks).toString() || "{}");
+    const problem = (status, detail, hint) =>
+      this.json(response, status, { type: "about:blank", status, detail, hint });
+    if (request.headers["x-sparelink"] !== "1") return problem(403, "a write needs the header X-Sparelink");
+    if (pathname === "/api/v1/login") {
+      if (body.password !== PASSWORD) return problem(401, "the password is not right", "try again in 1 s");
+      this.sessions += 1;
+      return this.json(
+        response,
+        200,
+        { message: "logged in" },
+        { "Set-Cookie": `session=${this.sessions}; HttpOnly; SameSite=Strict; Path=/` },
+      );
+    }
+    if (!/session=\d/.test(request.headers.cookie ?? "")) return problem(401, "log in first");
+    if (pathname === "/api/v1/logout")
+      return this.json(
+        response,
+        200,
+        { message: "logged out" },
+        { "Set-Cookie": "session=; Max-Age=0; Path=/" },
+      );
+    const path = pathname.replace("/api/v1/", "");
+    if (
+      body.uplink &&
+      body.uplink !== "auto" &&
+      !this.state.status.uplinks.some((u) => u.name === body.uplink)
+    ) {
+      return problem(404, "there is no uplink of that name", "the uplinks are cable, mifi, phone");
+    }
+    this.asked.push({ path, body });
+    return this.json(response, 200, { message: `${path} is done` });
+  }
+}

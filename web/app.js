@@ -1,0 +1,171 @@
+// The status page of one box. It shows what the agent says, and decides nothing.
+
+import { $, show } from "/nodes.js";
+import { addSleep, note, page, steady } from "/page.js";
+import { renderDay, renderLog, takeHistory } from "/record.js";
+import { listen, readLoggedIn, setLoggedIn } from "/steer.js";
+import { renderBox, renderChain, renderHero, renderLive, renderPills } from "/view.js";
+
+const SILENCE = 8000; // the box says something at least every 5 s
+const GRACE = 1500; // an agent that restarts, a phone that changes its Wi-Fi
+
+let source = null;
+let triedAt = 0;
+let timelineTimer = 0;
+const waiting = new Set(); // lists of what is heard while the history is fetched
+
+function hear(status) {
+  if (typeof status !== "object" || status === null || !Array.isArray(status.uplinks)) return;
+  const before = page.status;
+  if (before && before.version !== status.version) return location.reload();
+  const comesBack = page.live === "no";
+  page.status = status;
+  page.heard = steady();
+  page.trouble = null;
+  page.live = "yes";
+  for (const u of status.uplinks) {
+    note(`${u.name}/next`, u.next_in_s);
+    note(`${u.name}/drain`, u.draining?.seconds_left);
+  }
+  for (const key of page.ends.keys()) {
+    if (!status.uplinks.some((u) => key.startsWith(`${u.name}/`))) page.ends.delete(key);
+  }
+  render();
+  if (comesBack && source.readyState !== EventSource.OPEN) catchUp();
+  else if (before && (before.active !== status.active || before.works !== status.works)) askTimeline();
+}
+
+function render() {
+  const s = page.status;
+  if (s) {
+    show($("rest"), true);
+    renderHero(s);
+    renderPills(s);
+    renderChain(s);
+    renderDay(s);
+    renderBox(s);
+  }
+  renderLive();
+}
+
+async function fetchJson(path) {
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(6000) });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return answer.json();
+}
+
+function connect() {
+  source?.close();
+  triedAt = steady();
+  const own = (source = new EventSource("/api/v1/events"));
+  const reads = (handle) => (event) => {
+    if (own !== source) return;
+    try {
+      handle(JSON.parse(event.data));
+    } catch (error) {
+      console.warn("what the box said cannot be read:", error);
+    }
+  };
+  own.addEventListener("status", reads(hear));
+  own.addEventListener(
+    "entry",
+    reads((entry) => {
+      for (const list of waiting) list.push(entry);
+      page.entries = [...page.entries, entry].slice(-600);
+      renderLog();
+    }),
+  );
+  own.onopen = catchUp;
+  own.onerror = () => {
+    page.trouble ??= steady();
+  };
+}
+
+/** Once a second: is the box still heard? Where only its stream is refused, it is asked instead. */
+function watch() {
+  const now = steady();
+  const silent = now - page.heard > SILENCE;
+  const broken = page.trouble !== null && now - Math.max(page.trouble, page.heard) > GRACE;
+  if (page.live === "yes" ? silent || broken : page.status === null && broken) page.live = "no";
+  const dead = source.readyState === EventSource.CLOSED || (silent && now - triedAt > SILENCE);
+  if (dead && now - triedAt > 2000) {
+    connect();
+    askStatus();
+    if (!page.timeline) catchUp();
+  }
+}
+
+async function askStatus() {
+  const asked = steady();
+  try {
+    const status = await fetchJson("/api/v1/status");
+    if (page.heard <= asked) hear(status);
+    if (typeof status.login?.in === "boolean") setLoggedIn(status.login.in);
+  } catch {
+    page.trouble ??= asked;
+  }
+}
+
+async function askHistory() {
+  const heard = [];
+  waiting.add(heard);
+  try {
+    const list = await fetchJson("/api/v1/history");
+    if (Array.isArray(list)) takeHistory(list, heard);
+  } catch {
+    // The next attempt comes with the next connection.
+  }
+  waiting.delete(heard);
+}
+
+async function askTimeline() {
+  clearTimeout(timelineTimer);
+  timelineTimer = setTimeout(askTimeline, 60_000);
+  try {
+    const timeline = await fetchJson("/api/v1/timeline");
+    if (!Array.isArray(timeline?.segments)) return;
+    page.timeline = { ...timeline, taken: steady(), now: null };
+    render();
+  } catch {
+    // It is asked again within a minute.
+  }
+}
+
+/** What happened while nobody listened. */
+function catchUp() {
+  askHistory();
+  askTimeline();
+}
+
+/** A phone that slept has an old picture, whatever its clocks say: the box is asked anew. */
+function sleepAndWake() {
+  let [wall, own] = [0, 0];
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      [wall, own] = [Date.now(), performance.now()];
+      return;
+    }
+    const missed = Date.now() - wall - (performance.now() - own);
+    if (missed > 2000) addSleep(missed);
+    if (steady() - page.heard <= SILENCE) return;
+    page.live = page.status ? "no" : "wait";
+    render();
+    connect();
+    askStatus();
+  });
+}
+
+$("small-things").addEventListener("change", renderLog);
+$("more").addEventListener("click", () => {
+  page.shown += 100;
+  renderLog();
+});
+readLoggedIn();
+listen();
+sleepAndWake();
+connect();
+askStatus();
+setInterval(() => {
+  watch();
+  render();
+}, 1000);

@@ -1,0 +1,198 @@
+// What a person may change, and the login before it.
+
+import { $, put, set, show } from "/nodes.js";
+import { page } from "/page.js";
+import { renderBox, renderLive } from "/view.js";
+import { called, clean, sentence } from "/words.js";
+
+const LOGGED_IN = "sparelink logged in";
+
+/** The session's cookie is out of reach, on purpose; what is kept here only names the button. */
+export function setLoggedIn(value) {
+  page.loggedIn = value;
+  try {
+    if (value) localStorage.setItem(LOGGED_IN, "1");
+    else localStorage.removeItem(LOGGED_IN);
+  } catch {
+    // Private windows may keep nothing.
+  }
+  if (page.status) renderBox(page.status);
+}
+
+export function readLoggedIn() {
+  try {
+    page.loggedIn = localStorage.getItem(LOGGED_IN) === "1";
+  } catch {
+    page.loggedIn = false;
+  }
+}
+
+async function post(path, body) {
+  try {
+    const answer = await fetch(`/api/v1/${path}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-Sparelink": "1" },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(15_000),
+    });
+    const said = await answer.json().catch(() => ({}));
+    const text = answer.ok ? said.message : [said.detail, said.hint].filter(Boolean).join("; ");
+    return {
+      ok: answer.ok,
+      status: answer.status,
+      text: sentence(text || (answer.ok ? "done" : `the box refused (${answer.status})`), []),
+    };
+  } catch {
+    return { ok: false, status: 0, text: "The box did not answer; it may or may not have done it" };
+  }
+}
+
+let saidTimer = 0;
+
+export function say(text, bad = false) {
+  clearTimeout(saidTimer);
+  put($("said"), text);
+  set($("said"), "data-bad", bad ? "" : null);
+  saidTimer = setTimeout(() => put($("said"), ""), 10_000);
+}
+
+/** Carries it out, after a login if the box wants one. Resolves to the answer, or null if the person gave up. */
+async function steer(path, body) {
+  if (page.status?.login?.needed !== false && page.status?.login?.set === false)
+    return (await logIn()) ? post(path, body) : null;
+  const answer = await post(path, body);
+  if (answer.status !== 401) {
+    if (answer.ok && page.status?.login?.needed !== false) setLoggedIn(true);
+    return answer;
+  }
+  setLoggedIn(false);
+  return (await logIn()) ? post(path, body) : null;
+}
+
+/** With a button that must not be pressed twice. */
+async function press(button, work) {
+  if (button.getAttribute("aria-disabled") === "true") return;
+  button.dataset.busy = "";
+  set(button, "aria-disabled", "true");
+  const answer = await work();
+  delete button.dataset.busy;
+  renderLive();
+  if (answer) say(answer.text, !answer.ok);
+}
+
+function askAbout(act, u, button) {
+  if (act === "probe") return press(button, () => steer("probe", { uplink: u.name }));
+  if (act === "pause" && u.role === "paused") return press(button, () => steer("resume", { uplink: u.name }));
+  openAsk(act, u);
+}
+
+let asking = null;
+
+function openAsk(act, u) {
+  if (page.live !== "yes") return;
+  const name = called(u.name);
+  const pausing = act === "pause";
+  asking = { act, uplink: u.name };
+  put($("ask-title"), pausing ? `Set ${name} aside` : `Use ${name} first`);
+  const ready = u.role === "active" || u.role === "ready";
+  const doubt = ready ? "" : ` It is not ready now (${clean(u.reason, 160)}), and will be used once it is.`;
+  put(
+    $("ask-text"),
+    pausing
+      ? "It carries nothing while it is aside, not even when the others fail."
+      : `Traffic moves to it now; calls in progress finish where they are. If it fails, the chain takes over and returns to it.${doubt}`,
+  );
+  put($("ask-do"), pausing ? "Set aside" : "Use first");
+  show($("ask-why"), pausing);
+  $("ask-for").value = pausing ? "86400" : "3600";
+  $("ask-reason").value = "";
+  put($("ask-error"), "");
+  $("ask").showModal();
+}
+
+async function submitAsk(event) {
+  event.preventDefault();
+  const { act, uplink } = asking;
+  const body = { uplink };
+  if ($("ask-for").value) body.for_s = Number($("ask-for").value);
+  if (act === "pause" && $("ask-reason").value.trim()) body.reason = $("ask-reason").value.trim();
+  put($("ask-error"), "");
+  const button = $("ask-do");
+  if (button.dataset.busy !== undefined) return;
+  button.dataset.busy = "";
+  const answer = await steer(act, body);
+  delete button.dataset.busy;
+  if (!answer) return;
+  if (!answer.ok) return put($("ask-error"), answer.text);
+  $("ask").close();
+  say(answer.text);
+}
+
+let entered = null; // what waits for a login: called with whether it came
+
+function logIn() {
+  entered?.(false);
+  const unset = page.status?.login?.set === false;
+  show($("enter-unset"), unset);
+  show($("enter-field"), !unset);
+  show($("enter-do"), !unset);
+  $("enter-password").disabled = unset;
+  $("enter-password").value = "";
+  put($("enter-error"), "");
+  $("enter").showModal();
+  return new Promise((resolve) => (entered = resolve));
+}
+
+async function submitEnter(event) {
+  event.preventDefault();
+  const button = $("enter-do");
+  if (button.dataset.busy !== undefined) return;
+  button.dataset.busy = "";
+  put($("enter-error"), "");
+  const answer = await post("login", { password: $("enter-password").value });
+  delete button.dataset.busy;
+  $("enter-password").value = "";
+  if (!answer.ok) {
+    put($("enter-error"), answer.text);
+    $("enter-password").focus();
+    return;
+  }
+  setLoggedIn(true);
+  const done = entered;
+  entered = null;
+  $("enter").close();
+  done?.(true);
+}
+
+async function inOrOut() {
+  if (!page.loggedIn) return (await logIn()) && say("Logged in");
+  const answer = await post("logout", {});
+  if (answer.ok || answer.status === 401) setLoggedIn(false);
+  say(answer.ok ? "Logged out" : answer.text, !answer.ok);
+}
+
+export function listen() {
+  $("cards").addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-act]");
+    if (button) askAbout(button.dataset.act, button.closest(".card").uplink, button);
+  });
+  $("login").addEventListener("click", inOrOut);
+  $("auto").addEventListener("click", (event) =>
+    press(event.currentTarget, () => steer("switch", { uplink: "auto" })),
+  );
+  $("led").addEventListener("click", (event) => press(event.currentTarget, () => steer("led_test", {})));
+  $("ask-form").addEventListener("submit", submitAsk);
+  $("enter-form").addEventListener("submit", submitEnter);
+  $("enter").addEventListener("close", () => {
+    entered?.(false);
+    entered = null;
+  });
+  for (const button of document.querySelectorAll("[data-close]")) {
+    button.addEventListener("click", () => button.closest("dialog").close());
+  }
+  window.addEventListener("storage", (event) => {
+    if (event.key !== LOGGED_IN && event.key !== null) return;
+    readLoggedIn();
+    if (page.status) renderBox(page.status);
+  });
+}

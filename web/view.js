@@ -1,0 +1,311 @@
+// What is drawn at each status: the sentence, the chain, the box.
+
+import { $, cells, icon, keyed, make, put, set, show } from "/nodes.js";
+import { SECONDS, boxNow, moment, page, parsed, passed, steady } from "/page.js";
+import { outages, recorded } from "/record.js";
+import {
+  COUNT,
+  ago,
+  bytes,
+  called,
+  clean,
+  counted,
+  flowWords,
+  headline,
+  heroNext,
+  lasted,
+  median,
+  nextOf,
+  number,
+  reach,
+  sentence,
+  soonest,
+  span,
+  spareCount,
+  spareWords,
+  standing,
+  withCountdown,
+} from "/words.js";
+
+export function renderHero(s) {
+  const first = s.uplinks[0];
+  const onFirst = first && (s.active ?? s.active6) === first.name;
+  const split = s.active && s.active6 && s.active !== s.active6;
+  const calm = onFirst && !split && s.spares_ready > 0;
+  // Just begun: what is not proven yet is not dead.
+  const begins = !s.works && s.uplinks.some((u) => u.condition === "ok" && u.health !== "down");
+  const [sign, tone] = s.works
+    ? calm
+      ? ["ok", "good"]
+      : ["warn", "warn"]
+    : begins
+      ? ["wait", "idle"]
+      : ["bad", "bad"];
+  set($("hero"), "data-tone", page.live === "no" ? "idle" : tone);
+  set($("hero-icon"), "href", page.live === "no" ? "#i-wait" : `#i-${sign}`);
+  const [head, why] = headline(s);
+  put($("head"), head);
+  put($("because"), why ? withCountdown(why, soonest(s)) : spareWords(s));
+  put($("next"), s.uplinks.length ? heroNext(s) : "The configuration names no uplink");
+  // Read aloud only when it says something else, not when a count in it moves.
+  put($("spoken"), clean(s.sentence).replace(COUNT, ""));
+  const title = `${page.live === "no" ? "Not connected" : `${s.works ? "" : "✕ "}${head}`} · sparelink`;
+  if (document.title !== title) document.title = title;
+  renderFacts(s);
+}
+
+function renderFacts(s) {
+  fact("fact-spares", spareCount(s), s.works && !s.spares_ready ? "warn" : "");
+  const last = s.last_switch;
+  const at = parsed(last?.at);
+  const felt =
+    typeof last?.felt_ms === "number" ? `${at === null ? "" : ", "}felt ${span(last.felt_ms / 1000)}` : "";
+  fact("fact-switch", last ? `${at === null ? "" : moment(at)}${felt}` || "yes" : "none");
+  const lost = outages();
+  const total = lost.reduce((sum, o) => sum + o.from_s_ago - o.to_s_ago, 0);
+  fact(
+    "fact-outage",
+    lost.length ? lasted(total) : recorded() < 60 ? "–" : "none",
+    lost.length ? "warn" : "",
+  );
+}
+
+function fact(id, text, tone = "") {
+  put($(id).lastElementChild, text);
+  set($(id), "data-tone", tone);
+}
+
+export function renderPills(s) {
+  const create = () => {
+    const li = make("li");
+    const link = make("a");
+    link.append(icon(), make("bdi"), make("span", "unseen"));
+    li.append(link);
+    return li;
+  };
+  keyed(
+    $("pills"),
+    s.uplinks,
+    (u) => u.name,
+    create,
+    (li, u, index) => {
+      const [word, sign, tone] = standing(u, s);
+      const [svg, name, more] = li.firstChild.children;
+      set(li.firstChild, "href", `#uplink-${index + 1}`);
+      set(li.firstChild, "data-tone", tone);
+      set(svg.firstChild, "href", `#i-${sign}`);
+      put(name, called(u.name));
+      put(more, `: ${word}`);
+    },
+  );
+}
+
+export function renderChain(s) {
+  keyed(
+    $("cards"),
+    s.uplinks,
+    (u) => u.name,
+    makeCard,
+    (card, u, index) => fillCard(card, u, index, s),
+  );
+  put($("manual"), s.manual ? `${called(s.manual)} is put first by hand` : "");
+  show($("auto"), Boolean(s.manual));
+  const costs = s.uplinks.map((u) => u.probe_bytes_month).filter((cost) => typeof cost === "number");
+  const sum = costs.reduce((a, b) => a + b, 0);
+  put(
+    $("cost"),
+    costs.length ? `Probing costs about ${bytes(sum)} a month on all uplinks together, at this pace.` : "",
+  );
+}
+
+function makeCard() {
+  const card = $("card").content.firstElementChild.cloneNode(true);
+  const f = (card.fields = {});
+  for (const node of card.querySelectorAll("[data-f]")) f[node.dataset.f] = node;
+  for (const [key, family] of [
+    ["link", ""],
+    ["a4", "v4"],
+    ["a6", "v6"],
+    ["n4", "v4"],
+    ["n6", "v6"],
+  ]) {
+    f[key].append(icon(), make("span", "fam", family), make("bdi"));
+  }
+  f.more.addEventListener("toggle", () => fillMore(card));
+  return card;
+}
+
+function line(dd, state, text) {
+  set(dd, "data-s", state);
+  set(dd.firstChild.firstChild, "href", `#i-${state}`);
+  put(dd.lastChild, text);
+}
+
+function fillCard(card, u, index, s) {
+  card.uplink = u;
+  const f = card.fields;
+  const name = called(u.name);
+  const [word, , tone] = standing(u, s);
+  set(card, "id", `uplink-${index + 1}`);
+  set(card, "data-tone", tone);
+  set(card, "data-role", u.role);
+  put(f.nr, String(index + 1));
+  put(f.name, name);
+  put(f.tag, word);
+  put(
+    f.why,
+    sentence(
+      u.reason,
+      s.uplinks.map((other) => other.name),
+    ),
+  );
+  fillLadder(f, u);
+  put(f.rtt, number(u.rtt_ms, "ms"));
+  put(f.jitter, number(u.jitter_ms, "ms"));
+  put(f.loss, number(u.loss_pct, "%"));
+  set(f.loss, "data-tone", u.loss_pct >= 20 ? "bad" : u.loss_pct >= 3 ? "warn" : "");
+  put(f.proven, typeof u.proven_s_ago === "number" ? ago(passed(u.proven_s_ago)) : "not yet");
+  put(f["flows-word"], u.draining ? "Old flows" : "Flows");
+  put(f.flows, flowWords(u));
+  const data =
+    typeof u.rx_bytes === "number" ? `${bytes(u.rx_bytes)} down, ${bytes(u.tx_bytes ?? 0)} up` : "–";
+  put(f.data, u.metered ? `metered · ${data}` : data);
+  put(f.probing, typeof u.probe_bytes_month === "number" ? `${bytes(u.probe_bytes_month)} a month` : "–");
+  put(f.next, nextOf(u, s));
+  const paused = u.role === "paused";
+  put(f["pause-word"], paused ? "Resume" : "Set aside");
+  for (const node of card.querySelectorAll(".acts .unseen, summary .unseen")) put(node, ` ${name}`);
+  fillStrip(f, u);
+  if (f.more.open) fillMore(card);
+}
+
+function fillLadder(f, u) {
+  const absent = u.condition === "absent";
+  const carrier = u.carrier ?? !(absent || u.condition === "no_carrier");
+  const place = [clean(u.interface, 64), u.ssid ? `“${clean(u.ssid, 64)}”` : ""].filter(Boolean).join(" · ");
+  const linkWord = carrier
+    ? place
+    : `${place ? `${place}: ` : ""}${absent ? "not plugged in" : "no carrier"}`;
+  line(f.link, carrier ? "ok" : "bad", linkWord || "–");
+  const any = Boolean(u.v4 || u.v6);
+  for (const [family, address, net] of [
+    ["v4", f.a4, f.n4],
+    ["v6", f.a6, f.n6],
+  ]) {
+    const l = u[family];
+    line(
+      address,
+      l ? "ok" : carrier && !any && family === "v4" ? "bad" : "none",
+      l ? clean(l.address, 64) : "none",
+    );
+    line(net, ...reach(l, any || !carrier));
+  }
+  put(
+    f.hint,
+    u.private_address ? "behind another router (NAT)" : u.v4 && u.private_address === false ? "public" : "",
+  );
+}
+
+const EMPTY = [];
+const numbers = (slots, key) => slots.map((slot) => slot[key]).filter((value) => typeof value === "number");
+const mean = (values) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : null);
+
+/** The hour as paths, a unit wide for each minute: latency, what is below it, loss, and minutes without life. */
+function stripPaths(strip) {
+  const top = Math.max(10, ...numbers(strip, "rtt_ms")) * 1.15;
+  const measured = (slot) => typeof slot?.rtt_ms === "number";
+  let [rtt, area, lost, down] = ["", "", "", ""];
+  strip.forEach((slot, i) => {
+    const x = 60 - strip.length + i;
+    if (measured(slot)) {
+      const y = (38 - (34 * slot.rtt_ms) / top).toFixed(1);
+      rtt += measured(strip[i - 1]) ? `L${x + 0.5} ${y}` : `M${x} ${y}H${x + 0.5}`;
+      if (!measured(strip[i + 1])) rtt += `H${x + 1}`;
+      area += `M${x} 40V${y}H${x + 1}V40Z`;
+    }
+    if (slot.up === false) down += `M${x} 0h1.02v40h-1.02Z`;
+    else if (slot.loss_pct > 0) lost += `M${x} 40v${-Math.max(2.5, 0.4 * slot.loss_pct).toFixed(1)}h1V40Z`;
+  });
+  return { rtt, area, lost, down };
+}
+
+function fillStrip(f, u) {
+  const strip = page.timeline?.uplinks?.find((other) => other.name === u.name)?.strip ?? EMPTY;
+  if (f.strip.drawn === strip) return;
+  f.strip.drawn = strip;
+  const paths = stripPaths(strip);
+  for (const path of f.strip.children) set(path, "d", paths[path.getAttribute("class")]);
+  const rtt = numbers(strip, "rtt_ms");
+  const range = rtt.length
+    ? `${number(Math.min(...rtt), "ms")} to ${number(Math.max(...rtt), "ms")}`
+    : "nothing measured";
+  const loss = mean(numbers(strip, "loss_pct"));
+  const silent = strip.filter((slot) => slot.up === false).length;
+  put(f.range, range);
+  const words = [`Latency of the last hour: ${range}`];
+  if (loss !== null) words.push(`loss ${number(loss, "%")}`);
+  if (silent) words.push(`down in ${counted(silent, "minute")}`);
+  set(f.strip, "aria-label", words.join(", "));
+}
+
+function fillMore(card) {
+  const { fields: f, uplink: u } = card;
+  if (!f.more.open) return;
+  const pair = (label, of) => [label, ...[u.v4, u.v6].map((l) => (l ? of(l) : "–"))];
+  cells(f.lines, [
+    pair("health", (l) => clean(l.health, 20)),
+    pair("gateway", (l) => clean(l.gateway ?? "none", 64)),
+    pair("latency", (l) => number(l.rtt_ms, "ms")),
+    pair("jitter", (l) => number(l.jitter_ms, "ms")),
+    pair("loss", (l) => number(l.loss_pct, "%")),
+    pair("dead after", (l) =>
+      typeof l.window_ms === "number" ? `${span(l.window_ms / 1000)} of silence` : "–",
+    ),
+  ]);
+  const strip = f.strip.drawn;
+  const rows = [];
+  for (let to = strip.length; to > 0; to -= 10) {
+    const part = strip.slice(Math.max(0, to - 10), to);
+    const up = part.map((slot) => slot.up).filter((value) => typeof value === "boolean");
+    rows.push([
+      `${strip.length - to} to ${strip.length - to + part.length}`,
+      number(median(numbers(part, "rtt_ms")), "ms"),
+      number(mean(numbers(part, "loss_pct")), "%"),
+      up.length ? `${up.filter(Boolean).length} of ${up.length}` : "–",
+    ]);
+  }
+  cells(f.hour, rows);
+}
+
+export function renderBox(s) {
+  const now = boxNow();
+  put($("host"), clean(s.host, 64));
+  put($("box-version"), clean(s.version, 40));
+  put($("box-clock"), now === null ? "not set yet" : SECONDS.format(now));
+  put($("box-switches"), String(s.switches ?? "–"));
+  put($("box-repairs"), String(s.repairs ?? "–"));
+  put($("box-late"), number(s.loop_gap_ms, "ms"));
+  // A box without a login lets nobody change anything from here.
+  set(document.body, "data-reading", s.login === null ? "only" : null);
+  const needed = s.login?.needed !== false;
+  show($("login"), needed);
+  put($("login"), page.loggedIn ? "Log out" : "Log in");
+}
+
+export function renderLive() {
+  const { live, status } = page;
+  set(document.body, "data-live", live);
+  const at = parsed(status?.time);
+  const since = at === null ? "" : ` since ${moment(at, SECONDS)}`;
+  put(
+    $("live-word"),
+    live === "yes" ? "live" : live === "no" ? `Not connected to the box${since}.` : "asking the box",
+  );
+  const age = Math.floor((steady() - page.heard) / 1000);
+  put($("live-age"), live === "no" && status ? `What you see is ${span(age)} old.` : "");
+  for (const button of document.querySelectorAll("main button[data-act], #auto, #led")) {
+    const off = live !== "yes" || button.dataset.busy !== undefined;
+    if (button.disabled !== off && button !== document.activeElement) button.disabled = off;
+    set(button, "aria-disabled", off ? "true" : null);
+  }
+}
