@@ -83,8 +83,16 @@ mod tests {
     fn the_page_is_small_and_whole() {
         let paths: Vec<&str> = ASSETS.iter().map(|asset| asset.path).collect();
         let all = [
-            "/app.css", "/app.js", "/icon.svg", "/", "/nodes.js", "/page.js", "/record.js",
-            "/steer.js", "/view.js", "/words.js",
+            "/app.css",
+            "/app.js",
+            "/icon.svg",
+            "/",
+            "/nodes.js",
+            "/page.js",
+            "/record.js",
+            "/steer.js",
+            "/view.js",
+            "/words.js",
         ];
         assert_eq!(paths, all);
         let packed: usize = ASSETS.iter().map(|asset| asset.packed.len()).sum();
