@@ -64,9 +64,12 @@ clippy:
 unit:
 	cargo test --locked --no-fail-fast -- $(UNIT_FLAGS)
 
-# The status page in a real browser, before a box that plays every state; pictures in target/page.
+# The status page in a real browser, before a box that plays every state, then before the real agent
+# in the lab; pictures in target/page.
 page: tests/page/node_modules/.package-lock.json
+	cargo build --quiet --locked
 	node tests/page/run.mjs
+	node tests/page/run.mjs --lab $(SPARELINK)
 
 tests/page/node_modules/.package-lock.json: tests/page/package-lock.json
 	npm ci --prefix tests/page --ignore-scripts --no-audit --no-fund

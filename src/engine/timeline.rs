@@ -281,7 +281,7 @@ fn is_up(u: &Uplink) -> Option<bool> {
         Health::Up { .. } | Health::Failing { .. } => Some(true),
         Health::Down { .. } => Some(false),
         // At the start it is no outage that nothing is proven yet.
-        Health::Recovering { .. } => line.proven().map(|_| false),
+        Health::Recovering { since } => line.proven().filter(|at| *at < since).map(|_| false),
     }
 }
 

@@ -16,6 +16,8 @@ use crate::stage::{SOON, Stage};
 crate::tests![the_api_is_as_described];
 
 const LAN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 77, 1));
+/// By this path the description stands for all parts of the page.
+const FILE: &str = "/{file}";
 const JSON: &str = "Content-Type: application/json\r\n";
 
 /// Whether to come by the socket or by the page, the request, its headers, its body, the status.
@@ -31,6 +33,12 @@ const CASES: &[Case] = &[
     (PAGE, "GET /app.css", "", "", 200),
     (PAGE, "GET /app.js", "", "", 200),
     (PAGE, "GET /icon.svg", "", "", 200),
+    (PAGE, "GET /nodes.js", "", "", 200),
+    (PAGE, "GET /page.js", "", "", 200),
+    (PAGE, "GET /record.js", "", "", 200),
+    (PAGE, "GET /steer.js", "", "", 200),
+    (PAGE, "GET /view.js", "", "", 200),
+    (PAGE, "GET /words.js", "", "", 200),
     (PAGE, "GET /api/v1/status", "", "", 200),
     (SOCKET, "GET /api/v1/status", "", "", 200),
     (PAGE, "GET /api/v1/history", "", "", 200),
@@ -127,11 +135,20 @@ fn every_route_is_described(description: &Description, root: &Path) -> Result<()
         routes.insert((path, "get".to_owned()));
     }
     let paths = description.at("/paths")?.as_object().context("no paths")?;
-    let described = paths.iter().flat_map(|(path, methods)| {
-        let methods = methods.as_object().into_iter().flat_map(|all| all.keys());
-        methods.map(|method| (path.clone(), method.clone()))
-    });
-    let described: BTreeSet<(String, String)> = described.collect();
+    let mut described = BTreeSet::new();
+    for (path, methods) in paths {
+        for method in methods.as_object().into_iter().flat_map(|all| all.keys()) {
+            match path.as_str() {
+                FILE => {
+                    let files = description.at("/paths/~1{file}/get/parameters/0/schema/enum")?;
+                    let files = files.as_array().context("no files")?.iter();
+                    let paths = files.filter_map(Value::as_str).map(|file| format!("/{file}"));
+                    described.extend(paths.map(|path| (path, method.clone())));
+                }
+                path => drop(described.insert((path.to_owned(), method.clone()))),
+            }
+        }
+    }
     ensure!(described == routes, "described {described:?}\nand there {routes:?}");
     for (path, method) in &routes {
         let line = format!("{} {path}", method.to_uppercase());
@@ -151,9 +168,13 @@ impl Description {
 
     fn check(&self, line: &str, answer: &Answer) -> Result<()> {
         let (method, path) = line.split_once(' ').context("no path")?;
-        let route = format!("/paths/{}", path.replace('/', "~1"));
+        let route = |path: &str| format!("/paths/{}", path.replace('/', "~1"));
         let method = method.to_lowercase();
-        let methods = self.at(&route)?.as_object().context("no methods")?;
+        let methods = self
+            .at(&route(path))
+            .or_else(|_| self.at(&route(FILE)))?
+            .as_object()
+            .context("no methods")?;
         // A method that is not there gets what every route says of it.
         let known = methods.get(&method).or_else(|| methods.values().next()).context("none")?;
         let described = &known["responses"][answer.status.to_string()];

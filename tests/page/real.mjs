@@ -1,7 +1,6 @@
-// The page of a running agent, during a failover. Who runs the home brings the failover about:
-// this side says `ready` when the page is live, waits until another uplink carries the traffic, and
-// reports how long after the agent's own record of the switch the page showed it. With
-// SPARELINK_BACK=1 it then says `switched` and waits for the way back up as well.
+// The page of a running agent, during a failover and, in the lab, the way back. Where there is no lab,
+// somebody else brings the failover about: this side says `ready` when the page is live. It reports
+// how long after the agent's own record of the switch the page showed it.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -16,46 +15,60 @@ const carries = (page) =>
     [...document.querySelectorAll(".card[data-role=active] h3")].map((h) => h.textContent).join(" "),
   );
 
-async function shoot(page, name) {
+/** Pictures of a page of its own, so that the watched one keeps its width. */
+async function shoot(context, url, name) {
   await mkdir(SHOTS, { recursive: true });
+  const page = await context.newPage();
   for (const [colorScheme, width] of [
     ["light", 360],
     ["dark", 1280],
   ]) {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height: 860 });
+    await page.goto(url);
+    await page.waitForSelector("body[data-live=yes] .card[data-role=active]", { timeout: PATIENCE });
     await page.screenshot({ path: `${SHOTS}real-${name}-${colorScheme}-${width}.png`, fullPage: true });
   }
+  await page.close();
 }
 
-/** Waits until another uplink than `before` carries, on the screen; says how late the screen was. */
-async function move(page, url, before) {
+async function switches(url) {
+  const history = await (await fetch(new URL("api/v1/history", url))).json();
+  return history.filter((entry) => entry.code === "switched");
+}
+
+/** Waits until one other uplink carries both families, on the screen; says how late the screen was. */
+async function move(page, url, act) {
+  const [before, head, already] = [
+    await carries(page),
+    await page.textContent("#head"),
+    (await switches(url)).length,
+  ];
+  act();
   const shown = await page.waitForFunction(
     (was) => {
-      const now = [...document.querySelectorAll(".card[data-role=active] h3")]
-        .map((h) => h.textContent)
-        .join(" ");
-      return now && now !== was && document.body.dataset.live === "yes"
+      const names = [...document.querySelectorAll(".card[data-role=active] h3")];
+      const [now] = names.map((h) => h.textContent);
+      const live = document.body.dataset.live === "yes";
+      return live && names.length === 1 && now !== was
         ? { now, head: document.getElementById("head").textContent }
         : null;
     },
     before,
     { timeout: PATIENCE, polling: "raf" },
   );
-  const { now, head } = await shown.jsonValue();
-  // The first of the changes that have said so ever since.
-  const first = await page.evaluate((text) => {
-    const { changes } = window.seen;
-    return changes[changes.findLastIndex((change) => change.text !== text) + 1]?.at;
-  }, head);
-  const history = await (await fetch(new URL("api/v1/history", url))).json();
-  const record = history.filter((entry) => entry.code === "switched").at(-1);
+  // The sentence changes with the first family that moves.
+  const first = await page.evaluate(
+    (was) => window.seen.changes.slice(window.seen.changes.findLastIndex((c) => c.text === was) + 1)[0]?.at,
+    head,
+  );
+  const record = (await switches(url))[already];
   const late = first && record?.at ? first - Date.parse(record.at) : null;
-  return { now, head, late };
+  return { ...(await shown.jsonValue()), late };
 }
 
 export const tests = {
-  "the page follows a failover of a real agent": async (context, say, url) => {
+  "the page follows a failover of a real agent": async (context, say, url, lab) => {
     const page = await context.newPage();
     const errors = [];
     page.on("pageerror", (error) => errors.push(String(error)));
@@ -63,18 +76,16 @@ export const tests = {
     await page.goto(url);
     await page.waitForSelector("body[data-live=yes] .card[data-role=active]", { timeout: PATIENCE });
     const start = await carries(page);
-    await shoot(page, "before");
-    console.log("ready");
-    const there = await move(page, url, start);
-    console.log("switched");
+    await shoot(context, url, "before");
+    const there = await move(page, url, () => (lab ? lab.type(`sever ${start}`) : console.log("ready")));
     say(`from ${start} to ${there.now}: on the screen ${there.late ?? "?"} ms after the agent's record`);
-    await shoot(page, "after");
+    await shoot(context, url, "after");
     assert.match(there.head, /^Internet works, on /);
     assert.ok(there.late === null || there.late <= 1000, `the page is ${there.late} ms behind the agent`);
-    if (process.env.SPARELINK_BACK) {
-      const back = await move(page, url, there.now);
+    if (lab) {
+      const back = await move(page, url, () => lab.type(`restore ${start}`));
       say(`back on ${back.now}: on the screen ${back.late ?? "?"} ms after the agent's record`);
-      await shoot(page, "back");
+      await shoot(context, url, "back");
       assert.equal(back.now, start);
     }
     const seen = await page.evaluate(() => window.seen);

@@ -1,14 +1,17 @@
-// Runs the tests of the status page: by itself against a scripted box, with `--url` against a real one.
+// Runs the tests of the status page.
 //
-//   node tests/page/run.mjs [WORDS…]            only tests whose name has one of the words
+//   node tests/page/run.mjs [WORDS…]            before a scripted box; with words, only tests whose name has one
+//   node tests/page/run.mjs --lab PROGRAM       the page of the real agent in the lab, which is given faults
 //   node tests/page/run.mjs --url URL           the page of a running agent, during a failover that
 //                                               someone else brings about (see real.mjs)
 
 import { open } from "./browser.mjs";
+import { start } from "./lab.mjs";
 
-const args = process.argv.slice(2);
-const url = args[0] === "--url" ? args[1] : process.env.SPARELINK_URL;
-const words = args[0] === "--url" ? args.slice(2) : args;
+const [mode, where] = process.argv[2]?.startsWith("--") ? process.argv.slice(2, 4) : ["--script"];
+const words = process.argv.slice(where ? 4 : 2);
+const lab = mode === "--lab" ? await start(where) : null;
+const url = lab?.url ?? where;
 
 const { tests } = await import(url ? "./real.mjs" : "./page.mjs");
 const wanted = Object.entries(tests).filter(
@@ -22,7 +25,7 @@ async function run(context, name, test) {
   const said = [];
   let result = "ok";
   try {
-    await test(context, (text) => said.push(text), url);
+    await test(context, (text) => said.push(text), url, lab);
     passed += 1;
   } catch (error) {
     failed += 1;
@@ -49,6 +52,7 @@ if (!all.every(Boolean)) {
   console.log("skipped: there is no Chromium at /usr/bin/chromium (CHROMIUM names another)");
   process.exit(0);
 }
+if (lab && (await lab.close()) !== 0) failed += 1;
 const result = failed ? "FAILED" : "ok";
 const took = ((Date.now() - began) / 1000).toFixed(1);
 console.log(`\ntest result: ${result}. ${passed} passed; ${failed} failed; finished in ${took} s`);
