@@ -65,8 +65,10 @@ async fn the_page_is_for_the_lan_only() -> Result<()> {
         );
     }
     from_the_provider(&stage, control).await?;
-    let open = open_ports(&cable.modem, router4).await?;
-    ensure!(open == [control], "ports that answer an uplink: {open:?}");
+    for ip in [router4, router6] {
+        let open = open_ports(&cable.modem, ip).await?;
+        ensure!(open == [control], "ports that answer an uplink at {ip}: {open:?}");
+    }
 
     for ip in [LAN4, self::lan6()?] {
         without_the_filter(&stage, ip, control).await.with_context(|| ip.to_string())?;

@@ -142,26 +142,40 @@ fn both_dialects_say_the_same() {
 
 #[test]
 fn promtool_finds_nothing_to_complain_of() {
-    let promtool = std::env::var_os("PATH").into_iter().flat_map(|path| {
-        std::env::split_paths(&path).map(|dir| dir.join("promtool")).collect::<Vec<_>>()
-    });
-    let Some(promtool) = promtool.into_iter().find(|file| file.exists()) else {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+    folders.push(root.join("target/tools"));
+    let Some(promtool) = folders.iter().map(|dir| dir.join("promtool")).find(|file| file.exists())
+    else {
         #[expect(clippy::print_stdout, reason = "a skipped test says so")]
         {
-            println!("skipped: there is no promtool (Debian's prometheus brings it)");
+            println!("skipped: there is no promtool (.ci/setup test brings it)");
         }
         return;
     };
     run(async {
         let (_, plain) = metrics("Accept: */*").await;
-        #[expect(clippy::disallowed_methods, reason = "a test compares with other people's tools")]
-        let mut command = std::process::Command::new(promtool);
-        command.args(["check", "metrics"]).stdin(std::process::Stdio::piped());
-        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), plain.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        check(&promtool, &["check", "metrics"], &plain).unwrap();
+        let doubled = plain.replacen("# HELP", "# HELP sparelink_switches again\n# HELP", 1);
+        check(&promtool, &["check", "metrics"], &doubled).unwrap_err();
+        let rules = root.join("packaging/prometheus/sparelink.rules.yml");
+        check(&promtool, &["check", "rules", &rules.to_string_lossy()], "").unwrap();
     });
+}
+
+/// What promtool has to say, if anything.
+fn check(promtool: &std::path::Path, words: &[&str], input: &str) -> Result<(), String> {
+    use std::process::Stdio;
+    #[expect(clippy::disallowed_methods, reason = "a test compares with other people's tools")]
+    let mut command = std::process::Command::new(promtool);
+    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may have heard enough before the end.
+    drop(std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(said) }
 }
 
 /// Dashboards and alerts name metrics; a name that is no longer there shows nothing, silently.
