@@ -72,6 +72,8 @@ pub struct UplinkState {
     pub name: String,
     /// Its interface now, else the configured one.
     pub interface: String,
+    /// The Wi-Fi network it is in.
+    pub ssid: Option<String>,
     /// What it is to the household.
     pub role: Role,
     /// Its health: the worse of its lines that count.
@@ -313,9 +315,11 @@ impl Engine {
         let health = present.reduce(worse).unwrap_or(u.lines.v4.health);
         let configured = u.config.device.interface.as_ref().map(ToString::to_string);
         let name = u.attachment.link.as_ref().map(|(_, name)| name.to_string());
+        let link = u.attachment.link.as_ref().and_then(|(index, _)| self.view.links.get(index));
         UplinkState {
             name: u.config.name.clone(),
             interface: name.or(configured).unwrap_or_default(),
+            ssid: link.and_then(|link| link.hardware.ssid.clone()),
             role,
             health,
             condition: self.worst(u.id, now),

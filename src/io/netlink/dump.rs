@@ -8,23 +8,20 @@ use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::rule::RuleMessage;
 
+use super::decode;
+use super::hardware::Devices;
 use super::message::{LinkMessage, Message};
 use super::talk::{Error, Talk};
-use super::{decode, hardware};
 use crate::engine::dataplane::Rule;
-use crate::engine::kernel::{Address, Hardware, KernelView, Link};
+use crate::engine::kernel::{Address, KernelView, Link};
 use crate::units::{Family, Gather as _, IfIndex};
 
-/// What sysfs said about each device when it was first seen.
-pub(super) type HardwareCache = BTreeMap<IfIndex, Hardware>;
-
 /// Links, usable addresses and other people's routes, each sorted.
-pub(super) async fn view(talk: &mut Talk, cache: &mut HardwareCache) -> Result<KernelView, Error> {
+pub(super) async fn view(talk: &mut Talk, devices: &mut Devices) -> Result<KernelView, Error> {
     let mut links = links(talk).await?;
-    cache.retain(|index, _| links.contains_key(index));
+    devices.keep(|index| links.contains_key(&index));
     for link in links.values_mut() {
-        link.hardware =
-            cache.entry(link.index).or_insert_with(|| hardware::of(&link.name, link.index)).clone();
+        link.hardware = devices.hardware(&link.name, link.index);
     }
     let addresses = addresses(talk).await?;
     let mut foreign: Vec<_> =

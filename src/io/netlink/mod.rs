@@ -3,6 +3,7 @@
 //! [`Monitor`] tells what changes, [`Door`] changes it; both speak the engine's values.
 
 mod apply;
+mod ask;
 pub mod attrs;
 pub mod conntrack;
 mod decode;
@@ -17,6 +18,7 @@ pub mod nfnl;
 pub mod nft;
 pub mod sock_diag;
 mod talk;
+mod wifi;
 
 pub use apply::{Door, DoorError};
 pub use monitor::{Event, Monitor};

@@ -22,10 +22,10 @@ use nix::sys::socket::{setsockopt, sockopt};
 use tokio::time::Instant;
 
 use super::attrs::Attributes;
-use super::dump::{self, HardwareCache};
+use super::hardware::Devices;
 use super::message::{LinkMessage, Message};
 use super::talk::{DATAGRAM, Error, Talk, split};
-use super::{decode, hardware};
+use super::{decode, dump};
 use crate::engine::kernel::{
     ForeignRoute, KernelChange, KernelView, Touched, same_address, same_route,
 };
@@ -67,7 +67,7 @@ pub struct Monitor {
     talk: Talk,
     buffer: Vec<u8>,
     mirror: KernelView,
-    hardware: HardwareCache,
+    devices: Devices,
     pending: Vec<KernelChange>,
     resync: Option<Resync>,
 }
@@ -101,12 +101,12 @@ impl Monitor {
             .inspect_err(|error| tracing::debug!(%error, "nftables cannot be watched"))
             .ok();
         let mut talk = Talk::open()?;
-        let mut hardware = HardwareCache::new();
-        let mirror = dump::view(&mut talk, &mut hardware).await?;
+        let mut devices = Devices::default();
+        let mirror = dump::view(&mut talk, &mut devices).await?;
         let view = mirror.clone();
         let buffer = Vec::with_capacity(DATAGRAM);
         let (pending, resync) = (Vec::new(), None);
-        Ok((Self { routes, nftables, talk, buffer, mirror, hardware, pending, resync }, view))
+        Ok((Self { routes, nftables, talk, buffer, mirror, devices, pending, resync }, view))
     }
 
     /// Waits for the next thing to tell. May be dropped while it waits: nothing is lost.
@@ -123,7 +123,7 @@ impl Monitor {
             if tokio::time::timeout(quiet, self.receive()).await.is_ok() && !quiet.is_zero() {
                 continue;
             }
-            match dump::view(&mut self.talk, &mut self.hardware).await {
+            match dump::view(&mut self.talk, &mut self.devices).await {
                 Ok(view) => {
                     self.resync = None;
                     self.mirror.clone_from(&view);
@@ -234,8 +234,7 @@ impl Monitor {
         let Some(mut link) = decode::link(message) else {
             return;
         };
-        let cached = self.hardware.entry(link.index);
-        link.hardware = cached.or_insert_with(|| hardware::of(&link.name, link.index)).clone();
+        link.hardware = self.devices.hardware(&link.name, link.index);
         let before = self.mirror.links.get(&link.index);
         if before.is_some_and(|before| before.up != link.up) {
             self.due(false);
@@ -247,7 +246,7 @@ impl Monitor {
         let Some(link) = decode::link(message) else {
             return;
         };
-        self.hardware.remove(&link.index);
+        self.devices.forget(link.index);
         self.note(KernelChange::LinkGone(link.index));
     }
 

@@ -6,14 +6,11 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsRawFd as _;
 
-use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
-use nix::sys::time::{TimeVal, TimeValLike as _};
 
-use super::nfnl::{F_ACK, F_DUMP, F_REQUEST, Frames, NLMSG_DONE, NLMSG_ERROR};
+use super::ask::{Asker, PATIENCE_MS};
+use super::nfnl::F_DUMP;
 use crate::io::faults;
 
 /// `NETLINK_SOCK_DIAG`.
@@ -33,8 +30,6 @@ const AT_REST: [u8; 3] = [6, 7, 10];
 /// Where `struct inet_diag_msg` has the state, and the cookie.
 const STATE: usize = 1;
 const COOKIE: std::ops::Range<usize> = 44..52;
-/// The kernel answers inside `send`; anything longer is a fault.
-const PATIENCE_MS: i64 = 2000;
 
 /// Why a connection could not be ended.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +79,7 @@ pub fn available() -> Result<(), SockDiagError> {
 /// A socket to `sock_diag`, in the network namespace in which it was opened. Calls block.
 #[derive(Debug)]
 pub struct SockDiag {
-    socket: Socket,
-    seq: u32,
+    asker: Asker,
 }
 
 impl SockDiag {
@@ -94,14 +88,11 @@ impl SockDiag {
     /// # Errors
     /// What it lacks, in a sentence.
     pub fn open() -> Result<Self, SockDiagError> {
-        let mut socket = Socket::new(PROTOCOL_SOCK_DIAG).map_err(|error| {
+        let asker = Asker::open(PROTOCOL_SOCK_DIAG).map_err(|error| {
             let unknown = error.raw_os_error() == Some(Errno::EPROTONOSUPPORT as i32);
             if unknown { SockDiagError::NoDiag } else { SockDiagError::Socket(error) }
         })?;
-        socket.bind_auto().map_err(SockDiagError::Socket)?;
-        socket.connect(&NetlinkAddr::new(0, 0)).map_err(SockDiagError::Socket)?;
-        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::milliseconds(PATIENCE_MS))?;
-        let mut diag = Self { socket, seq: 0 };
+        let mut diag = Self { asker };
         diag.check()?;
         Ok(diag)
     }
@@ -154,31 +145,10 @@ impl SockDiag {
         flags: u16,
         body: &[u8],
     ) -> Result<Option<Vec<u8>>, SockDiagError> {
-        self.seq = self.seq.wrapping_add(1);
-        let seq = self.seq;
-        let len = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
-        let flags = F_REQUEST | F_ACK | flags;
-        let head = [len.to_ne_bytes(), [0; 4], seq.to_ne_bytes(), [0; 4]];
-        let mut message = [head.as_flattened(), body].concat();
-        message[4..6].copy_from_slice(&kind.to_ne_bytes());
-        message[6..8].copy_from_slice(&flags.to_ne_bytes());
-        send(self.socket.as_raw_fd(), &message, MsgFlags::empty())?;
-        let mut found = Vec::new();
-        let mut buffer = [0; 8192];
-        loop {
-            let length = match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                Err(Errno::EINTR) => continue,
-                other => other?,
-            };
-            let received = buffer.get(..length).unwrap_or_default();
-            for frame in Frames(received).filter(|frame| frame.seq == seq) {
-                match (frame.kind, frame.errno()) {
-                    (NLMSG_DONE | NLMSG_ERROR, None) => return Ok(Some(found)),
-                    (NLMSG_DONE | NLMSG_ERROR, Some(Errno::ENOENT)) => return Ok(None),
-                    (NLMSG_DONE | NLMSG_ERROR, Some(errno)) => return Err(errno.into()),
-                    _ => found = frame.body.to_vec(),
-                }
-            }
+        match self.asker.ask(kind, flags, body) {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
         }
     }
 }

@@ -60,6 +60,7 @@ struct LastSwitch {
 struct Uplink {
     name: String,
     interface: String,
+    ssid: Option<String>,
     role: &'static str,
     health: &'static str,
     condition: &'static str,
@@ -165,6 +166,7 @@ impl Uplink {
             window_ms: main.map(|line| line.window_ms),
             name: uplink.name.clone(),
             interface: plain(&uplink.interface),
+            ssid: uplink.ssid.as_deref().map(plain),
             role: uplink.role.word(),
             health: uplink.health.word(),
             condition: uplink.condition.word(),

@@ -119,6 +119,16 @@ fn who_says_nothing_is_let_go() {
     });
 }
 
+/// What a hotspot calls itself is text without what no text is made of; the page shows it as text.
+#[test]
+fn a_hotspots_name_is_text() {
+    run(async {
+        let status = get("/api/v1/status").await;
+        let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
+        assert_eq!(status["uplinks"][0]["ssid"], "Anna's <b>phone");
+    });
+}
+
 /// Pieces of which requests are made, right and wrong ones.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let known = [

@@ -163,6 +163,7 @@ fn uplink(name: &str, role: Role) -> UplinkState {
     UplinkState {
         name: name.to_owned(),
         interface: "wan0".to_owned(),
+        ssid: Some("Anna\u{7}'s <b>phone".to_owned()),
         role,
         health: Health::Up { since: Instant::ZERO },
         condition: Condition::Ok,

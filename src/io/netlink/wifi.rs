@@ -1,0 +1,94 @@
+//! Which Wi-Fi network a device is in, from nl80211 (linux/genetlink.h, linux/nl80211.h).
+
+use super::ask::Asker;
+use super::attrs::{Attributes, Attrs};
+use crate::units::IfIndex;
+
+/// `NETLINK_GENERIC`.
+const PROTOCOL_GENERIC: isize = 16;
+/// `GENL_ID_CTRL`: who knows the numbers of the others.
+const CONTROLLER: u16 = 16;
+/// `CTRL_CMD_GETFAMILY`, `CTRL_ATTR_FAMILY_ID`, `CTRL_ATTR_FAMILY_NAME`.
+const GET_FAMILY: u8 = 3;
+const FAMILY_ID: u16 = 1;
+const FAMILY_NAME: u16 = 2;
+/// `NL80211_CMD_GET_INTERFACE`, `NL80211_ATTR_IFINDEX`, `NL80211_ATTR_SSID`.
+const GET_INTERFACE: u8 = 5;
+const IFINDEX: u16 = 3;
+const SSID: u16 = 52;
+/// `sizeof(struct genlmsghdr)`.
+const HEADER: usize = 4;
+
+/// nl80211, once a Wi-Fi device made it necessary.
+#[derive(Debug, Default)]
+pub(super) struct Wifi(Option<(Asker, u16)>);
+
+impl Wifi {
+    /// The network that a Wi-Fi device is associated with, if any.
+    pub(super) fn ssid(&mut self, index: IfIndex) -> Option<String> {
+        if self.0.is_none() {
+            self.0 = open();
+        }
+        let (asker, family) = self.0.as_mut()?;
+        let which = Attrs::new().bytes(IFINDEX, &index.0.to_ne_bytes());
+        let answer = asker.ask(*family, 0, &request(GET_INTERFACE, &which)).ok()?;
+        ssid(&answer)
+    }
+}
+
+fn open() -> Option<(Asker, u16)> {
+    let mut asker = Asker::open(PROTOCOL_GENERIC).ok()?;
+    let who = Attrs::new().text(FAMILY_NAME, "nl80211");
+    let answer = asker.ask(CONTROLLER, 0, &request(GET_FAMILY, &who)).ok()?;
+    let id = Attributes(answer.get(HEADER..)?).get(FAMILY_ID)?;
+    Some((asker, u16::from_ne_bytes(id.try_into().ok()?)))
+}
+
+fn request(command: u8, attributes: &Attrs) -> Vec<u8> {
+    [&[command, 1, 0, 0], attributes.as_bytes()].concat()
+}
+
+/// A network's name is up to 32 bytes of any kind (IEEE 802.11-2020, 9.4.2.2); nearly always it is text.
+fn ssid(answer: &[u8]) -> Option<String> {
+    let name = Attributes(answer.get(HEADER..)?).get(SSID)?;
+    (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(attributes: &Attrs) -> Vec<u8> {
+        request(7, attributes)
+    }
+
+    #[test]
+    fn the_name_is_read_whatever_it_is() {
+        let named = |name: &[u8]| ssid(&answer(&Attrs::new().be32(9, 1).bytes(SSID, name)));
+        assert_eq!(named(b"Anna's phone").as_deref(), Some("Anna's phone"));
+        assert_eq!(named("Büro".as_bytes()).as_deref(), Some("Büro"));
+        assert_eq!(named(&[0xff, b'a']).as_deref(), Some("\u{fffd}a"));
+        assert_eq!(named(b""), None);
+        assert_eq!(ssid(&answer(&Attrs::new())), None);
+        assert_eq!(ssid(&[]), None);
+    }
+
+    #[test]
+    fn a_request_has_the_kernels_layout() {
+        let bytes = request(GET_FAMILY, &Attrs::new().text(FAMILY_NAME, "nl80211"));
+        assert_eq!(bytes, *b"\x03\x01\0\0\x0c\0\x02\0nl80211\0");
+    }
+
+    /// Generic netlink itself is in every kernel.
+    #[test]
+    fn the_controller_is_asked_for_real() {
+        let mut asker = Asker::open(PROTOCOL_GENERIC).unwrap();
+        let mut family = |name: &str| {
+            let who = Attrs::new().text(FAMILY_NAME, name);
+            let answer = asker.ask(CONTROLLER, 0, &request(GET_FAMILY, &who)).ok()?;
+            Attributes(answer.get(HEADER..)?).get(FAMILY_ID)?.first_chunk().copied()
+        };
+        assert_eq!(family("nlctrl").map(u16::from_ne_bytes), Some(CONTROLLER));
+        assert_eq!(family("nobody"), None);
+    }
+}
