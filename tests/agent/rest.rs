@@ -9,10 +9,13 @@ use tokio::time::sleep;
 use crate::figure;
 use crate::stage::Stage;
 
-crate::tests![at_rest_it_is_small];
+crate::tests![at_rest_it_is_small, while_nobody_talks_it_sleeps];
 
 /// Of the program as it is tested, with symbols and the lab in it; the bench weighs the real one.
 const RSS_KB: u64 = 20_000;
+
+/// With nobody in the LAN awake: one round of questions a second, and their answers.
+const WAKES: f64 = 420.0;
 
 async fn at_rest_it_is_small() -> Result<()> {
     let stage = Stage::new().await?;
@@ -29,6 +32,32 @@ async fn at_rest_it_is_small() -> Result<()> {
     ));
     ensure!(rss <= RSS_KB, "RSS {rss} kB");
     Ok(())
+}
+
+async fn while_nobody_talks_it_sleeps() -> Result<()> {
+    let Stage { home: _home, agent, meter, .. } = Stage::new().await?;
+    drop(meter);
+    // Until the last flow is no traffic any more, and every spare has found its pace.
+    sleep(Duration::from_secs(8)).await;
+    let span = Duration::from_secs(15);
+    let before = wakes(agent.pid())?;
+    sleep(span).await;
+    let a_minute = (wakes(agent.pid())? - before) as f64 * 60.0 / span.as_secs_f64();
+    figure(&format!("{a_minute:.0} wake-ups a minute with three uplinks of both families"));
+    ensure!(a_minute >= 60.0, "control: it asks once a second: {a_minute}");
+    ensure!(a_minute <= WAKES, "{a_minute} wake-ups a minute");
+    Ok(())
+}
+
+/// How often the threads of a process went to sleep of their own will, and so were woken.
+fn wakes(pid: u32) -> Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sum += line.context("no count")?.trim().parse::<u64>()?;
+    }
+    Ok(sum)
 }
 
 /// What a process holds of the memory, in kB.
