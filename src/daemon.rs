@@ -20,6 +20,7 @@ use crate::engine::{Engine, Mode};
 use crate::io::advertise::Advertiser;
 use crate::io::flows::Flows;
 use crate::io::lock::Lock;
+use crate::io::manager::Manager;
 use crate::io::netlink::nfnl::NfnlError;
 use crate::io::netlink::{self, Monitor};
 use crate::io::probe::Prober;
@@ -67,6 +68,7 @@ struct Agent {
     advertiser: Advertiser,
     web: Web,
     shown: publish::Shown,
+    manager: Option<Manager>,
     pending: VecDeque<Input>,
     answers: BTreeMap<u64, oneshot::Sender<Result<String, Refusal>>>,
     next_command: u64,
@@ -112,7 +114,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         let next = agent.engine.poll_timeout().map(|(at, _)| at);
-        let wake = [next, agent.cut_at].into_iter().flatten().min();
+        let sign = agent.manager.as_ref().and_then(Manager::due);
+        let wake = [next, agent.cut_at, sign].into_iter().flatten().min();
         let wake = wake.unwrap_or_else(|| clock::now().mono + Duration::from_secs(3600));
         tokio::select! {
             event = monitor.next() => agent.take(match event {
@@ -128,6 +131,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             () = clock::sleep_until(wake) => agent.take(Input::Timeout),
             () = agent.time_to_show() => agent.show(),
         }
+        if let Some(manager) = &mut agent.manager {
+            manager.alive(clock::now().mono);
+        }
+    }
+    if let Some(manager) = &agent.manager {
+        manager.stopping();
     }
     agent.take(Input::Stop);
     agent.recorder.flush();
@@ -202,6 +211,7 @@ impl Agent {
             advertiser: Advertiser::default(),
             web,
             shown: publish::Shown::default(),
+            manager: Manager::find(),
             pending: VecDeque::new(),
             answers: BTreeMap::new(),
             next_command: 0,
@@ -214,6 +224,10 @@ impl Agent {
         self.drain(clock::now());
         self.take(Input::Resolvers(named));
         self.take(Input::Started { view, adopted, spares });
+        if let Some(manager) = &mut self.manager {
+            manager.ready();
+            manager.alive(clock::now().mono);
+        }
     }
 
     /// Gives the engine one input, and those that its own wishes bring forth.
@@ -298,6 +312,11 @@ impl Agent {
             Severity::Debug => tracing::debug!(code, "{}", event.fact),
             Severity::Info => tracing::info!(code, "{}", event.fact),
             Severity::Warning => tracing::warn!(code, "{}", event.fact),
+        }
+        if let Some(manager) = &mut self.manager
+            && event.fact.severity() != Severity::Debug
+        {
+            manager.say(&self.engine.snapshot(now).sentence);
         }
         if matches!(event.fact, Fact::Switched { .. } | Fact::NoWayOut { .. }) {
             self.cut_at.get_or_insert(now.mono + AFTERMATH);

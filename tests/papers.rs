@@ -106,18 +106,58 @@ fn what_tools_read_is_toml() {
 fn the_unit_keeps_what_must_outlive_a_restart() {
     let unit = read("systemd/sparelink.service");
     for line in [
-        "Type=exec",
+        "Type=notify",
+        "WatchdogSec=10",
         "ExecStart=/usr/bin/sparelink run",
-        "ExecReload=/bin/kill -HUP $MAINPID",
+        "ExecReload=/usr/bin/sparelink reload",
         "Restart=always",
         "RuntimeDirectory=sparelink",
         "RuntimeDirectoryPreserve=yes",
         "StateDirectory=sparelink",
+        "User=sparelink",
         "AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW",
+        "CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW",
     ] {
         assert!(unit.lines().any(|there| there == line), "{line}");
     }
     assert!(!unit.contains("ExecStop"), "stopping leaves the traffic as it is");
+}
+
+/// What systemd itself says of the unit, and of the unit with each drop-in.
+#[test]
+fn the_unit_is_shut_in_well_enough() {
+    let unit = read("systemd/sparelink.service").replace("/usr/bin/sparelink", "/bin/true");
+    let drop_ins = ["", "drop-ins/no-raw.conf", "drop-ins/gpio-leds.conf"];
+    for (n, drop_in) in drop_ins.into_iter().enumerate() {
+        let dir = std::env::temp_dir().join(format!("sparelink-unit-{}-{n}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let file = dir.join("sparelink.service");
+        let more =
+            if drop_in.is_empty() { String::new() } else { read(&format!("systemd/{drop_in}")) };
+        fs::write(&file, format!("{unit}\n{more}")).unwrap();
+        let analyze = |words: &[&str]| {
+            let mut command = std::process::Command::new("systemd-analyze");
+            command.args(words).arg(&file).output()
+        };
+        let Ok(verified) = analyze(&["verify", "--man=no"]) else {
+            println!("skipped: there is no systemd-analyze");
+            fs::remove_dir_all(&dir).unwrap();
+            return;
+        };
+        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert!(verified.status.success() && said.is_empty(), "{drop_in}: {said}");
+        // Tenths: 2.2 at most. A device that is let in costs some.
+        let limit = if drop_in.contains("gpio") { 24 } else { 22 };
+        let limit = format!("--threshold={limit}");
+        let secure = analyze(&["security", "--offline=yes", "--no-pager", &limit]).unwrap();
+        let table = String::from_utf8_lossy(&secure.stdout);
+        assert!(secure.status.success(), "{drop_in}: {table}");
+        println!("{drop_in} {}", table.lines().last().unwrap_or_default());
+        let strict =
+            analyze(&["security", "--offline=yes", "--no-pager", "--threshold=5"]).unwrap();
+        assert!(!strict.status.success(), "control: it can say no");
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub(crate) mod faults;
 pub mod flows;
 pub mod inspect;
 pub mod lock;
+pub mod manager;
 pub mod netlink;
 pub mod poke;
 pub mod probe;

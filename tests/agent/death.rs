@@ -2,7 +2,6 @@
 //! must carry traffic, and the next agent must make it whole.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::figure;
 use crate::kernel::{self, Dump, dump};
-use crate::stage::{AGENT, PROVEN, SOON, Stage, echo, file, in_router};
+use crate::stage::{AGENT, PROVEN, SOON, Stage, echo, file, in_router, with_environment};
 use crate::watch::Defaults;
 
 crate::tests![
@@ -53,11 +52,9 @@ struct Fate {
 impl Fate {
     /// Before an agent is started.
     fn new() -> Result<Self> {
-        let (when, program) = (file("fate"), file("mortal"));
-        let script =
-            format!("#!/bin/sh\nSPARELINK_DIE_AT_SEND={} exec {AGENT} \"$@\"\n", when.display());
-        fs::write(&program, script)?;
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        let when = file("fate");
+        let fate = when.display().to_string();
+        let program = with_environment("mortal", &[("SPARELINK_DIE_AT_SEND", &fate)])?;
         let this = Self { log: when.with_extension("log"), when, program };
         this.never()?;
         Ok(this)

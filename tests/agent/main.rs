@@ -18,6 +18,7 @@ mod http;
 mod inbound;
 mod ipv6;
 mod kernel;
+mod manager;
 mod page;
 mod people;
 mod pinning;
@@ -97,6 +98,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         bad_input::TESTS,
         api::TESTS,
         recording::TESTS,
+        manager::TESTS,
         rest::TESTS,
     ];
     all.into_iter().flatten()

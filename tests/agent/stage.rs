@@ -165,6 +165,17 @@ impl Said {
     }
 }
 
+/// Something that becomes the agent, with these variables in its environment.
+pub(crate) fn with_environment(name: &str, variables: &[(&str, &str)]) -> Result<PathBuf> {
+    let program = file(name);
+    let set: Vec<String> =
+        variables.iter().map(|(key, value)| format!("{key}='{value}'")).collect();
+    std::fs::write(&program, format!("#!/bin/sh\n{} exec {AGENT} \"$@\"\n", set.join(" ")))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, mode)?;
+    Ok(program)
+}
+
 /// A file in the lab's private directory.
 pub(crate) fn file(name: &str) -> PathBuf {
     let dir = Path::new(PRIVATE_DIR).join("sparelink-lab");
