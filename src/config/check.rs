@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::raw::{Notes, Section, Wrong};
 use super::{
     Config, DeviceMatch, FailbackConfig, HttpCheck, HttpExpect, Kind, LanConfig, Listen, OnReturn,
-    ProbeConfig, UplinkConfig, WebConfig, address, value,
+    ProbeConfig, UplinkConfig, WebConfig, address, leds, value,
 };
 use crate::units::{IfName, PerFamily, UplinkId};
 
@@ -39,11 +39,13 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
     let probe = probe(root.section("probe", "[probe]"), notes);
     let failback = failback(root.section("failback", "[failback]"));
     let web = web(root.section("web", "[web]"), lan.is_some());
+    let names: Vec<&str> = uplinks.iter().map(|placed| placed.config.name.as_str()).collect();
+    let leds = leds::leds(root.section("leds", "[leds]"), &names);
     let state_dir = directory(root.section("state", "[state]"), STATE_DIR);
     let run_dir = directory(root.section("run", "[run]"), RUN_DIR);
     root.finish();
     let uplinks = uplinks.into_iter().map(|placed| placed.config).collect();
-    Config { uplinks, lan, probe, failback, web, state_dir, run_dir }
+    Config { uplinks, lan, probe, failback, web, leds, state_dir, run_dir }
 }
 
 /// An uplink with the places of what must not repeat.
@@ -365,6 +367,6 @@ fn directory(section: Option<Section<'_>>, default: &str) -> PathBuf {
 }
 
 /// The elements without their places.
-fn plain<T>(list: Option<Vec<Spanned<T>>>) -> Vec<T> {
+pub(super) fn plain<T>(list: Option<Vec<Spanned<T>>>) -> Vec<T> {
     list.into_iter().flatten().map(Spanned::into_inner).collect()
 }

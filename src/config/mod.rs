@@ -1,7 +1,8 @@
 //! The configuration: a TOML file, read with every mistake at once.
 //!
 //! `syntax` reads TOML and goes on after each broken statement, `raw` walks the document, `value`
-//! and `address` turn single values into types, `check` builds the [`Config`] and looks across it.
+//! and `address` turn single values into types, `check` builds the [`Config`] and looks across it;
+//! `leds` does so for `[leds]`. [`board`] reads the files that say what a board has.
 
 use std::fmt;
 use std::fs::File;
@@ -9,7 +10,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 mod address;
+pub mod board;
 mod check;
+mod leds;
 mod model;
 mod nearest;
 mod raw;

@@ -1,5 +1,7 @@
 //! The configuration as the rest of the program sees it: complete, checked, with defaults filled in.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +24,9 @@ pub struct Config {
     pub failback: FailbackConfig,
     /// Where the page listens.
     pub web: WebConfig,
+    /// Which LEDs show what.
+    #[serde(default)]
+    pub leds: LedsConfig,
     /// What outlives a reboot (`[state] dir`).
     pub state_dir: PathBuf,
     /// What outlives a restart (`[run] dir`).
@@ -170,4 +175,54 @@ pub enum Listen {
     Lan(u16),
     /// `ADDRESS:PORT`.
     Addr(std::net::SocketAddr),
+}
+
+/// `[leds]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedsConfig {
+    /// Whose LEDs are used where nothing else is said.
+    pub board: BoardChoice,
+    /// Shows how the whole stands.
+    pub status: Option<Led>,
+    /// Show how single uplinks stand, by the uplink's name.
+    pub uplinks: BTreeMap<String, Led>,
+}
+
+/// `[leds] board`: the board whose LEDs are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoardChoice {
+    /// The one that the device tree names.
+    #[default]
+    Auto,
+    /// None: only the LEDs that the configuration names, if any.
+    None,
+    /// The one with this name.
+    Named(String),
+}
+
+/// One LED.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Led {
+    /// The first of these names that there is below `/sys/class/leds`.
+    Class(Vec<String>),
+    /// A GPIO line that nobody else drives.
+    Line {
+        /// The chip's name below `/dev`.
+        chip: String,
+        /// The line's number on it.
+        line: u32,
+        /// The LED is on while the line is low.
+        active_low: bool,
+    },
+}
+
+impl fmt::Display for Led {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Class(names) => f.write_str(&names.join(" or ")),
+            Self::Line { chip, line, .. } => write!(f, "{chip} line {line}"),
+        }
+    }
 }

@@ -132,7 +132,7 @@ pub(super) struct Section<'d> {
     title: String,
     at: usize,
     table: &'d DeTable<'d>,
-    asked: Vec<&'static str>,
+    asked: Vec<&'d str>,
     notes: &'d Notes<'d>,
 }
 
@@ -152,19 +152,19 @@ impl<'d> Section<'d> {
     }
 
     /// The value of a key as it stands.
-    pub(super) fn value(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
+    pub(super) fn value(&mut self, key: &'d str) -> Option<&'d Spanned<DeValue<'d>>> {
         self.asked.push(key);
         self.table.get(key)
     }
 
     /// The value of a key; `None` if it is not given or wrong (noted).
-    pub(super) fn read<T>(&mut self, key: &'static str, reader: Reader<T>) -> Option<Spanned<T>> {
+    pub(super) fn read<T>(&mut self, key: &'d str, reader: Reader<T>) -> Option<Spanned<T>> {
         let value = self.value(key)?;
         self.element(key, value, reader)
     }
 
     /// The value of a key or what stands for it.
-    pub(super) fn read_or<T>(&mut self, key: &'static str, reader: Reader<T>, default: T) -> T {
+    pub(super) fn read_or<T>(&mut self, key: &'d str, reader: Reader<T>, default: T) -> T {
         self.read(key, reader).map_or(default, Spanned::into_inner)
     }
 
@@ -205,7 +205,7 @@ impl<'d> Section<'d> {
     }
 
     /// A table by its key.
-    pub(super) fn section(&mut self, key: &'static str, title: &str) -> Option<Self> {
+    pub(super) fn section(&mut self, key: &'d str, title: &str) -> Option<Self> {
         let value = self.value(key)?;
         if let Some(table) = value.get_ref().as_table() {
             return Some(self.inner(title, value.span().start, table));
@@ -255,6 +255,11 @@ impl<'d> Section<'d> {
                 Vec::new()
             }
         }
+    }
+
+    /// Every key of a table whose keys are the person's own words, and where it stands.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (&'d str, usize)> + use<'d> {
+        self.table.keys().map(|key| (key.get_ref().as_ref(), key.span().start))
     }
 
     /// Whether it has no key at all.
@@ -328,12 +333,13 @@ impl<'d> Section<'d> {
 }
 
 /// Where keys belong that people put into the wrong section, most often by writing them below it.
-const HOMES: [(&str, &[&str]); 5] = [
+const HOMES: [(&str, &[&str]); 6] = [
     ("[[uplink]]", &["interface", "match", "kind", "metered", "gateway", "gateway6", "resolvers"]),
     ("[lan]", &["interfaces", "guard", "announce"]),
     ("[probe]", &["targets", "targets6", "dns", "http", "window"]),
     ("[failback]", &["hold", "hold_max"]),
     ("[web]", &["listen"]),
+    ("[leds]", &["status", "uplinks", "board"]),
 ];
 
 /// A piece of the file, short and without control characters, to be quoted in a message.
