@@ -289,6 +289,8 @@ export function renderBox(s) {
   set(document.body, "data-reading", s.login === null ? "only" : null);
   const needed = s.login?.needed !== false;
   show($("login"), needed);
+  // A box without LEDs has none to test; one that says nothing of them may have some.
+  show($("led"), s.leds?.length !== 0);
   put($("login"), page.loggedIn ? "Log out" : "Log in");
 }
 

@@ -21,6 +21,7 @@ impl Engine {
             Command::Resume { uplink } => {
                 self.named(&uplink).and_then(|id| self.resume(id, &uplink))
             }
+            Command::LedTest => self.test_leds(now),
         };
         if let Ok(what) = &answer {
             self.record(Fact::ByHand { what: what.clone() }, now);

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::dataplane::{ApplyReport, Dataplane};
 use super::event::Event;
 use super::kernel::{KernelChange, KernelView};
+use super::leds::Lamp;
 use super::page::Place;
 use super::probe::window::Learned;
 use super::probe::{ProbeReply, ProbeRequest};
@@ -94,6 +95,8 @@ pub enum Output {
     Advertise(Advert),
     /// The page is to be found at these addresses, and at no other.
     Listen(BTreeSet<Place>),
+    /// The LEDs show this, and no others are ours. Only when it changes.
+    Leds(Vec<Lamp>),
     /// Something worth a line in log and history.
     Record(Event),
     /// Keep this in the state directory.
@@ -213,6 +216,8 @@ pub enum Command {
         /// Its name.
         uplink: String,
     },
+    /// Light all LEDs for a while, so that a person finds them.
+    LedTest,
 }
 
 /// Why a command was not carried out.

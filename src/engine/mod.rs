@@ -33,6 +33,7 @@ pub mod event;
 pub mod health;
 pub mod history;
 pub mod kernel;
+pub mod leds;
 mod leftover;
 pub mod link;
 pub mod message;
@@ -115,6 +116,7 @@ pub struct Engine {
     /// Whom the box was last told to ask for names.
     resolvers: Option<Resolvers>,
     housekeeping: Housekeeping,
+    leds: leds::Leds,
     history: History,
     timeline: timeline::Timeline,
     /// Where the page is to be found, as last said.
@@ -203,6 +205,7 @@ impl Engine {
                 save_at: now.mono + SAVE_EVERY,
                 ..Housekeeping::default()
             },
+            leds: leds::Leds::default(),
             history: History::default(),
             timeline: timeline::Timeline::new(now.mono),
             page: BTreeSet::new(),
@@ -253,6 +256,7 @@ impl Engine {
         self.poll_counters(now);
         self.keep_house(now);
         self.watch_time(now);
+        self.light(now);
         self.last_handled = Some(now.mono);
     }
 
@@ -296,6 +300,7 @@ impl Engine {
             (self.polls.deadline(self.mode), "the counters"),
             (Some(house.learn_at.min(house.save_at)), "the house"),
             (spareless, "the spares"),
+            (self.leds.deadline(), "the LEDs"),
         ]
         .into_iter()
         .filter_map(|(at, why)| at.map(|at| (at, why)))
@@ -473,6 +478,7 @@ impl Engine {
         self.learn(now);
         self.save(now);
         self.record(Fact::Stopped, now);
+        self.leave_leds();
     }
 }
 

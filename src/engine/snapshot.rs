@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub resolvers: Vec<String>,
     /// The uplink that a person put first.
     pub manual: Option<String>,
+    /// The LEDs that show something.
+    pub leds: Vec<String>,
     /// The chain in order.
     pub uplinks: Vec<UplinkState>,
 }
@@ -232,6 +234,7 @@ impl Engine {
                 list.map(ToString::to_string).collect()
             },
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
+            leds: self.led_names(),
             uplinks,
         }
     }

@@ -67,6 +67,7 @@ export function status(uplinks, more = {}) {
     repairs: 0,
     loop_gap_ms: 1.4,
     manual: null,
+    leds: ["ACT"],
     login: { needed: true, set: true },
     uplinks,
     ...more,

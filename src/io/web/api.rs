@@ -48,6 +48,10 @@ struct Resume {
     uplink: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LedTest {}
+
 /// What the routes stand on.
 #[derive(Clone, Debug)]
 pub(super) struct Site {
@@ -77,6 +81,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/api/v1/pause", post(pause))
         .route("/api/v1/resume", post(resume))
         .route("/api/v1/reload", post(reload))
+        .route("/api/v1/led_test", post(led_test))
         .route_layer(axum::middleware::from_fn(guard::known));
     Router::new()
         .route("/api/v1/status", get(status))
@@ -147,6 +152,13 @@ async fn pause(State(asks): Asks, body: Result<Json<Pause>, JsonRejection>) -> R
 async fn resume(State(asks): Asks, body: Result<Json<Resume>, JsonRejection>) -> Response {
     match body {
         Ok(Json(Resume { uplink })) => carry_out(&asks, Command::Resume { uplink }).await,
+        Err(rejection) => malformed(&rejection),
+    }
+}
+
+async fn led_test(State(asks): Asks, body: Result<Json<LedTest>, JsonRejection>) -> Response {
+    match body {
+        Ok(Json(LedTest {})) => carry_out(&asks, Command::LedTest).await,
         Err(rejection) => malformed(&rejection),
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Status {
     loop_gap_ms: f64,
     resolvers: Vec<String>,
     manual: Option<String>,
+    /// The LEDs that show something; a page without any has nothing to test.
+    leds: Vec<String>,
     uplinks: Vec<Uplink>,
 }
 
@@ -148,6 +150,7 @@ impl From<&Snapshot> for Status {
             loop_gap_ms: round(snapshot.loop_gap.as_secs_f64() * 1e3),
             resolvers: snapshot.resolvers.clone(),
             manual: snapshot.manual.clone(),
+            leds: snapshot.leds.iter().map(|led| plain(led)).collect(),
             uplinks: uplinks.collect(),
         }
     }

@@ -363,7 +363,11 @@ impl World {
             Output::Answer(number, answer) => {
                 self.answers.insert(number, answer);
             }
-            Output::Forget(_) | Output::Advertise(_) | Output::FlushStrays | Output::Listen(_) => {}
+            Output::Forget(_)
+            | Output::Advertise(_)
+            | Output::FlushStrays
+            | Output::Leds(_)
+            | Output::Listen(_) => {}
         }
     }
 

@@ -202,6 +202,7 @@ fn snapshot() -> Snapshot {
         resolvers: vec!["192.168.8.1".to_owned()],
         loop_gap: Duration::from_micros(1500),
         manual: None,
+        leds: vec!["ACT".to_owned()],
         uplinks: vec![uplink("cable", Role::Active), uplink("mi\"fi\\\n", Role::Ready)],
     }
 }
