@@ -19,6 +19,7 @@ use crate::engine::resolvers::Named;
 use crate::engine::{Engine, Mode};
 use crate::io::advertise::Advertiser;
 use crate::io::flows::Flows;
+use crate::io::leds::Leds;
 use crate::io::lock::Lock;
 use crate::io::manager::Manager;
 use crate::io::netlink::nfnl::NfnlError;
@@ -30,6 +31,7 @@ use crate::io::{clock, disk, resolvers, store, sysctl};
 use crate::time::{Instant, Now};
 use crate::units::{IfIndex, Metric, PerFamily, TableId};
 
+mod board;
 mod door;
 mod publish;
 
@@ -66,6 +68,7 @@ struct Agent {
     door: Option<door::Door>,
     flows: Option<Flows>,
     advertiser: Advertiser,
+    leds: Leds,
     web: Web,
     shown: publish::Shown,
     manager: Option<Manager>,
@@ -139,6 +142,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         manager.stopping();
     }
     agent.take(Input::Stop);
+    agent.leds.stop();
     agent.recorder.flush();
     Ok(())
 }
@@ -180,13 +184,15 @@ async fn adopted(door: &mut netlink::Door) -> anyhow::Result<Left> {
 
 impl Agent {
     fn new(
-        options: Options,
+        mut options: Options,
         replies: mpsc::Sender<ProbeReply>,
         door: Option<door::Door>,
         flows: Option<Flows>,
         web: Web,
     ) -> anyhow::Result<Self> {
         let now = clock::now();
+        board::fit(&mut options.config);
+        let leds = board::leds(&options.config, options.mode);
         let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
         let restored = store::restore(&config.state_dir, &config.run_dir);
         let start = Start::<Engine>::Born {
@@ -209,6 +215,7 @@ impl Agent {
             door,
             flows,
             advertiser: Advertiser::default(),
+            leds,
             web,
             shown: publish::Shown::default(),
             manager: Manager::find(),
@@ -288,6 +295,7 @@ impl Agent {
                 warn_of(resolvers::write(&config.run_dir, &now.text()), "resolv.conf");
             }
             Output::Advertise(advert) => self.advertiser.send(&advert),
+            Output::Leds(lamps) => self.leds.show(lamps),
             Output::Listen(places) => self.web.listen(places),
             Output::Record(event) => self.tell(&event, now),
             Output::SaveState(state) => {
@@ -363,6 +371,7 @@ impl Agent {
                 if let Some(run_dir) = &self.options.run_dir {
                     config.run_dir.clone_from(run_dir);
                 }
+                board::fit(&mut config);
                 let message = format!("{} is in force", file.display());
                 self.take(Input::Reload(Box::new(config)));
                 Ok(message)

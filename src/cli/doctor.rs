@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::failure::{Failure, NO};
 use super::table::{Colour, Style, printable};
 use super::{terminal, work};
-use crate::config::Config;
+use crate::config::board::Board;
+use crate::config::{BoardChoice, Config};
 use crate::engine::doctor::parts::{Part, Presence};
 use crate::engine::doctor::{Facts, Finding, Hidden, Level, judge};
 use crate::io::inspect::{self, Roots};
@@ -28,6 +29,8 @@ pub(super) enum Form {
 #[derive(Debug, Serialize)]
 struct Report {
     ok: bool,
+    /// What the box is.
+    board: String,
     findings: Vec<Finding>,
     not_looked_at: Vec<Hidden>,
 }
@@ -36,16 +39,17 @@ struct Report {
 pub(super) fn doctor(config: &Config, form: Form) -> Result<ExitCode, Failure> {
     let facts = gather(config)?;
     let findings = judge(config, &facts);
+    let board = board(config);
     let ok = findings.iter().all(|finding| finding.level != Level::Wrong);
     let text = match form {
         Form::Json => {
-            let report = Report { ok, findings, not_looked_at: facts.hidden };
+            let report = Report { ok, board: board.title, findings, not_looked_at: facts.hidden };
             let text = serde_json::to_string_pretty(&report);
             text.map_err(|error| Failure::plain(error.to_string()))? + "\n"
         }
         Form::Text => {
             let colour = if terminal::has_colour() { Colour::Yes } else { Colour::No };
-            tell(&findings, &facts, colour)
+            tell(&findings, &facts, colour) + &about(&board)
         }
     };
     terminal::print(&text)?;
@@ -88,6 +92,32 @@ fn tell(findings: &[Finding], facts: &Facts, colour: Colour) -> String {
         text.push_str(&format!("not looked at: {} ({})\n", printable(what), printable(why)));
     }
     text
+}
+
+/// What the box is; its LEDs may be told to be left alone all the same.
+fn board(config: &Config) -> Board {
+    let choice = match &config.leds.board {
+        named @ BoardChoice::Named(_) => named,
+        BoardChoice::Auto | BoardChoice::None => &BoardChoice::Auto,
+    };
+    Board::choose(choice, &inspect::compatible(&Roots::default())).unwrap_or_default()
+}
+
+/// The same for people, with what is worth knowing.
+fn about(board: &Board) -> String {
+    let mut text = format!("board: {}", board.title);
+    if let Some(lan) = &board.lan {
+        let uplinks: Vec<String> =
+            board.uplinks.iter().map(|(port, what)| format!("{port} ({what})")).collect();
+        text.push_str(&format!("; usually the LAN is {lan}, and out lead {}", uplinks.join(", ")));
+    }
+    if let Some(led) = &board.status {
+        text.push_str(&format!("; its LED is {led}"));
+    }
+    for quirk in &board.quirks {
+        text.push_str(&format!("\n       {quirk}"));
+    }
+    text + "\n"
 }
 
 /// Everything that can be seen from here. What cannot is noted, and stops nothing.

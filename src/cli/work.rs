@@ -15,7 +15,7 @@ use crate::engine::message::{Input, Restored};
 use crate::engine::{Engine, Mode, dataplane::render};
 use crate::io::lock::Lock;
 use crate::io::netlink::{Door, Monitor};
-use crate::io::{clock, store, sysctl};
+use crate::io::{clock, leds, store, sysctl};
 use crate::units::{Gather as _, PerFamily};
 
 /// Is the agent, until a signal ends it.
@@ -56,6 +56,9 @@ pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
     let restored = sysctl::restore(run_dir)?;
     for path in &restored {
         text.push_str(&format!("sysctl {path} as it was\n"));
+    }
+    for led in leds::give_back(Path::new("/"), run_dir)? {
+        text.push_str(&format!("LED {led} as it was\n"));
     }
     print(&text)?;
     if let Some(error) = report.errors.first() {

@@ -502,7 +502,8 @@ mod tests {
         assert_eq!(said, "LEDs S (the whole), c (cable), m (mifi): on and off for 6 s");
         assert_eq!(light(&mut engine, 10_000).as_deref(), Some("S on, c on, m on"));
         assert_eq!(light(&mut engine, 10_750).as_deref(), Some("S off, c off, m off"));
-        assert_eq!(light(&mut engine, 15_000), None);
+        assert_eq!(light(&mut engine, 11_400), None, "not yet");
+        assert_eq!(light(&mut engine, 15_300), None, "dark again, as before");
         assert_eq!(light(&mut engine, 16_000).as_deref(), Some("S on, c on, m slow"));
         // Something to show ends it.
         test(&mut engine, 20_000).unwrap();

@@ -101,6 +101,16 @@ fn take_settings(text: &str, networkd: &mut Networkd) {
     }
 }
 
+/// How the device tree names the board, the most specific word first (the property `compatible` of its
+/// root); empty on a box without one.
+#[must_use]
+pub fn compatible(roots: &Roots) -> Vec<String> {
+    let file = roots.root.join("sys/firmware/devicetree/base/compatible");
+    let text = fs::read(file).unwrap_or_default();
+    let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
 /// Whether this process could write into a directory, or make it.
 #[must_use]
 pub fn directory(path: &Path, purpose: &'static str) -> Directory {
@@ -215,6 +225,15 @@ mod tests {
         assert_eq!(found.len(), 2);
         let elsewhere = Roots { proc: "/nonexistent".into(), root: "/nonexistent".into() };
         assert!(programs(&elsewhere).is_empty());
+    }
+
+    #[test]
+    fn the_device_tree_names_the_board() {
+        const PATH: &str = "sys/firmware/devicetree/base/compatible";
+        let files = Files::new("tree", &[(PATH, "raspberrypi,4-model-b\0brcm,bcm2711\0")]);
+        assert_eq!(compatible(&files.roots()), ["raspberrypi,4-model-b", "brcm,bcm2711"]);
+        let elsewhere = Roots { proc: "/nonexistent".into(), root: "/nonexistent".into() };
+        assert_eq!(compatible(&elsewhere), [""; 0]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(crate) mod disk;
 pub(crate) mod faults;
 pub mod flows;
 pub mod inspect;
+pub mod leds;
 pub mod lock;
 pub mod manager;
 pub mod netlink;

@@ -134,6 +134,8 @@ pub fn config(plan: &Plan, settings: &Settings) -> String {
     let hold_max = hold_max.max(hold);
     let _ = write!(text, "[failback]\nhold = \"{}ms\"\n", hold.as_millis());
     let _ = writeln!(text, "hold_max = \"{}ms\"", hold_max.as_millis());
+    // The machine's LEDs are the machine's.
+    text.push_str("[leds]\nboard = \"none\"\n");
     // The second for those who come from outside the lab.
     let _ = writeln!(text, "[web]\nlisten = [\"lan:{}\", \"{ADDRESS}\"]", ADDRESS.port());
     text
@@ -346,7 +348,7 @@ mod tests {
     fn the_configuration_says_only_what_differs_from_the_defaults() {
         let text = config(&Plan::named(&["cable".to_owned()]), &Settings::default());
         let expected = "[[uplink]]\nname = \"cable\"\ninterface = \"wan0\"\n[lan]\ninterfaces = [\"lan0\"]\n\
-                        [failback]\nhold = \"3000ms\"\nhold_max = \"3000ms\"\n[web]\nlisten = [\"lan:8300\", \"127.0.0.1:8300\"]\n";
+                        [failback]\nhold = \"3000ms\"\nhold_max = \"3000ms\"\n[leds]\nboard = \"none\"\n[web]\nlisten = [\"lan:8300\", \"127.0.0.1:8300\"]\n";
         assert_eq!(text, expected);
         let settings = Settings {
             kinds: vec![("mifi".to_owned(), Kind::Cellular)],

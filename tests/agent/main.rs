@@ -18,6 +18,7 @@ mod http;
 mod inbound;
 mod ipv6;
 mod kernel;
+mod leds;
 mod manager;
 mod page;
 mod people;
@@ -87,6 +88,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         survival::TESTS,
         people::TESTS,
         page::TESTS,
+        leds::TESTS,
         room::TESTS,
         ipv6::TESTS,
         subnets::TESTS,

@@ -1,0 +1,36 @@
+//! Which board this is, and whose its LEDs are.
+
+use std::path::Path;
+
+use crate::config::board::{Board, GENERIC};
+use crate::config::{BoardChoice, Config};
+use crate::engine::Mode;
+use crate::io::inspect::{self, Roots};
+use crate::io::leds::{self, Leds};
+
+/// Fills in what the board says of LEDs.
+pub(super) fn fit(config: &mut Config) {
+    if let Some(board) = Board::choose(&config.leds.board, &inspect::compatible(&Roots::default()))
+    {
+        config.take_leds_of(&board);
+    }
+}
+
+/// The LEDs of this box, and a word about a board that is not known.
+pub(super) fn leds(config: &Config, mode: Mode) -> Leds {
+    let root = Path::new("/");
+    let words = inspect::compatible(&Roots::default());
+    let board = Board::choose(&config.leds.board, &words);
+    if config.leds.board == BoardChoice::Auto && board.is_some_and(|board| board.name == GENERIC) {
+        let name = words.first().map_or("it has no device tree", String::as_str);
+        tracing::info!("this board is not known ({name}); only LEDs that [leds] names are used");
+    }
+    let none = config.leds.status.is_none() && config.leds.uplinks.is_empty();
+    if none
+        && mode == Mode::Steer
+        && let Err(error) = leds::give_back(root, &config.run_dir)
+    {
+        tracing::debug!(%error, "a LED shows what a killed agent left");
+    }
+    Leds::new(root, &config.run_dir)
+}

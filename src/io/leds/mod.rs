@@ -1,0 +1,385 @@
+//! LEDs: shows what the engine says, on a thread of its own.
+//!
+//! Where the kernel can blink by itself it does (the triggers `timer` and `pattern` of a LED in
+//! `/sys/class/leds`), and the thread sleeps until there is something else to show. A GPIO line, or
+//! a LED on a kernel without those triggers, is blinked by the thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use embedded_hal::digital::OutputPin;
+
+use super::clock;
+use crate::config::Led;
+use crate::engine::leds::{Lamp, Pattern};
+use crate::time::Instant;
+
+mod class;
+mod kept;
+mod line;
+
+use class::Class;
+use kept::Kept;
+use line::Line;
+
+/// Why a LED does not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such LED.
+    #[error("there is no such LED in {}", folder.display())]
+    NoLed {
+        /// Where LEDs are.
+        folder: PathBuf,
+    },
+    /// The kernel does not let it be written.
+    #[error("{} cannot be written", path.display())]
+    Write {
+        /// The LED's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no such GPIO chip.
+    #[error("there is no {}", chip.display())]
+    NoChip {
+        /// The chip.
+        chip: PathBuf,
+    },
+    /// The GPIO line cannot be had.
+    #[error("the line cannot be had ({reason})")]
+    Line {
+        /// What the kernel says.
+        reason: String,
+    },
+    /// What was there before could not be kept.
+    #[error("what it showed before cannot be kept in {}", file.display())]
+    Keep {
+        /// Where.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl embedded_hal::digital::Error for Error {
+    fn kind(&self) -> embedded_hal::digital::ErrorKind {
+        embedded_hal::digital::ErrorKind::Other
+    }
+}
+
+/// All LEDs, as seen from the loop.
+#[derive(Debug)]
+pub struct Leds {
+    root: PathBuf,
+    run_dir: PathBuf,
+    slot: Arc<Slot>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Leds {
+    /// The LEDs of the box whose `/` is `root`, which is `/` but for tests. What they showed before is
+    /// kept in the run directory. Touches nothing yet.
+    #[must_use]
+    pub fn new(root: &Path, run_dir: &Path) -> Self {
+        let (root, run_dir) = (root.to_owned(), run_dir.to_owned());
+        Self { root, run_dir, slot: Arc::new(Slot::default()), thread: None }
+    }
+
+    /// Shows this from now on, and nothing on any other LED.
+    pub fn show(&mut self, lamps: Vec<Lamp>) {
+        if self.thread.is_none() {
+            let (slot, root) = (Arc::clone(&self.slot), self.root.clone());
+            let kept = Kept::open(&self.run_dir);
+            let work = move || labour(&slot, Room::new(root, kept));
+            let thread = std::thread::Builder::new().name("leds".to_owned()).spawn(work);
+            match thread {
+                Ok(thread) => self.thread = Some(thread),
+                Err(error) => tracing::warn!(%error, "the LEDs stay dark"),
+            }
+        }
+        self.slot.lock().wish = Some(lamps);
+        self.slot.changed.notify_all();
+    }
+
+    /// Gives every LED back and ends; waits a second for it at the most.
+    pub fn stop(mut self) {
+        /// A write to a LED takes microseconds, unless its driver hangs.
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let mut state = self.slot.lock();
+        state.over = true;
+        self.slot.changed.notify_all();
+        let waiting = |state: &mut State| !state.ended;
+        let waited = self.slot.changed.wait_timeout_while(state, PATIENCE, waiting);
+        if waited.is_ok_and(|(state, _)| state.ended) {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Gives back every LED that a killed agent has left. The names of those that it gave back.
+///
+/// # Errors
+///
+/// When one cannot be written.
+pub fn give_back(root: &Path, run_dir: &Path) -> Result<Vec<String>, Error> {
+    let mut kept = Kept::open(run_dir);
+    let mut done = Vec::new();
+    for (name, before) in kept.all() {
+        if class::restore(root, &name, &before)? {
+            done.push(name.clone());
+        }
+        kept.forget(&name)?;
+    }
+    Ok(done)
+}
+
+/// What the thread is told: the latest wish counts.
+#[derive(Debug, Default)]
+struct Slot {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wish: Option<Vec<Lamp>>,
+    over: bool,
+    ended: bool,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a wish, for the end, or until then.
+    fn wait(&self, until: Option<Instant>) -> (Option<Vec<Lamp>>, bool) {
+        let idle = |state: &mut State| state.wish.is_none() && !state.over;
+        let state = self.lock();
+        let mut state = match until {
+            None => self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(until) => {
+                let left = until.since(clock::now().mono);
+                let waited = self.changed.wait_timeout_while(state, left, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        (state.wish.take(), state.over)
+    }
+}
+
+fn labour(slot: &Slot, mut room: Room) {
+    let mut next = None;
+    loop {
+        let (wish, over) = slot.wait(next);
+        if let Some(lamps) = wish {
+            room.fit(&lamps, clock::now().mono);
+        }
+        if over {
+            break;
+        }
+        next = room.tick(clock::now().mono);
+    }
+    room.fit(&[], clock::now().mono);
+    slot.lock().ended = true;
+    slot.changed.notify_all();
+}
+
+/// The LEDs that are ours now.
+struct Room {
+    root: PathBuf,
+    kept: Kept,
+    fitted: BTreeMap<Led, Fitted>,
+    /// Those of which it has been said that they do not work.
+    told: BTreeSet<Led>,
+}
+
+/// One LED that is ours.
+struct Fitted {
+    pin: Pin,
+    player: Player,
+}
+
+enum Pin {
+    Class(Class),
+    Line(Line),
+}
+
+impl Room {
+    fn new(root: PathBuf, kept: Kept) -> Self {
+        Self { root, kept, fitted: BTreeMap::new(), told: BTreeSet::new() }
+    }
+
+    /// Takes and gives back LEDs until they are those of the wish, and shows it. One that does not
+    /// work is said once and tried again with each wish.
+    fn fit(&mut self, lamps: &[Lamp], now: Instant) {
+        let wanted = |led: &Led| lamps.iter().any(|lamp| lamp.led == *led);
+        let gone: Vec<Led> = self.fitted.keys().filter(|led| !wanted(led)).cloned().collect();
+        for led in gone {
+            self.release(&led);
+        }
+        for lamp in lamps {
+            if let Err(error) = self.set(lamp, now) {
+                self.fitted.remove(&lamp.led);
+                self.tell(&lamp.led, &error);
+            }
+        }
+        // A killed agent may have had others.
+        for (name, before) in self.kept.all() {
+            let ours = |fitted: &Fitted| matches!(&fitted.pin, Pin::Class(c) if c.name() == name);
+            let wanted = lamps
+                .iter()
+                .any(|lamp| matches!(&lamp.led, Led::Class(all) if all.contains(&name)));
+            if !wanted && !self.fitted.values().any(ours) {
+                self.put_back(&name, &before);
+            }
+        }
+    }
+
+    fn set(&mut self, lamp: &Lamp, now: Instant) -> Result<(), Error> {
+        let fitted = match self.fitted.get_mut(&lamp.led) {
+            Some(fitted) => fitted,
+            None => {
+                let pin = self.open(&lamp.led)?;
+                let player = Player::new(now);
+                self.fitted.entry(lamp.led.clone()).or_insert(Fitted { pin, player })
+            }
+        };
+        fitted.show(lamp.pattern, now)
+    }
+
+    fn open(&mut self, led: &Led) -> Result<Pin, Error> {
+        match led {
+            Led::Class(names) => {
+                let class = Class::open(&self.root, names)?;
+                if let Err(error) = self.kept.keep(class.name(), class.before()) {
+                    tracing::debug!(%error, "remembered in RAM only");
+                }
+                Ok(Pin::Class(class))
+            }
+            Led::Line { chip, line, active_low } => {
+                Line::open(&self.root, chip, *line, *active_low).map(Pin::Line)
+            }
+        }
+    }
+
+    /// Lets those be lit or dark that the thread blinks; when it has to be done again.
+    fn tick(&mut self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        let mut failed = Vec::new();
+        for (led, fitted) in &mut self.fitted {
+            match fitted.tick(now) {
+                Ok(at) => next = [next, at].into_iter().flatten().min(),
+                Err(error) => failed.push((led.clone(), error)),
+            }
+        }
+        for (led, error) in failed {
+            self.fitted.remove(&led);
+            self.tell(&led, &error);
+        }
+        next
+    }
+
+    fn release(&mut self, led: &Led) {
+        match self.fitted.remove(led).map(|fitted| fitted.pin) {
+            Some(Pin::Class(class)) => {
+                let name = class.name().to_owned();
+                let before = self.kept.of(&name).unwrap_or_else(|| class.before().clone());
+                self.put_back(&name, &before);
+            }
+            Some(Pin::Line(mut line)) => drop(line.set_low()),
+            None => {}
+        }
+    }
+
+    fn put_back(&mut self, name: &str, before: &kept::Before) {
+        let done = class::restore(&self.root, name, before).map(drop);
+        if let Err(error) = done.and_then(|()| self.kept.forget(name)) {
+            tracing::debug!(%error, led = name, "does not show again what it showed before");
+        }
+    }
+
+    /// Says once that a LED does not work.
+    fn tell(&mut self, led: &Led, error: &Error) {
+        if self.told.insert(led.clone()) {
+            let why = std::error::Error::source(error).map(|source| format!(": {source}"));
+            let why = why.unwrap_or_default();
+            tracing::warn!("the LED {led} is left out: {error}{why} (docs/LEDS.md)");
+        }
+    }
+}
+
+impl Fitted {
+    /// Shows a pattern: by the kernel, where that can.
+    fn show(&mut self, pattern: Pattern, now: Instant) -> Result<(), Error> {
+        if let Pin::Class(class) = &mut self.pin
+            && class.blink(pattern)?
+        {
+            self.player.rest();
+            return Ok(());
+        }
+        self.player.play(pattern, now);
+        self.tick(now).map(drop)
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<Option<Instant>, Error> {
+        match &mut self.pin {
+            Pin::Class(class) => self.player.tick(class, now),
+            Pin::Line(line) => self.player.tick(line, now),
+        }
+    }
+}
+
+/// Plays a pattern on a pin by hand.
+struct Player {
+    pattern: Option<Pattern>,
+    began: Instant,
+    lit: Option<bool>,
+}
+
+impl Player {
+    const fn new(now: Instant) -> Self {
+        Self { pattern: None, began: now, lit: None }
+    }
+
+    /// Somebody else plays.
+    const fn rest(&mut self) {
+        (self.pattern, self.lit) = (None, None);
+    }
+
+    /// Begins a pattern, if it is another one.
+    fn play(&mut self, pattern: Pattern, now: Instant) {
+        if self.pattern != Some(pattern) {
+            (self.pattern, self.began) = (Some(pattern), now);
+        }
+    }
+
+    /// Lights the pin or not, if that changes anything; when it has to be done again.
+    fn tick<P: OutputPin>(
+        &mut self,
+        pin: &mut P,
+        now: Instant,
+    ) -> Result<Option<Instant>, P::Error> {
+        let Some(pattern) = self.pattern else {
+            return Ok(None);
+        };
+        let (lit, left) = pattern.at(now.since(self.began));
+        if self.lit != Some(lit) {
+            pin.set_state(lit.into())?;
+            self.lit = Some(lit);
+        }
+        Ok(left.map(|left| now + left))
+    }
+}
+
+#[cfg(test)]
+mod tests;
