@@ -124,7 +124,7 @@ fn who_says_nothing_is_let_go() {
 fn a_hotspots_name_is_text() {
     run(async {
         let status = get("/api/v1/status").await;
-        let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
+        let status: Value = serde_json::from_slice(&status.body).unwrap();
         assert_eq!(status["uplinks"][0]["ssid"], "Anna's <b>phone");
     });
 }
