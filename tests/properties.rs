@@ -11,7 +11,7 @@ use proptest::strategy::ValueTree;
 use sparelink::config::{self, Config};
 use sparelink::engine::event::{Fact, SwitchKind};
 use sparelink::engine::health::Condition;
-use sparelink::engine::message::{Command, Input, Output, Restored};
+use sparelink::engine::message::{Command, Input, Output, Refusal, Restored};
 use sparelink::engine::probe::{Outcome, ProbeId, Question};
 use sparelink::engine::{Engine, Mode};
 use sparelink::lab::world::line::Nature;
@@ -40,6 +40,7 @@ enum Deed {
     SwitchAuto,
     Pause(usize, u64),
     Resume(usize),
+    Probe(usize),
     Stall(u64),
     Restart,
     People(bool),
@@ -77,6 +78,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::SwitchAuto),
         1 => (0usize..4, 1u64..20).prop_map(|(n, s)| Deed::Pause(n, s)),
         1 => (0usize..4).prop_map(Deed::Resume),
+        1 => (0usize..4).prop_map(Deed::Probe),
         1 => (1u64..4000).prop_map(Deed::Stall),
         1 => any::<bool>().prop_map(Deed::People),
     ]
@@ -189,6 +191,9 @@ fn act(world: &mut World, deed: &Deed, uplinks: usize) {
         }
         Deed::Resume(n) => {
             world.command(Command::Resume { uplink: name(*n) });
+        }
+        Deed::Probe(n) => {
+            world.command(Command::Probe { uplink: name(*n) });
         }
         Deed::Stall(ms) => world.stall(Duration::from_millis(*ms)),
         Deed::Restart => {
@@ -450,4 +455,44 @@ fn the_stories_are_not_boring() {
         assert!(seen.contains_key(kind), "{seen:?}");
     }
     assert!(silent > 10, "{silent}");
+}
+
+/// Somebody presses the button.
+#[test]
+fn what_is_tested_by_hand_is_proven_anew_or_refused_in_words() {
+    let families = vec![BOTH; 3];
+    let mut world = world(&Story { families, deeds: Vec::new(), seed: 1 }, false);
+    world.run_for(SETTLED);
+    let proven = |world: &World| {
+        let snapshot = world.engine.as_ref().unwrap().snapshot(world.clock());
+        world.now().since(snapshot.uplinks[1].proven.unwrap())
+    };
+    let before = proven(&world);
+    let probe = |world: &mut World, uplink: &str| {
+        let number = world.command(Command::Probe { uplink: uplink.to_owned() });
+        world.answers.get(&number).unwrap().clone()
+    };
+    assert_eq!(probe(&mut world, "u1"), Ok("u1 is being tested".to_owned()));
+    assert_eq!(probe(&mut world, "u1"), Ok("u1 is being tested already".to_owned()));
+    world.run_for(SECOND);
+    assert!(before > SECOND * 2, "control: it had been proven before, {before:?} ago");
+    assert!(proven(&world) <= SECOND, "{:?} ago", proven(&world));
+    // One that is dead is asked at once; the answer brings it back sooner than its own turn would.
+    world.fault(1, Fault::Sever(BOTH));
+    world.run_for(SETTLED);
+    assert_eq!(probe(&mut world, "u1"), Ok("u1 is being tested".to_owned()));
+    world.fault(2, Fault::Carrier(false));
+    let refused = |answer| match answer {
+        Err(Refusal::NotNow(words)) => words,
+        other => panic!("{other:?}"),
+    };
+    let words = refused(probe(&mut world, "u2"));
+    assert!(
+        words.ends_with("no carrier (cable out, or the modem is off), so there is nothing to ask"),
+        "{words}"
+    );
+    world.command(Command::Pause { uplink: "u0".to_owned(), lasts: None, reason: None });
+    let words = refused(probe(&mut world, "u0"));
+    assert_eq!(words, "u0 is set aside; take it back with: sparelink resume u0");
+    assert!(matches!(probe(&mut world, "dsl"), Err(Refusal::UnknownUplink(_))));
 }

@@ -5,7 +5,7 @@ use super::event::Fact;
 use super::message::{Command, Output, Refusal};
 use super::uplink::{Paused, Uplink};
 use crate::time::{Now, human};
-use crate::units::UplinkId;
+use crate::units::{Family, UplinkId};
 
 impl Engine {
     pub(super) fn command(&mut self, number: u64, command: Command, now: Now) {
@@ -22,6 +22,12 @@ impl Engine {
                 self.named(&uplink).and_then(|id| self.resume(id, &uplink))
             }
             Command::LedTest => self.test_leds(now),
+            Command::Probe { uplink } => {
+                // A question changes nothing; what comes of it is told as it comes.
+                let answer = self.named(&uplink).and_then(|id| self.prove_anew(id, &uplink, now));
+                self.outputs.push_back(Output::Answer(number, answer));
+                return;
+            }
         };
         if let Ok(what) = &answer {
             self.record(Fact::ByHand { what: what.clone() }, now);
@@ -101,5 +107,30 @@ impl Engine {
             Some(_) => Ok(format!("{name} is back in the chain")),
             None => Err(Refusal::NotNow(format!("{name} is not set aside"))),
         }
+    }
+
+    fn prove_anew(&mut self, id: UplinkId, name: &str, now: Now) -> Result<String, Refusal> {
+        let Some(u) = self.uplinks.get(&id) else {
+            return Err(Refusal::UnknownUplink(vec![]));
+        };
+        if u.paused.is_some() {
+            let words = format!("{name} is set aside; take it back with: sparelink resume {name}");
+            return Err(Refusal::NotNow(words));
+        }
+        let there: Vec<Family> = u.present().map(|(family, _)| family).collect();
+        if there.is_empty() {
+            let fault = u.fault(Family::V4).phrase();
+            return Err(Refusal::NotNow(format!("{name} {fault}, so there is nothing to ask")));
+        }
+        if u.present().any(|(_, line)| line.proof.is_busy()) {
+            return Ok(format!("{name} is being tested already"));
+        }
+        for family in there {
+            self.with_line(id, family, now, |line, s, asker, news| {
+                line.prove_anew(s, asker);
+                line.timeout(s, asker, news);
+            });
+        }
+        Ok(format!("{name} is being tested"))
     }
 }

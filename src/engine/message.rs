@@ -218,6 +218,11 @@ pub enum Command {
     },
     /// Light all LEDs for a while, so that a person finds them.
     LedTest,
+    /// Prove it anew, at once.
+    Probe {
+        /// Its name.
+        uplink: String,
+    },
 }
 
 /// Why a command was not carried out.

@@ -268,6 +268,21 @@ impl Line {
         }
     }
 
+    /// Asks at once what would be asked later. What is answered, or is not, is judged as ever: nothing
+    /// is taken back before.
+    pub fn prove_anew(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+        self.probe_soon(s.now);
+        self.ask_all(s, Use::Burst, asker);
+        let answers = self.trial.as_mut().is_some_and(|trial| {
+            trial.next = s.now;
+            trial.answers > 0
+        });
+        // Nobody is asked for names and pages by a line that answers nothing at all.
+        if self.health.is_alive() || answers {
+            self.proof.begin(Round::All, s.plan, s.now, asker);
+        }
+    }
+
     /// A candidate is asked at once, then a little more slowly, until the decision is made.
     fn candidate_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
         let due = self.candidacy.filter(|candidacy| candidacy.next <= s.now);
