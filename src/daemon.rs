@@ -102,7 +102,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         }
     };
     let (mut monitor, view) = Monitor::open().await?;
-    let web = Web::start(web::listen(&run_dir)?, asks).context("cannot start to serve")?;
+    let password = web::password::file(&options.config_file);
+    let web =
+        Web::start(web::listen(&run_dir)?, asks, password).context("cannot start to serve")?;
     if options.mode == Mode::Steer
         && let Err(error) = sysctl::allow_ping(&run_dir)
     {

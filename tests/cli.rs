@@ -10,12 +10,14 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::thread::JoinHandle;
 
+#[path = "cli/passwd.rs"]
+mod passwd;
+
 #[test]
 #[cfg(feature = "lab")]
 fn help_reads_well() {
     let mut text = String::new();
-    let commands =
-        "status history check doctor plan replay switch pause resume reload run purge lab";
+    let commands = "status history check doctor plan replay switch pause resume probe reload run passwd purge lab";
     for command in std::iter::once("").chain(commands.split(' ')) {
         let words = format!("{command} --help");
         let output = sparelink(&words);
@@ -99,6 +101,7 @@ fn requests_say_what_was_typed() {
             r#"{"for_s":7200,"reason":"lent","uplink":"mifi"}"#,
         ),
         ("resume mifi", "resume", r#"{"uplink":"mifi"}"#),
+        ("probe mifi", "probe", r#"{"uplink":"mifi"}"#),
         ("reload", "reload", "{}"),
     ];
     for (words, route, body) in cases {

@@ -56,7 +56,13 @@ pub(super) enum Command {
     Resume {
         uplink: String,
     },
+    Probe {
+        uplink: String,
+    },
     Reload,
+    Passwd {
+        remove: bool,
+    },
     History {
         json: bool,
     },
@@ -189,7 +195,9 @@ fn meant(low: &Low) -> Result<Command, Failure> {
             Command::Pause { uplink: low.word()?, limit: low.limit()?, reason }
         }
         "resume" => Command::Resume { uplink: low.word()? },
+        "probe" => Command::Probe { uplink: low.word()? },
         "reload" => Command::Reload,
+        "passwd" => Command::Passwd { remove: given(&spec::REMOVE) },
         "history" => Command::History { json: given(&spec::JSON) },
         "replay" => match low.required()? {
             last if last == "last" => Command::Replay(Recording::Last),
@@ -349,6 +357,9 @@ mod tests {
                 Command::Pause { uplink: name("mifi"), limit: None, reason: Some(name("lent")) },
             ),
             ("resume mifi", Command::Resume { uplink: name("mifi") }),
+            ("probe mifi", Command::Probe { uplink: name("mifi") }),
+            ("passwd", Command::Passwd { remove: false }),
+            ("passwd --remove", Command::Passwd { remove: true }),
             ("replay last", Command::Replay(Recording::Last)),
             ("replay x.jsonl", Command::Replay(Recording::File("x.jsonl".into()))),
             (
@@ -391,6 +402,7 @@ mod tests {
             ("status --observe", "status --help lists its flags"),
             ("--json status", "behind a command"),
             ("status now", "takes no argument"),
+            ("passwd secret", "takes no argument"),
             ("switch", "needs UPLINK|auto"),
             ("switch a b", "\"b\" is one more"),
             ("switch a --for", "--for needs a DURATION"),

@@ -1,4 +1,4 @@
-//! `switch`, `pause`, `resume` and `reload`: requests to the running agent.
+//! `switch`, `pause`, `resume`, `probe` and `reload`: requests to the running agent.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,6 +31,11 @@ pub(super) fn pause(
 /// Takes a paused uplink back into the chain.
 pub(super) fn resume(client: &Client, uplink: &str) -> Result<ExitCode, Failure> {
     ask(client, "resume", &json!({ "uplink": uplink }))
+}
+
+/// Has an uplink proven anew.
+pub(super) fn probe(client: &Client, uplink: &str) -> Result<ExitCode, Failure> {
+    ask(client, "probe", &json!({ "uplink": uplink }))
 }
 
 /// Lets the agent read its configuration again.

@@ -21,6 +21,7 @@ mod failure;
 mod help;
 mod history;
 mod logs;
+mod passwd;
 #[cfg(feature = "replay")]
 mod replay;
 mod spec;
@@ -79,6 +80,8 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
             control::pause(&client()?, &uplink, limit, reason)
         }
         Command::Resume { uplink } => control::resume(&client()?, &uplink),
+        Command::Probe { uplink } => control::probe(&client()?, &uplink),
+        Command::Passwd { remove } => passwd::passwd(file.as_deref(), remove),
         Command::Reload => control::reload(&client()?),
         Command::History { json } => history::history(&client()?, json),
         Command::Replay(recording) => {

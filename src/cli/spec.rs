@@ -64,6 +64,8 @@ pub(super) const WATCH: Flag =
     switch("watch", Some('w'), "show it anew every second, until Ctrl-C");
 pub(super) const FOR: Flag = valued("for", "DURATION", "for how long, such as 30m or 2h");
 pub(super) const REASON: Flag = valued("reason", "TEXT", "why, for those who wonder later");
+pub(super) const REMOVE: Flag =
+    switch("remove", None, "take the password away; nobody can log in then");
 #[cfg(feature = "lab")]
 pub(super) const TOUR: Flag = switch("tour", None, "play the story without a keyboard");
 
@@ -149,6 +151,14 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::Act,
     },
     Command {
+        name: "probe",
+        argument: Some("UPLINK"),
+        about: "prove an uplink anew, at once",
+        more: "Asks its targets, its resolvers and the web check. `sparelink status` tells what came of it.",
+        flags: &[&CONFIG, &RUN_DIR],
+        group: Group::Act,
+    },
+    Command {
         name: "reload",
         argument: None,
         about: "let the agent read its configuration again",
@@ -162,6 +172,17 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "be the agent: watch the uplinks, and switch between them",
         more: "Usually started by the system. When it ends, the traffic keeps flowing as it was.",
         flags: &[&OBSERVE, &RECORD, &VERBOSE, &CONFIG, &RUN_DIR],
+        group: Group::Operate,
+    },
+    Command {
+        name: "passwd",
+        argument: None,
+        about: "set the password of the page",
+        more: "Everyone in the LAN may read the page; who knows the password may change things from there.\n\
+               Asks for it twice, or takes one line of stdin if that is no terminal. A running agent knows it\n\
+               at once, and who was logged in has to log in again. It is kept, as a hash, in the file password\n\
+               beside the configuration.",
+        flags: &[&REMOVE, &CONFIG],
         group: Group::Operate,
     },
     Command {

@@ -1,9 +1,16 @@
-//! What is at the other end of stdout and stderr, and the few variables that a command reads.
+//! What is at the other end of stdin, stdout and stderr, and the few variables that a command reads.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 
+use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
+
 use super::failure::Failure;
+
+/// What a terminal sends for Ctrl-C.
+const CTRL_C: u8 = 3;
+/// The longest line that is read, in bytes. A terminal lets nobody type more (termios(3)).
+const LONGEST_LINE: u64 = 4096;
 
 /// Writes data to stdout. A reader that has gone away (`| head`) is no error.
 pub(super) fn print(text: &str) -> Result<ExitCode, Failure> {
@@ -20,6 +27,53 @@ pub(super) fn print(text: &str) -> Result<ExitCode, Failure> {
 pub(super) fn print_error(text: &str) {
     // Where stderr is closed there is nobody to tell.
     let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// One line of stdin, without its end. At a terminal it is asked for with `prompt` and not shown;
+/// `None`: the person gave up with Ctrl-C, or there is no line.
+pub(super) fn secret(prompt: &str) -> io::Result<Option<String>> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return line_of(stdin.lock());
+    }
+    let before = tcgetattr(&stdin)?;
+    let mut hidden = before.clone();
+    hidden.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
+    // Whoever presses Ctrl-C must get a terminal back that shows what is typed. Without ISIG it is a
+    // character like others; here it ends the line.
+    hidden.control_chars[SpecialCharacterIndices::VEOL as usize] = CTRL_C;
+    tcsetattr(&stdin, SetArg::TCSAFLUSH, &hidden)?;
+    print_error(prompt);
+    let line = line_of(stdin.lock());
+    print_error("\n");
+    tcsetattr(&stdin, SetArg::TCSANOW, &before)?;
+    Ok(line?.filter(|line| !line.contains(char::from(CTRL_C))))
+}
+
+/// The first line, if there is one. No more is read than a line may have.
+fn line_of(input: impl Read) -> io::Result<Option<String>> {
+    let (mut line, mut input) = (Vec::new(), input.take(LONGEST_LINE));
+    let mut byte = [0];
+    // Byte by byte: what follows the line belongs to the next question.
+    while input.read(&mut byte)? > 0 && byte[0] != b'\n' {
+        line.push(byte[0]);
+        if byte[0] == CTRL_C {
+            break;
+        }
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
+    String::from_utf8(line).map(Some).map_err(wrong)
+}
+
+/// Whether stdin is a terminal, at which somebody can be asked.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal()
 }
 
 /// Whether stdout is a terminal.

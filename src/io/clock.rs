@@ -1,6 +1,7 @@
-//! Reads the clocks: the only place that does. Everybody else is given a [`Now`].
+//! Reads the clocks and the random source: the only place that does. Everybody else is given a [`Now`].
 
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::time::Duration;
 
 use nix::sys::time::TimeSpec;
@@ -39,6 +40,18 @@ pub async fn sleep_until(deadline: Instant) {
 #[must_use]
 pub fn seed() -> u64 {
     RandomState::new().hash_one(0_u64)
+}
+
+/// Bytes that nobody can guess, from the system's random source (getrandom(2)). Waits for it if the box
+/// has only just booted.
+///
+/// # Errors
+///
+/// When the system has none.
+pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes)
 }
 
 /// Time since a clock's origin. Both clocks exist in every kernel since 2.6.39.
@@ -86,5 +99,6 @@ mod tests {
     #[test]
     fn seeds_differ() {
         assert_ne!(seed(), seed());
+        assert_ne!(random::<16>().unwrap(), random().unwrap());
     }
 }

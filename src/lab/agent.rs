@@ -191,6 +191,18 @@ impl Agent {
         write_config(&self.dir, config)
     }
 
+    /// Its configuration, for `--config`.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join("sparelink.toml")
+    }
+
+    /// All that it has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default()
+    }
+
     /// Its run directory, for `--run-dir`.
     #[must_use]
     pub fn run_dir(&self) -> PathBuf {
@@ -300,7 +312,7 @@ impl Agent {
     /// The end of its log.
     #[must_use]
     pub fn last_words(&self) -> String {
-        let log = fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }

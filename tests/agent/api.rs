@@ -10,6 +10,7 @@ use serde_json::Value;
 use sparelink::lab::agent::config;
 use sparelink::lab::script::Settings;
 use sparelink::lab::topology::{Home, Plan};
+use sparelink::io::web::password;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::figure;
@@ -22,6 +23,7 @@ const LAN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 77, 1));
 /// By this path the description stands for all parts of the page.
 const FILE: &str = "/{file}";
 const JSON: &str = "Content-Type: application/json\r\n";
+const OWN: &str = "X-Sparelink: 1\r\nContent-Type: application/json\r\n";
 
 /// Whether to come by the socket or by the page, the request, its headers, its body, the status.
 type Case = (bool, &'static str, &'static str, &'static str, u16);
@@ -53,7 +55,18 @@ const CASES: &[Case] = &[
     (PAGE, "POST /api/v1/switch", "X-Sparelink: 1\r\n", "{\"uplink\":\"mifi\"}", 401),
     (PAGE, "POST /api/v1/pause", "X-Sparelink: 1\r\n", "{\"uplink\":\"mifi\"}", 401),
     (PAGE, "POST /api/v1/resume", "X-Sparelink: 1\r\n", "{\"uplink\":\"mifi\"}", 401),
+    (PAGE, "POST /api/v1/probe", "X-Sparelink: 1\r\n", "{\"uplink\":\"mifi\"}", 401),
     (PAGE, "POST /api/v1/reload", "X-Sparelink: 1\r\n", "", 401),
+    (SOCKET, "POST /api/v1/probe", JSON, "{\"uplink\":\"mifi\"}", 200),
+    (SOCKET, "POST /api/v1/probe", JSON, "{\"uplink\":\"dsl\"}", 404),
+    (PAGE, "POST /api/v1/login", JSON, "{\"password\":\"correct horse\"}", 403),
+    (PAGE, "POST /api/v1/login", OWN, "{\"password\":\"correct horse\"}", 200),
+    (PAGE, "POST /api/v1/login", OWN, "{\"password\":\"correct house\"}", 401),
+    (PAGE, "POST /api/v1/login", OWN, "{\"password\":\"correct horse\"}", 429),
+    (PAGE, "POST /api/v1/login", OWN, "{\"password\":1}", 422),
+    (SOCKET, "POST /api/v1/login", JSON, "{\"password\":\"correct horse\"}", 409),
+    (PAGE, "POST /api/v1/logout", "", "", 403),
+    (PAGE, "POST /api/v1/logout", OWN, "{}", 200),
     (SOCKET, "POST /api/v1/switch", JSON, "{\"uplink\":\"mifi\",\"for_s\":60}", 200),
     (SOCKET, "POST /api/v1/switch", JSON, "{\"uplink\":\"dsl\"}", 404),
     (SOCKET, "POST /api/v1/switch", JSON, "{\"uplink\":", 400),
@@ -87,6 +100,7 @@ async fn the_api_is_as_described() -> Result<()> {
     let text = config(&Plan::default(), &Settings::default());
     let text = text.replace("board = \"none\"", "board = \"lab\"");
     let stage = Stage::in_home_as(Home::build(&Plan::default()).await?, &text).await?;
+    password::set(&password::file(&stage.agent.config_file()), "correct horse", None)?;
     let mut told = BTreeSet::new();
     for case in CASES {
         let answer = send(&stage, case).await.with_context(|| format!("{case:?}"))?;

@@ -19,6 +19,7 @@ mod inbound;
 mod ipv6;
 mod kernel;
 mod leds;
+mod login;
 mod manager;
 mod page;
 mod people;
@@ -99,6 +100,7 @@ fn all() -> impl Iterator<Item = &'static Test> {
         resolvers::TESTS,
         bad_input::TESTS,
         api::TESTS,
+        login::TESTS,
         recording::TESTS,
         manager::TESTS,
         rest::TESTS,

@@ -1,11 +1,12 @@
 //! The routes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRef, State};
-use axum::http::StatusCode;
+use axum::extract::{Extension, FromRef, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::events::{self, Feed};
+use super::guard::Via;
+use super::login::{self, Access};
 use super::problem::{busy, malformed, problem, with_hint};
 use super::{Ask, assets, guard, json, metrics};
 use crate::engine::message::{Command, Refusal};
@@ -23,8 +26,8 @@ pub(super) const MAX_BODY: usize = 16 * 1024;
 const A_YEAR: u64 = 365 * 86_400;
 
 #[derive(Serialize)]
-struct Done {
-    message: String,
+pub(super) struct Done {
+    pub(super) message: String,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +47,7 @@ struct Pause {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Resume {
+struct Named {
     uplink: String,
 }
 
@@ -58,11 +61,14 @@ pub(super) struct Site {
     asks: mpsc::Sender<Ask>,
     pub(super) feed: Feed,
     pub(super) streams: Arc<Semaphore>,
+    pub(super) access: Access,
 }
 
 impl Site {
-    pub(super) fn new(asks: mpsc::Sender<Ask>, feed: Feed) -> Self {
-        Self { asks, feed, streams: Arc::new(Semaphore::new(events::STREAMS)) }
+    /// With the password of this file.
+    pub(super) fn new(asks: mpsc::Sender<Ask>, feed: Feed, password: PathBuf) -> Self {
+        let access = Access::new(password, feed.has_password());
+        Self { asks, feed, streams: Arc::new(Semaphore::new(events::STREAMS)), access }
     }
 }
 
@@ -80,15 +86,18 @@ pub(super) fn router(site: Site) -> Router {
         .route("/api/v1/switch", post(switch))
         .route("/api/v1/pause", post(pause))
         .route("/api/v1/resume", post(resume))
+        .route("/api/v1/probe", post(probe))
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/led_test", post(led_test))
-        .route_layer(axum::middleware::from_fn(guard::known));
+        .route_layer(axum::middleware::from_fn_with_state(site.access.clone(), guard::known));
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/history", get(history))
         .route("/api/v1/timeline", get(timeline))
         .route("/api/v1/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
+        .route("/api/v1/login", post(login::login))
+        .route("/api/v1/logout", post(login::logout))
         .merge(changes)
         .merge(assets::routes())
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing here") })
@@ -100,9 +109,16 @@ pub(super) fn router(site: Site) -> Router {
         .with_state(site)
 }
 
-async fn status(State(asks): Asks) -> Response {
+async fn status(
+    State(asks): Asks,
+    State(access): State<Access>,
+    Extension(via): Extension<Via>,
+    headers: HeaderMap,
+) -> Response {
     match ask(&asks, Ask::Status).await {
-        Some(snapshot) => Json(json::Status::from(&snapshot)).into_response(),
+        Some(snapshot) => {
+            Json(json::Status::new(&snapshot, access.state(via, &headers))).into_response()
+        }
         None => busy(),
     }
 }
@@ -149,9 +165,16 @@ async fn pause(State(asks): Asks, body: Result<Json<Pause>, JsonRejection>) -> R
     }
 }
 
-async fn resume(State(asks): Asks, body: Result<Json<Resume>, JsonRejection>) -> Response {
+async fn resume(State(asks): Asks, body: Result<Json<Named>, JsonRejection>) -> Response {
     match body {
-        Ok(Json(Resume { uplink })) => carry_out(&asks, Command::Resume { uplink }).await,
+        Ok(Json(Named { uplink })) => carry_out(&asks, Command::Resume { uplink }).await,
+        Err(rejection) => malformed(&rejection),
+    }
+}
+
+async fn probe(State(asks): Asks, body: Result<Json<Named>, JsonRejection>) -> Response {
+    match body {
+        Ok(Json(Named { uplink })) => carry_out(&asks, Command::Probe { uplink }).await,
         Err(rejection) => malformed(&rejection),
     }
 }

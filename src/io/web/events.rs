@@ -1,14 +1,19 @@
 //! Server-sent events: who watches hears what is new as it happens.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 
 use super::api::{Asks, Site, ask};
+use super::guard::Via;
+use super::login::Access;
 use super::problem::{busy, problem};
 use super::{Ask, json};
 use crate::engine::event::Event;
@@ -26,11 +31,14 @@ const RETRY: u32 = 1000;
 pub struct Feed {
     states: watch::Sender<Bytes>,
     entries: broadcast::Sender<Bytes>,
+    /// There is a password for the page.
+    has_password: Arc<AtomicBool>,
 }
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { states: watch::Sender::new(Bytes::new()), entries: broadcast::Sender::new(BACKLOG) }
+        let (states, entries) = (watch::Sender::new(Bytes::new()), broadcast::Sender::new(BACKLOG));
+        Self { states, entries, has_password: Arc::default() }
     }
 }
 
@@ -43,7 +51,14 @@ impl Feed {
 
     /// The state is another one now.
     pub fn state(&self, snapshot: &Snapshot) {
-        self.states.send_replace(frame("status", &json::Status::from(snapshot)));
+        let set = self.has_password.load(Ordering::Relaxed);
+        let login = json::Login { needed: true, set, inside: None };
+        self.states.send_replace(frame("status", &json::Status::new(snapshot, login)));
+    }
+
+    /// Where it is noted whether there is a password for the page.
+    pub(super) fn has_password(&self) -> Arc<AtomicBool> {
+        self.has_password.clone()
     }
 
     /// Something happened.
@@ -65,6 +80,7 @@ fn frame(name: &str, data: &impl Serialize) -> Bytes {
 struct Listener {
     states: watch::Receiver<Bytes>,
     entries: broadcast::Receiver<Bytes>,
+    access: Access,
     _seat: OwnedSemaphorePermit,
 }
 
@@ -76,6 +92,8 @@ impl Listener {
             entry = self.entries.recv() => entry.ok(),
             changed = self.states.changed() => {
                 changed.ok()?;
+                // Somebody may set a password while they watch; the state after this one says so.
+                self.access.look();
                 Some(self.states.borrow_and_update().clone())
             }
         }
@@ -83,17 +101,24 @@ impl Listener {
 }
 
 /// `GET /api/v1/events`.
-pub(super) async fn events(State(site): State<Site>, State(asks): Asks) -> Response {
+pub(super) async fn events(
+    State(site): State<Site>,
+    State(asks): Asks,
+    Extension(via): Extension<Via>,
+    headers: HeaderMap,
+) -> Response {
     let Ok(seat) = site.streams.clone().try_acquire_owned() else {
         let words = "too many pages are open; close one";
         return problem(StatusCode::SERVICE_UNAVAILABLE, words);
     };
     let states = site.feed.states.subscribe();
-    let listener = Listener { states, entries: site.feed.entries.subscribe(), _seat: seat };
+    let (entries, access) = (site.feed.entries.subscribe(), site.access);
+    let listener = Listener { states, entries, access, _seat: seat };
     let Some(snapshot) = ask(&asks, Ask::Status).await else {
         return busy();
     };
-    let first = frame("status", &json::Status::from(&snapshot));
+    let login = listener.access.state(via, &headers);
+    let first = frame("status", &json::Status::new(&snapshot, login));
     let first = Bytes::from([format!("retry: {RETRY}\n\n").as_bytes(), &first].concat());
     let all = stream::unfold((Some(first), listener), |(first, mut listener)| async move {
         let bytes = match first {

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -14,7 +14,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::api::MAX_BODY;
+use super::login::Access;
 use super::problem::{problem, too_long, with_hint};
+use crate::io::clock;
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +72,12 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-/// Changes are for those who have shown who they are: over the socket by its permissions. Over the
-/// page nobody has so far.
-pub(super) async fn known(request: Request, next: Next) -> Response {
-    if request.method() == Method::POST && via(&request) != Via::Socket {
-        let hint = "over ssh, sparelink on the box can do it";
-        let words = "changing things needs a login";
-        return with_hint(StatusCode::UNAUTHORIZED, words, Some(hint.to_owned()));
+/// Changes are for those who have shown who they are: over the socket by its permissions, over the page
+/// by a login.
+pub(super) async fn known(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let now = clock::now().mono;
+    if request.method() == Method::POST && !access.is_in(via(&request), request.headers(), now) {
+        return access.refusal();
     }
     next.run(request).await
 }

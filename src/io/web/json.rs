@@ -43,10 +43,13 @@ pub(super) struct Status {
 
 /// Whether changing things needs a login.
 #[derive(Debug, Serialize)]
-struct Login {
-    needed: bool,
+pub(super) struct Login {
+    pub(super) needed: bool,
     /// There is a password.
-    set: bool,
+    pub(super) set: bool,
+    /// Whoever asks has logged in; absent where all hear the same.
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    pub(super) inside: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,8 +125,8 @@ pub(super) struct Entry {
     text: String,
 }
 
-impl From<&Snapshot> for Status {
-    fn from(snapshot: &Snapshot) -> Self {
+impl Status {
+    pub(super) fn new(snapshot: &Snapshot, login: Login) -> Self {
         let last_switch = snapshot.last_switch.as_ref().map(|(last, utc)| LastSwitch {
             at: utc.map(|utc| utc.to_string()),
             from: last.from.clone(),
@@ -136,7 +139,7 @@ impl From<&Snapshot> for Status {
             version: env!("CARGO_PKG_VERSION"),
             time: snapshot.now.utc.map(|utc| utc.to_string()),
             host: super::hostname(),
-            login: Login { needed: true, set: false },
+            login,
             works: snapshot.works,
             active: snapshot.active.v4.clone(),
             active6: snapshot.active.v6.clone(),

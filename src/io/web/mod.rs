@@ -23,10 +23,14 @@ mod assets;
 mod events;
 mod guard;
 mod json;
+mod login;
 mod metrics;
+pub mod password;
 mod problem;
 mod seats;
 mod server;
+mod sessions;
+mod tries;
 
 pub use events::Feed;
 
@@ -94,14 +98,19 @@ pub struct Web {
 
 impl Web {
     /// Starts the thread. It answers on `socket` at once, and nowhere else until it is told where.
+    /// `password` is the file of the page's password.
     ///
     /// # Errors
     ///
     /// When the kernel gives no thread, or no event loop for it.
-    pub fn start(socket: UnixListener, asks: mpsc::Sender<Ask>) -> io::Result<Self> {
+    pub fn start(
+        socket: UnixListener,
+        asks: mpsc::Sender<Ask>,
+        password: PathBuf,
+    ) -> io::Result<Self> {
         let (places, places_seen) = watch::channel(BTreeSet::new());
         let feed = Feed::default();
-        let site = api::Site::new(asks, feed.clone());
+        let site = api::Site::new(asks, feed.clone(), password);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("web".to_owned());
         thread.spawn(move || {

@@ -47,17 +47,26 @@ pub(super) fn too_long() -> Response {
 
 /// What is wrong with a body.
 pub(super) fn malformed(rejection: &JsonRejection) -> Response {
+    let text = rejection.body_text();
+    let why = text.split_once(": ").map_or(&*text, |(_, why)| why);
+    misread(rejection, &format!(": {why}"), "{\"uplink\": \"cable\"}")
+}
+
+/// What is wrong with a login. It does not say why: that may repeat the password.
+pub(super) fn malformed_login(rejection: &JsonRejection) -> Response {
+    misread(rejection, "", "{\"password\": \"…\"}")
+}
+
+fn misread(rejection: &JsonRejection, why: &str, example: &str) -> Response {
     let status = rejection.status();
-    let example = Some("for example {\"uplink\": \"cable\"}".to_owned());
+    let example = Some(format!("for example {example}"));
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => too_long(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             problem(status, "the body must be JSON, with Content-Type: application/json")
         }
         StatusCode::UNPROCESSABLE_ENTITY => {
-            let text = rejection.body_text();
-            let why = text.split_once(": ").map_or(&*text, |(_, why)| why);
-            with_hint(status, &format!("this is not what belongs here: {why}"), example)
+            with_hint(status, &format!("this is not what belongs here{why}"), example)
         }
         _ => with_hint(status, "this is not JSON", example),
     }

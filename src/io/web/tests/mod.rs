@@ -2,6 +2,7 @@
 //! fixed state.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -25,6 +26,7 @@ use crate::units::{LossPercent, PerFamily, Rtt};
 
 mod access;
 mod input;
+mod login;
 mod numbers;
 mod streams;
 
@@ -65,11 +67,16 @@ impl Answer {
     }
 }
 
-/// A site whose loop answers from a fixed state.
+/// A site whose loop answers from a fixed state, and that has no password.
 fn site() -> (Site, Feed) {
+    site_with(PathBuf::from("/nonexistent/password"))
+}
+
+/// The same with this file for its password.
+fn site_with(password: PathBuf) -> (Site, Feed) {
     let (asks, mut asked) = mpsc::channel(64);
     let feed = Feed::default();
-    let site = Site::new(asks, feed.clone());
+    let site = Site::new(asks, feed.clone(), password);
     tokio::spawn(async move {
         while let Some(ask) = asked.recv().await {
             match ask {
@@ -104,9 +111,8 @@ fn connect(site: &Site, via: Via) -> DuplexStream {
 }
 
 /// Sends bytes and reads until the server closes.
-async fn exchange(via: Via, bytes: &[u8]) -> Vec<u8> {
-    let (site, _feed) = site();
-    let mut client = connect(&site, via);
+async fn exchange(site: &Site, via: Via, bytes: &[u8]) -> Vec<u8> {
+    let mut client = connect(site, via);
     // It may close before it has read all of it.
     drop(client.write_all(bytes).await);
     let mut answer = Vec::new();
@@ -126,6 +132,12 @@ fn parse(bytes: &[u8]) -> Answer {
 
 /// One request with these headers, on a connection of its own.
 async fn request(via: Via, line: &str, headers: &[&str], body: &str) -> Answer {
+    let (site, _feed) = site();
+    request_to(&site, via, line, headers, body).await
+}
+
+/// The same to a site that goes on.
+async fn request_to(site: &Site, via: Via, line: &str, headers: &[&str], body: &str) -> Answer {
     let mut text = format!("{line} HTTP/1.1\r\nConnection: close\r\n");
     for header in headers {
         text += &format!("{header}\r\n");
@@ -133,7 +145,7 @@ async fn request(via: Via, line: &str, headers: &[&str], body: &str) -> Answer {
     if !body.is_empty() {
         text += &format!("Content-Length: {}\r\n", body.len());
     }
-    parse(&exchange(via, format!("{text}\r\n{body}").as_bytes()).await)
+    parse(&exchange(site, via, format!("{text}\r\n{body}").as_bytes()).await)
 }
 
 /// The way a browser in the LAN asks.

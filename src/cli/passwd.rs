@@ -1,0 +1,93 @@
+//! `sparelink passwd`: the password of the page. Needs no agent; a running one looks at each login.
+
+use std::error::Error as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use nix::unistd::geteuid;
+
+use super::CONFIG_FILE;
+use super::failure::Failure;
+use super::terminal;
+use crate::config;
+use crate::io::web::password::{self, Error};
+
+/// Where the agent keeps its state, if the configuration does not say.
+const STATE_DIR: &str = "/var/lib/sparelink";
+
+/// Sets the password, or takes it away.
+pub(super) fn passwd(config: Option<&Path>, remove: bool) -> Result<ExitCode, Failure> {
+    let config_file = find_config(config)?;
+    let file = password::file(&config_file);
+    let shown = file.display();
+    if remove {
+        let was_there = password::remove(&file).map_err(told)?;
+        return terminal::print(&if was_there {
+            format!("{shown} is removed; nobody can log in to the page now\n")
+        } else {
+            format!("there was no password in {shown}; nobody can log in to the page\n")
+        });
+    }
+    let password = ask()?;
+    password::set(&file, &password, owner(&config_file)).map_err(told)?;
+    terminal::print(&format!("the password is set; its hash is in {shown}\n"))
+}
+
+/// The configuration file, whose directory is the password's, too. It need not be right, nor even be
+/// there, unless it was named: a slip of the hand must not leave a password where no agent looks.
+fn find_config(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let file = named.unwrap_or(Path::new(CONFIG_FILE));
+    let directory = file.parent().filter(|here| !here.as_os_str().is_empty());
+    let (missing, what) = match (named, directory) {
+        (Some(file), _) => (!file.is_file(), file),
+        (None, Some(directory)) => (!directory.is_dir(), directory),
+        (None, None) => (false, file),
+    };
+    if missing {
+        let hint = "name the agent's configuration with --config FILE";
+        return Err(Failure::new(format!("there is no {}", what.display()), hint));
+    }
+    Ok(file.to_owned())
+}
+
+fn ask() -> Result<String, Failure> {
+    let read = |prompt| {
+        let line = terminal::secret(prompt);
+        line.map_err(|error| Failure::plain(format!("the password cannot be read: {error}")))
+    };
+    let none = || {
+        let hint = "type it at a terminal, or send one line: echo PASSWORD | sparelink passwd";
+        Failure::new("there is no password; nothing has changed", hint)
+    };
+    let first = read("New password: ")?.ok_or_else(none)?;
+    password::check(&first).map_err(|unfit| Failure::plain(unfit.to_string()))?;
+    if terminal::can_ask() {
+        let second = read("Once more: ")?.ok_or_else(none)?;
+        if first != second {
+            return Err(Failure::plain("the two are not the same; nothing has changed"));
+        }
+    }
+    Ok(first)
+}
+
+/// Who the agent is, as the owner of its state directory; only root can give files away.
+fn owner(config_file: &Path) -> Option<(u32, u32)> {
+    if !geteuid().is_root() {
+        return None;
+    }
+    let configured = config::load(config_file).map(|config| config.state_dir);
+    let directory = configured.unwrap_or_else(|_| PathBuf::from(STATE_DIR));
+    let meta = directory.metadata().ok()?;
+    Some((meta.uid(), meta.gid()))
+}
+
+fn told(error: Error) -> Failure {
+    let denied = |cause: &(dyn std::error::Error + 'static)| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied)
+    };
+    let hint = error.source().filter(|cause| denied(*cause));
+    let hint = hint.map(|_| "try it as root, for example with sudo".to_owned());
+    Failure::from(anyhow::Error::from(error)).with_hint(hint)
+}

@@ -1,0 +1,283 @@
+//! Login: the password once, then a cookie.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Extension, FromRef, State};
+use axum::http::header::{self, HeaderValue};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::api::{Done, Site};
+use super::guard::Via;
+use super::json;
+use super::password::{Error, Stored};
+use super::problem::{busy, malformed_login, problem, with_hint};
+use super::sessions::{LONGEST, Sessions, Token};
+use super::tries::{Tries, pause};
+use crate::io::clock;
+use crate::time::Instant;
+
+/// The cookie's name.
+const COOKIE: &str = "sparelink";
+/// Tokens that one request may show; a browser shows one.
+const MOST_SHOWN: usize = 4;
+/// A try must have been looked at within so long, the wait for those before it included.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// What helps where no password has been set.
+pub(super) const UNSET: &str = "no password has been set";
+pub(super) const SET_ONE: &str = "on the box, type: sparelink passwd";
+
+/// What login stands on.
+#[derive(Clone, Debug)]
+pub(super) struct Access(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// The password's.
+    file: PathBuf,
+    known: Mutex<Known>,
+    /// One try at a time: each takes memory and most of a core.
+    one: Arc<Semaphore>,
+    /// There is a password, when last looked.
+    set: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    sessions: Sessions,
+    tries: Tries,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Password {
+    password: String,
+}
+
+impl FromRef<Site> for Access {
+    fn from_ref(site: &Site) -> Self {
+        site.access.clone()
+    }
+}
+
+impl Access {
+    /// With the password of this file; `set` tells others whether there is one.
+    pub(super) fn new(file: PathBuf, set: Arc<AtomicBool>) -> Self {
+        let one = Arc::new(Semaphore::new(1));
+        let this = Self(Arc::new(Inner { file, known: Mutex::default(), one, set }));
+        this.look();
+        this
+    }
+
+    /// Looks whether there is a password.
+    pub(super) fn look(&self) {
+        drop(self.stored());
+    }
+
+    /// What the file says now: it may have been changed at any moment, by another program.
+    fn stored(&self) -> Result<Option<Stored>, Error> {
+        let stored = Stored::read(&self.0.file);
+        self.0.set.store(!matches!(stored, Ok(None)), Ordering::Relaxed);
+        stored
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a request comes from somebody who may change things.
+    pub(super) fn is_in(&self, via: Via, headers: &HeaderMap, now: Instant) -> bool {
+        if via == Via::Socket {
+            return true;
+        }
+        let shown = tokens(headers);
+        if shown.is_empty() {
+            return false;
+        }
+        // What cannot be read for the moment ends no session, and lets nobody in.
+        let Ok(password) = self.stored() else { return false };
+        let password = password.as_ref().map(Stored::line);
+        self.known().sessions.knows(&shown, password, now)
+    }
+
+    /// How login stands, for whoever asks.
+    pub(super) fn state(&self, via: Via, headers: &HeaderMap) -> json::Login {
+        self.look();
+        let inside = self.is_in(via, headers, clock::now().mono);
+        json::Login { needed: true, set: self.0.set.load(Ordering::Relaxed), inside: Some(inside) }
+    }
+
+    /// Why a change was refused to somebody without a session.
+    pub(super) fn refusal(&self) -> Response {
+        let unset = matches!(self.stored(), Ok(None));
+        let hint = if unset { format!("{UNSET}; {SET_ONE}") } else { "log in first".to_owned() };
+        with_hint(StatusCode::UNAUTHORIZED, "changing things needs a login", Some(hint))
+    }
+}
+
+/// `POST /api/v1/login`.
+pub(super) async fn login(
+    State(access): State<Access>,
+    Extension(via): Extension<Via>,
+    body: Result<Json<Password>, JsonRejection>,
+) -> Response {
+    let Json(Password { password }) = match body {
+        Ok(body) => body,
+        Err(rejection) => return malformed_login(&rejection),
+    };
+    let Via::Page { peer, .. } = via else {
+        return problem(StatusCode::CONFLICT, "the socket needs no login");
+    };
+    let stored = match access.stored() {
+        Ok(Some(stored)) => stored,
+        Ok(None) => return with_hint(StatusCode::CONFLICT, UNSET, Some(SET_ONE.to_owned())),
+        Err(error) => {
+            let why = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, why, "nobody can log in");
+            let words = "the password on the box cannot be read, so nobody can log in";
+            let hint = "set it anew: sparelink passwd".to_owned();
+            return with_hint(StatusCode::INTERNAL_SERVER_ERROR, words, Some(hint));
+        }
+    };
+    let admitted = access.known().tries.admit(peer, clock::now().mono);
+    let failures = match admitted {
+        Ok(failures) => failures,
+        Err(wait) => return too_soon(wait),
+    };
+    let line = stored.line().to_owned();
+    match tokio::time::timeout(PATIENCE, is_right(&access, stored, password)).await {
+        Ok(Some(true)) => access.welcome(peer, &line),
+        Ok(Some(false)) => {
+            if failures >= 4 && failures.is_power_of_two() {
+                tracing::warn!(%peer, failures, "wrong passwords for the page");
+            }
+            let hint = format!("try again in {}", span(pause(failures)));
+            with_hint(StatusCode::UNAUTHORIZED, "the password is not right", Some(hint))
+        }
+        Ok(None) | Err(_) => busy(),
+    }
+}
+
+/// Whether it is the password, found out on a thread of its own. `None`: it could not be.
+async fn is_right(access: &Access, stored: Stored, password: String) -> Option<bool> {
+    let turn = access.0.one.clone().acquire_owned().await.ok()?;
+    let work = tokio::task::spawn_blocking(move || {
+        // Until it is done, whether or not somebody still waits for it.
+        let _turn = turn;
+        stored.is(&password)
+    });
+    work.await.ok()
+}
+
+/// `POST /api/v1/logout`.
+pub(super) async fn logout(State(access): State<Access>, headers: HeaderMap) -> Response {
+    access.known().sessions.end(&tokens(&headers));
+    let gone = cookie("", Duration::ZERO);
+    (gone, Json(Done { message: "logged out".to_owned() })).into_response()
+}
+
+impl Access {
+    fn welcome(&self, peer: IpAddr, password: &str) -> Response {
+        let Ok(random) = clock::random() else {
+            let words = "the box has no random numbers, so nobody can log in";
+            return problem(StatusCode::INTERNAL_SERVER_ERROR, words);
+        };
+        let token = Token::new(random);
+        let shown = cookie(&token.text(), LONGEST);
+        let mut known = self.known();
+        known.tries.forgive(peer);
+        known.sessions.begin(token, password, clock::now().mono);
+        tracing::info!(%peer, "somebody logged in to the page");
+        (shown, Json(Done { message: "logged in".to_owned() })).into_response()
+    }
+}
+
+/// The cookie: for this host's own requests only, out of the reach of scripts.
+fn cookie(token: &str, lasts: Duration) -> [(header::HeaderName, String); 1] {
+    let seconds = lasts.as_secs();
+    let text = format!("{COOKIE}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
+    [(header::SET_COOKIE, text)]
+}
+
+/// What a request shows of ours among its cookies (RFC 6265, 4.2.1).
+fn tokens(headers: &HeaderMap) -> Vec<Token> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = all.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let ours = pairs.filter(|(name, _)| *name == COOKIE);
+    ours.filter_map(|(_, token)| Token::parse(token)).take(MOST_SHOWN).collect()
+}
+
+fn too_soon(wait: Duration) -> Response {
+    let words = format!("too many tries; wait {}", span(wait));
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, &words);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds(wait)));
+    response
+}
+
+/// Whole ones: never shorter than it is, and never none.
+fn seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+fn span(wait: Duration) -> String {
+    match seconds(wait) {
+        1 => "a second".to_owned(),
+        seconds @ ..120 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds.div_ceil(60)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_cookie_is_found_among_others() {
+        let ours = "a1".repeat(32);
+        let found = |lines: &[String]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::COOKIE, line.parse().unwrap());
+            }
+            tokens(&headers).len()
+        };
+        for (lines, number) in [
+            (vec![format!("sparelink={ours}")], 1),
+            (vec![format!("sysauth=x; sparelink={ours}; y=z")], 1),
+            (vec!["sysauth=x".to_owned(), format!("sparelink={ours}")], 1),
+            (vec![format!("sparelink=old; sparelink={ours}")], 1),
+            (vec![format!("sparelink={ours}; ").repeat(100)], MOST_SHOWN),
+            (vec![], 0),
+            (vec!["sparelink=".to_owned()], 0),
+            (vec![format!("Sparelink={ours}")], 0),
+            (vec![format!("xsparelink={ours}")], 0),
+            (vec![format!("sparelink=\"{ours}\"")], 0),
+            (vec![ours.clone()], 0),
+        ] {
+            assert_eq!(found(&lines), number, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_in_words_and_in_seconds() {
+        for (milliseconds, seconds, words) in [
+            (1, "1", "too many tries; wait a second"),
+            (1500, "2", "too many tries; wait 2 seconds"),
+            (64_000, "64", "too many tries; wait 64 seconds"),
+            (512_000, "512", "too many tries; wait 9 minutes"),
+            (900_000, "900", "too many tries; wait 15 minutes"),
+        ] {
+            let response = too_soon(Duration::from_millis(milliseconds));
+            assert_eq!(response.headers()[header::RETRY_AFTER], seconds, "{words}");
+            assert_eq!(response.status(), 429);
+        }
+    }
+}
