@@ -3,7 +3,7 @@
 import { $, show } from "/nodes.js";
 import { addSleep, note, page, steady } from "/page.js";
 import { renderDay, renderLog, takeHistory } from "/record.js";
-import { listen, readLoggedIn, setLoggedIn } from "/steer.js";
+import { listen, readLoggedIn, renderEnter, setLoggedIn } from "/steer.js";
 import { renderBox, renderChain, renderHero, renderLive, renderPills } from "/view.js";
 
 const SILENCE = 8000; // the box says something at least every 5 s
@@ -23,6 +23,8 @@ function hear(status) {
   page.heard = steady();
   page.trouble = null;
   page.live = "yes";
+  const own = status.login?.in; // said to this browser only, when it asks or begins to listen
+  if (typeof own === "boolean" && own !== page.loggedIn) setLoggedIn(own);
   for (const u of status.uplinks) {
     note(`${u.name}/next`, u.next_in_s);
     note(`${u.name}/drain`, u.draining?.seconds_left);
@@ -44,6 +46,7 @@ function render() {
     renderChain(s);
     renderDay(s);
     renderBox(s);
+    renderEnter(s);
   }
   renderLive();
 }
@@ -100,7 +103,6 @@ async function askStatus() {
   try {
     const status = await fetchJson("/api/v1/status");
     if (page.heard <= asked) hear(status);
-    if (typeof status.login?.in === "boolean") setLoggedIn(status.login.in);
   } catch {
     page.trouble ??= asked;
   }

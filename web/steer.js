@@ -130,13 +130,20 @@ async function submitAsk(event) {
 
 let entered = null; // what waits for a login: called with whether it came
 
-function logIn() {
-  entered?.(false);
-  const unset = page.status?.login?.set === false;
+/** A password may be set, or taken away, while somebody is asked for it. */
+export function renderEnter(s) {
+  const unset = s?.login?.set === false;
+  const appears = $("enter-password").disabled && !unset;
   show($("enter-unset"), unset);
   show($("enter-field"), !unset);
   show($("enter-do"), !unset);
   $("enter-password").disabled = unset;
+  if (appears && $("enter").open) $("enter-password").focus();
+}
+
+function logIn() {
+  entered?.(false);
+  renderEnter(page.status);
   $("enter-password").value = "";
   put($("enter-error"), "");
   $("enter").showModal();

@@ -109,7 +109,7 @@ async fn lab(args: &LabArgs, entrance: io::Result<TcpListener>) -> Result<()> {
     if telling == Telling::Text {
         introduce(out, &plan, &args.settings)?;
     }
-    let page = match entrance {
+    let mut page = match entrance {
         Ok(entrance) => {
             tokio::spawn(page::lead(entrance, home.router.clone()));
             format!("The page is at http://{}/.", page::ADDRESS)
@@ -118,6 +118,8 @@ async fn lab(args: &LabArgs, entrance: io::Result<TcpListener>) -> Result<()> {
     };
     let start = async || Agent::start(&home, Path::new(&program), &config).await;
     let mut agent = start().await?;
+    let password = page::password(&agent.config_file())?;
+    page.push_str(&format!(" Its password is {password}."));
     let meter = Meter::start(&home.client, ECHO4).await?;
     let status = agent.wait_proven(PROVEN_LIMIT).await?;
     if telling == Telling::Text {

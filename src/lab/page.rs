@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -13,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::netns::Netns;
+use crate::io::clock;
+use crate::io::web::password;
 
 /// Where the page is, on the machine and in the router.
 pub const ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8300));
@@ -27,6 +30,17 @@ pub fn open() -> io::Result<TcpListener> {
     let listener = TcpListener::bind(ADDRESS)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Gives the agent with this configuration a password for its page, which nobody else knows.
+///
+/// # Errors
+/// If it cannot be kept.
+pub(super) fn password(config_file: &Path) -> Result<String> {
+    let random = clock::random::<6>()?;
+    let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    password::set(&password::file(config_file), &password, None)?;
+    Ok(password)
 }
 
 /// Leads whoever comes in to the router, for as long as the lab lives.

@@ -17,9 +17,10 @@ export async function start(program) {
     if (!url) continue;
     clearTimeout(late);
     lab.stdout.resume();
+    const password = line.match(/Its password is (\w+)\./)?.[1];
     const type = (words) => lab.stdin.write(`${words}\n`);
     const close = () => (type("quit"), ended);
-    return { url, type, close };
+    return { url, password, type, close };
   }
   clearTimeout(late);
   throw new Error(`the lab shows no page:\n${said.join("\n")}`);

@@ -630,12 +630,44 @@ export const tests = {
     await part({ box, page });
   },
 
+  "a box that has forgotten its sessions asks again": async (context) => {
+    const { box, page } = await meet(context, STATES.ok(), { size: DESK });
+    await page.locator("#login").click();
+    await page.locator("#enter-password").fill(PASSWORD);
+    await page.locator("#enter-do").click();
+    await poll("the login", async () => (await text(page, "#login")) === "Log out");
+    box.known.clear();
+    await card(page, "cable").getByRole("button", { name: "Test now" }).click();
+    await page.waitForSelector("#enter[open]");
+    assert.equal(await text(page, "#login"), "Log in");
+    assert.deepEqual(box.asked, []);
+    await page.locator("#enter-password").fill(PASSWORD);
+    await page.keyboard.press("Enter");
+    await poll("the answer", async () => (await text(page, "#said")) === "Probe is done");
+    assert.deepEqual(box.asked, [{ path: "probe", body: { uplink: "cable" } }]);
+    // What the box says to this browser when it begins to listen counts more than what was kept here.
+    box.known.clear();
+    box.state.status.login = { needed: true, set: true, in: false };
+    await page.reload();
+    await live(page);
+    assert.equal(await text(page, "#login"), "Log in");
+    await page.context().clearCookies();
+    await part({ box, page });
+  },
+
   "without a password it says how to set one": async (context) => {
     const { box, page } = await meet(context, STATES.first_boot());
     await card(page, "mifi").getByRole("button", { name: "Test now" }).click();
     await page.waitForSelector("#enter[open]");
     assert.match(await text(page, "#enter"), /No password is set yet[\s\S]*sparelink passwd/);
     assert.equal(await page.locator("#enter-password").isVisible(), false);
+    // Somebody sets one while the dialog is open.
+    const unset = STATES.first_boot().status;
+    box.say({ ...unset, login: { needed: true, set: true } });
+    await page.waitForSelector("#enter-password:visible");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "enter-password");
+    box.say(unset);
+    await page.waitForSelector("#enter-unset:visible");
     await page.keyboard.press("Escape");
     await poll("the button", () => card(page, "mifi").getByRole("button", { name: "Test now" }).isEnabled());
     assert.deepEqual(box.asked, []);

@@ -1,4 +1,4 @@
-// The page of a running agent, during a failover and, in the lab, the way back. Where there is no lab,
+// The page of a running agent, steered with its password (in the lab), during a failover and, in the lab, the way back. Where there is no lab,
 // somebody else brings the failover about: this side says `ready` when the page is live. It reports
 // how long after the agent's own record of the switch the page showed it.
 
@@ -67,7 +67,103 @@ async function move(page, url, act) {
   return { ...(await shown.jsonValue()), late };
 }
 
+/** What the page says of the last thing that was asked of it. */
+const said = (page, words) =>
+  page.waitForFunction((w) => document.getElementById("said").textContent.includes(w), words, {
+    timeout: PATIENCE,
+  });
+
+async function enter(page, password) {
+  await page.locator("#enter-password").fill(password);
+  await page.keyboard.press("Enter");
+}
+
+const refused = (page, words) =>
+  page.waitForFunction((w) => document.getElementById("enter-error").textContent.includes(w), words);
+
 export const tests = {
+  "who knows the password steers the real agent": async (context, say, url, lab) => {
+    if (!lab) return say("skipped: the password of this box is not known");
+    const page = await context.newPage();
+    const errors = [];
+    page.on("pageerror", (error) => errors.push(String(error)));
+    await page.setViewportSize({ width: 1280, height: 860 });
+    await page.goto(url);
+    await page.waitForSelector("body[data-live=yes] .card[data-role=active]", { timeout: PATIENCE });
+    const button = (name, words) =>
+      page.locator(".card").filter({ hasText: name }).first().getByRole("button", { name: words });
+    const first = await carries(page);
+    await button("phone", "Test now").click();
+    await page.waitForSelector("#enter[open]");
+    await enter(page, "a wrong password");
+    await refused(page, "The password is not right; try again in a second");
+    await enter(page, lab.password);
+    await refused(page, "Too many tries; wait a second");
+    await page.waitForTimeout(1100);
+    await enter(page, lab.password);
+    await said(page, "Phone is being tested");
+    assert.equal(await page.textContent("#login"), "Log out");
+    const [cookie] = await context.cookies(url);
+    assert.deepEqual([cookie.httpOnly, cookie.sameSite, cookie.path], [true, "Strict", "/"]);
+    assert.equal(await page.evaluate(() => document.cookie), "", "no script sees it");
+
+    const other = await context.newPage();
+    await other.goto(url);
+    await other.waitForSelector("body[data-live=yes] .card[data-role=active]", { timeout: PATIENCE });
+    assert.equal(await other.textContent("#login"), "Log out", "a second tab knows");
+    await page.bringToFront();
+
+    await button("phone", "Set aside").click();
+    await page.locator("#ask-reason").fill("lent to a friend");
+    await page.locator("#ask-do").click();
+    await said(page, "is set aside for");
+    await page.waitForSelector(".card[data-role=paused]", { timeout: PATIENCE });
+    await button("phone", "Resume").click();
+    await said(page, "is back in the chain");
+    await page.waitForFunction(() => !document.querySelector(".card[data-role=paused]"));
+    await button("mifi", "Use first").click();
+    await page.locator("#ask-do").click();
+    await said(page, "comes first, for");
+    await page.waitForFunction((was) => {
+      const names = [...document.querySelectorAll(".card[data-role=active] h3")];
+      return names.length === 1 && names[0].textContent !== was;
+    }, first);
+    await page.locator("#auto").click();
+    await said(page, "Following the chain again");
+    await page.waitForFunction(
+      (was) => {
+        const names = [...document.querySelectorAll(".card[data-role=active] h3")];
+        return names.length === 1 && names[0].textContent === was;
+      },
+      first,
+      { timeout: PATIENCE },
+    );
+
+    // The agent dies and comes back: it knows nobody.
+    lab.type("kill agent");
+    await page.waitForSelector("body[data-live=no]", { timeout: PATIENCE });
+    lab.type("start agent");
+    await page.waitForSelector("body[data-live=yes] .card[data-role=active]", { timeout: PATIENCE });
+    await page.waitForFunction(() => document.getElementById("login").textContent === "Log in");
+    await button("phone", "Test now").click();
+    await page.waitForSelector("#enter[open]");
+    await enter(page, lab.password);
+    await said(page, "Phone is being tested");
+    await page.locator("#login").click();
+    await said(page, "Logged out");
+    await other.waitForFunction(() => document.getElementById("login").textContent === "Log in");
+    assert.deepEqual(errors, []);
+    await other.close();
+    await page.close();
+    // What follows begins with every uplink proven.
+    for (let tries = 0; tries < 200; tries += 1) {
+      const status = await (await fetch(new URL("api/v1/status", url))).json();
+      if (status.spares_ready === status.uplinks.length - 1) return;
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    throw new Error("not every uplink is proven again");
+  },
+
   "the page follows a failover of a real agent": async (context, say, url, lab) => {
     const page = await context.newPage();
     const errors = [];

@@ -44,8 +44,8 @@ async function work(list) {
   return true;
 }
 
-// Much of the time is spent waiting; a second browser uses it.
-const workers = wanted.length > 1 ? 2 : 1;
+// Much of the time is spent waiting; a second browser uses it. A real agent is in one story at a time.
+const workers = wanted.length > 1 && !url ? 2 : 1;
 const list = [...wanted];
 const all = await Promise.all(Array.from({ length: workers }, () => work(list)));
 if (!all.every(Boolean)) {

@@ -26,6 +26,7 @@ export class Box {
     this.streams = new Set();
     this.asked = []; // { path, body } of writes that were let through
     this.sessions = 0;
+    this.known = new Set();
     this.refuseStreams = false;
     this.play(state);
   }
@@ -110,6 +111,7 @@ export class Box {
     if (pathname === "/api/v1/login") {
       if (body.password !== PASSWORD) return problem(401, "the password is not right", "try again in 1 s");
       this.sessions += 1;
+      this.known.add(String(this.sessions));
       return this.json(
         response,
         200,
@@ -117,7 +119,8 @@ export class Box {
         { "Set-Cookie": `session=${this.sessions}; HttpOnly; SameSite=Strict; Path=/` },
       );
     }
-    if (!/session=\d/.test(request.headers.cookie ?? "")) return problem(401, "log in first");
+    const shown = request.headers.cookie?.match(/session=(\d+)/)?.[1];
+    if (!this.known.has(shown)) return problem(401, "changing things needs a login", "log in first");
     if (pathname === "/api/v1/logout")
       return this.json(
         response,
