@@ -260,7 +260,7 @@ mod tests {
             (vec![format!("Sparelink={ours}")], 0),
             (vec![format!("xsparelink={ours}")], 0),
             (vec![format!("sparelink=\"{ours}\"")], 0),
-            (vec![ours.clone()], 0),
+            (vec![ours], 0),
         ] {
             assert_eq!(found(&lines), number, "{lines:?}");
         }
