@@ -7,10 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use sparelink::io::web::password;
 use sparelink::lab::agent::config;
 use sparelink::lab::script::Settings;
 use sparelink::lab::topology::{Home, Plan};
-use sparelink::io::web::password;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::figure;
