@@ -1,19 +1,19 @@
 //! The agent: one loop. It waits for one input, lets the engine handle it, carries out what the
 //! engine asks for, and waits again. Nothing else in the program changes anything.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
 use crate::engine::event::{Event, Fact, Severity};
 use crate::engine::kernel::KernelView;
-use crate::engine::message::{Input, Output, Refusal};
+use crate::engine::message::{Input, Output};
 use crate::engine::probe::ProbeReply;
 use crate::engine::resolvers::Named;
 use crate::engine::{Engine, Mode};
@@ -31,6 +31,7 @@ use crate::io::{clock, disk, resolvers, store, sysctl};
 use crate::time::{Instant, Now};
 use crate::units::{IfIndex, Metric, PerFamily, TableId};
 
+mod answers;
 mod board;
 mod door;
 mod publish;
@@ -73,8 +74,7 @@ struct Agent {
     shown: publish::Shown,
     manager: Option<Manager>,
     pending: VecDeque<Input>,
-    answers: BTreeMap<u64, oneshot::Sender<Result<String, Refusal>>>,
-    next_command: u64,
+    answers: answers::Answers,
     cut_at: Option<Instant>,
 }
 
@@ -118,10 +118,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
-        let next = agent.engine.poll_timeout().map(|(at, _)| at);
-        let sign = agent.manager.as_ref().and_then(Manager::due);
-        let wake = [next, agent.cut_at, sign].into_iter().flatten().min();
-        let wake = wake.unwrap_or_else(|| clock::now().mono + Duration::from_secs(3600));
         tokio::select! {
             event = monitor.next() => agent.take(match event {
                 netlink::Event::Changes(changes) => Input::Kernel(changes),
@@ -133,12 +129,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ = hangup.recv() => drop(agent.reload()),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            () = clock::sleep_until(wake) => agent.take(Input::Timeout),
+            () = clock::sleep_until(agent.due()) => agent.take(Input::Timeout),
             () = agent.time_to_show() => agent.show(),
         }
-        if let Some(manager) = &mut agent.manager {
-            manager.alive(clock::now().mono);
-        }
+        agent.went_round();
     }
     if let Some(manager) = &agent.manager {
         manager.stopping();
@@ -222,8 +216,7 @@ impl Agent {
             shown: publish::Shown::default(),
             manager: Manager::find(),
             pending: VecDeque::new(),
-            answers: BTreeMap::new(),
-            next_command: 0,
+            answers: answers::Answers::default(),
             cut_at: None,
         })
     }
@@ -239,6 +232,23 @@ impl Agent {
         }
     }
 
+    /// When the loop has something to do, whatever comes.
+    fn due(&self) -> Instant {
+        let next = self.engine.poll_timeout().map(|(at, _)| at);
+        let sign = self.manager.as_ref().and_then(Manager::due);
+        let due = [next, self.cut_at, sign, self.answers.deadline()].into_iter().flatten().min();
+        due.unwrap_or_else(|| clock::now().mono + Duration::from_secs(3600))
+    }
+
+    /// What comes with each round of the loop.
+    fn went_round(&mut self) {
+        let now = clock::now().mono;
+        self.answers.release(now);
+        if let Some(manager) = &mut self.manager {
+            manager.alive(now);
+        }
+    }
+
     /// Gives the engine one input, and those that its own wishes bring forth.
     fn take(&mut self, input: Input) {
         self.pending.push_back(input);
@@ -249,6 +259,9 @@ impl Agent {
                 self.recorder.begin_segment(&header(start), now.mono);
             }
             self.recorder.line(&Line::In(now, input.clone()));
+            if let Input::Applied(report) = &input {
+                self.answers.applied(report.generation);
+            }
             self.engine.handle(input, now);
             self.drain(now);
             self.cut_recording(now);
@@ -276,6 +289,7 @@ impl Agent {
             Output::Converge { generation, wish } => {
                 if let Some(door) = &self.door {
                     door.converge(generation, wish, config.probe.targets.clone());
+                    self.answers.begins(generation, now.mono);
                 }
             }
             Output::FlushStrays => {
@@ -304,12 +318,7 @@ impl Agent {
                 warn_of(store::save_state(&config.state_dir, &state), "state");
             }
             Output::SaveRun(run) => warn_of(store::save_run(&config.run_dir, &run), "run"),
-            Output::Answer(number, answer) => {
-                if let Some(way) = self.answers.remove(&number) {
-                    // Whoever asked may have gone.
-                    drop(way.send(answer));
-                }
-            }
+            Output::Answer(number, answer) => self.answers.command(number, answer),
         }
     }
 
@@ -352,16 +361,18 @@ impl Agent {
         match ask {
             Ask::Status(way) => {
                 self.take(Input::Watched);
-                drop(way.send(self.engine.snapshot(clock::now())));
+                self.answers.give(way, self.engine.snapshot(clock::now()));
             }
             Ask::Timeline(way) => drop(way.send(self.engine.timeline(clock::now()))),
             Ask::History(way) => drop(way.send(self.engine.history().iter().cloned().collect())),
             Ask::Command(command, way) => {
-                self.next_command += 1;
-                self.answers.insert(self.next_command, way);
-                self.take(Input::Command(self.next_command, command));
+                let number = self.answers.expect(way);
+                self.take(Input::Command(number, command));
             }
-            Ask::Reload(way) => drop(way.send(self.reload())),
+            Ask::Reload(way) => {
+                let done = self.reload();
+                self.answers.give(way, done);
+            }
         }
     }
 

@@ -56,6 +56,8 @@ const LOOKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Flows are counted for people at most this often: a dump of a large table is not for free.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// Where flows are cut although their uplink lives: what is on the way when new ones go elsewhere may arrive.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// Stale connections are reset for so long after flows were flushed.
 const ARMED_FOR: Duration = Duration::from_secs(3600);
 
@@ -348,6 +350,6 @@ fn drain(u: &Uplink, now: Instant) -> Fate {
     match u.config.on_return {
         OnReturn::Drain => Fate::Drain(None),
         OnReturn::DrainFor(lasts) => Fate::Drain(Some(now + lasts)),
-        OnReturn::Cut => Fate::Flush,
+        OnReturn::Cut => Fate::Drain(Some(now + ON_THE_WAY)),
     }
 }

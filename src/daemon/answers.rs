@@ -1,0 +1,123 @@
+//! Answers to people: given when the kernel is as they say, so that whoever reads "on mifi" and opens a
+//! connection is on the mifi.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::engine::message::Refusal;
+use crate::time::Instant;
+
+/// Longer than any change takes; people are not kept waiting by a kernel that does not answer.
+const AT_MOST: Duration = Duration::from_millis(500);
+
+/// The way back to whoever gave a command.
+pub(super) type Way = oneshot::Sender<Result<String, Refusal>>;
+
+/// What is answered later.
+#[derive(Default)]
+pub(super) struct Answers {
+    next: u64,
+    ways: BTreeMap<u64, Way>,
+    /// The wish that the kernel is being made like, and since when.
+    converging: Option<(u64, Instant)>,
+    held: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Answers {
+    /// A command was given; its number.
+    pub(super) fn expect(&mut self, way: Way) -> u64 {
+        self.next += 1;
+        self.ways.insert(self.next, way);
+        self.next
+    }
+
+    /// The answer to a command.
+    pub(super) fn command(&mut self, number: u64, answer: Result<String, Refusal>) {
+        if let Some(way) = self.ways.remove(&number) {
+            self.give(way, answer);
+        }
+    }
+
+    /// Answers, now or when the kernel has followed. Whoever asked may have gone.
+    pub(super) fn give<T: Send + 'static>(&mut self, way: oneshot::Sender<T>, answer: T) {
+        if self.converging.is_some() {
+            self.held.push(Box::new(move || drop(way.send(answer))));
+        } else {
+            drop(way.send(answer));
+        }
+    }
+
+    /// The kernel is being made like this wish.
+    pub(super) fn begins(&mut self, generation: u64, now: Instant) {
+        self.converging = Some((generation, now));
+    }
+
+    /// The kernel has been made like this wish, or an older one.
+    pub(super) fn applied(&mut self, generation: u64) {
+        self.converging.take_if(|(latest, _)| *latest <= generation);
+    }
+
+    /// When answers are given in any case.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let (_, since) = self.converging.filter(|_| !self.held.is_empty())?;
+        Some(since + AT_MOST)
+    }
+
+    /// Gives what was held, if its time has come.
+    pub(super) fn release(&mut self, now: Instant) {
+        self.converging.take_if(|(_, since)| *since + AT_MOST <= now);
+        if self.converging.is_none() {
+            self.held.drain(..).for_each(|give| give());
+        }
+    }
+}
+
+impl std::fmt::Debug for Answers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answers").field("held", &self.held.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_micros(ms * 1000)
+    }
+
+    #[test]
+    fn an_answer_waits_for_the_kernel() {
+        let mut answers = Answers::default();
+        let (way, mut answer) = oneshot::channel();
+        let number = answers.expect(way);
+        answers.begins(7, at(0));
+        answers.begins(8, at(1));
+        answers.command(number, Ok("done".to_owned()));
+        answers.applied(7);
+        answers.release(at(2));
+        assert!(answer.try_recv().is_err(), "there is a newer wish");
+        assert_eq!(answers.deadline(), Some(at(501)));
+        answers.applied(8);
+        answers.release(at(3));
+        assert_eq!(answer.try_recv().unwrap(), Ok("done".to_owned()));
+        assert_eq!(answers.deadline(), None);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_kernel_that_does_not_answer() {
+        let mut answers = Answers::default();
+        answers.begins(1, at(0));
+        let (way, mut answer) = oneshot::channel();
+        answers.give(way, 5);
+        answers.release(at(499));
+        assert!(answer.try_recv().is_err());
+        answers.release(at(500));
+        assert_eq!(answer.try_recv(), Ok(5));
+        let (way, mut answer) = oneshot::channel();
+        answers.give(way, 6);
+        assert_eq!(answer.try_recv(), Ok(6), "at once when nothing is under way");
+    }
+}
