@@ -18,8 +18,8 @@ CLIPPY := cargo clippy --quiet --locked --all-targets
 
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
-.PHONY: help demo test test-all bench release clean \
-        setup setup-tests fmt clippy unit page doc deny size
+.PHONY: help demo test test-all bench release arm deb deb-test clean \
+        setup setup-tests setup-arm setup-deb fmt clippy unit page doc deny size
 
 help:  ## print this text
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,7 +34,7 @@ test: setup-tests fmt clippy unit page doc deny size  ## run every check and tes
 # Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
 test-all: UNIT_FLAGS = --include-ignored
 test-all: export PROPTEST_RNG_SEED = $(shell date +%s)
-test-all: test  ## the long ones too
+test-all: test deb-test  ## the long ones too
 
 bench: setup-tests  ## measure what a LAN client sees, beside a ping loop
 	cargo bench --locked --bench failover
@@ -42,6 +42,18 @@ bench: setup-tests  ## measure what a LAN client sees, beside a ping loop
 
 release: setup size  ## build the binary for routers, without the lab
 	@echo $(ROUTER)
+
+arm: setup-arm  ## build static binaries for ARM boxes: target/arm/TARGET/sparelink and sparelink-lite
+	packaging/arm/build
+	packaging/arm/try
+
+deb: setup-deb  ## build Debian packages for arm64, armhf and amd64: target/deb/*.deb
+	packaging/deb/build
+
+deb-test: setup-deb  ## install, upgrade under traffic, remove and purge the package in a Debian root (as root)
+	packaging/deb/build amd64
+	DEB_NEXT=1 packaging/deb/build amd64
+	packaging/deb/test/run
 
 clean:  ## remove what was built
 	cargo clean
@@ -53,6 +65,12 @@ setup:
 
 setup-tests:
 	@.ci/setup test
+
+setup-arm:
+	@.ci/setup arm
+
+setup-deb:
+	@.ci/setup deb
 
 fmt:
 	cargo fmt --check
