@@ -162,6 +162,73 @@ fn the_unit_is_shut_in_well_enough() {
     }
 }
 
+/// Lines that are settings behind a `#`; prose has a blank after it.
+fn uncommented(text: &str) -> String {
+    let settings = text.lines().filter_map(|line| line.strip_prefix('#'));
+    let settings = settings.filter(|line| !line.is_empty() && !line.starts_with(' '));
+    settings.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_packaged_configuration_names_no_uplink_and_its_example_is_right() {
+    let name = "packaging/deb/sparelink.toml";
+    let text = read(name);
+    assert!(config::parse(&text, name).is_err(), "a fresh install must not start anything");
+    let config = config::parse(&uncommented(&text), name).unwrap();
+    assert_eq!(config.uplinks.len(), 2);
+}
+
+#[test]
+fn the_package_has_every_file_of_systemd() {
+    let text = read("Cargo.toml");
+    let manifest = DeTable::parse(&text).unwrap();
+    let mut at = manifest.get_ref();
+    for key in ["package", "metadata", "deb"] {
+        at = at[key].get_ref().as_table().unwrap();
+    }
+    let assets: Vec<_> = at["assets"].get_ref().as_array().unwrap().iter().collect();
+    let packed =
+        |file: &str| assets.iter().any(|asset| asset.get_ref()[0].get_ref().as_str() == Some(file));
+    let mut folders = vec!["systemd".to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{folder}/{}", entry.file_name().display());
+            if entry.path().is_dir() {
+                folders.push(name);
+            } else {
+                assert!(
+                    packed(&name),
+                    "{name} is in no package: Cargo.toml, [package.metadata.deb]"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_manual_has_every_command() {
+    let manual = read("packaging/deb/sparelink.8");
+    let help = read("tests/cli/help.txt");
+    let program = help.split("\n$ ").next().unwrap();
+    let commands = program.lines().filter_map(|line| line.strip_prefix("  "));
+    let commands = commands.filter_map(|line| line.split_whitespace().next());
+    let commands = commands.filter(|word| !word.starts_with('-') && *word != "lab");
+    let mut count = 0;
+    for command in commands {
+        count += 1;
+        let heading =
+            |line: &str| line.starts_with(".B") && line.split(' ').nth(1) == Some(command);
+        assert!(manual.lines().any(heading), "{command} is not in packaging/deb/sparelink.8");
+    }
+    assert!(count > 10, "commands were found");
+}
+
+#[test]
+fn the_readme_says_how_to_use_cross() {
+    assert!(read("docs/PACKAGING.md").contains("CROSS_CONFIG=cross.toml cross build "));
+}
+
 #[test]
 fn blocks_and_links_are_found() {
     let text = "a [b](c.md) [d](https://e)\n```toml\nf = 1\n```\n```text\ng\n```\n";
