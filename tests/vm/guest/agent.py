@@ -1,0 +1,104 @@
+"""The agent on the board, as a person would run it, and what it says over its socket."""
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import time
+
+from tools import LOGS, SHARED, ensure, read, text, until, write
+
+RUN, CONFIG = "/run/sparelink", "/etc/sparelink/sparelink.toml"
+STATE = f"{SHARED}/state"
+BINARY = f"{SHARED}/bin/sparelink"
+UPLINKS = """
+[[uplink]]
+name = "cable"
+interface = "wan0"
+[[uplink]]
+name = "hotspot"
+interface = "wlan0"
+kind = "wifi"
+[[uplink]]
+name = "phone"
+match = {{ {match} }}
+kind = "cellular"
+metered = true
+[lan]
+interfaces = ["lan0"]
+[failback]
+hold = "3s"
+hold_max = "3s"
+[state]
+dir = "{state}"
+"""
+
+
+# An emulated machine stands still for half a second whenever its host is busy: verdicts wait for longer than that.
+PATIENT = """
+[probe]
+window = "2s"
+"""
+
+
+def config(match='driver = "rndis_host"', more=PATIENT):
+    return UPLINKS.format(match=match, state=STATE) + more
+
+
+class Agent:
+    def __init__(self, log, settings=None, binary=BINARY):
+        write(CONFIG, settings or config())
+        self.path = f"{LOGS}/{log}.log"
+        self.begun = time.monotonic()
+        with open(self.path, "a") as out:
+            self.process = subprocess.Popen([binary, "run", "--verbose"], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def log(self):
+        return read(self.path)
+
+    def stop(self):
+        """Ends it as systemd would; the traffic stays as it is."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def is_active(self, name, seconds):
+        return until(f"{name} in use", lambda: ask("status")["active"] == name, seconds)
+
+    def at_peace(self, seconds=120):
+        """The first of the chain in use, the others ready."""
+        self.is_active("cable", seconds)
+        self.all_proven(seconds)
+
+    def all_proven(self, seconds):
+        def proven():
+            now = ask("status")
+            return now["active"] and all(u["role"] in ("active", "ready") for u in now["uplinks"])
+        until("all three proven", proven, seconds)
+
+
+class Socket(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(10)
+        self.sock.connect(f"{RUN}/sparelink.sock")
+
+
+def ask(what):
+    """`status` or `history`, from the agent's socket."""
+    connection = Socket("localhost")
+    connection.request("GET", f"/api/v1/{what}")
+    answer = connection.getresponse().read()
+    connection.close()
+    return json.loads(answer)
+
+
+def uplink(name):
+    return next(u for u in ask("status")["uplinks"] if u["name"] == name)
+
+
+def footprint():
+    """What is in the kernel that an agent might change: rules, routes, nftables, settings."""
+    commands = ["ip -4 rule", "ip -6 rule", "ip -4 route show table all", "nft list ruleset",
+                "sysctl -a --pattern '(rp_filter|src_valid_mark|ip_forward|linkdown|tcp_loose|ping_group_range)$'"]
+    return "\n".join(text(command) for command in commands)

@@ -1,0 +1,37 @@
+"""What the 32-bit binary costs at rest with three uplinks: memory, and how often it wakes."""
+
+import glob
+import time
+
+from agent import SHARED, Agent, ask, config
+from tools import ensure, read
+
+RSS_KB, WAKE_UPS = 10 * 1024, 300
+SETTLE, WATCH = 20, 60
+
+
+def wake_ups(pid):
+    """Voluntary context switches so far, of all threads."""
+    count = 0
+    for path in glob.glob(f"/proc/{pid}/task/*/status"):
+        count += int(next(line for line in read(path).splitlines() if line.startswith("voluntary")).split()[1])
+    return count
+
+
+def play(world):
+    world.meter.stop()
+    world.agent.stop()
+    # The defaults, as on a box.
+    world.agent = agent = Agent("agent-armv7", config(more=""), f"{SHARED}/bin/sparelink-armv7")
+    agent.at_peace()
+    time.sleep(SETTLE)
+    pid, before = agent.process.pid, len(ask("history"))
+    woken = wake_ups(pid)
+    time.sleep(WATCH)
+    woken = (wake_ups(pid) - woken) * 60 // WATCH
+    status = read(f"/proc/{pid}/status")
+    rss = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+    events = len(ask("history")) - before
+    ensure(rss <= RSS_KB, f"{rss} kB resident")
+    ensure(woken <= WAKE_UPS, f"{woken} wake-ups a minute, with {events} events; {rss} kB resident")
+    return f"armv7: {rss} kB resident, {woken} wake-ups a minute ({events} events meanwhile)"
