@@ -96,6 +96,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         Mode::Observe => (None, None, Left::default()),
         Mode::Steer => {
             let mut door = netlink::Door::open(&run_dir).await?;
+            door.check_filter()?;
             let flows = flows(&mut door, done.clone())?;
             let adopted = adopted(&mut door).await?;
             (Some(door::start(door, done.clone())), flows, adopted)

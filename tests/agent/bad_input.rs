@@ -17,6 +17,7 @@ use crate::stage::{AGENT, PROVEN, SOON, Stage, file, in_netns, in_router};
 
 crate::tests![
     without_permission_it_says_so_and_touches_nothing,
+    without_masquerade_it_says_so_and_touches_nothing,
     a_second_agent_says_so,
     an_interface_that_does_not_exist_is_waited_for,
     check_tells_every_mistake,
@@ -41,6 +42,21 @@ async fn without_permission_it_says_so_and_touches_nothing() -> Result<()> {
     let said = in_router(&home, UNSHARE, &run).await?.must(2)?;
     ensure!(
         said.err.lines().count() == 1 && said.err.contains("CAP_NET_ADMIN"),
+        "not one clear sentence: {said:?}"
+    );
+    before.must_equal(&dump(&home).await?)
+}
+
+async fn without_masquerade_it_says_so_and_touches_nothing() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    let path = file("sparelink.toml");
+    fs::write(&path, config(&Plan::default(), &Settings::default()))?;
+    let (path, run) = (path.display().to_string(), file("run").display().to_string());
+    let before = dump(&home).await?;
+    let run = ["SPARELINK_LACKING=nft_masq", AGENT, "run", "--config", &path, "--run-dir", &run];
+    let said = in_router(&home, "/usr/bin/env", &run).await?.must(2)?;
+    ensure!(
+        said.err.lines().count() == 1 && said.err.contains("CONFIG_NFT_MASQ (module nft_masq)"),
         "not one clear sentence: {said:?}"
     );
     before.must_equal(&dump(&home).await?)

@@ -9,11 +9,12 @@ use nix::errno::Errno;
 
 use super::conntrack::Conntrack;
 use super::encode::{add_route, del_route, rule_message};
+use super::lacking::is_lacking;
 use super::message::Message;
-use super::nfnl::NfnlError;
+use super::nfnl::{NfnlError, missing};
 use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
-use super::{decode, dump};
+use super::{decode, dump, trial};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
 use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::Table;
@@ -76,6 +77,27 @@ impl Door {
         let nft = Nft::open()?;
         let has_ipv6 = Path::new("/proc/net/if_inet6").exists();
         Ok(Self { talk, nft, run_dir: run_dir.to_owned(), has_ipv6, can_pin: true })
+    }
+
+    /// Looks whether this kernel has every part of nftables that the table is made of. Without one,
+    /// routes and rules would stand alone: packets would leave with addresses that nobody answers.
+    ///
+    /// # Errors
+    /// What is missing, in a sentence. Nothing has been changed.
+    pub fn check_filter(&mut self) -> Result<(), NfnlError> {
+        const MASQUERADE: &str = "nft_masq";
+        if is_lacking(MASQUERADE) {
+            return Err(missing("nftables expression `masq`", "CONFIG_NFT_MASQ", MASQUERADE));
+        }
+        match self.nft.check(&trial::whole()) {
+            Err(missing @ NfnlError::Missing { .. }) => Err(missing),
+            Err(error) => {
+                // The table itself will tell, if it is not for this moment only.
+                tracing::debug!(%error, "the parts of nftables could not be tried");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Looks whether this kernel can pin flows to their uplink, and can be made to forget them when

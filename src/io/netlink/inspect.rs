@@ -12,13 +12,10 @@ use super::conntrack::Conntrack;
 use super::message::Message;
 use super::nft::Nft;
 use super::talk::{Error, Talk};
-use super::{decode, dump, sock_diag};
-use crate::engine::dataplane::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, tcp,
-};
+use super::{decode, dump, sock_diag, trial};
 use crate::engine::doctor::ForeignRule;
 use crate::engine::doctor::parts::{Part, Presence};
-use crate::units::{Family, Fwmark, IfName};
+use crate::units::Family;
 
 /// Every policy rule that is not ours, of both families, but the kernel's own first one.
 ///
@@ -67,7 +64,7 @@ fn tried() -> BTreeMap<Part, Presence> {
     match Nft::open() {
         Ok(mut nft) => {
             note(Part::Nftables, Ok(()));
-            for (part, table) in trials() {
+            for (part, table) in trial::parts() {
                 note(part, nft.build(&table).map_err(|error| error.to_string()));
             }
         }
@@ -101,42 +98,4 @@ fn policy_routing() -> Vec<(Part, Result<(), String>)> {
 fn bind_to_device() -> io::Result<()> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
     socket.bind_device(Some(b"lo"))
-}
-
-/// A small table for each part, which the kernel takes only if it has that part.
-fn trials() -> Vec<(Part, Table)> {
-    use ChainKind::{Filter, Nat, Route};
-    use HookPoint::{Forward, Output, Postrouting, Prerouting};
-    let table = |chains| Table { name: "trial".to_owned(), chains, ..Table::default() };
-    let chain = |kind, point, rules: Vec<Vec<Stmt>>| {
-        let hook = Some(Hook { kind, point, priority: -150 });
-        table(vec![Chain { name: "trial".to_owned(), hook, rules }])
-    };
-    let tcp = || Stmt::L4proto(6);
-    let syn = Stmt::TcpFlags { mask: tcp::SYN, value: tcp::SYN };
-    vec![
-        (Part::Inet, table(Vec::new())),
-        (Part::Tracking, chain(Filter, Prerouting, vec![vec![Stmt::CtState(CtState::New)]])),
-        (Part::ConntrackMark, chain(Route, Output, vec![vec![Stmt::SetCtMark(Fwmark::POKE)]])),
-        (Part::Masquerade, chain(Nat, Postrouting, vec![vec![Stmt::Masquerade]])),
-        (Part::Fib, chain(Filter, Postrouting, vec![vec![Stmt::FibSaddrOifLocal(true)]])),
-        (
-            Part::Reject,
-            chain(
-                Filter,
-                Forward,
-                vec![vec![tcp(), Stmt::RejectTcpReset], vec![Stmt::RejectAdminProhibited]],
-            ),
-        ),
-        (Part::Mss, chain(Filter, Forward, vec![vec![tcp(), syn, Stmt::MssRtMtu]])),
-        (Part::Intervals, Table { sets: interval_sets(), ..table(Vec::new()) }),
-    ]
-}
-
-fn interval_sets() -> BTreeMap<String, Set> {
-    let mut near = Set::prefixes(&[KeyType::IfName, KeyType::Ipv4]);
-    let net = ipnet::IpNet::V4(ipnet::Ipv4Net::default());
-    near.elements.insert(vec![KeyPart::IfName(IfName::loopback()), KeyPart::Net(net)], None);
-    let timed = Set { timeout: Some(3600), ..Set::new(&[KeyType::IfName]) };
-    [("near".to_owned(), near), ("timed".to_owned(), timed)].into_iter().collect()
 }

@@ -18,6 +18,7 @@ pub mod nfnl;
 pub mod nft;
 pub mod sock_diag;
 mod talk;
+mod trial;
 mod wifi;
 
 pub use apply::{Door, DoorError};

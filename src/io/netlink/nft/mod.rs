@@ -134,8 +134,23 @@ impl Nft {
         }
     }
 
+    /// Makes sure that the kernel would take a table like this. Nothing is changed: the batch that
+    /// tries it can not succeed. Modules that it needs are loaded by then.
+    ///
+    /// # Errors
+    /// [`NfnlError::Missing`] names the part that this kernel lacks; else what it answered.
+    pub fn check(&mut self, table: &Table) -> Result<(), NfnlError> {
+        let mut batch = encode::build(&Table { name: TRIAL.to_owned(), ..table.clone() })?;
+        let none = Attrs::new().text(TABLE_NAME, "sparelink_none");
+        batch.push(message(DELTABLE, 0, none, NO_TABLE.to_owned()));
+        match self.link.batch(SUBSYS_NFTABLES, &batch) {
+            Err(NfnlError::Refused { object, .. }) if object == NO_TABLE => Ok(()),
+            other => other,
+        }
+    }
+
     /// Makes sure that the kernel has conntrack marks, which flows are pinned with. Nothing is
-    /// changed: the batch that tries it can not succeed.
+    /// changed.
     ///
     /// # Errors
     /// [`NfnlError::Missing`] if it has none; else what the kernel answered.
@@ -148,12 +163,7 @@ impl Nft {
         let mark = Fwmark { value: 0, mask: Fwmark::UPLINK_MASK };
         let rules = vec![vec![Stmt::CtMark(mark), Stmt::SetCtMark(mark)]];
         let chains = vec![Chain { name: "try".to_owned(), hook: None, rules }];
-        let table = Table { name: TRIAL.to_owned(), chains, ..Table::default() };
-        let mut batch = encode::build(&table)?;
-        let none = Attrs::new().text(TABLE_NAME, "sparelink_none");
-        batch.push(message(DELTABLE, 0, none, NO_TABLE.to_owned()));
-        match self.link.batch(SUBSYS_NFTABLES, &batch) {
-            Err(NfnlError::Refused { object, .. }) if object == NO_TABLE => Ok(()),
+        match self.check(&Table { chains, ..Table::default() }) {
             Err(error) if error.errno() == Some(Errno::EOPNOTSUPP) => Err(lacking()),
             other => other,
         }
