@@ -18,8 +18,8 @@ CLIPPY := cargo clippy --quiet --locked --all-targets
 
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
-.PHONY: help demo test test-all bench release arm deb deb-test clean \
-        setup setup-tests setup-arm setup-deb fmt clippy unit page doc deny size
+.PHONY: help demo test test-all bench release arm deb deb-test vm clean \
+        setup setup-tests setup-arm setup-deb setup-vm fmt clippy unit page doc deny size
 
 help:  ## print this text
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -55,6 +55,9 @@ deb-test: setup-deb  ## install, upgrade under traffic, remove and purge the pac
 	DEB_NEXT=1 packaging/deb/build amd64
 	packaging/deb/test/run
 
+vm: setup-vm arm  ## boot an ARM machine with three real kinds of uplinks, and play with them (some 15 minutes)
+	tests/vm/run
+
 clean:  ## remove what was built
 	cargo clean
 
@@ -71,6 +74,9 @@ setup-arm:
 
 setup-deb:
 	@.ci/setup deb
+
+setup-vm:
+	@.ci/setup vm
 
 fmt:
 	cargo fmt --check

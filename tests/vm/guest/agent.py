@@ -62,6 +62,14 @@ class Agent:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
 
+    def ended(self, seconds):
+        """Its exit code, or None if it goes on: then it is stopped."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            return None
+
     def is_active(self, name, seconds):
         return until(f"{name} in use", lambda: ask("status")["active"] == name, seconds)
 

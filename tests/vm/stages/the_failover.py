@@ -11,6 +11,7 @@ from tools import ensure
 def play(world):
     home, agent, told = world.home, world.agent, []
     agent.at_peace()
+    before = len(switches())
     for cut, name, then in [(CABLE, "cable", "hotspot"), (HOTSPOT, "hotspot", "phone")]:
         moment = time.monotonic()
         home.sever(cut)
@@ -18,14 +19,19 @@ def play(world):
         world.meter.wait(moment + 0.1, 30)
         time.sleep(2)
         told.append(f"{name} severed: on {then}, gap {world.meter.gap(moment):.0f} ms")
-    home.restore(HOTSPOT)
     home.restore(CABLE)
+    home.restore(HOTSPOT)
     moment = time.monotonic()
     agent.at_peace()
     time.sleep(1)
     told.append(f"both restored: back on cable, gap {world.meter.gap(moment):.0f} ms")
-    switches = [entry["text"] for entry in ask("history") if entry["code"] == "switched"][-3:]
-    order = [f"from {a} to {b}" for a, b in [("cable", "hotspot"), ("hotspot", "phone"), ("phone", "cable")]]
-    ensure(all(o in s for o, s in zip(order, switches)), f"not in this order: {switches}")
+    away, further, *back = switches()[before:]
+    ensure("fails over from cable to hotspot" in away, away)
+    ensure("fails over from hotspot to phone" in further, further)
+    ensure(back and all("climbs back" in step for step in back), back)
     ensure(home.wrong_sources() == 0, f"{home.wrong_sources()} packets with a wrong source")
     return "; ".join(told) + "; no wrong source"
+
+
+def switches():
+    return [entry["text"] for entry in ask("history") if entry["code"] == "switched"]

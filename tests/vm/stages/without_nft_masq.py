@@ -12,7 +12,7 @@ def play(world):
     with without("nft_masq"):
         before = footprint()
         agent = Agent("without-nft_masq")
-        code = agent.process.wait(30)
+        code = agent.ended(30)
         after = footprint()
     said = [line for line in agent.log().splitlines() if "nft_masq" in line]
     ensure(code == 2, f"exit code {code}")
