@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 
+from home import SSID
 from tools import LOGS, SHARED, ensure, read, text, until, write
 
 RUN, CONFIG = "/run/sparelink", "/etc/sparelink/sparelink.toml"
@@ -18,11 +19,11 @@ name = "cable"
 interface = "wan0"
 [[uplink]]
 name = "hotspot"
-interface = "wlan0"
+{hotspot}
 kind = "wifi"
 [[uplink]]
 name = "phone"
-match = {{ {match} }}
+{phone}
 kind = "cellular"
 metered = true
 [lan]
@@ -42,8 +43,12 @@ window = "2s"
 """
 
 
-def config(match='driver = "rndis_host"', more=PATIENT):
-    return UPLINKS.format(match=match, state=STATE) + more
+# A phone is known by what it is, not by what the kernel happens to call it.
+HOTSPOT, PHONE = f'match = {{ ssid = "{SSID}" }}', 'match = { driver = "rndis_host" }'
+
+
+def config(hotspot=HOTSPOT, phone=PHONE, more=PATIENT):
+    return UPLINKS.format(hotspot=hotspot, phone=phone, state=STATE) + more
 
 
 class Agent:
@@ -70,19 +75,18 @@ class Agent:
             self.stop()
             return None
 
-    def is_active(self, name, seconds):
-        return until(f"{name} in use", lambda: ask("status")["active"] == name, seconds)
 
-    def at_peace(self, seconds=120):
-        """The first of the chain in use, the others ready."""
-        self.is_active("cable", seconds)
-        self.all_proven(seconds)
+def is_active(name, seconds):
+    return until(f"{name} in use", lambda: ask("status")["active"] == name, seconds)
 
-    def all_proven(self, seconds):
-        def proven():
-            now = ask("status")
-            return now["active"] and all(u["role"] in ("active", "ready") for u in now["uplinks"])
-        until("all three proven", proven, seconds)
+
+def at_peace(seconds=120):
+    """The first of the chain in use, the others ready."""
+    is_active("cable", seconds)
+
+    def proven():
+        return all(uplink["role"] in ("active", "ready") for uplink in ask("status")["uplinks"])
+    until("all three proven", proven, seconds)
 
 
 class Socket(http.client.HTTPConnection):

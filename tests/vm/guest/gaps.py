@@ -11,10 +11,19 @@ class Meter:
         self.process = start(f"ip netns exec client python3 /vm/guest/meter.py {kind} {self.path}", "meter")
         until("the meter at work", lambda: read(self.path), 30)
 
+    def lines(self):
+        split = [line.split() for line in read(self.path).splitlines()]
+        return [line for line in split if len(line) == 3]
+
     def answers(self):
         """(asked, answered) of each packet so far, in the order of asking."""
-        lines = [line.split() for line in read(self.path).splitlines()]
-        return sorted((float(line[0]), float(line[1])) for line in lines if len(line) == 2)
+        return sorted((float(asked), float(answered)) for _, asked, answered in self.lines())
+
+    def lost(self, moment):
+        """How many of the packets asked since that moment were not answered, and of how many."""
+        numbers = {int(number) for number, asked, _ in self.lines() if float(asked) >= moment}
+        whole = max(numbers) - min(numbers) + 1
+        return whole - len(numbers), whole
 
     def answered_since(self, moment):
         return any(asked >= moment for asked, _ in self.answers())

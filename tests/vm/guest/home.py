@@ -52,10 +52,11 @@ def driven_by(driver):
 
 
 class Home:
-    """Built once per boot. `radio` and `usb` say whether the hotspot and the tether are real ones or cables, too."""
+    """Built once per boot. A plain home has cables for all three, called like what they stand for, and its lines lose
+    nothing."""
 
-    def __init__(self, radio=True, usb=True):
-        self.radio, self.usb = radio, usb
+    def __init__(self, plain=False):
+        self.plain = plain
         self.interfaces = ["wan0", "wlan0", None]
         self.clients = {}
         self.supplicant = None
@@ -115,8 +116,9 @@ class Home:
             route add 100.64.{n}.0/30 via 198.18.{n}.2""")
         forward(modem)
         forward(provider)
-        run(f"tc -n {modem} qdisc add dev line root netem {LINES[n]}")
-        run(f"tc -n {provider} qdisc add dev customer root netem {LINES[n]}")
+        line = LINES[n].split(" loss")[0] if self.plain else LINES[n]
+        run(f"tc -n {modem} qdisc add dev line root netem {line}")
+        run(f"tc -n {provider} qdisc add dev customer root netem {line}")
         nft(modem, f"""
             table ip home {{
                 counter wrong_source {{ }}
@@ -129,9 +131,8 @@ class Home:
                     oifname "line" snat to 100.64.{n}.2
                 }}
             }}""")
-        connect = [self.connect_cable, self.connect_radio if self.radio else self.connect_cable,
-                   self.connect_usb if self.usb else self.connect_cable]
-        connect[n](n)
+        connect = [self.connect_cable, self.connect_radio, self.connect_usb]
+        (self.connect_cable if self.plain else connect[n])(n)
         start(f"ip netns exec {modem} dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts"
               f" --user=root --pid-file= --bind-dynamic --interface=lan --server=1.1.1.1 --server=8.8.8.8"
               f" --dhcp-range=192.168.1{n}.2,192.168.1{n}.99,255.255.255.0,12h --dhcp-leasefile=/run/leases{n}"

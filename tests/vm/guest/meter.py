@@ -1,5 +1,5 @@
 """What a LAN client feels. `meter.py new FILE` opens a new UDP flow to the echo server every 100 ms, `meter.py same FILE`
-keeps one flow for all packets, from port 5060. Each answer is a line in FILE: when it was asked for, and when it came (monotonic seconds)."""
+keeps one flow for all packets, from port 5060. Each answer is a line in FILE: its number, when it was asked for, and when it came (monotonic seconds)."""
 
 import selectors
 import socket
@@ -17,7 +17,7 @@ def flow():
 
 
 def main(kind, path):
-    ready, waiting = selectors.DefaultSelector(), []
+    ready, waiting, number = selectors.DefaultSelector(), [], 0
     same = flow() if kind == "same" else None
     if same:
         same.bind(("", 5060))
@@ -33,8 +33,9 @@ def main(kind, path):
                 if not same:
                     ready.register(one, selectors.EVENT_READ)
                     waiting.append((now, one))
+                number += 1
                 try:
-                    one.sendto(repr(now).encode(), ECHO)
+                    one.sendto(f"{number} {now}".encode(), ECHO)
                 except OSError:
                     pass
             while waiting and waiting[0][0] < now - WAIT:

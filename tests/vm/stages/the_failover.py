@@ -3,26 +3,26 @@ are told."""
 
 import time
 
-from agent import ask
+from agent import ask, at_peace, is_active
 from home import CABLE, HOTSPOT
 from tools import ensure
 
 
 def play(world):
     home, agent, told = world.home, world.agent, []
-    agent.at_peace()
+    at_peace()
     before = len(switches())
     for cut, name, then in [(CABLE, "cable", "hotspot"), (HOTSPOT, "hotspot", "phone")]:
         moment = time.monotonic()
         home.sever(cut)
-        agent.is_active(then, 30)
+        is_active(then, 30)
         world.meter.wait(moment + 0.1, 30)
         time.sleep(2)
         told.append(f"{name} severed: on {then}, gap {world.meter.gap(moment):.0f} ms")
     home.restore(CABLE)
     home.restore(HOTSPOT)
     moment = time.monotonic()
-    agent.at_peace()
+    at_peace()
     time.sleep(1)
     told.append(f"both restored: back on cable, gap {world.meter.gap(moment):.0f} ms")
     away, further, *back = switches()[before:]

@@ -2,7 +2,7 @@
 
 import time
 
-from agent import ask, uplink
+from agent import ask, at_peace, is_active, uplink
 from gaps import Meter
 from home import CABLE, ECHO, nft
 from tools import ensure, run, text, until
@@ -19,7 +19,7 @@ PORT = 5060
 
 def play(world):
     home, agent = world.home, world.agent
-    agent.at_peace()
+    at_peace()
     devices = ", ".join(["lan0", *home.interfaces])
     run("nft -f -", input=f"""table inet shop {{
         flowtable fast {{ hook ingress priority filter; devices = {{ {devices} }}; }}
@@ -35,7 +35,7 @@ def play(world):
         until("the agent to know", lambda: uplink("cable")["offloaded"], 40)
         moment = time.monotonic()
         home.sever(CABLE)
-        agent.is_active("hotspot", 60)
+        is_active("hotspot", 60)
         flow.wait(moment + 0.1, 60)
         after = until("the same flow pinned to the hotspot", lambda: [e for e in entries() if "mark=33554432" in e], 20)
         time.sleep(1)

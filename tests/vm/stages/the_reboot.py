@@ -2,7 +2,7 @@
 
 import json
 
-from agent import STATE, Agent, ask, config
+from agent import STATE, Agent, ask, at_peace, config
 from tools import ensure, read, until
 
 
@@ -13,7 +13,7 @@ def play(world):
     world.agent = agent = Agent("agent-after-reboot", config(more=""))
     status = until("the status", lambda: ask("status"), 30)
     ensure(status["switches"] >= before["switches"], f"{status['switches']} switches, {before['switches']} before")
-    agent.at_peace()
+    at_peace()
     agent.stop()
     after = json.loads(read(f"{STATE}/state.json"))
     told = []

@@ -4,7 +4,7 @@ import glob
 import statistics
 import time
 
-from agent import SHARED, Agent, ask, config
+from agent import SHARED, Agent, ask, at_peace, config
 from tools import ensure, read
 
 RSS_KB, WAKE_UPS = 10 * 1024, 300
@@ -24,7 +24,7 @@ def play(world):
     world.agent.stop()
     # The defaults, as on a box.
     world.agent = agent = Agent("agent-armv7", config(more=""), f"{SHARED}/bin/sparelink-armv7")
-    agent.at_peace()
+    at_peace()
     time.sleep(SETTLE)
     pid, before = agent.process.pid, len(ask("history"))
     counts = [wake_ups(pid)]

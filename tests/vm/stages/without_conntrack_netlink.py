@@ -2,7 +2,7 @@
 
 import time
 
-from agent import Agent
+from agent import Agent, at_peace, is_active
 from gaps import Meter
 from home import CABLE
 from missing import without
@@ -13,10 +13,10 @@ def play(world):
     with without("nf_conntrack_netlink"):
         meter, agent = Meter("new"), Agent("without-conntrack-netlink")
         try:
-            agent.at_peace()
+            at_peace()
             moment = time.monotonic()
             world.home.sever(CABLE)
-            agent.is_active("hotspot", 60)
+            is_active("hotspot", 60)
             meter.wait(moment + 0.1, 60)
             time.sleep(1)
             gap = meter.gap(moment)
