@@ -55,7 +55,9 @@ deb-test: setup-deb  ## install, upgrade under traffic, remove and purge the pac
 	DEB_NEXT=1 packaging/deb/build amd64
 	packaging/deb/test/run
 
-vm: setup-vm arm  ## boot an ARM machine with three real kinds of uplinks, and play with them (some 15 minutes)
+vm: setup-vm arm setup-deb  ## boot an ARM board with Wi-Fi, USB and LEDs, and play with it (some 15 minutes)
+	packaging/deb/build arm64 armhf
+	DEB_NEXT=1 packaging/deb/build arm64
 	tests/vm/run
 
 clean:  ## remove what was built

@@ -9,7 +9,7 @@ mkdir -p /dev/pts && mount -t devpts none /dev/pts
 mount -t cgroup2 none /sys/fs/cgroup
 mount -t debugfs none /sys/kernel/debug
 mount -t tracefs none /sys/kernel/tracing
-modprobe -a configfs leds-gpio ledtrig-timer ledtrig-netdev
+modprobe -a configfs leds-gpio ledtrig-timer ledtrig-pattern ledtrig-netdev
 mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
 echo 1 >/proc/sys/kernel/printk
 python3 /vm/guest/main.py
