@@ -9,7 +9,7 @@ from tools import ensure
 
 
 def play(world):
-    home, agent, told = world.home, world.agent, []
+    home, told = world.home, []
     at_peace()
     before = len(switches())
     for cut, name, then in [(CABLE, "cable", "hotspot"), (HOTSPOT, "hotspot", "phone")]:

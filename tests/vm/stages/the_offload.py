@@ -18,7 +18,7 @@ PORT = 5060
 
 
 def play(world):
-    home, agent = world.home, world.agent
+    home = world.home
     at_peace()
     devices = ", ".join(["lan0", *home.interfaces])
     run("nft -f -", input=f"""table inet shop {{

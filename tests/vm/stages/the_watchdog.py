@@ -10,7 +10,7 @@ from tools import ensure, until
 
 
 def play(world):
-    hung, limit = pid(), int(show("WatchdogUSec").removesuffix("s").removesuffix("min") or 0)
+    hung, limit = pid(), show("WatchdogUSec")
     moment = time.monotonic()
     os.kill(hung, signal.SIGSTOP)
     until("another agent", lambda: pid() != hung, 180)
@@ -19,4 +19,4 @@ def play(world):
     time.sleep(2.5)
     lost, whole = world.meter.lost(moment)
     ensure(lost == 0, f"{lost} of {whole} packets of the LAN were lost")
-    return f"stopped, and another one ran after {took:.0f} s (watchdog {limit} s); 0 of {whole} packets lost meanwhile"
+    return f"stopped, and another one ran after {took:.0f} s (watchdog: {limit}); 0 of {whole} packets lost meanwhile"
