@@ -7,7 +7,6 @@ import socket
 import subprocess
 import time
 
-from home import SSID
 from tools import LOGS, SHARED, ensure, read, text, until, write
 
 RUN, CONFIG = "/run/sparelink", "/etc/sparelink/sparelink.toml"
@@ -44,7 +43,7 @@ window = "2s"
 
 
 # A phone is known by what it is, not by what the kernel happens to call it.
-HOTSPOT, PHONE = f'match = {{ ssid = "{SSID}" }}', 'match = { driver = "rndis_host" }'
+HOTSPOT, PHONE = 'interface = "wlan0"', 'match = { driver = "rndis_host" }'
 
 
 def config(hotspot=HOTSPOT, phone=PHONE, more=PATIENT):
