@@ -34,6 +34,19 @@ impl Asker {
     /// # Errors
     /// What the kernel answered; `EAGAIN` if nothing in time.
     pub(super) fn ask(&mut self, kind: u16, flags: u16, body: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.ask_all(kind, flags, body).map(|mut found| found.pop().unwrap_or_default())
+    }
+
+    /// Sends one request; all answers to it.
+    ///
+    /// # Errors
+    /// What the kernel answered; `EAGAIN` if nothing in time.
+    pub(super) fn ask_all(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        body: &[u8],
+    ) -> Result<Vec<Vec<u8>>, Errno> {
         self.seq = self.seq.wrapping_add(1);
         let seq = self.seq;
         let len = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
@@ -55,7 +68,7 @@ impl Asker {
                 match (frame.kind, frame.errno()) {
                     (NLMSG_DONE | NLMSG_ERROR, None) => return Ok(found),
                     (NLMSG_DONE | NLMSG_ERROR, Some(errno)) => return Err(errno),
-                    _ => found = frame.body.to_vec(),
+                    _ => found.push(frame.body.to_vec()),
                 }
             }
         }

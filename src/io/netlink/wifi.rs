@@ -2,6 +2,7 @@
 
 use super::ask::Asker;
 use super::attrs::{Attributes, Attrs};
+use super::nfnl::F_DUMP;
 use crate::units::IfIndex;
 
 /// `NETLINK_GENERIC`.
@@ -16,6 +17,15 @@ const FAMILY_NAME: u16 = 2;
 const GET_INTERFACE: u8 = 5;
 const IFINDEX: u16 = 3;
 const SSID: u16 = 52;
+/// `NL80211_CMD_GET_SCAN`, `NL80211_ATTR_BSS`, and in it `NL80211_BSS_INFORMATION_ELEMENTS`,
+/// `NL80211_BSS_STATUS` with `NL80211_BSS_STATUS_ASSOCIATED`.
+const GET_SCAN: u8 = 32;
+const NETWORK: u16 = 47;
+const ELEMENTS: u16 = 6;
+const STATUS: u16 = 9;
+const ASSOCIATED: u32 = 1;
+/// The element of a beacon that is the network's name (IEEE 802.11-2020, table 9-92).
+const NAME_ELEMENT: u8 = 0;
 /// `sizeof(struct genlmsghdr)`.
 const HEADER: usize = 4;
 
@@ -32,7 +42,11 @@ impl Wifi {
         let (asker, family) = self.0.as_mut()?;
         let which = Attrs::new().bytes(IFINDEX, &index.0.to_ne_bytes());
         let answer = asker.ask(*family, 0, &request(GET_INTERFACE, &which)).ok()?;
-        ssid(&answer)
+        // Some kernels (6.1 is one) do not name it here, only among the networks that are in sight.
+        ssid(&answer).or_else(|| {
+            let seen = asker.ask_all(*family, F_DUMP, &request(GET_SCAN, &which)).ok()?;
+            seen.iter().find_map(|network| joined(network))
+        })
     }
 }
 
@@ -50,8 +64,28 @@ fn request(command: u8, attributes: &Attrs) -> Vec<u8> {
 
 /// A network's name is up to 32 bytes of any kind (IEEE 802.11-2020, 9.4.2.2); nearly always it is text.
 fn ssid(answer: &[u8]) -> Option<String> {
-    let name = Attributes(answer.get(HEADER..)?).get(SSID)?;
+    named(Attributes(answer.get(HEADER..)?).get(SSID)?)
+}
+
+fn named(name: &[u8]) -> Option<String> {
     (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+/// The name of a network in sight, if it is the one that the device is in.
+fn joined(answer: &[u8]) -> Option<String> {
+    let network = Attributes(answer.get(HEADER..)?).get(NETWORK)?;
+    if Attributes(network).ne32(STATUS)? != ASSOCIATED {
+        return None;
+    }
+    let mut elements = Attributes(network).get(ELEMENTS)?;
+    while let [kind, length, rest @ ..] = elements {
+        let (value, others) = rest.split_at_checked(usize::from(*length))?;
+        if *kind == NAME_ELEMENT {
+            return named(value);
+        }
+        elements = others;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -71,6 +105,25 @@ mod tests {
         assert_eq!(named(b""), None);
         assert_eq!(ssid(&answer(&Attrs::new())), None);
         assert_eq!(ssid(&[]), None);
+    }
+
+    #[test]
+    fn the_network_that_it_is_in_is_told_from_others() {
+        let in_sight = |status: Option<u32>, elements: &[u8]| {
+            let network = Attrs::new().bytes(1, &[2, 0, 0, 0, 1, 0]).bytes(ELEMENTS, elements);
+            let network = match status {
+                Some(status) => network.bytes(STATUS, &status.to_ne_bytes()),
+                None => network,
+            };
+            joined(&answer(&Attrs::new().be32(9, 1).nest(NETWORK, &network)))
+        };
+        let beacon = b"\x01\x02\x82\x84\0\x04Anna\x03\x01\x06";
+        assert_eq!(in_sight(Some(ASSOCIATED), beacon).as_deref(), Some("Anna"));
+        assert_eq!(in_sight(Some(0), beacon), None, "only authenticated");
+        assert_eq!(in_sight(None, beacon), None);
+        assert_eq!(in_sight(Some(ASSOCIATED), b"\0\0"), None, "a hidden name");
+        assert_eq!(in_sight(Some(ASSOCIATED), b"\x01\x02\x82\x84\0\x05Anna"), None, "cut off");
+        assert_eq!(joined(&[]), None);
     }
 
     #[test]

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import time
 
-from tools import LOGS, SHARED, ensure, read, text, until, write
+from home import SSID
+from tools import LOGS, SHARED, read, text, until, write
 
 RUN, CONFIG = "/run/sparelink", "/etc/sparelink/sparelink.toml"
 STATE = f"{SHARED}/state"
@@ -43,7 +44,7 @@ window = "2s"
 
 
 # A phone is known by what it is, not by what the kernel happens to call it.
-HOTSPOT, PHONE = 'interface = "wlan0"', 'match = { driver = "rndis_host" }'
+HOTSPOT, PHONE = f'match = {{ ssid = "{SSID}" }}', 'match = { driver = "rndis_host" }'
 
 
 def config(hotspot=HOTSPOT, phone=PHONE, more=PATIENT):
