@@ -339,7 +339,10 @@ impl Engine {
             return;
         }
         let pause = self.poll_interval(now);
-        self.polls.next = self.polls.next.min(now.mono + pause);
+        let next = now.mono + pause;
+        // At rest they are read when the probes are sent.
+        let next = if pause < POLL_IDLE { next } else { next.on_the_beat(POLL_IDLE) };
+        self.polls.next = self.polls.next.min(next);
         let lost = self.polls.asked.is_some_and(|asked| now.mono.since(asked) >= POLL_LOST);
         if (self.polls.asked.is_some() && !lost) || self.polls.next > now.mono {
             return;
@@ -349,7 +352,7 @@ impl Engine {
             self.polls.bytes_at = now.mono + BYTES_EVERY;
         }
         self.polls.asked = Some(now.mono);
-        self.polls.next = now.mono + pause;
+        self.polls.next = next;
         self.outputs.push_back(Output::ReadCounters { bytes });
     }
 

@@ -170,6 +170,8 @@ pub struct Line {
     candidacy: Option<Candidacy>,
     sampling: Option<Sampling>,
     proven_at: Option<Instant>,
+    /// It was alive when it was last judged dead.
+    condemned: bool,
     tally: Tally,
 }
 
@@ -304,6 +306,7 @@ impl Line {
                 self.quality = Quality::Good;
                 self.trial = Some(Trial { next: now, ..Trial::default() });
                 if let (Health::Down { since, .. }, Signal::Life) = (transition.from, signal)
+                    && self.condemned
                     && now.since(since) <= PREMATURE
                 {
                     self.learned.premature(Range::of(s.kind));
@@ -311,6 +314,7 @@ impl Line {
                 }
             }
             Health::Down { condition, .. } => {
+                self.condemned = transition.from.is_alive();
                 self.trial = None;
                 self.sampling = None;
                 let soft = !condition.is_hard() && self.burst.is_some();

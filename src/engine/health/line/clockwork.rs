@@ -17,6 +17,8 @@ use crate::time::Instant;
 
 /// Every so many questions a dead line is asked by the other method.
 const OTHERWISE: usize = 4;
+/// All lines that are asked seldom are asked at the same time, and the box wakes once for all.
+const BEAT: Duration = Duration::from_secs(1);
 /// An instant that never comes.
 const NEVER: Instant = Instant::from_micros(u64::MAX);
 
@@ -130,7 +132,9 @@ impl Line {
             self.ask_by(method, target, Use::Base, s.now, asker);
         }
         self.base_last = s.now;
-        self.base_at = s.now + self.base_interval(s);
+        let interval = self.base_interval(s);
+        let next = s.now + interval;
+        self.base_at = if interval < BEAT { next } else { next.on_the_beat(BEAT) };
     }
 
     pub(super) fn base_interval(&self, s: &Surroundings<'_>) -> Duration {
