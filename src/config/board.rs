@@ -39,7 +39,7 @@ pub struct Board {
 /// The board of which nothing is known.
 pub const GENERIC: &str = "generic";
 
-/// The names of all boards, in the order of [`FILES`].
+/// The names of all boards, in the order of `FILES`.
 pub const NAMES: [&str; FILES.len()] = {
     let mut names = [""; FILES.len()];
     let mut at = 0;

@@ -50,7 +50,7 @@ use anyhow::{Context, Result, bail};
 /// Exit code of the lab where the kernel allows no namespaces.
 const REFUSED: i32 = 2;
 /// So many at a time: mostly they wait, and two cores are enough for so many homes.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 /// What a test wants to be told beside its result begins with this.
 const FIGURE: &str = "figure: ";
 
