@@ -156,6 +156,7 @@ pub(super) async fn login(
     match tokio::time::timeout(PATIENCE, is_right(&access, stored, password)).await {
         Ok(Some(true)) => access.welcome(peer, &line),
         Ok(Some(false)) => {
+            access.known().tries.refuse(peer, clock::now().mono);
             if failures >= 4 && failures.is_power_of_two() {
                 tracing::warn!(%peer, failures, "wrong passwords for the page");
             }

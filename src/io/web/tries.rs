@@ -80,6 +80,14 @@ impl Tries {
         Ok(times)
     }
 
+    /// The one who was admitted did not know the password, as is known now: the wait begins with the answer,
+    /// however long that took.
+    pub(super) fn refuse(&mut self, from: IpAddr, now: Instant) {
+        if let Some(failed) = self.failed.get_mut(&household(from)) {
+            failed.last = now;
+        }
+    }
+
     /// The one who was admitted knew the password.
     pub(super) fn forgive(&mut self, from: IpAddr) {
         self.failed.remove(&household(from));
@@ -161,8 +169,10 @@ mod tests {
         tries.forgive(ip(1));
         assert_eq!(tries.admit(ip(1), NOW), Ok(1));
         assert!(tries.admit(ip(1), NOW).is_err(), "control");
+        tries.refuse(ip(1), NOW + SECOND * 3);
+        assert_eq!(tries.admit(ip(1), NOW + SECOND * 3), Err(SECOND), "from the answer on");
         assert_eq!(tries.admit(ip(2), NOW), Ok(1), "another is not meant");
-        assert_eq!(tries.admit(ip(1), NOW + REMEMBERED), Ok(1));
+        assert_eq!(tries.admit(ip(1), NOW + SECOND * 3 + REMEMBERED), Ok(1));
     }
 
     #[test]
