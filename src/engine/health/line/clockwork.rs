@@ -17,7 +17,7 @@ use crate::time::Instant;
 
 /// Every so many questions a dead line is asked by the other method.
 const OTHERWISE: usize = 4;
-/// All lines that are asked seldom are asked at the same time, and the box wakes once for all.
+/// Lines without traffic are asked at the same time, and the box wakes once for all.
 const BEAT: Duration = Duration::from_secs(1);
 /// An instant that never comes.
 const NEVER: Instant = Instant::from_micros(u64::MAX);
@@ -134,7 +134,8 @@ impl Line {
         self.base_last = s.now;
         let interval = self.base_interval(s);
         let next = s.now + interval;
-        self.base_at = if interval < BEAT { next } else { next.on_the_beat(BEAT) };
+        let rests = self.health.is_alive() && !self.traffic.is_busy(s.now) && interval >= BEAT;
+        self.base_at = if rests { next.on_the_beat(BEAT) } else { next };
     }
 
     pub(super) fn base_interval(&self, s: &Surroundings<'_>) -> Duration {
