@@ -49,12 +49,10 @@ impl Stage {
         Self::in_home(home, Settings::default(), flags).await
     }
 
-    /// The agent in a home that stands already; `SPARELINK_AGENT` names another than the one under
-    /// test, such as the one for routers, to be measured.
+    /// The agent in a home that stands already.
     pub(crate) async fn in_home(home: Home, settings: Settings, flags: &[&str]) -> Result<Self> {
         let text = config(&Plan::default(), &settings);
-        let program = std::env::var_os("SPARELINK_AGENT").unwrap_or_else(|| AGENT.into());
-        Self::configured(home, text, Path::new(&program), flags).await
+        Self::configured(home, text, Path::new(AGENT), flags).await
     }
 
     /// The agent in a home that stands already, with a configuration of its own.
