@@ -80,10 +80,10 @@ fn every_file_is_played() {
 /// Positive control: a demand that cannot be met fails, with the line and the story.
 #[test]
 fn a_broken_promise_is_told() {
-    let text = "at 1s sever cable\nexpect active mifi within 400ms\n";
+    let text = "at 3s sever cable\nexpect active mifi within 400ms\n";
     let told = play(&Scenario::parse(text).unwrap(), 1).unwrap_err();
     assert!(told.starts_with("line 2: "), "{told}");
-    assert!(told.contains("cable (IPv4): recovering to up"), "{told}");
+    assert!(told.contains("cable (IPv4): up to failing"), "{told}");
     let text = "at 1s sever cable\nexpect no switch for 3s\n";
     assert!(play(&Scenario::parse(text).unwrap(), 1).is_err());
     let text = "at 1s sever cable\nexpect no down cable for 3s\n";

@@ -253,12 +253,7 @@ async fn six_repairs_in_a_minute_are_a_fight() -> Result<()> {
     shell(&stage.home, delete).await?;
     stage.happens("cable", LineEvent::Unplug).await?;
     stage.on("mifi").await?;
-    let switched = Instant::now();
-    while ours(&stage.home).await?.nft.is_empty() {
-        // Sooner than the truce would have it.
-        ensure!(switched.elapsed() < TRUCE / 4, "the table is not there after a switch");
-        sleep(Duration::from_millis(20)).await;
-    }
+    ensure!(!ours(&stage.home).await?.nft.is_empty(), "the table is not there after a switch");
     ensure!(told(&stage, "fight").await?.len() == 1, "it is said once");
     Ok(())
 }
