@@ -32,6 +32,7 @@ pub mod doctor;
 pub mod event;
 pub mod health;
 pub mod history;
+mod housekeeping;
 pub mod kernel;
 pub mod leds;
 mod leftover;
@@ -53,6 +54,7 @@ use dataplane::Dataplane;
 use event::{Event, Fact};
 use health::line::{Line, News, Surroundings};
 use history::History;
+use housekeeping::Housekeeping;
 use kernel::KernelView;
 use message::{Input, Output, Restored, RunState};
 use probe::{Asker, Path, ProbeRequest};
@@ -127,51 +129,10 @@ pub struct Engine {
     outputs: VecDeque<Output>,
 }
 
-/// Timers of the house, and what was last said about spares.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Housekeeping {
-    learn_at: Instant,
-    learned_until: Instant,
-    save_at: Instant,
-    /// Since when no spare has been ready, and whether that has been said.
-    spareless: Option<(Instant, bool)>,
-    repairs: u64,
-    /// The same by what had been changed.
-    repairs_of: BTreeMap<dataplane::drift::Kind, u64>,
-    /// The longest delay of the loop since `delays_since`, and in the span before that.
-    delays: (Duration, Duration),
-    delays_since: Instant,
-}
-
-impl Housekeeping {
-    fn book_delay(&mut self, delay: Duration, now: Instant) {
-        if now.since(self.delays_since) >= DELAY_SPAN {
-            self.delays = (Duration::ZERO, self.delays.0);
-            self.delays_since = now;
-        }
-        self.delays.0 = self.delays.0.max(delay);
-    }
-
-    /// The longest delay of the last ten to twenty seconds.
-    fn longest_delay(&self) -> Duration {
-        self.delays.0.max(self.delays.1)
-    }
-}
-
 /// A gap in the agent's own loop longer than this voids the silence that it covers.
 const STALL: Duration = Duration::from_millis(500);
-/// The longest delay of the loop is told for spans of this length.
-const DELAY_SPAN: Duration = Duration::from_secs(10);
 /// Lines and decisions settle in so many rounds.
 const ROUNDS: usize = 4;
-/// Learned windows move once an hour.
-const LEARN_EVERY: Duration = Duration::from_secs(3600);
-/// What was learned is saved once a day.
-const SAVE_EVERY: Duration = Duration::from_secs(86_400);
-/// "No spare left" is said when it has been true for so long.
-const SPARELESS_FOR: Duration = Duration::from_secs(10);
-/// After the start, spares get so long to prove themselves before their absence is news.
-const SETTLE_FOR: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// An engine for this configuration. The seed varies probe numbers from run to run.
@@ -199,12 +160,7 @@ impl Engine {
             polls: observing::Polls::default(),
             named: Named::default(),
             resolvers: None,
-            housekeeping: Housekeeping {
-                learn_at: now.mono + LEARN_EVERY,
-                learned_until: now.mono,
-                save_at: now.mono + SAVE_EVERY,
-                ..Housekeeping::default()
-            },
+            housekeeping: Housekeeping::born(now.mono),
             leds: leds::Leds::default(),
             history: History::default(),
             timeline: timeline::Timeline::new(now.mono),
@@ -284,8 +240,6 @@ impl Engine {
         let sampling = self.active.iter().filter_map(|(_, a)| a.sample_at).min();
         let paused = self.uplinks.values().filter_map(|u| u.paused.as_ref()?.until).min();
         let manual = self.run.manual.as_ref().and_then(|(_, until)| *until);
-        let house = &self.housekeeping;
-        let spareless = house.spareless.filter(|(_, said)| !said).map(|(at, _)| at + SPARELESS_FOR);
         [
             (lines, "a line"),
             (leftovers, "old flows"),
@@ -298,8 +252,7 @@ impl Engine {
             (self.kernel.deadline(self.mode), "the dataplane"),
             (self.announcing.deadline(), "a word to the LAN"),
             (self.polls.deadline(self.mode), "the counters"),
-            (Some(house.learn_at.min(house.save_at)), "the house"),
-            (spareless, "the spares"),
+            (Some(self.housekeeping.deadline()), "the house"),
             (self.leds.deadline(), "the LEDs"),
         ]
         .into_iter()
@@ -427,51 +380,6 @@ impl Engine {
             uplink.lines.v6.void(now.mono);
         }
         self.refresh_deadlines(now);
-    }
-
-    /// What is done by the hour and by the day, and the news about spares.
-    fn keep_house(&mut self, now: Now) {
-        if self.housekeeping.learn_at <= now.mono {
-            self.housekeeping.learn_at = now.mono + LEARN_EVERY;
-            self.learn(now);
-        }
-        if self.housekeeping.save_at <= now.mono {
-            self.housekeeping.save_at = now.mono + SAVE_EVERY;
-            self.save(now);
-        }
-        self.watch_spares(now);
-    }
-
-    /// Losing the last spare is news even while everything works.
-    fn watch_spares(&mut self, now: Now) {
-        let Some(started) = self.started else { return };
-        let carrying = self.household.active;
-        let works = |id: Option<UplinkId>| {
-            id.and_then(|id| self.uplinks.get(&id)).is_some_and(Uplink::is_ready)
-        };
-        let settled = now.mono.since(started) >= SETTLE_FOR;
-        if self.chain.len() < 2 || !settled || !(works(carrying.v4) || works(carrying.v6)) {
-            // There is worse news than a missing spare now; what was not said yet is not due.
-            self.housekeeping.spareless.take_if(|(_, said)| !*said);
-            return;
-        }
-        let is_spare =
-            |u: &&Uplink| u.is_ready() && Some(u.id) != carrying.v4 && Some(u.id) != carrying.v6;
-        let spare = self.uplinks.values().find(is_spare).map(|u| u.config.name.clone());
-        match (spare, self.housekeeping.spareless) {
-            (None, None) => self.housekeeping.spareless = Some((now.mono, false)),
-            (None, Some((since, false))) if now.mono.since(since) >= SPARELESS_FOR => {
-                self.housekeeping.spareless = Some((since, true));
-                self.record(Fact::NoSpareLeft, now);
-            }
-            (Some(uplink), Some((_, said))) => {
-                self.housekeeping.spareless = None;
-                if said {
-                    self.record(Fact::SpareBack { uplink }, now);
-                }
-            }
-            (None, Some(_)) | (Some(_), None) => {}
-        }
     }
 
     fn stop(&mut self, now: Now) {
