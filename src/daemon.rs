@@ -34,6 +34,7 @@ use crate::units::{IfIndex, Metric, PerFamily, TableId};
 mod answers;
 mod board;
 mod door;
+mod keeping;
 mod publish;
 
 /// How the agent is to run.
@@ -75,6 +76,7 @@ struct Agent {
     manager: Option<Manager>,
     pending: VecDeque<Input>,
     answers: answers::Answers,
+    keeping: keeping::Keeping,
     cut_at: Option<Instant>,
 }
 
@@ -218,6 +220,7 @@ impl Agent {
             manager: Manager::find(),
             pending: VecDeque::new(),
             answers: answers::Answers::default(),
+            keeping: keeping::Keeping::default(),
             cut_at: None,
         })
     }
@@ -309,16 +312,20 @@ impl Agent {
                 }
             }
             Output::Resolvers(now) => {
-                warn_of(resolvers::write(&config.run_dir, &now.text()), "resolv.conf");
+                let written = resolvers::write(&config.run_dir, &now.text());
+                self.keeping.tried("who answers names", written);
             }
             Output::Advertise(advert) => self.advertiser.send(&advert),
             Output::Leds(lamps) => self.leds.show(lamps),
             Output::Listen(places) => self.web.listen(places),
             Output::Record(event) => self.tell(&event, now),
             Output::SaveState(state) => {
-                warn_of(store::save_state(&config.state_dir, &state), "state");
+                let saved = store::save_state(&config.state_dir, &state);
+                self.keeping.tried("what was learned", saved);
             }
-            Output::SaveRun(run) => warn_of(store::save_run(&config.run_dir, &run), "run"),
+            Output::SaveRun(run) => {
+                self.keeping.tried("what people chose", store::save_run(&config.run_dir, &run));
+            }
             Output::Answer(number, answer) => self.answers.command(number, answer),
         }
     }
@@ -350,10 +357,9 @@ impl Agent {
         }
         let text = self.recorder.cut();
         let path = self.engine.config().run_dir.join(LAST_RECORDING);
+        let keeping = self.keeping.clone();
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = record::keep(&path, &text) {
-                tracing::warn!(%error, "the recording of the switch could not be kept");
-            }
+            keeping.tried("the recording of a switch", record::keep(&path, &text));
         });
         self.recorder.flush();
     }
@@ -400,13 +406,6 @@ impl Agent {
 
 fn header<E>(start: Start<E>) -> Header<E> {
     Header { version: env!("CARGO_PKG_VERSION").to_owned(), start }
-}
-
-/// A full or read-only disk is a nuisance, not a reason to stop.
-fn warn_of<E: std::fmt::Display>(result: Result<(), E>, what: &str) {
-    if let Err(error) = result {
-        tracing::warn!(%error, what, "kept in RAM only");
-    }
 }
 
 /// The engine of a recording, for `replay`.

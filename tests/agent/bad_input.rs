@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 use sparelink::lab::agent::{Agent, Status, config};
 use sparelink::lab::script::{Action, LineEvent, Settings};
@@ -22,6 +23,7 @@ crate::tests![
     an_interface_that_does_not_exist_is_waited_for,
     check_tells_every_mistake,
     a_state_directory_that_cannot_be_written_is_a_nuisance,
+    a_full_or_read_only_disk_is_said_once,
     five_thousand_route_changes_in_a_burst,
 ];
 
@@ -128,9 +130,52 @@ async fn a_state_directory_that_cannot_be_written_is_a_nuisance() -> Result<()> 
     stage.on("mifi").await?;
     stage.agent.end(Signal::SIGTERM).await?;
     let log = fs::read_to_string(file("agent.log"))?;
-    ensure!(log.contains("WARN") && log.contains("state"), "it does not warn:\n{log}");
+    ensure!(said(&log, "WARN", "what was learned").len() == 1, "not one warning:\n{log}");
     ensure!(!log.contains("panicked"), "{log}");
     Ok(())
+}
+
+/// The lines of the log of this severity that hold this.
+fn said<'a>(log: &'a str, severity: &str, what: &str) -> Vec<&'a str> {
+    log.lines().filter(|line| line.contains(severity) && line.contains(what)).collect()
+}
+
+async fn a_full_or_read_only_disk_is_said_once() -> Result<()> {
+    let disk = file("run");
+    fs::create_dir(&disk)?;
+    let nothing = MsFlags::empty();
+    mount(Some("small"), &disk, Some("tmpfs"), nothing, Some("size=256k"))?;
+    let stage = Stage::new().await?;
+    let begun = Instant::now();
+    // Each of these is kept: four tries.
+    let choose = async || {
+        for words in [["pause", "phone"], ["resume", "phone"]].repeat(2) {
+            stage.agent.must(&words).await?;
+        }
+        fs::read_to_string(file("agent.log")).map_err(anyhow::Error::from)
+    };
+    let kept = || fs::read_to_string(stage.agent.run_dir().join("run.json"));
+
+    let log = choose().await?;
+    ensure!(said(&log, "", "in RAM only").is_empty(), "control: there is room\n{log}");
+    let before = kept()?;
+    let filling = fs::write(disk.join("full"), [0; 512 * 1024]);
+    ensure!(filling.is_err(), "control: more than fits was written");
+    let log = choose().await?;
+    let warned = said(&log, "WARN", "what people chose");
+    ensure!(warned.len() == 1 && warned[0].contains("No space left"), "full: {warned:#?}");
+    ensure!(kept()? == before, "control: nothing could be written");
+
+    fs::remove_file(disk.join("full"))?;
+    let log = choose().await?;
+    ensure!(said(&log, "INFO", "what people chose: kept on disk again").len() == 1, "{log}");
+
+    let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(None::<&str>, &disk, None::<&str>, read_only, None::<&str>)?;
+    let log = choose().await?;
+    let warned = said(&log, "WARN", "what people chose");
+    ensure!(warned.len() == 2 && warned[1].contains("Read-only"), "read-only: {warned:#?}");
+    stage.nothing_lost_since(begun).await
 }
 
 /// How many routes somebody adds at once, and takes away again.
