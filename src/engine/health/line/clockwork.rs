@@ -395,31 +395,57 @@ impl Line {
 mod tests {
     use super::*;
     use crate::config::Kind;
+    use crate::engine::health::line::PREMATURE;
     use crate::engine::health::proof::Plan;
     use crate::engine::health::suspicion::Duty;
     use crate::engine::link::Way;
     use crate::engine::probe::{Outcome, Path, ProbeRequest};
     use crate::units::{Family, Fwmark, IfIndex, IfName, Rtt, UplinkId};
 
-    /// A line, asked for so long, whose targets answer these questions from then on.
-    fn proven_after(wake: Duration, answers: fn(&Question) -> bool) -> Option<Duration> {
-        let targets: Vec<IpAddr> = ["1.1.1.1", "8.8.8.8"].map(|t| t.parse().unwrap()).into();
-        let dev = IfName::new("eth1").unwrap();
-        let source = "192.0.2.2".parse().unwrap();
-        let (index, mark) = (IfIndex(2), Fwmark { value: 0, mask: Fwmark::UPLINK_MASK });
-        let uplink = UplinkId::new(1).unwrap();
-        let path = Path { uplink, dev: dev.clone(), index, mark, source };
-        let way = Way { index, dev, source, gateway: None, onlink: false, mtu: None };
-        let begin = Instant::from_micros(1_000_000);
-        let (mut line, mut news, mut next_id) = (Line::default(), Vec::new(), 0);
-        line.relink(Some(way), begin);
-        let (family, pages) = (Family::V4, &[]);
-        let plan =
-            Plan { name: None, family, resolvers: &[], resolvers_known: false, public: &[], pages };
-        for tick in 0..2_000 {
-            let now = begin + Duration::from_millis(10) * tick;
+    /// A wired spare with two targets, on a clock that is turned by hand.
+    struct Bench {
+        line: Line,
+        now: Instant,
+        next_id: u64,
+        news: Vec<News>,
+    }
+
+    const TICK: Duration = Duration::from_millis(10);
+
+    impl Bench {
+        fn new() -> Self {
+            let now = Instant::from_micros(1_000_000);
+            let dev = IfName::new("eth1").unwrap();
+            let source = "192.0.2.2".parse().unwrap();
+            let way =
+                Way { index: IfIndex(2), dev, source, gateway: None, onlink: false, mtu: None };
+            let mut line = Line::default();
+            line.relink(Some(way), now);
+            let mut this = Self { line, now, next_id: 0, news: Vec::new() };
+            this.turn(|line, s, _, news| line.signal(Signal::Linked, s, news));
+            this
+        }
+
+        /// One turn of the line at this moment: what it asks.
+        fn turn(
+            &mut self,
+            turn: impl FnOnce(&mut Line, &Surroundings<'_>, &mut Asker<'_>, &mut Vec<News>),
+        ) -> Vec<ProbeRequest> {
+            let targets = ["1.1.1.1", "8.8.8.8"].map(|target| target.parse().unwrap());
+            let (index, mark) = (IfIndex(2), Fwmark { value: 0, mask: Fwmark::UPLINK_MASK });
+            let (uplink, dev) = (UplinkId::new(1).unwrap(), IfName::new("eth1").unwrap());
+            let path = Path { uplink, dev, index, mark, source: "192.0.2.2".parse().unwrap() };
+            let (family, pages) = (Family::V4, &[]);
+            let plan = Plan {
+                name: None,
+                family,
+                resolvers: &[],
+                resolvers_known: false,
+                public: &[],
+                pages,
+            };
             let s = Surroundings {
-                now,
+                now: self.now,
                 kind: Kind::Wired,
                 duty: Duty::Spare,
                 offloaded: false,
@@ -430,22 +456,95 @@ mod tests {
                 plan,
                 page_works_somewhere: false,
             };
-            let mut requests: Vec<ProbeRequest> = Vec::new();
-            let mut asker = Asker { next_id: &mut next_id, requests: &mut requests, path: &path };
-            if tick == 0 {
-                line.signal(Signal::Linked, &s, &mut news);
-            }
-            line.timeout(&s, &mut asker, &mut news);
-            let mut unheard = Vec::new();
-            let mut asker = Asker { next_id: &mut next_id, requests: &mut unheard, path: &path };
-            for request in requests {
-                if now >= begin + wake && answers(&request.question) {
+            let mut requests = Vec::new();
+            let mut asker =
+                Asker { next_id: &mut self.next_id, requests: &mut requests, path: &path };
+            turn(&mut self.line, &s, &mut asker, &mut self.news);
+            requests
+        }
+
+        /// One tick of the clock, at whose begin these questions are answered.
+        fn tick(&mut self, answers: impl Fn(&Question) -> bool) {
+            for request in self.turn(|line, s, asker, news| line.timeout(s, asker, news)) {
+                if answers(&request.question) {
                     let answer = Outcome::Answered(Rtt(Duration::from_millis(5)));
-                    line.reply(request.id, &answer, &s, &mut asker, &mut news);
+                    let id = request.id;
+                    self.turn(|line, s, asker, news| line.reply(id, &answer, s, asker, news));
                 }
             }
-            if matches!(line.health, Health::Up { .. }) {
-                return Some(now.since(begin));
+            self.now = self.now + TICK;
+        }
+
+        /// The line answers all, or nothing, until it is like that; how long it took.
+        fn until(&mut self, answers: bool, is: fn(&Health) -> bool) -> Duration {
+            let begun = self.now;
+            while !is(&self.line.health) {
+                self.tick(|_| answers);
+                assert!(self.now.since(begun) < Duration::from_secs(60), "{:?}", self.line.health);
+            }
+            self.now.since(begun)
+        }
+
+        /// The line answers all, or nothing, for so long.
+        fn pass(&mut self, time: Duration, answers: bool) {
+            let end = self.now + time;
+            while self.now < end {
+                self.tick(|_| answers);
+            }
+        }
+
+        fn premature(&self) -> usize {
+            self.news.iter().filter(|news| matches!(news, News::Premature)).count()
+        }
+    }
+
+    const UP: fn(&Health) -> bool = |health| matches!(health, Health::Up { .. });
+    const DOWN: fn(&Health) -> bool = |health| matches!(health, Health::Down { .. });
+    const RECOVERING: fn(&Health) -> bool = |health| matches!(health, Health::Recovering { .. });
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_verdict_was_premature_if_the_line_answers_soon_after() {
+        let mut bench = Bench::new();
+        bench.until(true, UP);
+        bench.pass(SECOND * 10, true);
+        bench.until(false, DOWN);
+        assert_eq!(bench.premature(), 0, "it is dead for all that is known");
+        bench.pass(SECOND, false);
+        bench.until(true, UP);
+        assert_eq!(bench.premature(), 1);
+
+        bench.pass(SECOND * 10, true);
+        bench.until(false, DOWN);
+        bench.pass(PREMATURE + SECOND, false);
+        bench.until(true, UP);
+        assert_eq!(bench.premature(), 1, "that was an outage");
+    }
+
+    #[test]
+    fn a_trial_that_failed_condemned_nobody_alive() {
+        let mut bench = Bench::new();
+        bench.until(true, UP);
+        bench.pass(SECOND * 10, true);
+        bench.until(false, DOWN);
+        bench.pass(SECOND * 30, false);
+        // One answer, and silence again: the trial is given up, and the line is dead as it was before.
+        bench.until(true, RECOVERING);
+        bench.until(false, DOWN);
+        bench.pass(SECOND, false);
+        bench.until(true, UP);
+        assert_eq!(bench.premature(), 0, "nobody said of a living line that it is dead");
+    }
+
+    /// When a line is proven that answers these questions from then on.
+    fn proven_after(wake: Duration, answers: fn(&Question) -> bool) -> Option<Duration> {
+        let mut bench = Bench::new();
+        let begun = bench.now;
+        for _ in 0..2_000 {
+            let awake = bench.now >= begun + wake;
+            bench.tick(|question| awake && answers(question));
+            if UP(&bench.line.health) {
+                return Some(bench.now.since(begun));
             }
         }
         None
