@@ -105,6 +105,9 @@ async fn bench(options: &Options) -> Result<()> {
         let cellular = Settings { kinds, ..Settings::default() };
         chain(options, ", second is cellular", &cellular).await?;
     }
+    if options.wants("start") {
+        start(options).await?;
+    }
     if options.wants("dead") {
         without_agent(options).await?;
     }
@@ -214,6 +217,35 @@ async fn severed(options: &Options, title: &str, settings: &Settings) -> Result<
         stage.failback(&["cable"], "cable").await?;
     }
     sample.print(title);
+    Ok(())
+}
+
+/// The agent starts in a home whose links are up: how long until the LAN is online, and until an uplink is
+/// chosen because it was proven.
+async fn start(options: &Options) -> Result<()> {
+    let plan = Plan::default();
+    let config = agent::config(&plan, &Settings::default());
+    let (mut online, mut proven) = (Sample::new(), Sample::new());
+    while online.times.len() < options.runs {
+        let home = Home::build(&plan).await?;
+        let meter = Meter::start(&home.client, ECHO4).await?;
+        sleep(SETTLE).await;
+        let begun = Instant::now();
+        let mut agent = Agent::start(&home, &options.agent, &config).await?;
+        let is = |status: &Status| {
+            let active = status.active.as_deref().and_then(|name| status.uplink(name));
+            active.is_some_and(|uplink| uplink.health == "up")
+        };
+        agent.wait(LIMIT, "a proven uplink in use", is).await?;
+        let chosen = begun.elapsed();
+        sleep(SETTLE).await;
+        let first = meter.gap_after(begun).context("the client still has no answer")?.gap;
+        let late = agent.status().await?.loop_gap_ms > LATE;
+        online.take(first, late);
+        proven.take(chosen, late);
+    }
+    online.print("start: the LAN's first answer");
+    proven.print("start: on a proven uplink");
     Ok(())
 }
 

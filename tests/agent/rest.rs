@@ -1,21 +1,51 @@
-//! What the agent takes when nothing happens.
+//! What the agent takes: time when it starts; memory, CPU and wake-ups when nothing happens.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tokio::time::sleep;
+use sparelink::lab::agent::{Agent, Status, config};
+use sparelink::lab::meter::Meter;
+use sparelink::lab::script::Settings;
+use sparelink::lab::topology::{ECHO4, Home, Plan};
+use tokio::time::{Instant, sleep};
 
 use crate::figure;
-use crate::stage::Stage;
+use crate::stage::{AGENT, PROVEN, Stage};
 
-crate::tests![at_rest_it_is_small, while_nobody_talks_it_sleeps];
+crate::tests![
+    soon_after_its_start_the_lan_is_online,
+    at_rest_it_is_small,
+    while_nobody_talks_it_sleeps,
+];
+
+/// From the agent's start to the first packet through an uplink that it chose.
+const ONLINE: Duration = Duration::from_secs(3);
 
 /// Of the program as it is tested, with symbols and the lab in it; the bench weighs the real one.
 const RSS_KB: u64 = 20_000;
 
 /// With nobody in the LAN awake: one round of questions a second, and their answers.
 const WAKES: f64 = 420.0;
+
+async fn soon_after_its_start_the_lan_is_online() -> Result<()> {
+    let plan = Plan::default();
+    let home = Home::build(&plan).await?;
+    let meter = Meter::start(&home.client, ECHO4).await?;
+    sleep(Duration::from_secs(1)).await;
+    ensure!(meter.round_trip().is_none(), "control: without an agent nobody masquerades");
+    let begun = Instant::now();
+    let text = config(&plan, &Settings::default());
+    let mut agent = Agent::start(&home, AGENT.as_ref(), &text).await?;
+    let is = |status: &Status| status.active.as_deref() == Some("cable");
+    agent.wait(PROVEN, "an uplink in use", is).await?;
+    let chosen = Instant::now();
+    agent.wait_proven(PROVEN).await?;
+    let first = chosen - begun + meter.gap_after(chosen).context("no answer")?.answer;
+    figure(&format!("{} ms after its start", first.as_millis()));
+    ensure!(first <= ONLINE, "only {first:?} after its start");
+    Ok(())
+}
 
 async fn at_rest_it_is_small() -> Result<()> {
     let stage = Stage::new().await?;
