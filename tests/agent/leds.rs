@@ -16,7 +16,12 @@ use tokio::time::{Instant, sleep};
 use crate::figure;
 use crate::stage::{SOON, Stage, file, in_router, shell};
 
-crate::tests![leds_follow_the_uplinks, leds_are_given_back, doctor_knows_the_board];
+crate::tests![
+    leds_follow_the_uplinks,
+    leds_are_given_back,
+    doctor_knows_the_board,
+    a_board_that_is_not_known_is_said_once
+];
 
 /// Puts a folder of files where LEDs are, and leaves the interfaces beside it as they are.
 const LEDS: &str = "
@@ -155,6 +160,23 @@ async fn doctor_knows_the_board() -> Result<()> {
     let said = in_router(&home, program, &words).await?;
     let expected = "\nboard: Raspberry Pi 4 Model B; usually the LAN is eth0, and out lead eth1";
     ensure!(said.out.contains(expected), "{}", said.out);
+    Ok(())
+}
+
+async fn a_board_that_is_not_known_is_said_once() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    // No device tree, whatever this test runs on.
+    shell(&home.router, "[ ! -d /sys/firmware ] || mount -t tmpfs firmware /sys/firmware").await?;
+    let text = config(&Plan::default(), &Settings::default());
+    let text = text.replace("board = \"none\"", "board = \"auto\"");
+    let stage = Stage::in_home_as(home, &text).await?;
+    for _ in 0..2 {
+        stage.agent.must(&["reload"]).await?;
+    }
+    let log = fs::read_to_string(file("agent.log"))?;
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("board")).collect();
+    ensure!(said.len() == 1 && said[0].contains("this board is not known"), "{said:#?}");
+    ensure!(!log.contains("WARN"), "nothing is wrong with it:\n{log}");
     Ok(())
 }
 
