@@ -2,7 +2,7 @@
 
 import glob
 
-from agent import CONFIG, config
+from agent import CONFIG, PATIENT, config
 from tools import SHARED, Failed, text, until, write
 
 UNIT = "sparelink.service"
@@ -20,12 +20,24 @@ def install(path):
     return text(f"dpkg --force-confold -i {path}")
 
 
-def begin():
-    """A chain of three cables; the state where the unit has it. Enabled and started."""
-    settings = config(hotspot='interface = "wlan0"', phone='interface = "usb0"')
+def configure(more=PATIENT):
+    """A chain of three cables; the state where the unit has it."""
+    settings = config(hotspot='interface = "wlan0"', phone='interface = "usb0"', more=more)
     write(CONFIG, settings.replace(f"{SHARED}/state", "/var/lib/sparelink"))
+
+
+def begin():
+    """Configured, enabled and started."""
+    configure()
     text(f"systemctl enable --now {UNIT}")
     until("the service", pid, 60)
+
+
+def begin_again():
+    """Restarted, after changes to the unit or to its configuration."""
+    old = pid()
+    text(f"systemctl daemon-reload; systemctl restart {UNIT}")
+    until("the service again", lambda: pid() != old, 60)
 
 
 def show(what):

@@ -1,5 +1,6 @@
 """Small things that every stage needs: commands, waiting, claims that can fail, lines for the report."""
 
+import difflib
 import os
 import subprocess
 import time
@@ -49,6 +50,12 @@ def write(path, content):
 def ensure(claim, otherwise):
     if not claim:
         raise Failed(otherwise if isinstance(otherwise, str) else repr(otherwise))
+
+
+def ensure_same(now, before, otherwise):
+    """The same lines as before; what differs is told."""
+    lines = difflib.unified_diff(before.splitlines(), now.splitlines(), n=0, lineterm="")
+    ensure(now == before, "\n".join([otherwise, *list(lines)[2:]]))
 
 
 def until(what, test, seconds, every=0.2):

@@ -2,13 +2,13 @@
 
 from agent import footprint
 from service import UNIT
-from tools import ensure, text
+from tools import ensure, ensure_same, text
 
 
 def play(world):
     world.meter.stop()
     text("dpkg -r sparelink")
-    ensure(footprint() == world.before, f"left in the kernel by the removal:\n{footprint()}\n---\n{world.before}")
+    ensure_same(footprint(), world.before, "left in the kernel by the removal:")
     text("dpkg -P sparelink")
     places = "/etc /usr /var/lib /run -path /var/lib/dpkg -prune -o -path '/run/meter*' -prune -o"
     left = text(f"find {places} -name '*sparelink*' -print").split()

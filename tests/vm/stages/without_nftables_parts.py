@@ -2,7 +2,7 @@
 
 from agent import BINARY, Agent, footprint
 from missing import without
-from tools import ensure, text
+from tools import ensure, ensure_same, text
 
 MODULES = ["nft_masq", "nft_fib_inet", "nft_reject_inet", "nft_ct"]
 
@@ -24,5 +24,5 @@ def refused(module):
     said = [line for line in agent.log().splitlines() if module in line]
     ensure(code == 2, f"without {module} it ended with {code}")
     ensure(len(said) == 1 and "this kernel has no" in said[0], f"without {module} it said {said}")
-    ensure(before == after, f"without {module} something is left:\n{before}\n---\n{after}")
+    ensure_same(after, before, f"without {module} something is left:")
     return said[0].strip()
