@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::proof::{Finding, Plan, Proof};
 use super::quality::{self, Quality, Sample};
 use super::suspicion::{Burst, Duty, Profile};
-use super::traffic::{Evidence, Packets, Traffic};
+use super::traffic::{Evidence, Own, Packets, Traffic};
 use super::{Condition, Health, Signal, Transition};
 use crate::config::Kind;
 use crate::engine::link::Way;
@@ -156,7 +156,7 @@ pub struct Line {
     method: Method,
     pending: BTreeMap<ProbeId, Pending>,
     /// The agent's own packets, to tell them from the traffic.
-    own: Packets,
+    own: Own,
     base_at: Instant,
     base_last: Instant,
     turn: usize,
@@ -329,7 +329,7 @@ impl Line {
 
     /// Takes the evidence counters.
     pub fn counters(&mut self, seen: Packets, s: &Surroundings<'_>, news: &mut Vec<News>) {
-        match self.traffic.look(seen, self.own, s.now) {
+        match self.traffic.look(seen, &self.own, s.now) {
             Evidence::Life => self.life(s, news),
             Evidence::OneSided(since) if self.health.is_alive() => {
                 // An answer to somebody else ends no one-sided talk, but it ends the silence.
@@ -352,7 +352,10 @@ impl Line {
         news: &mut Vec<News>,
     ) {
         let before = (self.findings(), self.proof.own_are_silent(s.plan));
+        let asked = asker.requests.len();
+        self.own.name_ended(id, outcome);
         if self.proof.reply(id, outcome, s.plan, asker) {
+            self.own.asked_names(&asker.requests[asked..], self.way.as_ref());
             if before.0 != self.findings() {
                 news.push(News::Proof);
             }
@@ -378,7 +381,7 @@ impl Line {
             }
             return;
         }
-        self.own.inward += 1;
+        self.own.answered();
         self.method = pending.method;
         self.rtt.sample(*rtt);
         self.tally.time(*rtt);

@@ -1,9 +1,12 @@
 //! Return traffic as evidence: packets that came back from beyond the uplink are life.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::link::Way;
+use crate::engine::probe::{Outcome, ProbeId, ProbeRequest, Question};
 use crate::time::Instant;
 
 /// Packets of one line so far.
@@ -13,6 +16,48 @@ pub struct Packets {
     pub inward: u64,
     /// To beyond it.
     pub outward: u64,
+}
+
+/// The agent's own packets on a line, as far as the counters see them: questions to targets, and for names. Pages are
+/// asked for so seldom that they may pass for traffic.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    packets: Packets,
+    /// Questions for names that have not ended.
+    names: BTreeSet<ProbeId>,
+}
+
+impl Own {
+    /// A target is asked.
+    pub const fn asked(&mut self) {
+        self.packets.outward += 1;
+    }
+
+    /// A target has answered.
+    pub const fn answered(&mut self) {
+        self.packets.inward += 1;
+    }
+
+    /// Takes note of those among these requests that ask for names. The modem's own resolver is not beyond it.
+    pub fn asked_names(&mut self, requests: &[ProbeRequest], way: Option<&Way>) {
+        let modem = way.and_then(|way| way.gateway);
+        for request in requests {
+            if let Question::Dns { resolver, .. } = &request.question
+                && Some(*resolver) != modem
+            {
+                self.packets.outward += 1;
+                self.names.insert(request.id);
+            }
+        }
+    }
+
+    /// Takes note of a probe's end, if it asked for a name.
+    pub fn name_ended(&mut self, id: ProbeId, outcome: &Outcome) {
+        let answered = matches!(outcome, Outcome::Resolved(..) | Outcome::NoSuchName(_));
+        if self.names.remove(&id) && answered {
+            self.packets.inward += 1;
+        }
+    }
 }
 
 /// What the evidence counters of one line said so far.
@@ -40,12 +85,13 @@ pub enum Evidence {
 const BUSY: Duration = Duration::from_secs(2);
 
 impl Traffic {
-    /// Takes the counters as they are now, and how many of those packets were the agent's own echoes.
-    /// A counter that went back was made anew: no evidence.
+    /// Takes the counters as they are now, and how many of those packets were the agent's own. A counter
+    /// that went back was made anew: no evidence.
     ///
-    /// Own echoes prove life, but they are nobody's traffic: a line that nobody uses would be asked
+    /// Own packets prove life, but they are nobody's traffic: a line that nobody uses would be asked
     /// ever so often because it is asked, and one whose portal answers echoes would look fine.
-    pub fn look(&mut self, seen: Packets, own: Packets, now: Instant) -> Evidence {
+    pub fn look(&mut self, seen: Packets, own: &Own, now: Instant) -> Evidence {
+        let own = own.packets;
         let before = self.polled.replace(now).unwrap_or(now);
         let old = self.seen.replace(seen).unwrap_or(seen);
         let own_old = std::mem::replace(&mut self.own, own);
@@ -105,8 +151,7 @@ mod tests {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let mut t = Traffic::default();
         let look = |t: &mut Traffic, inward, outward, ms| {
-            let own = Packets::default();
-            t.look(Packets { inward, outward }, own, at(ms))
+            t.look(Packets { inward, outward }, &Own::default(), at(ms))
         };
         let first = look(&mut t, 100, 100, 0);
         assert_eq!(first, Evidence::Quiet, "the first look shows no growth");
@@ -125,12 +170,13 @@ mod tests {
     fn own_echoes_are_life_but_no_traffic() {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let both = |n| Packets { inward: n, outward: n };
+        let own = |n| Own { packets: both(n), ..Own::default() };
         let mut t = Traffic::default();
-        t.look(both(5), both(2), at(0));
-        assert_eq!(t.look(both(7), both(4), at(100)), Evidence::Life);
+        t.look(both(5), &own(2), at(0));
+        assert_eq!(t.look(both(7), &own(4), at(100)), Evidence::Life);
         assert!(!t.is_busy(at(100)));
         let people = Packets { inward: 8, outward: 12 };
-        assert_eq!(t.look(people, both(5), at(200)), Evidence::Life);
+        assert_eq!(t.look(people, &own(5), at(200)), Evidence::Life);
         assert_eq!(t.one_sided_since(at(200)), Some(at(100)), "they get no answer");
     }
 }

@@ -48,8 +48,14 @@ impl Line {
         self.sample_tick(s, asker, news);
         let (due, round) = self.proof_due(s);
         if due <= s.now {
-            self.proof.begin(round, s.plan, s.now, asker);
+            self.begin_proof(round, s, asker);
         }
+    }
+
+    fn begin_proof(&mut self, round: Round, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+        let asked = asker.requests.len();
+        self.proof.begin(round, s.plan, s.now, asker);
+        self.own.asked_names(&asker.requests[asked..], self.way.as_ref());
     }
 
     /// When something is next due.
@@ -92,7 +98,7 @@ impl Line {
         let id = asker.ask(question, PATIENCE);
         self.pending.insert(id, Pending { sent: now, target, purpose, method, counted: false });
         if purpose != Use::Gateway {
-            self.own.outward += 1;
+            self.own.asked();
             self.asked_since.get_or_insert(now);
         }
     }
@@ -284,7 +290,7 @@ impl Line {
         });
         // Nobody is asked for names and pages by a line that answers nothing at all.
         if self.health.is_alive() || answers {
-            self.proof.begin(Round::All, s.plan, s.now, asker);
+            self.begin_proof(Round::All, s, asker);
         }
     }
 
@@ -303,7 +309,7 @@ impl Line {
         let stale = if s.metered { 300 } else { 5 };
         let fresh = |at: Instant| s.now.since(at) < Duration::from_secs(stale);
         if candidacy.ticks == 2 && !self.proof.pages_asked().is_some_and(fresh) {
-            self.proof.begin(Round::All, s.plan, s.now, asker);
+            self.begin_proof(Round::All, s, asker);
         }
     }
 
@@ -398,6 +404,7 @@ mod tests {
     use crate::engine::health::line::PREMATURE;
     use crate::engine::health::proof::Plan;
     use crate::engine::health::suspicion::Duty;
+    use crate::engine::health::traffic::Packets;
     use crate::engine::link::Way;
     use crate::engine::probe::{Outcome, Path, ProbeRequest};
     use crate::units::{Family, Fwmark, IfIndex, IfName, Rtt, UplinkId};
@@ -408,6 +415,11 @@ mod tests {
         now: Instant,
         next_id: u64,
         news: Vec<News>,
+        /// What it resolves now and then.
+        name: Option<&'static str>,
+        asked_names: usize,
+        /// The kernel's counters.
+        packets: Packets,
     }
 
     const TICK: Duration = Duration::from_millis(10);
@@ -421,7 +433,15 @@ mod tests {
                 Way { index: IfIndex(2), dev, source, gateway: None, onlink: false, mtu: None };
             let mut line = Line::default();
             line.relink(Some(way), now);
-            let mut this = Self { line, now, next_id: 0, news: Vec::new() };
+            let mut this = Self {
+                line,
+                now,
+                next_id: 0,
+                news: Vec::new(),
+                name: None,
+                asked_names: 0,
+                packets: Packets::default(),
+            };
             this.turn(|line, s, _, news| line.signal(Signal::Linked, s, news));
             this
         }
@@ -437,9 +457,9 @@ mod tests {
             let path = Path { uplink, dev, index, mark, source: "192.0.2.2".parse().unwrap() };
             let (family, pages) = (Family::V4, &[]);
             let plan = Plan {
-                name: None,
+                name: self.name,
                 family,
-                resolvers: &[],
+                resolvers: &targets,
                 resolvers_known: false,
                 public: &[],
                 pages,
@@ -466,8 +486,16 @@ mod tests {
         /// One tick of the clock, at whose begin these questions are answered.
         fn tick(&mut self, answers: impl Fn(&Question) -> bool) {
             for request in self.turn(|line, s, asker, news| line.timeout(s, asker, news)) {
+                self.packets.outward += 1;
+                let rtt = Rtt(Duration::from_millis(5));
+                let answer = if let Question::Dns { resolver, .. } = &request.question {
+                    self.asked_names += 1;
+                    Outcome::Resolved(rtt, vec![*resolver])
+                } else {
+                    Outcome::Answered(rtt)
+                };
                 if answers(&request.question) {
-                    let answer = Outcome::Answered(Rtt(Duration::from_millis(5)));
+                    self.packets.inward += 1;
                     let id = request.id;
                     self.turn(|line, s, asker, news| line.reply(id, &answer, s, asker, news));
                 }
@@ -534,6 +562,25 @@ mod tests {
         bench.pass(SECOND, false);
         bench.until(true, UP);
         assert_eq!(bench.premature(), 0, "nobody said of a living line that it is dead");
+    }
+
+    #[test]
+    fn questions_for_names_are_nobodys_traffic() {
+        let mut bench = Bench::new();
+        bench.name = Some("example.org");
+        bench.until(true, UP);
+        for second in 0..600 {
+            bench.pass(SECOND, true);
+            let packets = bench.packets;
+            bench.turn(|line, s, _, news| line.counters(packets, s, news));
+            let busy = bench.line.traffic.is_busy(bench.now);
+            assert!(!busy, "after {second} s, {} questions for names", bench.asked_names);
+        }
+        assert!(bench.asked_names > 5, "control: names were asked for");
+        bench.packets.outward += 1;
+        let packets = bench.packets;
+        bench.turn(|line, s, _, news| line.counters(packets, s, news));
+        assert!(bench.line.traffic.is_busy(bench.now), "control: that was somebody else's");
     }
 
     /// When a line is proven that answers these questions from then on.
