@@ -19,7 +19,7 @@ CLIPPY := cargo clippy --quiet --locked --all-targets
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
 .PHONY: help demo test test-all bench release arm deb deb-test vm clean \
-        setup setup-tests setup-arm setup-deb setup-vm fmt clippy unit page doc deny size
+        setup setup-tests setup-arm setup-deb setup-vm fmt clippy builds unit page doc deny size
 
 help:  ## print this text
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,7 +28,7 @@ demo: setup  ## build it, and play the story: cables are severed, the home stays
 	cargo build --locked
 	$(SPARELINK) lab --tour
 
-test: setup-tests fmt clippy unit page doc deny size  ## run every check and test (some minutes)
+test: setup-tests fmt clippy builds unit page doc deny  ## run every check and test (some minutes)
 	@echo "all is well"
 
 # Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
@@ -86,6 +86,10 @@ fmt:
 clippy:
 	$(CLIPPY) -- -D warnings
 	$(CLIPPY) --no-default-features -- -D warnings
+
+# Two builds that have nothing to do with each other, at the same time. The tests have the machine for themselves.
+builds:
+	@.ci/beside "cargo test --locked --no-run" "$(MAKE) --no-print-directory size"
 
 unit:
 	cargo test --locked --no-fail-fast -- $(UNIT_FLAGS)

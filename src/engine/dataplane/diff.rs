@@ -181,7 +181,7 @@ pub(super) fn route_key(route: &Route) -> (Family, TableId, IpNet, Metric) {
 
 /// The table as a whole if its structure differs, else its elements.
 fn nft(desired: &Table, observed: &Table) -> Vec<Change> {
-    if desired.digest() != observed.digest() {
+    if !desired.has_structure_of(observed) {
         return vec![Change::BuildTable(desired.clone())];
     }
     let pairs =

@@ -414,16 +414,29 @@ impl Table {
         self
     }
 
-    /// An identity of the structure: everything but the elements. Kept in the table's userdata in
-    /// the kernel, so that a restarted agent knows its own work without decoding every rule.
+    /// Whether the structure is the same: everything but the elements.
+    #[must_use]
+    pub fn has_structure_of(&self, other: &Self) -> bool {
+        (&self.name, &self.counters, &self.chains) == (&other.name, &other.counters, &other.chains)
+            && self.heads().eq(other.heads())
+    }
+
+    /// What each set is, without what is in it.
+    fn heads(
+        &self,
+    ) -> impl Iterator<Item = (&str, &[KeyType], bool, Option<u32>, Option<ValueType>)> {
+        self.sets.iter().map(|(name, set)| {
+            (name.as_str(), set.key.as_slice(), set.interval, set.timeout, set.maps_to)
+        })
+    }
+
+    /// An identity of the structure. Kept in the table's userdata in the kernel, so that a restarted
+    /// agent knows its own work without decoding every rule.
     #[must_use]
     pub fn digest(&self) -> u64 {
         let mut text = format!("{}\n{:?}\n{:?}\n", self.name, self.counters, self.chains);
-        for (name, set) in &self.sets {
-            text += &format!(
-                "{name} {:?} {} {:?} {:?}\n",
-                set.key, set.interval, set.timeout, set.maps_to
-            );
+        for (name, key, interval, timeout, maps_to) in self.heads() {
+            text += &format!("{name} {key:?} {interval} {timeout:?} {maps_to:?}\n");
         }
         fnv1a(text.as_bytes())
     }
