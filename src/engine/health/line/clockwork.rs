@@ -503,14 +503,13 @@ mod tests {
             self.now = self.now + TICK;
         }
 
-        /// The line answers all, or nothing, until it is like that; how long it took.
-        fn until(&mut self, answers: bool, is: fn(&Health) -> bool) -> Duration {
+        /// The line answers all, or nothing, until it is like that.
+        fn until(&mut self, answers: bool, is: fn(&Health) -> bool) {
             let begun = self.now;
             while !is(&self.line.health) {
                 self.tick(|_| answers);
                 assert!(self.now.since(begun) < Duration::from_secs(60), "{:?}", self.line.health);
             }
-            self.now.since(begun)
         }
 
         /// The line answers all, or nothing, for so long.
