@@ -89,6 +89,11 @@ async fn an_uplink_with_the_lans_subnet_is_refused_and_the_lan_does_not_notice()
     // Main sends the LAN's packets to the phone; the agent does not.
     let main = shell(&stage.home.router, "ip route show table main 192.168.77.0/24").await?;
     ensure!(main.starts_with("192.168.77.0/24 dev wlan0"), "control: {main}");
+    // The kernel follows what the agent says within milliseconds.
+    let refused = Instant::now();
+    while shell(&stage.home.router, "ip rule show pref 8299").await?.is_empty() {
+        ensure!(refused.elapsed() < SOON, "the LAN is not shielded");
+    }
     let settled = Instant::now();
     sleep(WATCH).await;
     stage.nothing_lost_since(settled).await?;
