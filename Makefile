@@ -55,7 +55,7 @@ deb-test: setup-deb  ## install, upgrade under traffic, remove and purge the pac
 	DEB_NEXT=1 packaging/deb/build amd64
 	packaging/deb/test/run
 
-vm: setup-vm arm setup-deb  ## boot an ARM board with Wi-Fi, USB and LEDs, and play with it (some 15 minutes)
+vm: setup-vm arm setup-deb  ## boot an ARM board with Wi-Fi, USB and LEDs, and play with it (10 minutes, and as many to build)
 	packaging/deb/build arm64 armhf
 	DEB_NEXT=1 packaging/deb/build arm64
 	tests/vm/run
