@@ -522,6 +522,53 @@ fn the_real_plan_is_carried_out_and_found_again() {
     });
 }
 
+/// Others flush while it looks and changes: no list is so broken off that it is an error, and what
+/// the kernel refuses in between it takes the next time.
+#[test]
+fn flushes_at_any_moment_are_put_right() {
+    inside("flushes_at_any_moment_are_put_right", || async {
+        let lab = Lab::new().await;
+        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        assert_clean(&door.converge(1, &planned([1, 2])).await);
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = over.clone();
+        let others = std::thread::spawn(move || {
+            let run = |program: &str, words: &[&str]| {
+                common::command(program).args(words).output().unwrap();
+            };
+            let mut times = 0;
+            while !ends.load(Ordering::Relaxed) {
+                run("nft", &["flush", "ruleset"]);
+                if times % 4 == 0 {
+                    run("ip", &["rule", "flush"]);
+                    run("ip", &["-6", "rule", "flush"]);
+                }
+                times += 1;
+            }
+            times
+        });
+        let (mut put_back, mut refused) = (0, 0);
+        for round in 0..600 {
+            let report = door.converge(1, &planned([[1, 2], [2, 1]][round % 2])).await;
+            put_back += usize::from(!report.changes.is_empty());
+            refused += report.errors.len();
+            let reads = report.errors.iter().filter(|error| error.contains("could not be read"));
+            assert_eq!(reads.count(), 0, "{:#?}", report.errors);
+        }
+        over.store(true, Ordering::Relaxed);
+        let times = others.join().unwrap();
+        println!("{times} flushes, {put_back} times put back, {refused} refusals");
+        assert!(
+            times > 10 && put_back > 100,
+            "control: {times} flushes, {put_back} times put back"
+        );
+        // The first brings back the rules by which the kernel knows the way to gateways.
+        door.converge(1, &planned([1, 2])).await;
+        assert_clean(&door.converge(1, &planned([1, 2])).await);
+        assert_eq!(door.converge(1, &planned([1, 2])).await.changes, []);
+    });
+}
+
 #[test]
 fn sysctls_are_put_back_as_they_were_before_the_first_change() {
     inside("sysctls_are_put_back_as_they_were_before_the_first_change", || async {

@@ -61,7 +61,7 @@ async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mp
                 let mut report = door.converge(generation, &wish).await;
                 report.verified = verify(&mut door, &targets).await;
                 log(&report);
-                Input::Applied(report)
+                Input::Applied(Box::new(report))
             }
             Job::Counters(interfaces) => Input::Counters(counters(&mut door, interfaces).await),
         };

@@ -35,6 +35,8 @@ pub(super) struct Converging {
     /// After a failure or a fight: not before.
     not_before: Instant,
     failures: u32,
+    /// It was settled until others undid something that is not all back yet.
+    undone: bool,
     /// What others did just now and was put back, until it is told.
     damage: Option<Damage>,
     /// When that began, and the times before in the last minute.
@@ -83,6 +85,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const FIGHT: usize = 6;
 /// … which nobody wins: wait.
 const TRUCE: Duration = Duration::from_secs(10);
+/// What the kernel refused is tried again after this: others may just have been at it …
+const ONCE_MORE: Duration = Duration::from_millis(50);
+/// … then after so long, twice that, and so on.
+const PAUSE: Duration = Duration::from_secs(1);
 /// An answer that takes longer is not waited for.
 const LOST: Duration = Duration::from_secs(10);
 
@@ -137,6 +143,7 @@ impl Engine {
             if wish != kernel.wish || kernel.generation == 0 {
                 kernel.wish = wish;
                 kernel.generation += 1;
+                kernel.undone = false;
                 kernel.asked = None;
                 kernel.not_before = now.mono;
             }
@@ -157,36 +164,46 @@ impl Engine {
     }
 
     /// Takes what came of it.
-    pub(super) fn applied(&mut self, report: ApplyReport, now: Now) {
+    pub(super) fn applied(&mut self, report: &ApplyReport, now: Now) {
         let kernel = &mut self.kernel;
         if report.generation != kernel.generation {
             return;
         }
         kernel.asked = None;
-        if let Some(error) = report.errors.first() {
-            kernel.failures += 1;
-            let pause = Duration::from_secs(1 << kernel.failures.min(5).saturating_sub(1));
-            kernel.not_before = now.mono + pause;
-            kernel.settled = 0;
-            let news = kernel.last_error.replace(error.clone()).as_ref() != Some(error);
-            if news {
-                self.record(Fact::ApplyFailed { error: report.errors.join("; ") }, now);
-            }
+        kernel.repairs.retain(|at| now.mono.since(*at) < MINUTE);
+        let undone = kernel.undone || kernel.settled == kernel.generation;
+        kernel.undone = undone && !report.errors.is_empty();
+        if undone && !report.changes.is_empty() {
+            self.repaired(report, now);
+        }
+        if !report.errors.is_empty() {
+            self.refused(&report.errors, now);
             return;
         }
+        let kernel = &mut self.kernel;
         kernel.failures = 0;
         kernel.last_error = None;
-        kernel.repairs.retain(|at| now.mono.since(*at) < MINUTE);
-        if kernel.settled == kernel.generation && !report.changes.is_empty() {
-            self.repaired(&report, now);
-        } else if kernel.fight && kernel.repairs.is_empty() {
+        if kernel.fight && kernel.repairs.is_empty() {
             kernel.fight = false;
             self.record(Fact::FightOver, now);
         }
         self.kernel.settled = report.generation;
         self.offload_seen(&report.offloaded, now);
-        self.verify(&report, now);
+        self.verify(report, now);
         self.switch_applied(report.generation, now);
+    }
+
+    /// Not everything could be made as wanted. What is so for a moment only is not told.
+    fn refused(&mut self, errors: &[String], now: Now) {
+        let kernel = &mut self.kernel;
+        kernel.settled = 0;
+        kernel.failures += 1;
+        let pause = kernel.failures.checked_sub(2).map_or(ONCE_MORE, |n| PAUSE * (1 << n.min(4)));
+        kernel.not_before = kernel.not_before.max(now.mono + pause);
+        if kernel.failures > 1 && kernel.last_error.as_ref() != errors.first() {
+            kernel.last_error = errors.first().cloned();
+            self.record(Fact::ApplyFailed { error: errors.join("; ") }, now);
+        }
     }
 
     /// Something of ours had been changed by others, and is back.
@@ -194,7 +211,7 @@ impl Engine {
         let kernel = &mut self.kernel;
         if let Some(damage) = &mut kernel.damage {
             damage.last = now.mono;
-            damage.drift.add(&report.drift);
+            damage.drift.add(report.drift.clone());
             damage.took += report.took;
             damage.repairs += 1;
             if damage.repairs >= TOO_MANY {

@@ -45,7 +45,7 @@ pub enum Input {
     /// The evidence counters, as asked for.
     Counters(Counters),
     /// A dataplane was applied.
-    Applied(ApplyReport),
+    Applied(Box<ApplyReport>),
     /// Dead flows were flushed.
     Flushed(FlushReport),
     /// Flows were counted, by uplink.

@@ -188,7 +188,7 @@ impl Engine {
             Input::View(view) => self.view_changed(view, now),
             Input::Probe(reply) => self.probe_ended(&reply, now),
             Input::Counters(counters) => self.counters_read(&counters, now),
-            Input::Applied(report) => self.applied(report, now),
+            Input::Applied(report) => self.applied(&report, now),
             Input::Flushed(report) => self.flushed(report, now),
             Input::Flows(flows) => self.flows_counted(&flows, now),
             Input::Resolvers(named) => self.resolvers_named(named),

@@ -13,7 +13,8 @@ use crate::units::IfName;
 const CONFIG: &str = "[[uplink]]\nname = \"cable\"\ninterface = \"wan0\"\ngateway = \"10.0.0.1\"\n";
 
 /// The news that matter here.
-const GUARDING: [&str; 5] = ["repaired", "fight", "fight_over", "offload", "astray"];
+const GUARDING: [&str; 6] =
+    ["repaired", "fight", "fight_over", "offload", "astray", "apply_failed"];
 
 /// An engine, what it said, and the time.
 struct Bench {
@@ -86,6 +87,10 @@ impl Bench {
         self.give(Input::Timeout);
     }
 
+    fn applied(&mut self, report: ApplyReport) {
+        self.give(Input::Applied(Box::new(report)));
+    }
+
     /// The door has done what it was asked for.
     fn answer(&mut self, found: impl Fn(&mut ApplyReport)) {
         while self.asked > 0 {
@@ -96,7 +101,7 @@ impl Bench {
                 ..ApplyReport::default()
             };
             found(&mut report);
-            self.give(Input::Applied(report));
+            self.applied(report);
         }
     }
 
@@ -107,7 +112,7 @@ impl Bench {
         if at_once {
             self.asked = 0;
             let generation = self.engine.kernel.generation();
-            self.give(Input::Applied(ApplyReport { generation, ..rebuilt() }));
+            self.applied(ApplyReport { generation, ..rebuilt() });
             self.answer(|_| ());
         }
         at_once
@@ -194,13 +199,68 @@ fn what_happens_while_the_door_is_busy_is_looked_at_again() {
     // The door had looked before the second deletion.
     bench.asked = 0;
     let generation = bench.engine.kernel.generation();
-    bench.give(Input::Applied(ApplyReport { generation, ..rebuilt() }));
+    bench.applied(ApplyReport { generation, ..rebuilt() });
     assert_eq!(bench.asked, 1, "it looks again");
     // Lost messages may have been about anything.
     bench.answer(|_| ());
     let view = bench.engine.view.clone();
     bench.give(Input::View(view));
     assert_eq!(bench.asked, 1);
+}
+
+/// A rule came back; the table could not be looked at.
+fn half_rebuilt() -> ApplyReport {
+    let rule = plan(&Wanted::default()).rules.into_iter().next().unwrap();
+    let missing = BTreeSet::from([rule]);
+    let rules = drift::Tally { wished: 4, missing, ..drift::Tally::default() };
+    ApplyReport {
+        changes: vec![Change::AddRule(rule)],
+        drift: Drift { rules, ..Drift::default() },
+        errors: vec!["busy".to_owned()],
+        took: Duration::from_millis(4),
+        ..ApplyReport::default()
+    }
+}
+
+#[test]
+fn what_is_refused_for_a_moment_is_tried_again_at_once_and_told_as_theirs() {
+    let mut bench = Bench::new();
+    bench.give(Input::Kernel(vec![KernelChange::Ours(Touched::Rules)]));
+    bench.asked = 0;
+    let generation = bench.engine.kernel.generation();
+    bench.applied(ApplyReport { generation, ..half_rebuilt() });
+    assert_eq!(bench.asked, 0, "a breath");
+    bench.now.mono = bench.now.mono + SECOND / 10;
+    bench.give(Input::Timeout);
+    assert_eq!(bench.asked, 1, "not after a second");
+    bench.asked = 0;
+    let mut rest = rebuilt();
+    rest.drift.rules.wished = 4;
+    bench.applied(ApplyReport { generation, ..rest });
+    assert!(bench.engine.kernel.is_settled());
+    bench.wait(SECOND * 2);
+    let theirs = "others deleted 1 of 4 rules and the nftables table: put back in 8 ms";
+    assert_eq!(bench.told, [theirs]);
+}
+
+#[test]
+fn what_stays_refused_is_told_and_tried_less_and_less() {
+    let mut bench = Bench::new();
+    bench.give(Input::Kernel(vec![KernelChange::Ours(Touched::Rules)]));
+    let generation = bench.engine.kernel.generation();
+    let begun = bench.now.mono;
+    let mut tries = Vec::new();
+    while bench.now.mono.since(begun) < SECOND * 8 {
+        if std::mem::take(&mut bench.asked) > 0 {
+            tries.push(bench.now.mono.since(begun).as_millis());
+            let errors = vec!["no".to_owned()];
+            bench.applied(ApplyReport { generation, errors, ..ApplyReport::default() });
+        }
+        bench.now.mono = bench.engine.poll_timeout().unwrap().0.max(bench.now.mono);
+        bench.give(Input::Timeout);
+    }
+    assert_eq!(tries, [0, 50, 1050, 3050, 7050]);
+    assert_eq!(bench.told, ["the kernel refused: no"]);
 }
 
 #[test]

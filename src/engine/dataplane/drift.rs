@@ -6,35 +6,42 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::diff::{Change, route_key};
-use super::{Dataplane, Route};
+use super::{Dataplane, Route, Rule};
 use crate::units::Gather as _;
 
 /// How what was found differed from what was wished for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drift {
     /// Policy rules.
-    pub rules: Tally,
+    pub rules: Tally<Rule>,
     /// Routes.
-    pub routes: Tally,
+    pub routes: Tally<Route>,
     /// The nftables table as a whole.
     pub table: Option<Damage>,
-    /// Sets of the table with other elements.
-    pub sets: u32,
+    /// Sets of the table with other elements, by name.
+    pub sets: BTreeSet<String>,
     /// Sysctls, with the value that was found.
     pub sysctls: BTreeMap<String, String>,
 }
 
-/// Things of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Wished for.
-    pub wished: u32,
+/// Things of one kind: which, and not how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally<T: Ord> {
+    /// How many are wished for.
+    pub wished: usize,
     /// Wished for and not there.
-    pub missing: u32,
+    pub missing: BTreeSet<T>,
     /// There, but different.
-    pub changed: u32,
+    pub changed: BTreeSet<T>,
     /// There in our name, and not wished for.
-    pub strange: u32,
+    pub strange: BTreeSet<T>,
+}
+
+impl<T: Ord> Default for Tally<T> {
+    fn default() -> Self {
+        let none = BTreeSet::new;
+        Self { wished: 0, missing: none(), changed: none(), strange: none() }
+    }
 }
 
 /// What had happened to the nftables table.
@@ -75,46 +82,44 @@ impl Kind {
 }
 
 impl Drift {
-    /// How `observed` differs from `desired`; `changes` is what [`diff`](super::diff::diff) makes of
-    /// the two, and `table` tells whether there was any nftables table of our name.
+    /// How `observed` differed from `desired`, by the `changes` that were made of it, see
+    /// [`diff`](super::diff::diff); `table` tells whether there was any nftables table of our name.
     #[must_use]
     pub fn of(desired: &Dataplane, observed: &Dataplane, changes: &[Change], table: bool) -> Self {
-        let missing = desired.rules.difference(&observed.rules).count();
-        let strange = observed.rules.difference(&desired.rules).count();
-        let rules = Tally {
-            wished: number(desired.rules.len()),
-            missing: number(missing),
-            changed: 0,
-            strange: number(strange),
-        };
-        let mut this =
-            Self { rules, routes: routes(&desired.routes, &observed.routes), ..Self::default() };
+        let there: BTreeSet<_> = observed.routes.iter().map(route_key).gather();
+        let mut this = Self::default();
+        this.rules.wished = desired.rules.len();
+        this.routes.wished = desired.routes.len();
         for change in changes {
             match change {
+                Change::AddRule(rule) => _ = this.rules.missing.insert(*rule),
+                Change::DelRule(rule) => _ = this.rules.strange.insert(*rule),
+                Change::ReplaceRoute(route) => {
+                    let Tally { missing, changed, .. } = &mut this.routes;
+                    let found = there.contains(&route_key(route));
+                    if found { changed } else { missing }.insert(*route);
+                }
+                Change::DelRoute(route) => _ = this.routes.strange.insert(*route),
                 Change::BuildTable(_) => {
                     this.table = Some(if table { Damage::Changed } else { Damage::Deleted });
                 }
-                Change::Elements { .. } => this.sets += 1,
+                Change::Elements { set, .. } => _ = this.sets.insert(set.clone()),
                 Change::SetSysctl { path, .. } => {
                     let found = observed.sysctls.get(path).map(|found| found.value.clone());
                     this.sysctls.insert(path.clone(), found.unwrap_or_default());
                 }
-                Change::ReplaceRoute(_)
-                | Change::DelRoute(_)
-                | Change::AddRule(_)
-                | Change::DelRule(_) => {}
             }
         }
         this
     }
 
     /// Takes in what differed when it was looked at again, in the same go.
-    pub fn add(&mut self, later: &Self) {
+    pub fn add(&mut self, later: Self) {
         self.rules.add(later.rules);
         self.routes.add(later.routes);
         self.table = later.table.or(self.table);
-        self.sets += later.sets;
-        self.sysctls.extend(later.sysctls.clone());
+        self.sets.extend(later.sets);
+        self.sysctls.extend(later.sysctls);
     }
 
     /// The kinds of things that differed.
@@ -122,32 +127,31 @@ impl Drift {
         let kinds = [
             (Kind::Rules, self.rules.differs()),
             (Kind::Routes, self.routes.differs()),
-            (Kind::Nftables, self.table.is_some() || self.sets > 0),
+            (Kind::Nftables, self.table.is_some() || !self.sets.is_empty()),
             (Kind::Sysctls, !self.sysctls.is_empty()),
         ];
         kinds.into_iter().filter_map(|(kind, differs)| differs.then_some(kind))
     }
 }
 
-impl Tally {
-    const fn differs(&self) -> bool {
-        self.missing > 0 || self.changed > 0 || self.strange > 0
+impl<T: Ord> Tally<T> {
+    fn differs(&self) -> bool {
+        [&self.missing, &self.changed, &self.strange].iter().any(|some| !some.is_empty())
     }
 
     fn add(&mut self, later: Self) {
         self.wished = later.wished;
-        self.missing = (self.missing + later.missing).min(later.wished);
-        self.changed += later.changed;
-        self.strange += later.strange;
+        self.missing.extend(later.missing);
+        self.changed.extend(later.changed);
+        self.strange.extend(later.strange);
     }
 
     /// `all 10 rules`, `2 of 10 rules`.
     fn missing_of(&self, what: &str) -> Option<String> {
-        let Self { wished, missing, .. } = *self;
-        match missing {
-            0 => None,
-            all if all == wished && all > 1 => Some(format!("all {all} {what}s")),
-            some => Some(format!("{some} of {wished} {what}s")),
+        match (self.missing.len(), self.wished) {
+            (0, _) => None,
+            (all, wished) if all >= wished && all > 1 => Some(format!("all {all} {what}s")),
+            (some, wished) => Some(format!("{some} of {wished} {what}s")),
         }
     }
 }
@@ -157,18 +161,19 @@ impl fmt::Display for Drift {
     /// net.ipv4.ip_forward to 0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = |damage| (self.table == Some(damage)).then(|| "the nftables table".to_owned());
-        let some = |n: u32, what: &str| (n > 0).then(|| plural(n, what));
+        let some = |n: usize, what: &str| (n > 0).then(|| plural(n, what));
         let deleted = [
             self.rules.missing_of("rule"),
             self.routes.missing_of("route"),
             table(Damage::Deleted),
         ];
         let changed = [
-            some(self.routes.changed, "route"),
+            some(self.routes.changed.len(), "route"),
             table(Damage::Changed),
-            some(self.sets, "nftables set"),
+            some(self.sets.len(), "nftables set"),
         ];
-        let added = [some(self.rules.strange, "rule"), some(self.routes.strange, "route")];
+        let added =
+            [some(self.rules.strange.len(), "rule"), some(self.routes.strange.len(), "route")];
         let set = match self.sysctls.len() {
             0..=2 => self.sysctls.iter().map(|(path, found)| setting(path, found)).collect(),
             many => vec![format!("{many} sysctls to other values")],
@@ -199,27 +204,8 @@ fn listed(mut all: Vec<String>) -> Option<String> {
     if all.is_empty() { Some(last) } else { Some(format!("{} and {last}", all.join(", "))) }
 }
 
-fn plural(n: u32, what: &str) -> String {
+fn plural(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
-}
-
-fn routes(desired: &BTreeSet<Route>, observed: &BTreeSet<Route>) -> Tally {
-    let there: BTreeSet<_> = observed.iter().map(route_key).gather();
-    let wanted: BTreeSet<_> = desired.iter().map(route_key).gather();
-    let not_as_wished = desired.difference(observed);
-    let (changed, missing): (Vec<&Route>, Vec<&Route>) =
-        not_as_wished.partition(|route| there.contains(&route_key(route)));
-    let strange = observed.iter().filter(|route| !wanted.contains(&route_key(route)));
-    Tally {
-        wished: number(desired.len()),
-        missing: number(missing.len()),
-        changed: number(changed.len()),
-        strange: number(strange.count()),
-    }
-}
-
-fn number(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -227,7 +213,7 @@ mod tests {
     use super::super::diff::diff;
     use super::super::nft::{KeyPart, KeyType, Set, Table};
     use super::super::plan::{Wanted, everything, plan};
-    use super::super::{Rule, RuleAction, Sysctl};
+    use super::super::{Route, Rule, RuleAction, Sysctl};
     use super::*;
     use crate::units::{Family, IfIndex, Metric, RulePriority, TableId};
 
@@ -307,14 +293,17 @@ mod tests {
         let drift = Drift::of(&wish, &observed, &diff(&wish, &observed), false);
         assert!(drift.kinds().eq([Kind::Rules, Kind::Nftables]));
         assert_eq!(Drift::default().kinds().count(), 0);
-        // One family's rules, then the other's, then one of them again.
-        let of = |n| Drift {
-            rules: Tally { wished: 4, missing: n, ..Tally::default() },
-            ..drift.clone()
+        // Some rules, some of them again, then the rest.
+        let of = |rules: &[usize]| {
+            let mut drift = drift.clone();
+            let some = wish.rules.iter().enumerate().filter(|(n, _)| rules.contains(n));
+            drift.rules.missing = some.map(|(_, rule)| *rule).gather();
+            drift
         };
-        let mut all = of(2);
-        all.add(&of(2));
-        all.add(&of(1));
+        let mut all = of(&[0, 1]);
+        all.add(of(&[1]));
+        assert_eq!(all.to_string(), "deleted 2 of 4 rules and the nftables table");
+        all.add(of(&[2, 3]));
         assert_eq!(all.to_string(), "deleted all 4 rules and the nftables table");
     }
 }

@@ -101,7 +101,7 @@ pub struct ApplyReport {
     pub changes: Vec<diff::Change>,
     /// What could not be done, one sentence each.
     pub errors: Vec<String>,
-    /// How the kernel differed from the wish before.
+    /// How the kernel differed from the wish before, as far as that was put right.
     #[serde(default)]
     pub drift: drift::Drift,
     /// How long it took.

@@ -128,8 +128,8 @@ impl Door {
             let changes = diff(&possible, &observed);
             let rebuilds = changes.iter().any(|change| matches!(change, Change::BuildTable(_)));
             let there = !rebuilds || self.nft.exists(&wish.nft.name).unwrap_or(true);
-            report.drift = Drift::of(&possible, &observed, &changes, there);
             self.apply(changes, &possible, &observed, &mut report).await;
+            report.drift = Drift::of(&possible, &observed, &report.changes, there);
         }
         report.took = clock::now().mono.since(start);
         report.offloaded = self.nft.offloaded().unwrap_or_default();

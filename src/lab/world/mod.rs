@@ -283,7 +283,7 @@ impl World {
                 self.net.live(self.now);
                 let took = Duration::from_millis(2);
                 let report = self.net.kernel.converge(generation, &wish, took);
-                self.tell(Input::Applied(report));
+                self.tell(Input::Applied(Box::new(report)));
             }
             Happening::Converge(..) => {}
             Happening::Fault(uplink, chapter, fault) => {

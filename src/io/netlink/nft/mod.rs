@@ -112,13 +112,15 @@ impl Nft {
     /// # Errors
     /// What the kernel answered.
     pub fn observe(&mut self, wish: &Table) -> Result<Table, NfnlError> {
-        for _ in 1..TRIES {
+        for _ in 0..TRIES {
             match self.observe_once(wish) {
                 Err(NfnlError::Interrupted) => {}
+                // There is none, or somebody has deleted it meanwhile.
+                Err(error) if error.errno() == Some(Errno::ENOENT) => return Ok(Table::default()),
                 other => return other,
             }
         }
-        self.observe_once(wish)
+        Err(NfnlError::Interrupted)
     }
 
     /// Removes a table, if it is there.
@@ -267,10 +269,8 @@ impl Nft {
         let ask = message(GETTABLE, 0, attrs, format!("table inet {}", wish.name));
         let digest = wish.digest();
         let mut same = false;
-        match self.link.request(&ask, |table| same |= decode::has_digest(table, digest)) {
-            Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(false),
-            other => other.map(|()| same),
-        }
+        self.link.request(&ask, |table| same |= decode::has_digest(table, digest))?;
+        Ok(same)
     }
 
     fn elements(
