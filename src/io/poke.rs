@@ -43,7 +43,7 @@ pub enum PokeError {
 pub enum Poked {
     /// It is on its way into the LAN.
     Sent,
-    /// It would have left by an uplink: whoever is there is not in the LAN.
+    /// It would have left by an uplink, or not left the box: whoever is there is not in the LAN.
     NotHere,
     /// There is no way to it, or its queue is full.
     Lost,

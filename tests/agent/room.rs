@@ -1,27 +1,30 @@
 //! It stays in its room: nothing leaves by the wrong door, others' things stay, its own come back,
 //! and in the end nothing is left.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use rtnetlink::RouteMessageBuilder;
+use socket2::{Domain, Protocol, Socket, Type};
 use sparelink::engine::dataplane::nft::Table;
 use sparelink::io::netlink::nft::Nft;
 use sparelink::lab::agent::Status;
 use sparelink::lab::script::{LineEvent, Settings};
-use sparelink::lab::topology::{Home, Plan};
+use sparelink::lab::topology::{ECHO4, ECHO6, Home, Plan};
 use tokio::time::{Instant, sleep};
 
 use crate::crowd::Crowd;
 use crate::figure;
 use crate::kernel::{self, Dump, dump};
-use crate::stage::{SOON, Stage, in_router};
+use crate::stage::{SOON, Stage, in_router, shell};
 
 crate::tests![
     #[ignore = "long: more than a minute, with 200 flows"]
     no_packet_of_200_flows_leaves_with_a_wrong_source_in_200_switches,
     no_packet_leaves_with_a_wrong_source,
+    no_packet_leaves_that_conntrack_cannot_place,
     what_others_delete_comes_back_and_theirs_stays,
     purge_leaves_the_kernel_as_it_was,
     an_observer_writes_nothing,
@@ -58,7 +61,7 @@ async fn wrong_sources(switches: usize, flows: usize) -> Result<()> {
         }
     }
     sleep(Duration::from_secs(1)).await;
-    let (packets, wrong) = counted(&stage).await?;
+    let (packets, wrong) = counted(&stage.home).await?;
     let answers = crowd.answers();
     ensure!(answers.iter().all(|(_, n)| *n > 100), "control: every kind has answers: {answers:?}");
     ensure!(packets > 2000, "control: the modems saw {packets} packets");
@@ -73,10 +76,53 @@ async fn wrong_sources(switches: usize, flows: usize) -> Result<()> {
     Ok(())
 }
 
+/// So many packets of each family.
+const INVALID: u8 = 20;
+
+/// Packets of the LAN that conntrack takes for invalid, so that nobody translates their source: TCP
+/// without a right checksum, as broken drivers and scanners send it.
+async fn invalid_packets(home: &Home) -> Result<()> {
+    let send = async {
+        for server in [ECHO4, ECHO6] {
+            let socket = Socket::new(
+                Domain::for_address((server, 0).into()),
+                Type::RAW,
+                Some(Protocol::TCP),
+            )?;
+            let mut reset = [0; 20];
+            reset[..4].copy_from_slice(&[0x9c, 0x40, 0, 80]);
+            // Five words of header; RST.
+            (reset[12], reset[13]) = (0x50, 0x04);
+            for _ in 0..INVALID {
+                socket.send_to(&reset, &SocketAddr::new(server, 0).into())?;
+            }
+        }
+        anyhow::Ok(())
+    };
+    home.client.run(send).await??;
+    sleep(Duration::from_millis(500)).await;
+    Ok(())
+}
+
+async fn no_packet_leaves_that_conntrack_cannot_place() -> Result<()> {
+    let Stage { home, mut agent, meter, .. } = Stage::new().await?;
+    drop(meter);
+    invalid_packets(&home).await?;
+    let (packets, wrong) = counted(&home).await?;
+    ensure!(packets > 100, "control: the modems saw {packets} packets");
+    ensure!(wrong == 0, "{wrong} of {packets} packets had a wrong source");
+    agent.end(Signal::SIGKILL).await?;
+    shell(&home.router, "nft delete table inet sparelink").await?;
+    invalid_packets(&home).await?;
+    let (_, wrong) = counted(&home).await?;
+    ensure!(wrong >= 2 * u64::from(INVALID), "control: without a guard they leave: {wrong}");
+    Ok(())
+}
+
 /// What the modems have seen, and with a wrong source.
-async fn counted(stage: &Stage) -> Result<(u64, u64)> {
+async fn counted(home: &Home) -> Result<(u64, u64)> {
     let mut sum = (0, 0);
-    for uplink in &stage.home.uplinks {
+    for uplink in &home.uplinks {
         let counters = uplink.counters().await?;
         sum = (sum.0 + counters.from_router, sum.1 + counters.wrong_source);
     }
@@ -100,9 +146,9 @@ async fn fixed_nat_leaks(stage: &Stage) -> Result<u64> {
             "ip route replace default via {via} dev {dev} table 8300 metric 1 proto 83; sleep 0.1\n"
         );
     }
-    let (_, before) = counted(stage).await?;
+    let (_, before) = counted(&stage.home).await?;
     in_router(&stage.home, "/bin/sh", &["-ec", &script]).await?.must(0)?;
-    let (_, after) = counted(stage).await?;
+    let (_, after) = counted(&stage.home).await?;
     Ok(after - before)
 }
 

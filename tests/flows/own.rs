@@ -1,15 +1,16 @@
 //! Connections of the box itself.
 
 use std::io::ErrorKind;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sparelink::io::netlink::sock_diag::{self, SockDiag};
+use sparelink::io::poke::{Poked, Poker};
 use sparelink::lab::internet::ECHO_PORT;
 use sparelink::lab::netns::Netns;
 use sparelink::lab::script::LineEvent;
-use sparelink::lab::topology::{ECHO4, ECHO6};
+use sparelink::lab::topology::{CLIENT, ECHO4, ECHO6};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
@@ -18,7 +19,11 @@ use crate::fleet::BOTH;
 use crate::stage::{SOON, Stage};
 use crate::{figure, spread};
 
-crate::tests![own_connections_on_the_dead_uplink_end_at_once, only_the_named_connection_is_ended,];
+crate::tests![
+    own_connections_on_the_dead_uplink_end_at_once,
+    only_the_named_connection_is_ended,
+    only_the_lan_is_poked,
+];
 
 /// Enough for a connection to end that will.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -117,4 +122,20 @@ async fn only_the_named_connection_is_ended() -> Result<()> {
         anyhow::Ok(())
     };
     router.run(check).await?
+}
+
+/// A reset in answer to a poke of the box itself would leave by whatever uplink is in use.
+async fn only_the_lan_is_poked() -> Result<()> {
+    let stage = Stage::new().await?;
+    let cable = stage.home.uplink("cable")?;
+    let own = IpAddr::V4(cable.at.router4);
+    let lan: IpAddr = CLIENT.parse()?;
+    let poke = async move {
+        let poker = Poker::open()?;
+        let poke = |to| poker.poke(SocketAddr::new(to, 4000), SocketAddr::new(ECHO4, 80));
+        anyhow::Ok([lan, own, ECHO4].map(poke))
+    };
+    let poked = stage.home.router.run(poke).await??;
+    ensure!(poked == [Poked::Sent, Poked::NotHere, Poked::NotHere], "{poked:?}");
+    Ok(())
 }

@@ -303,8 +303,10 @@ fn shared_chains() -> Vec<Chain> {
         vec![Stmt::Saddr(net("0.0.0.0/32")), Stmt::Daddr(net("224.0.0.0/4")), leave()],
         vec![Stmt::Saddr(net("::/128")), leave()],
         vec![Stmt::Saddr(net("fe80::/10")), leave()],
-        // Marked, so that the agent can have the kernel forget them all at once.
-        vec![Stmt::SetCtMark(Fwmark::STRAY), counter(WRONG_SOURCE), Stmt::Verdict(Verdict::Drop)],
+        // Marked, so that the agent can have the kernel forget them all at once. What conntrack takes
+        // for invalid has no mark, and a rule that sets one ends there: dropping is another rule.
+        vec![Stmt::SetCtMark(Fwmark::STRAY)],
+        vec![counter(WRONG_SOURCE), Stmt::Verdict(Verdict::Drop)],
     ];
     let by_name =
         |family| vec![Stmt::Nfproto(family), Stmt::MssOfIifname(format!("mss{}", digit(family)))];
@@ -386,8 +388,9 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             priority::RAW,
             vec![
                 // Pokes are for the LAN; one that would leave by an uplink is refused, which tells
-                // the agent that whom it took for a client is not here.
+                // the agent that whom it took for a client is not here, and so is one for the box.
                 vec![Stmt::MetaMark(Fwmark::POKE), out_by_uplink(), drop()],
+                vec![Stmt::MetaMark(Fwmark::POKE), Stmt::OifLoopback, drop()],
                 vec![Stmt::MetaMark(Fwmark::POKE), Stmt::Notrack],
             ],
         ),
