@@ -12,9 +12,9 @@ use sparelink::lab::script::{Action, LineEvent, Settings};
 use sparelink::lab::topology::{Home, Plan};
 use tokio::time::{Instant, sleep};
 
-use crate::figure;
 use crate::kernel::dump;
 use crate::stage::{AGENT, PROVEN, SOON, Stage, file, in_netns, in_router};
+use crate::{figure, skip};
 
 crate::tests![
     without_permission_it_says_so_and_touches_nothing,
@@ -33,7 +33,7 @@ const UNSHARE: &str = "/usr/bin/unshare";
 async fn without_permission_it_says_so_and_touches_nothing() -> Result<()> {
     let home = Home::build(&Plan::default()).await?;
     if !Path::new(UNSHARE).exists() {
-        figure("skipped: there is no unshare (util-linux)");
+        skip("there is no unshare (util-linux)");
         return Ok(());
     }
     let path = file("sparelink.toml");

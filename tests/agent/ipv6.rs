@@ -22,8 +22,8 @@ use sparelink::units::{Family, IfName};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::figure;
 use crate::stage::{SOON, Stage, file, shell};
+use crate::{figure, skip};
 
 crate::tests![
     a_prefix_leaves_as_it_is_by_its_own_uplink_only,
@@ -325,7 +325,7 @@ async fn cables_is(home: &Home, wanted: Option<bool>, within: Duration) -> Resul
 
 async fn the_lan_is_told_of_a_dead_prefix() -> Result<()> {
     if !Path::new(DNSMASQ).exists() {
-        figure("skipped: there is no dnsmasq");
+        skip("there is no dnsmasq");
         return Ok(());
     }
     let home = Home::build(&Plan::default()).await?;

@@ -22,8 +22,8 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::figure;
 use crate::stage::{AGENT, PROVEN, SOON, Stage, file};
+use crate::{figure, skip};
 
 crate::tests![
     learned_ones_that_do_not_answer_give_way_to_public_ones,
@@ -288,7 +288,7 @@ async fn resolve(n: u16, port: u16) -> Option<Answer> {
 
 async fn dnsmasq_goes_with_the_switch() -> Result<()> {
     if !Path::new(DNSMASQ).exists() {
-        figure("skipped: there is no dnsmasq");
+        skip("there is no dnsmasq");
         return Ok(());
     }
     let mut stage = stage().await?;

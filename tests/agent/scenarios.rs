@@ -7,10 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use sparelink::lab::play::play;
 use sparelink::lab::script::Scenario;
 
+use crate::runner::Test;
 use crate::stage::AGENT;
-
-/// What their names begin with here.
-pub(crate) const PREFIX: &str = "scenario::";
 
 fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
@@ -22,22 +20,27 @@ fn read(path: &Path) -> Result<Scenario> {
 }
 
 /// Those that the real kernel plays, the longest first.
-pub(crate) fn names() -> Result<Vec<String>> {
-    let mut names = Vec::new();
+pub(crate) fn tests() -> Result<Vec<Test>> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(dir())? {
         let path = entry?.path();
-        let scenario = read(&path)?;
-        if path.extension().is_some_and(|e| e == "scn") && !scenario.settings.virtual_only {
-            let name = path.file_stem().context("a name")?.to_string_lossy();
-            names.push((fs::metadata(&path)?.len(), format!("{PREFIX}{name}")));
+        if path.extension().is_some_and(|e| e == "scn") && !read(&path)?.settings.virtual_only {
+            files.push((fs::metadata(&path)?.len(), path));
         }
     }
-    names.sort_by(|a, b| b.cmp(a));
-    Ok(names.into_iter().map(|(_, name)| name).collect())
+    files.sort_by(|a, b| b.cmp(a));
+    files.into_iter().map(|(_, path)| test(path)).collect()
 }
 
-/// Plays one of them.
-pub(crate) async fn play_file(name: &str) -> Result<()> {
-    let scenario = read(&dir().join(format!("{name}.scn")))?;
-    play(&scenario, Path::new(AGENT)).await
+fn test(path: PathBuf) -> Result<Test> {
+    let name = path.file_stem().context("a name")?.to_string_lossy();
+    Ok(Test {
+        name: format!("scenario::{name}"),
+        run: Box::new(move || Box::pin(play_file(path.clone()))),
+        ignored: None,
+    })
+}
+
+async fn play_file(path: PathBuf) -> Result<()> {
+    play(&read(&path)?, Path::new(AGENT)).await
 }
