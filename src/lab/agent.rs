@@ -28,7 +28,7 @@ pub const HOLD: Duration = Duration::from_secs(3);
 /// How often the status is asked for while something is waited for.
 const POLL: Duration = Duration::from_millis(20);
 /// How long the agent has for one answer.
-const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A running agent. Killed when dropped.
 #[derive(Debug)]
@@ -216,7 +216,8 @@ impl Agent {
     pub async fn status(&self) -> Result<Status> {
         let socket = self.run_dir().join("sparelink.sock");
         let body = timeout(ANSWER, get(&socket, "/api/v1/status")).await;
-        let body = body.context("the agent gives no answer")??;
+        let silent = || format!("no answer within {ANSWER:?}\n{}", self.last_words());
+        let body = body.with_context(silent)??;
         serde_json::from_slice(&body).context("the agent's status")
     }
 

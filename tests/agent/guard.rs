@@ -11,16 +11,17 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle as Task;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::figure;
 use crate::kernel::{Dump, dump, ours};
 use crate::stage::{Stage, in_router};
+use crate::{figure, skip};
 
 crate::tests![
     #[ignore = "long: five minutes"]
     flushed_twenty_times_under_traffic,
     #[ignore = "long: the audit comes every 30 s"]
     a_silent_change_is_found_by_the_audit,
-    flushes_and_reloads_by_others_are_put_right_and_named,
+    flushes_and_firewall_reloads_are_put_right_and_named,
+    what_network_managers_delete_is_put_right_and_named,
     what_others_change_in_part_is_put_right_and_named,
     strict_filtering_for_all_is_loosened_on_uplinks,
     offloading_is_noticed_and_flows_move_all_the_same,
@@ -29,12 +30,14 @@ crate::tests![
 ];
 
 /// 1 s is promised; the machine is shared.
-const REPAIRED: Duration = Duration::from_secs(3);
+const REPAIRED: Duration = Duration::from_secs(5);
 /// The kernel says nothing of some sysctls, and everything is looked at this often.
 const AUDITED: Duration = Duration::from_secs(34);
 /// The pause in a fight.
 const TRUCE: Duration = Duration::from_secs(10);
-/// What is told has been told after so long.
+/// What is undone without a rest of so long is told and counted as one.
+const IN_ONE_GO: Duration = Duration::from_secs(1);
+/// What is told has been told so long after it was put back.
 const TOLD: Duration = Duration::from_secs(2);
 
 /// Runs a script of `ip` and `nft` in the router.
@@ -135,10 +138,12 @@ struct Undone {
     lost: u64,
     /// Clients that began meanwhile and never got an answer.
     stuck: usize,
+    /// What was told of it.
+    said: Vec<String>,
 }
 
 async fn undo(stage: &Stage, whole: &Dump, script: &str) -> Result<Undone> {
-    let repairs = stage.repairs().await?;
+    let (repairs, before) = (stage.repairs().await?, told(stage, "repaired").await?.len());
     let clients = Stubborn::begin(&stage.home);
     sleep(Duration::from_millis(5)).await;
     let begun = Instant::now();
@@ -146,10 +151,14 @@ async fn undo(stage: &Stage, whole: &Dump, script: &str) -> Result<Undone> {
     let took = put_back(stage, whole, begun, REPAIRED).await?;
     let stuck = clients.stuck().await?;
     let (lost, _) = stage.lost_since(begun).await?;
-    sleep(TOLD.saturating_sub(begun.elapsed())).await;
+    sleep((took + TOLD).saturating_sub(begun.elapsed())).await;
     let counted = stage.repairs().await? - repairs;
-    ensure!(counted == 1, "`{script}` was counted as {counted} repairs");
-    Ok(Undone { took, lost, stuck })
+    let said = told(stage, "repaired").await?.split_off(before);
+    ensure!(counted == said.len() as u64, "`{script}`: {counted} repairs, but told {said:#?}");
+    // A machine that takes a second for these commands has given the others a rest.
+    let at_most = if took < IN_ONE_GO { 1 } else { 2 };
+    ensure!((1..=at_most).contains(&counted), "`{script}`, undone for {took:?}: {said:#?}");
+    Ok(Undone { took, lost, stuck, said })
 }
 
 async fn flushed_twenty_times_under_traffic() -> Result<()> {
@@ -186,10 +195,14 @@ async fn undo_all(cases: &[(&str, &str, &str)]) -> Result<()> {
         let words = words.replace("{rules}", &rules.to_string());
         let words = words.replace("{routes}", &routes.to_string());
         let undone = undo(&stage, &whole, script).await.with_context(|| (*name).to_owned())?;
-        let said = told(&stage, "repaired").await?;
-        let last = said.last().with_context(|| format!("{name}: nothing is told"))?;
-        ensure!(last.starts_with(&format!("others {words}: put back in ")), "{name}: {last}");
-        let Undone { took, lost, stuck } = undone;
+        let Undone { took, lost, stuck, said } = undone;
+        let begins = |text: &String| text.starts_with(&format!("others {words}: put back in "));
+        let as_one = said.len() == 1 && said.iter().all(begins);
+        // In pieces, each thing is named all the same.
+        let named =
+            |thing: &&str| !words.contains(*thing) || said.iter().any(|s| s.contains(*thing));
+        let pieces = said.len() > 1 && ["rules", "routes", "table"].iter().all(named);
+        ensure!(as_one || pieces, "{name}, undone for {took:?}: not `{words}`: {said:#?}");
         figure(&format!("{name} {} ms ({lost} flows lost, {stuck} stuck)", took.as_millis()));
         ensure!(stuck == 0, "{name}: {stuck} clients that began meanwhile never got an answer");
     }
@@ -199,7 +212,7 @@ async fn undo_all(cases: &[(&str, &str, &str)]) -> Result<()> {
     stage.nothing_lost_since(begun).await
 }
 
-async fn flushes_and_reloads_by_others_are_put_right_and_named() -> Result<()> {
+async fn flushes_and_firewall_reloads_are_put_right_and_named() -> Result<()> {
     let flushed = "deleted all {rules} rules and the nftables table";
     undo_all(&[
         ("flush", FLUSH, flushed),
@@ -209,6 +222,12 @@ async fn flushes_and_reloads_by_others_are_put_right_and_named() -> Result<()> {
             "printf 'flush ruleset\ntable inet fw4 { chain forward { type filter hook forward priority 0; policy accept; }; }' | nft -f -",
             "deleted the nftables table",
         ),
+    ])
+    .await
+}
+
+async fn what_network_managers_delete_is_put_right_and_named() -> Result<()> {
+    undo_all(&[
         (
             "networkd restart",
             "for f in -4 -6; do ip $f rule flush protocol 83; ip $f route flush table all proto 83; done",
@@ -247,7 +266,7 @@ async fn six_repairs_in_a_minute_are_a_fight() -> Result<()> {
     let begun = Instant::now();
     shell(&stage.home, delete).await?;
     let took = put_back(&stage, &whole, begun, TRUCE + REPAIRED).await?;
-    ensure!(took > TRUCE / 2, "there was no pause: {took:?}");
+    ensure!(took > REPAIRED, "there was no pause: {took:?}");
     figure(&format!("the seventh time put back after {:.1} s", took.as_secs_f64()));
     // … but a switch goes through at once, with everything it needs.
     shell(&stage.home, delete).await?;
@@ -351,7 +370,7 @@ async fn offloading_is_noticed_and_flows_move_all_the_same() -> Result<()> {
     };
     let before = window(&stage).await?;
     if shell(&stage.home, OFFLOAD).await.is_err() {
-        figure("skipped: this kernel has no flowtables (CONFIG_NF_FLOW_TABLE)");
+        skip("this kernel has no flowtables (CONFIG_NF_FLOW_TABLE)");
         return Ok(());
     }
     expect_told(&stage, "offload", "connections on cable, mifi, phone are offloaded").await?;
