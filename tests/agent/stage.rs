@@ -25,6 +25,8 @@ pub(crate) const PROVEN: Duration = Duration::from_secs(15);
 pub(crate) const SOON: Duration = Duration::from_secs(12);
 /// How long an echo may take, by whatever way.
 const ECHOED: Duration = Duration::from_secs(3);
+/// In less time the client asks too little to tell.
+const ASKED: Duration = Duration::from_millis(500);
 /// When the last flow's answer has come, or never will.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -96,6 +98,7 @@ impl Stage {
 
     /// Flows and packets of the stream that were lost since then; it waits for the last answers.
     pub(crate) async fn lost_since(&self, begun: Instant) -> Result<(u64, u64)> {
+        sleep(ASKED.saturating_sub(begun.elapsed())).await;
         let end = Instant::now();
         sleep(SETTLED).await;
         let (flows, stream) = (self.meter.flows(begun, end), self.meter.stream(begun, end));
