@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use http_body_util::{BodyExt, Empty};
+use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use nix::sys::signal::{Signal, kill};
@@ -338,7 +339,19 @@ fn words(first: &[&str], rest: &[&Path]) -> Vec<OsString> {
 }
 
 /// One GET over the agent's socket.
+/// Asks until it is not too busy to answer.
 async fn get(socket: &Path, path: &str) -> Result<Bytes> {
+    loop {
+        let (status, body) = ask(socket, path).await?;
+        if status != StatusCode::SERVICE_UNAVAILABLE {
+            ensure!(status.is_success(), "GET {path}: {status}");
+            return Ok(body);
+        }
+        sleep(POLL).await;
+    }
+}
+
+async fn ask(socket: &Path, path: &str) -> Result<(StatusCode, Bytes)> {
     let stream = UnixStream::connect(socket).await.with_context(|| socket.display().to_string())?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -349,8 +362,7 @@ async fn get(socket: &Path, path: &str) -> Result<Bytes> {
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     connection.abort();
-    ensure!(status.is_success(), "GET {path}: {status}");
-    Ok(body)
+    Ok((status, body))
 }
 
 #[cfg(test)]
