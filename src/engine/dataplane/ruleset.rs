@@ -303,8 +303,10 @@ fn shared_chains() -> Vec<Chain> {
         vec![Stmt::Saddr(net("0.0.0.0/32")), Stmt::Daddr(net("224.0.0.0/4")), leave()],
         vec![Stmt::Saddr(net("::/128")), leave()],
         vec![Stmt::Saddr(net("fe80::/10")), leave()],
-        // Marked, so that the agent can have the kernel forget them all at once. What conntrack takes
-        // for invalid has no mark, and a rule that sets one ends there: dropping is another rule.
+        // Of what conntrack takes for invalid nothing could be forgotten.
+        vec![Stmt::CtState(CtState::Invalid), Stmt::Verdict(Verdict::Drop)],
+        // Marked, so that the agent can have the kernel forget them all at once. Where there is no
+        // flow to mark, a rule ends: dropping is another one.
         vec![Stmt::SetCtMark(Fwmark::STRAY)],
         vec![counter(WRONG_SOURCE), Stmt::Verdict(Verdict::Drop)],
     ];
