@@ -30,7 +30,7 @@ crate::tests![
 ];
 
 /// 1 s is promised; the machine is shared.
-const REPAIRED: Duration = Duration::from_secs(5);
+const REPAIRED: Duration = Duration::from_secs(3);
 /// The kernel says nothing of some sysctls, and everything is looked at this often.
 const AUDITED: Duration = Duration::from_secs(34);
 /// The pause in a fight.
@@ -266,7 +266,7 @@ async fn six_repairs_in_a_minute_are_a_fight() -> Result<()> {
     let begun = Instant::now();
     shell(&stage.home, delete).await?;
     let took = put_back(&stage, &whole, begun, TRUCE + REPAIRED).await?;
-    ensure!(took > REPAIRED, "there was no pause: {took:?}");
+    ensure!(took > TRUCE / 2, "there was no pause: {took:?}");
     figure(&format!("the seventh time put back after {:.1} s", took.as_secs_f64()));
     // … but a switch goes through at once, with everything it needs.
     shell(&stage.home, delete).await?;

@@ -76,14 +76,12 @@ async fn while_nobody_talks_it_sleeps() -> Result<()> {
         sleep(span).await;
         a_minute.push((wakes(agent.pid())? - before) as f64 * 60.0 / span.as_secs_f64());
     }
-    // A busy machine only adds to them.
+    // Of a busy machine's moments there are fewer than of the others.
     a_minute.sort_by(f64::total_cmp);
-    let (least, median) = (a_minute[0], a_minute[slices / 2]);
-    figure(&format!(
-        "{median:.0} wake-ups a minute with three uplinks of both families, {least:.0} at the quietest"
-    ));
-    ensure!(least >= 60.0, "control: it asks once a second: {a_minute:?}");
-    ensure!(least <= WAKES, "wake-ups a minute: {a_minute:?}");
+    let median = a_minute[slices / 2];
+    figure(&format!("{median:.0} wake-ups a minute with three uplinks of both families"));
+    ensure!(median >= 60.0, "control: it asks once a second: {a_minute:?}");
+    ensure!(median <= WAKES, "wake-ups a minute: {a_minute:?}");
     Ok(())
 }
 
