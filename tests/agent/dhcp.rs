@@ -406,15 +406,17 @@ impl Leased {
     /// From now on there is only this lease, and the LAN is online by it.
     async fn settles_on(&mut self, lease: Lease) -> Result<()> {
         self.expect(&[lease.address]).await?;
-        // The kernel forgets flows of an address that is gone when it finds the time.
         let settled = Instant::now();
         loop {
             let begun = Instant::now();
             sleep(Duration::from_secs(1)).await;
-            match self.stage.nothing_lost_since(begun).await {
-                Err(_) if settled.elapsed() < REOPENED => {}
-                result => return result,
+            let (flows, stream) = self.stage.lost_since(begun).await?;
+            ensure!(flows == 0, "{flows} new flows were lost");
+            // The kernel forgets an old flow of an address that is gone when it finds the time.
+            if stream == 0 {
+                return Ok(());
             }
+            ensure!(settled.elapsed() < REOPENED, "{stream} packets of the long flow were lost");
         }
     }
 
