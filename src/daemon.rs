@@ -11,11 +11,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
-use crate::engine::event::{Event, Fact, Severity};
-use crate::engine::kernel::KernelView;
-use crate::engine::message::{Input, Output};
+use crate::engine::events::facts::{Event, Fact, Severity};
+use crate::engine::input::Input;
+use crate::engine::kernel::view::KernelView;
+use crate::engine::names::resolvers::Named;
+use crate::engine::output::Output;
 use crate::engine::probe::ProbeReply;
-use crate::engine::resolvers::Named;
 use crate::engine::{Engine, Mode};
 use crate::io::advertise::Advertiser;
 use crate::io::flows::Flows;

@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket
 
 use common::in_netns;
 use sparelink::engine::dataplane::nft::{Chain, ChainKind, Hook, HookPoint, Stmt, Table};
-use sparelink::engine::kernel::TcpState;
-use sparelink::engine::message::FlowCount;
+use sparelink::engine::kernel::flow::FlowCount;
+use sparelink::engine::kernel::flow::TcpState;
 use sparelink::io::netlink::conntrack::Conntrack;
 use sparelink::io::netlink::nfnl::NfnlError;
 use sparelink::io::netlink::nft::Nft;

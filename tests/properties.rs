@@ -9,10 +9,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use sparelink::config::{self, Config};
-use sparelink::engine::event::{Fact, SwitchKind};
+use sparelink::engine::events::facts::{Fact, SwitchKind};
 use sparelink::engine::health::Condition;
-use sparelink::engine::message::{Command, Input, Output, Refusal, Restored};
+use sparelink::engine::input::{Command, Input};
+use sparelink::engine::output::{Output, Refusal};
 use sparelink::engine::probe::{Outcome, ProbeId, Question};
+use sparelink::engine::state::Restored;
 use sparelink::engine::{Engine, Mode};
 use sparelink::lab::world::line::Nature;
 use sparelink::lab::world::{Fault, Plan, World};
@@ -256,7 +258,7 @@ proptest! {
         world.run_for(SETTLED);
         // A switch that was decided this very moment is still on its way into the kernel.
         let moving = |world: &World| {
-            let last = |e: &sparelink::engine::event::Event| matches!(e.fact, Fact::Switched { .. });
+            let last = |e: &sparelink::engine::events::facts::Event| matches!(e.fact, Fact::Switched { .. });
             let last = world.events.iter().rfind(|e| last(e));
             last.is_some_and(|e| world.now().since(e.at) < Duration::from_millis(10))
         };

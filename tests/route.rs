@@ -27,8 +27,8 @@ use sparelink::engine::dataplane::plan::{Lan, Uplink, Wanted, plan};
 use sparelink::engine::dataplane::{
     ApplyReport, Dataplane, Route, Rule, RuleAction as Then, Sysctl,
 };
-use sparelink::engine::kernel::{ForeignRoute, KernelChange, KernelView, Touched};
-use sparelink::engine::link::Way;
+use sparelink::engine::kernel::view::{ForeignRoute, KernelChange, KernelView, Touched};
+use sparelink::engine::uplink::attachment::Way;
 use sparelink::io::netlink::nft::Nft;
 use sparelink::io::netlink::{Door, Event, Monitor};
 use sparelink::io::{lock, sysctl};

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sparelink::config;
-use sparelink::engine::event::{Event, Fact};
+use sparelink::engine::events::facts::{Event, Fact};
 use sparelink::lab::world::line::{Bursts, Nature};
 use sparelink::lab::world::rng::Rng;
 use sparelink::lab::world::{Fault, Plan, World};

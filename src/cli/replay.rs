@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::work::print;
 use crate::daemon::open_recording;
-use crate::engine::message::Output;
+use crate::engine::output::Output;
 use crate::io::record::Line;
 
 /// Runs a recording again; exit code 1 at the first difference.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::engine::message::Refusal;
+use crate::engine::output::Refusal;
 use crate::time::Instant;
 
 /// Longer than any change takes; people are not kept waiting by a kernel that does not answer.

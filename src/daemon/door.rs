@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::dataplane::ruleset;
 use crate::engine::dataplane::{ApplyReport, Dataplane};
-use crate::engine::message::{Counters, Input};
+use crate::engine::input::{Counters, Input};
 use crate::io::netlink;
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Agent;
-use crate::engine::message::Input;
-use crate::engine::snapshot::Snapshot;
+use crate::engine::input::Input;
+use crate::engine::status::snapshot::Snapshot;
 use crate::io::clock;
 use crate::time::Instant;
 
@@ -98,7 +98,7 @@ impl Agent {
 mod tests {
     use super::*;
     use crate::config;
-    use crate::engine::message::Restored;
+    use crate::engine::state::Restored;
     use crate::engine::{Engine, Mode};
     use crate::time::Now;
 

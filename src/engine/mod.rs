@@ -14,52 +14,41 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::time::{Instant, Now};
-use crate::units::{Family, IfIndex, PerFamily, UplinkId};
+use crate::units::{IfIndex, PerFamily, UplinkId};
 
-mod announce;
-mod commands;
-mod converge;
-pub mod cost;
 pub mod dataplane;
-mod deciding;
 pub mod doctor;
-pub mod event;
+pub mod events;
+mod flows;
 pub mod health;
-pub mod history;
-mod housekeeping;
+pub mod input;
 pub mod kernel;
-pub mod leds;
-mod leftover;
-pub mod link;
-pub mod message;
-mod observing;
-pub mod page;
+pub mod lan;
+pub mod names;
+pub mod output;
 pub mod policy;
-mod prefixes;
 pub mod probe;
-pub mod resolvers;
-pub mod snapshot;
-mod strays;
-mod switching;
-pub mod timeline;
-mod uplink;
+pub mod state;
+pub mod status;
+mod step;
+pub mod uplink;
 
 use dataplane::Dataplane;
-use event::{Event, Fact};
-use health::line::{Line, News, Surroundings};
-use history::History;
-use housekeeping::Housekeeping;
-use kernel::KernelView;
-use message::{Input, Output, Restored, RunState};
-use probe::{Asker, Path, ProbeRequest};
-use resolvers::{Named, Resolvers};
-use switching::Switch;
+use events::facts::{Event, Fact};
+use events::history::History;
+use events::timeline::Timeline;
+use input::Input;
+use kernel::view::KernelView;
+use names::resolvers::{Named, Resolvers};
+use output::Output;
+use policy::switch::Switch;
+use state::{Restored, RunState};
+use status::housekeeping::Housekeeping;
 use uplink::{Household, Uplink};
 
 /// Whether the agent may write to the kernel.
@@ -99,38 +88,36 @@ pub struct Engine {
     chain: Vec<UplinkId>,
     run: RunState,
     view: KernelView,
-    prefixes: prefixes::Prefixes,
-    announcing: announce::Announcing,
+    prefixes: lan::prefixes::Prefixes,
+    announcing: lan::deprecation::Announcing,
     started: Option<Instant>,
     household: Household,
     active: PerFamily<Active>,
     switches: PerFamily<Option<Switch>>,
-    last_switch: Option<snapshot::LastSwitch>,
+    last_switch: Option<status::snapshot::LastSwitch>,
     switch_count: u64,
     /// A person put an uplink first and it has not been left since.
     manual_fresh: bool,
     undecided: bool,
-    kernel: converge::Converging,
-    strays: strays::Strays,
-    polls: observing::Polls,
+    kernel: dataplane::settling::Converging,
+    strays: flows::strays::Strays,
+    polls: kernel::polls::Polls,
     /// Resolvers as the system names them.
     named: Named,
     /// Whom the box was last told to ask for names.
     resolvers: Option<Resolvers>,
     housekeeping: Housekeeping,
-    leds: leds::Leds,
+    leds: status::leds::Leds,
     history: History,
-    timeline: timeline::Timeline,
+    timeline: Timeline,
     /// Where the page is to be found, as last said.
-    page: BTreeSet<page::Place>,
+    page: BTreeSet<lan::listen::Place>,
     next_probe: u64,
     last_handled: Option<Instant>,
     #[serde(skip)]
     outputs: VecDeque<Output>,
 }
 
-/// A gap in the agent's own loop longer than this voids the silence that it covers.
-const STALL: Duration = Duration::from_millis(500);
 /// Lines and decisions settle in so many rounds.
 const ROUNDS: usize = 4;
 
@@ -145,8 +132,8 @@ impl Engine {
             chain: Vec::new(),
             run: restored.run,
             view: KernelView::default(),
-            prefixes: prefixes::Prefixes::default(),
-            announcing: announce::Announcing::default(),
+            prefixes: lan::prefixes::Prefixes::default(),
+            announcing: lan::deprecation::Announcing::default(),
             started: None,
             household: Household::default(),
             active: PerFamily::default(),
@@ -155,15 +142,15 @@ impl Engine {
             switch_count: restored.saved.switches,
             manual_fresh: false,
             undecided: false,
-            kernel: converge::Converging::default(),
-            strays: strays::Strays::default(),
-            polls: observing::Polls::default(),
+            kernel: dataplane::settling::Converging::default(),
+            strays: flows::strays::Strays::default(),
+            polls: kernel::polls::Polls::default(),
             named: Named::default(),
             resolvers: None,
             housekeeping: Housekeeping::born(now.mono),
-            leds: leds::Leds::default(),
+            leds: status::leds::Leds::default(),
             history: History::default(),
-            timeline: timeline::Timeline::new(now.mono),
+            timeline: Timeline::new(now.mono),
             page: BTreeSet::new(),
             next_probe: seed & 0xffff_ffff,
             last_handled: None,
@@ -297,110 +284,4 @@ impl Engine {
         self.history.push(event.clone());
         self.outputs.push_back(Output::Record(event));
     }
-
-    /// Lets a line do something, sends what it asks, and listens to its news.
-    fn with_line<R>(
-        &mut self,
-        id: UplinkId,
-        family: Family,
-        now: Now,
-        act: impl FnOnce(&mut Line, &Surroundings<'_>, &mut Asker<'_>, &mut Vec<News>) -> R,
-    ) -> Option<R> {
-        let uplink = self.uplinks.get_mut(&id)?;
-        let line = uplink.lines.get_mut(family);
-        let s = uplink::surroundings(
-            id,
-            (&uplink.config, &uplink.resolvers),
-            &self.config,
-            &self.household,
-            family,
-            now.mono,
-        );
-        let mut requests: Vec<ProbeRequest> = Vec::new();
-        let mut news = Vec::new();
-        let path = path(id, line, self.mode);
-        let mut asker =
-            Asker { next_id: &mut self.next_probe, requests: &mut requests, path: &path };
-        let result = act(line, &s, &mut asker, &mut news);
-        *uplink.due.get_mut(family) = line.deadline(&s);
-        for request in &requests {
-            self.timeline.spend(id, cost::price(&request.question, family));
-        }
-        self.outputs.extend(requests.into_iter().map(Output::Probe));
-        for item in news {
-            self.line_news(id, family, item, now);
-        }
-        Some(result)
-    }
-
-    /// When the first line wants to be woken.
-    fn lines_due(&self) -> Option<Instant> {
-        let dues = self.uplinks.values().flat_map(|u| [u.due.v4, u.due.v6]);
-        dues.min()
-    }
-
-    /// Runs every line whose time has come.
-    fn run_lines(&mut self, now: Now) {
-        let due: Vec<(UplinkId, Family)> = self
-            .uplinks
-            .values()
-            .flat_map(|u| u.due.iter().map(move |(family, at)| (u.id, family, *at)))
-            .filter(|(_, _, at)| *at <= now.mono)
-            .map(|(id, family, _)| (id, family))
-            .collect();
-        for (id, family) in due {
-            self.with_line(id, family, now, Line::timeout);
-        }
-    }
-
-    /// Works out anew when every line wants to be woken: their surroundings have changed.
-    fn refresh_deadlines(&mut self, now: Now) {
-        let all: Vec<UplinkId> = self.uplinks.keys().copied().collect();
-        for id in all {
-            for family in Family::BOTH {
-                self.with_line(id, family, now, |_, _, _, _| ());
-            }
-        }
-    }
-
-    /// Silence counts only while the agent itself is awake to hear.
-    fn notice_stall(&mut self, now: Now) {
-        let (Some(last), Some((due, _))) = (self.last_handled, self.poll_timeout()) else {
-            return;
-        };
-        let gap = now.mono.since(due.max(last));
-        self.housekeeping.book_delay(gap, now.mono);
-        if gap <= STALL {
-            return;
-        }
-        self.timeline.gap(due.max(last), gap);
-        self.record(Fact::Stalled { gap }, now);
-        for uplink in self.uplinks.values_mut() {
-            uplink.lines.v4.void(now.mono);
-            uplink.lines.v6.void(now.mono);
-        }
-        self.refresh_deadlines(now);
-    }
-
-    fn stop(&mut self, now: Now) {
-        self.learn(now);
-        self.save(now);
-        self.record(Fact::Stopped, now);
-        self.leave_leds();
-    }
-}
-
-/// The door through which a line's probes leave.
-fn path(id: UplinkId, line: &Line, mode: Mode) -> Path {
-    let unmarked = crate::units::Fwmark { value: 0, mask: 0 };
-    let unspecified = std::net::IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED);
-    let (dev, index, source) = line.way.as_ref().map_or_else(
-        || (crate::units::IfName::loopback(), IfIndex(0), unspecified),
-        |way| (way.dev.clone(), way.index, way.source),
-    );
-    let mark = match mode {
-        Mode::Steer => id.mark(),
-        Mode::Observe => unmarked,
-    };
-    Path { uplink: id, dev, index, mark, source }
 }

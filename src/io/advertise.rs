@@ -15,7 +15,7 @@ use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike as _, bind, send, socket,
 };
 
-use crate::engine::message::Advert;
+use crate::engine::output::Advert;
 use crate::units::IfName;
 
 /// Ends in the letters of `sparelin`, and is on no interface.

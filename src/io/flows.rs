@@ -22,8 +22,10 @@ use super::netlink::conntrack::{Conntrack, Entry};
 use super::netlink::nfnl::NfnlError;
 use super::netlink::sock_diag::{SockDiag, SockDiagError};
 use super::poke::{Poked, Poker};
-use crate::engine::kernel::{Flow, TcpState};
-use crate::engine::message::{FlowCount, FlushReport, FlushRequest, Input};
+use crate::engine::input::{FlushReport, Input};
+use crate::engine::kernel::flow::FlowCount;
+use crate::engine::kernel::flow::{Flow, TcpState};
+use crate::engine::output::FlushRequest;
 use crate::units::{Family, Fwmark, Gather as _, PerFamily, UplinkId};
 
 /// Work for the thread.
@@ -329,7 +331,7 @@ fn count(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kernel::Tuple;
+    use crate::engine::kernel::flow::Tuple;
 
     const CLIENT: &str = "192.168.77.2:4000";
     const SERVER: &str = "203.0.113.7:443";

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::disk::replace;
 use crate::config::Config;
 use crate::engine::Mode;
-use crate::engine::message::{Input, Output, Restored};
+use crate::engine::input::Input;
+use crate::engine::output::Output;
+use crate::engine::state::Restored;
 use crate::time::{Instant, Now};
 
 /// The first line. `E` is an engine's state; what it is made of is none of a recorder's business.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::disk::replace;
-use crate::engine::message::{Restored, RunState, SavedState};
+use crate::engine::state::{Restored, RunState, SavedState};
 
 /// Below the state directory; survives a reboot.
 const STATE: &str = "state.json";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sparelink::engine::dataplane::nft::{Chain, ChainKind, Hook, HookPoint, Stmt, Table, Verdict};
-use sparelink::engine::kernel::Flow;
+use sparelink::engine::kernel::flow::Flow;
 use sparelink::io::netlink::conntrack::Conntrack;
 use sparelink::io::netlink::nft::Nft;
 use sparelink::lab::netns::Netns;

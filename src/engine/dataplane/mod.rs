@@ -18,6 +18,7 @@ pub mod nft;
 pub mod plan;
 pub mod render;
 pub mod ruleset;
+pub(super) mod settling;
 
 /// Everything of ours in the kernel: desired, or observed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use super::{Facts, Finding, listed};
 use crate::config::{Config, DeviceMatch};
 use crate::engine::health::Condition;
-use crate::engine::kernel::Link;
-use crate::engine::link::Attachment;
+use crate::engine::kernel::view::Link;
+use crate::engine::uplink::attachment::Attachment;
 use crate::units::{IfIndex, IfName};
 
 pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::kernel::KernelView;
 use crate::config::Config;
+use crate::engine::kernel::view::KernelView;
 use crate::units::{Family, Fwmark, RulePriority, TableId};
 
 mod household;

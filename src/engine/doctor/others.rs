@@ -2,7 +2,7 @@
 
 use super::{Facts, Finding, ForeignRule, ForeignTable, listed};
 use crate::config::Config;
-use crate::engine::link::Attachment;
+use crate::engine::uplink::attachment::Attachment;
 use crate::units::{RulePriority, TableId};
 
 /// The mark bits of mwan3, as it ships.

@@ -2,7 +2,7 @@
 
 use super::{Facts, Finding, listed};
 use crate::config::Config;
-use crate::engine::link::Attachment;
+use crate::engine::uplink::attachment::Attachment;
 
 /// From so many percent on the table of connections counts as nearly full.
 const NEARLY_FULL: u64 = 80;

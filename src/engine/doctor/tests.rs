@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::engine::kernel::{Address, ForeignRoute, Hardware, Link};
+use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, Link};
 use crate::units::{IfIndex, IfName, Metric};
 
 const CONFIG: &str = r#"

@@ -2,3 +2,4 @@
 
 pub mod hold;
 pub mod select;
+pub(super) mod switch;

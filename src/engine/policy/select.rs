@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::event::SwitchKind;
+use crate::engine::events::facts::SwitchKind;
 use crate::engine::health::Condition;
 use crate::time::Instant;
 use crate::units::UplinkId;

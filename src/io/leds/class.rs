@@ -10,7 +10,7 @@ use embedded_hal::digital::{ErrorType, OutputPin};
 
 use super::Error;
 use super::kept::Before;
-use crate::engine::leds::Pattern;
+use crate::engine::status::leds::Pattern;
 
 /// A kernel trigger drives a LED; this one leaves it to whoever writes its brightness.
 const NONE: &str = "none";

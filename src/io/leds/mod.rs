@@ -15,7 +15,7 @@ use embedded_hal::digital::OutputPin;
 
 use super::clock;
 use crate::config::Led;
-use crate::engine::leds::{Lamp, Pattern};
+use crate::engine::status::leds::{Lamp, Pattern};
 use crate::time::Instant;
 
 mod class;

@@ -11,8 +11,8 @@ use nix::errno::Errno;
 
 use super::lacking::is_lacking;
 use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_CTNETLINK, missing};
-use crate::engine::kernel::{Flow, TcpState, Tuple};
-use crate::engine::message::FlowCount;
+use crate::engine::kernel::flow::FlowCount;
+use crate::engine::kernel::flow::{Flow, TcpState, Tuple};
 use crate::io::faults;
 use crate::units::{Family, Fwmark, PerFamily};
 

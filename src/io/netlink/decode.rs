@@ -21,7 +21,7 @@ use super::encode::LOOPBACK;
 use super::message::LinkMessage;
 use crate::engine::dataplane::{Route, Rule, RuleAction as Then};
 use crate::engine::doctor::ForeignRule;
-use crate::engine::kernel::{Address, ForeignRoute, Hardware, Link};
+use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, Link};
 use crate::units::{Family, Fwmark, IfIndex, IfName, Metric, PROTOCOL, RulePriority, TableId};
 
 /// `RTNH_F_ONLINK`, which also stands in the flags of a route with one next hop.

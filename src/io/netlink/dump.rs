@@ -13,7 +13,7 @@ use super::hardware::Devices;
 use super::message::{LinkMessage, Message};
 use super::talk::{Error, Talk};
 use crate::engine::dataplane::Rule;
-use crate::engine::kernel::{Address, KernelView, Link};
+use crate::engine::kernel::view::{Address, KernelView, Link};
 use crate::units::{Family, Gather as _, IfIndex};
 
 /// Links, usable addresses and other people's routes, each sorted.

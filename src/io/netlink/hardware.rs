@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::wifi::Wifi;
-use crate::engine::kernel::Hardware;
+use crate::engine::kernel::view::Hardware;
 use crate::units::{IfIndex, IfName};
 
 /// What is known of the devices that were seen.

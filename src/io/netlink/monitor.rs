@@ -26,7 +26,7 @@ use super::hardware::Devices;
 use super::message::{LinkMessage, Message};
 use super::talk::{DATAGRAM, Error, Talk, split};
 use super::{decode, dump};
-use crate::engine::kernel::{
+use crate::engine::kernel::view::{
     ForeignRoute, KernelChange, KernelView, Touched, same_address, same_route,
 };
 use crate::units::{NFT_TABLE, PROTOCOL, RulePriority};

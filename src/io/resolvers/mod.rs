@@ -12,8 +12,8 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
 use super::disk::publish;
-use crate::engine::message::Input;
-use crate::engine::resolvers::Named;
+use crate::engine::input::Input;
+use crate::engine::names::resolvers::Named;
 
 mod read;
 

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crate::engine::resolvers::Named;
+use crate::engine::names::resolvers::Named;
 use crate::units::IfIndex;
 
 /// systemd-networkd: `DNS=` by interface number.

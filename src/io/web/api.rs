@@ -18,7 +18,8 @@ use super::guard::Via;
 use super::login::{self, Access};
 use super::problem::{busy, malformed, problem, with_hint};
 use super::{Ask, assets, guard, json, metrics};
-use crate::engine::message::{Command, Refusal};
+use crate::engine::input::Command;
+use crate::engine::output::Refusal;
 
 /// The longest body of a request, in bytes.
 pub(super) const MAX_BODY: usize = 16 * 1024;

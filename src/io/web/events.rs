@@ -16,8 +16,8 @@ use super::guard::Via;
 use super::login::Access;
 use super::problem::{busy, problem};
 use super::{Ask, json};
-use crate::engine::event::Event;
-use crate::engine::snapshot::Snapshot;
+use crate::engine::events::facts::Event;
+use crate::engine::status::snapshot::Snapshot;
 
 /// Streams at a time: phones and screens of a large household.
 pub(super) const STREAMS: usize = 32;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::engine::event::{Event, Severity};
-use crate::engine::snapshot::{LineState, Snapshot, UplinkState};
-use crate::engine::timeline::{self, Minute, SPAN, View};
+use crate::engine::events::facts::{Event, Severity};
+use crate::engine::events::timeline::{self, Minute, SPAN, View};
+use crate::engine::status::snapshot::{LineState, Snapshot, UplinkState};
 use crate::time::Now;
 use crate::units::Gather as _;
 

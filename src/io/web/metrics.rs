@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::Ask;
 use super::api::{Asks, ask};
 use super::problem::busy;
-use crate::engine::snapshot::{LineState, Role, Snapshot, UplinkState};
+use crate::engine::status::snapshot::{LineState, Role, Snapshot, UplinkState};
 use crate::units::{Family, PerFamily};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::event::Event;
-use crate::engine::message::{Command, Refusal};
-use crate::engine::page::Place;
-use crate::engine::snapshot::Snapshot;
-use crate::engine::timeline::View;
+use crate::engine::events::facts::Event;
+use crate::engine::events::timeline::View;
+use crate::engine::input::Command;
+use crate::engine::lan::listen::Place;
+use crate::engine::output::Refusal;
+use crate::engine::status::snapshot::Snapshot;
 
 mod api;
 mod assets;

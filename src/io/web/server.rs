@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use super::api::{self, Site};
 use super::guard::Via;
 use super::seats::{Seat, Seats};
-use crate::engine::page::Place;
+use crate::engine::lan::listen::Place;
 use crate::io::socket::{Stream, words};
 
 /// The head of a request must be there within so long, and the next one on the same connection.

@@ -9,7 +9,7 @@ use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::KeyPart;
 use crate::engine::dataplane::plan::everything;
 use crate::engine::dataplane::{ApplyReport, Dataplane, Route};
-use crate::engine::kernel::{
+use crate::engine::kernel::view::{
     Address, ForeignRoute, Hardware, KernelChange, KernelView, Link, Touched,
 };
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, RulePriority, TableId};

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::engine::dataplane::Dataplane;
-use crate::engine::event::Event;
-use crate::engine::kernel::KernelChange;
-use crate::engine::message::{Command, Input, Output, Refusal, Restored};
+use crate::engine::events::facts::Event;
+use crate::engine::input::{Command, Input};
+use crate::engine::kernel::view::KernelChange;
+use crate::engine::names::resolvers::Resolvers;
+use crate::engine::output::{Output, Refusal};
 use crate::engine::probe::ProbeReply;
-use crate::engine::resolvers::Resolvers;
+use crate::engine::state::Restored;
 use crate::engine::{Engine, Mode};
 use crate::time::{Instant, Now, Utc};
 use crate::units::{PerFamily, UplinkId};

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::kernel::Kernel;
 use super::line::{Line, Packet};
-use crate::engine::message::{Counters, FlowCount, FlushReport, FlushRequest};
+use crate::engine::input::{Counters, FlushReport};
+use crate::engine::kernel::flow::FlowCount;
+use crate::engine::output::FlushRequest;
 use crate::engine::probe::{Outcome, ProbeRequest, Question};
 use crate::lab::topology::TARGETS;
 use crate::time::Instant;

@@ -15,12 +15,12 @@ use super::guard::Via;
 use super::seats::Seats;
 use super::server::converse;
 use super::{Ask, json};
-use crate::engine::cost::Spent;
-use crate::engine::event::{Event, Fact};
+use crate::engine::events::facts::{Event, Fact};
+use crate::engine::events::timeline::View;
 use crate::engine::health::{Condition, Health};
-use crate::engine::message::Refusal;
-use crate::engine::snapshot::{Draining, LineState, Role, Snapshot, UplinkState};
-use crate::engine::timeline::View;
+use crate::engine::output::Refusal;
+use crate::engine::status::snapshot::{Draining, LineState, Role, Snapshot, UplinkState};
+use crate::engine::status::usage::Spent;
 use crate::time::{Instant, Now, Utc};
 use crate::units::{LossPercent, PerFamily, Rtt};
 

@@ -1,0 +1,65 @@
+//! The longer sentences about what happened.
+
+use std::time::Duration;
+
+use super::facts::counted;
+use crate::time::human;
+use crate::units::{ByteCount, Family};
+
+pub(super) fn no_way_out(stays_on: Option<&str>, family: Family) -> String {
+    let stays = stays_on.map_or_else(String::new, |name| format!("stays on {name} and "));
+    format!("{family}: no uplink is alive; {stays}keeps asking")
+}
+
+pub(super) fn quality(uplink: &str, degraded: bool, loss: f32) -> String {
+    if degraded {
+        format!("{uplink} loses {loss:.0} % of the probes")
+    } else {
+        format!("{uplink} no longer loses packets")
+    }
+}
+
+pub(super) fn draining(
+    uplink: &str,
+    family: Family,
+    flows: u64,
+    bytes: u64,
+    lasts: Option<Duration>,
+) -> String {
+    let (count, bytes) = (counted(flows, "flow"), ByteCount(bytes));
+    let verb = if flows == 1 { "finishes" } else { "finish" };
+    let most = lasts.map_or_else(String::new, |lasts| format!(", at most {} more", human(lasts)));
+    format!("{count} ({family}, {bytes}) {verb} on {uplink}{most}")
+}
+
+pub(super) fn drain_over(uplink: &str, family: Family, after: Duration) -> String {
+    let after = human(after);
+    format!("old {family} flows had {after} to finish on {uplink}; the rest begins anew")
+}
+
+pub(super) fn fight(what: &str, times: usize, pause: Duration) -> String {
+    let pause = human(pause);
+    format!(
+        "somebody keeps undoing what is ours, {times} times in a minute (last: {what}); from now on it \
+         is put back every {pause} at most; `sparelink doctor` looks for who it is"
+    )
+}
+
+pub(super) fn offload(uplinks: &[String], offloaded: bool) -> String {
+    let uplinks = uplinks.join(", ");
+    if offloaded {
+        format!(
+            "connections on {uplinks} are offloaded, so their packets are not counted; silence there is \
+             given twice the time"
+        )
+    } else {
+        format!("packets on {uplinks} are counted again")
+    }
+}
+
+pub(super) fn astray(uplink: &str, family: Family, by: &str) -> String {
+    format!(
+        "{family} packets to the Internet leave by {by}, not by {uplink}: somebody's rule stands \
+         before ours, and `ip rule` shows it"
+    )
+}

@@ -1,0 +1,4 @@
+//! Flows that a switch leaves behind.
+
+pub(super) mod leftover;
+pub(super) mod strays;

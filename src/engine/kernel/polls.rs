@@ -1,0 +1,38 @@
+//! When the evidence counters are read.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::engine::Mode;
+use crate::time::Instant;
+
+/// When the evidence counters are read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) struct Polls {
+    pub(in crate::engine) next: Instant,
+    pub(in crate::engine) bytes_at: Instant,
+    /// When flows were last counted.
+    pub(in crate::engine) flows_at: Option<Instant>,
+    /// A question that has not been answered yet.
+    pub(in crate::engine) asked: Option<Instant>,
+}
+
+/// While somebody is suspected, or a switch waits for its first answer.
+pub(in crate::engine) const POLL_SUSPECTED: Duration = Duration::from_millis(50);
+/// While traffic flows: the last sign of life must be known to a tenth of a second.
+pub(in crate::engine) const POLL_BUSY: Duration = Duration::from_millis(100);
+/// At rest.
+pub(in crate::engine) const POLL_IDLE: Duration = Duration::from_secs(1);
+/// Byte counts are for people.
+pub(in crate::engine) const BYTES_EVERY: Duration = Duration::from_secs(5);
+/// An answer that takes longer is not waited for.
+pub(in crate::engine) const POLL_LOST: Duration = Duration::from_secs(2);
+
+impl Polls {
+    pub(in crate::engine) fn deadline(&self, mode: Mode) -> Option<Instant> {
+        let next = self.asked.map_or(self.next, |asked| asked + POLL_LOST);
+        (mode == Mode::Steer).then_some(next)
+    }
+}

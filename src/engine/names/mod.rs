@@ -1,0 +1,3 @@
+//! Names: the resolvers that the box asks.
+
+pub mod resolvers;

@@ -1,0 +1,48 @@
+//! What is kept over a restart, and what over a reboot.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::engine::probe::window::Learned;
+use crate::time::{Instant, Utc};
+use crate::units::{PerFamily, UplinkId};
+
+/// What outlives a reboot: how each line has behaved.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedState {
+    /// What was learned of each uplink's silences, by uplink name.
+    pub lines: BTreeMap<String, PerFamily<Learned>>,
+    /// Failovers away from each uplink in the hour before `saved_at`, as seconds before it.
+    pub departures: BTreeMap<String, Vec<u64>>,
+    /// Switches in all.
+    pub switches: u64,
+    /// When it was written; without it the departures count as just before the start.
+    pub saved_at: Option<Utc>,
+}
+
+/// What outlives a restart, but not a reboot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunState {
+    /// Each uplink's number, by name.
+    pub numbers: BTreeMap<String, UplinkId>,
+    /// The uplink that a person put first, and until when.
+    pub manual: Option<(String, Option<Instant>)>,
+    /// Uplinks that a person set aside: name, until when, why.
+    pub paused: BTreeMap<String, (Option<Instant>, Option<String>)>,
+    /// Stale connections are reset until then.
+    pub armed: Option<Instant>,
+    /// Uplinks whose old flows may stay until then.
+    pub drains: BTreeMap<String, Instant>,
+}
+
+/// What the engine is born with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Restored {
+    /// From the state directory.
+    pub saved: SavedState,
+    /// From the run directory.
+    pub run: RunState,
+}

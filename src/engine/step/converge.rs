@@ -1,0 +1,275 @@
+//! From what is decided to what is wanted in the kernel, and what came of it.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use crate::config::{LanConfig, Listen};
+use crate::engine::dataplane::plan::{Wanted, plan};
+use crate::engine::dataplane::settling::{
+    AUDIT_EVERY, Damage, FIGHT, LOST, MINUTE, ONCE_MORE, PAUSE, TOO_MANY, TRUCE,
+};
+use crate::engine::dataplane::{ApplyReport, plan};
+use crate::engine::events::facts::Fact;
+use crate::engine::output::Output;
+use crate::engine::policy::select::Standing;
+use crate::engine::uplink::Uplink;
+use crate::engine::uplink::attachment::subnets;
+use crate::engine::{Engine, Mode};
+use crate::time::Now;
+use crate::units::{Family, Gather as _, IfIndex, PerFamily, UplinkId};
+
+impl Engine {
+    /// Asks for the wish to be applied: when it is new, when something of ours was touched, and
+    /// every 30 s.
+    pub(in crate::engine) fn converge(&mut self, now: Now) {
+        if self.started.is_none() {
+            return;
+        }
+        let disarmed = self.run.armed.take_if(|until| *until <= now.mono).is_some();
+        if std::mem::take(&mut self.kernel.stale) || disarmed {
+            self.release_spares(now);
+            let wish = plan(&self.wanted(now));
+            let kernel = &mut self.kernel;
+            if wish != kernel.wish || kernel.generation == 0 {
+                kernel.wish = wish;
+                kernel.generation += 1;
+                kernel.undone = false;
+                kernel.asked = None;
+                kernel.not_before = now.mono;
+            }
+        }
+        self.tell_of_repair(now);
+        let kernel = &mut self.kernel;
+        kernel.asked.take_if(|asked| now.mono.since(*asked) >= LOST);
+        let unsettled = kernel.settled != kernel.generation || kernel.look_again;
+        let due = (unsettled && kernel.not_before <= now.mono) || kernel.audit_at <= now.mono;
+        if self.mode == Mode::Observe || kernel.asked.is_some() || !due {
+            return;
+        }
+        kernel.asked = Some(now.mono);
+        kernel.look_again = false;
+        kernel.audit_at = now.mono + AUDIT_EVERY;
+        let wish = Box::new(kernel.wish.clone());
+        self.outputs.push_back(Output::Converge { generation: kernel.generation, wish });
+    }
+
+    /// Takes what came of it.
+    pub(in crate::engine) fn applied(&mut self, report: &ApplyReport, now: Now) {
+        let kernel = &mut self.kernel;
+        if report.generation != kernel.generation {
+            return;
+        }
+        kernel.asked = None;
+        kernel.repairs.retain(|at| now.mono.since(*at) < MINUTE);
+        let undone = kernel.undone || kernel.settled == kernel.generation;
+        kernel.undone = undone && !report.errors.is_empty();
+        if undone && !report.changes.is_empty() {
+            self.repaired(report, now);
+        }
+        if !report.errors.is_empty() {
+            self.refused(&report.errors, now);
+            return;
+        }
+        let kernel = &mut self.kernel;
+        kernel.failures = 0;
+        kernel.last_error = None;
+        if kernel.fight && kernel.repairs.is_empty() {
+            kernel.fight = false;
+            self.record(Fact::FightOver, now);
+        }
+        self.kernel.settled = report.generation;
+        self.offload_seen(&report.offloaded, now);
+        self.verify(report, now);
+        self.switch_applied(report.generation, now);
+    }
+
+    /// Not everything could be made as wanted. What is so for a moment only is not told.
+    fn refused(&mut self, errors: &[String], now: Now) {
+        let kernel = &mut self.kernel;
+        kernel.settled = 0;
+        kernel.failures += 1;
+        let pause = kernel.failures.checked_sub(2).map_or(ONCE_MORE, |n| PAUSE * (1 << n.min(4)));
+        kernel.not_before = kernel.not_before.max(now.mono + pause);
+        if kernel.failures > 1 && kernel.last_error.as_ref() != errors.first() {
+            kernel.last_error = errors.first().cloned();
+            self.record(Fact::ApplyFailed { error: errors.join("; ") }, now);
+        }
+    }
+
+    /// Something of ours had been changed by others, and is back.
+    fn repaired(&mut self, report: &ApplyReport, now: Now) {
+        let kernel = &mut self.kernel;
+        if let Some(damage) = &mut kernel.damage {
+            damage.last = now.mono;
+            damage.drift.add(report.drift.clone());
+            damage.took += report.took;
+            damage.repairs += 1;
+            if damage.repairs >= TOO_MANY {
+                kernel.not_before = now.mono + TRUCE;
+            }
+            return;
+        }
+        let (since, drift, took) = (now.mono, report.drift.clone(), report.took);
+        kernel.damage = Some(Damage { since, last: since, drift, took, repairs: 1 });
+        kernel.repairs.push(now.mono);
+        if kernel.repairs.len() >= FIGHT {
+            kernel.not_before = now.mono + TRUCE;
+        }
+    }
+
+    /// Tells what others did, when they are through with it.
+    fn tell_of_repair(&mut self, now: Now) {
+        let through = |damage: &mut Damage| damage.over_at() <= now.mono;
+        let Some(Damage { drift, took, repairs, .. }) = self.kernel.damage.take_if(through) else {
+            return;
+        };
+        self.housekeeping.repairs += 1;
+        for kind in drift.kinds() {
+            *self.housekeeping.repairs_of.entry(kind).or_default() += 1;
+        }
+        let (what, times) = (drift.to_string(), self.kernel.repairs.len().max(repairs));
+        if self.kernel.repairs.len() < FIGHT && repairs < TOO_MANY {
+            self.record(Fact::Repaired { what, took }, now);
+        } else if !std::mem::replace(&mut self.kernel.fight, true) {
+            self.record(Fact::Repaired { what: what.clone(), took }, now);
+            self.record(Fact::Fight { what, times, pause: TRUCE }, now);
+        }
+    }
+
+    /// Flowtables came or went: with them, fewer packets bear witness.
+    fn offload_seen(&mut self, devices: &BTreeSet<String>, now: Now) {
+        if self.kernel.offloaded == *devices {
+            return;
+        }
+        let before = self.offloaded_uplinks();
+        self.kernel.offloaded.clone_from(devices);
+        let after = self.offloaded_uplinks();
+        let names = |ids: &BTreeSet<UplinkId>, others: &BTreeSet<UplinkId>| -> Vec<String> {
+            ids.difference(others).map(|id| self.name(*id)).collect()
+        };
+        let (begun, ended) = (names(&after, &before), names(&before, &after));
+        for (uplinks, offloaded) in [(begun, true), (ended, false)] {
+            if !uplinks.is_empty() {
+                self.record(Fact::Offload { uplinks, offloaded }, now);
+            }
+        }
+        self.refresh_household(now);
+    }
+
+    /// Uplinks whose interface is in somebody's flowtable.
+    pub(in crate::engine) fn offloaded_uplinks(&self) -> BTreeSet<UplinkId> {
+        let offloaded = |u: &&Uplink| {
+            let link = u.attachment.link.as_ref();
+            link.is_some_and(|(_, dev)| self.kernel.offloaded.contains(dev.as_str()))
+        };
+        self.uplinks.values().filter(offloaded).map(|u| u.id).collect()
+    }
+
+    /// The kernel's own word on where packets to the Internet go: somebody's rule may stand before
+    /// ours. It is said once, and not fought.
+    fn verify(&mut self, report: &ApplyReport, now: Now) {
+        for (family, seen) in report.verified.iter() {
+            let active = self.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
+            let wanted = active.and_then(|u| Some((u, u.lines.get(family).way.as_ref()?.index)));
+            let (Some(seen), Some((active, wanted))) = (*seen, wanted) else {
+                continue;
+            };
+            let astray = (seen != wanted).then_some(seen);
+            let before = std::mem::replace(self.kernel.astray.get_mut(family), astray);
+            if astray.is_some() && astray != before {
+                let link = self.view.links.get(&seen);
+                let by = link.map_or("another way", |l| l.name.as_str()).to_owned();
+                let uplink = active.config.name.clone();
+                self.record(Fact::Astray { uplink, family, by }, now);
+            }
+        }
+    }
+
+    /// Spares of an earlier run: they are right until something better is known.
+    pub(in crate::engine) fn keep_spares(&mut self, spares: &PerFamily<Vec<IfIndex>>) {
+        for family in Family::BOTH {
+            let found = spares.get(family);
+            let stands = |u: &&Uplink| {
+                let link = u.attachment.link.as_ref();
+                link.is_some_and(|(index, _)| found.contains(index))
+            };
+            let kept = self.uplinks.values().filter(stands).map(|u| u.id);
+            *self.kernel.kept.get_mut(family) = kept.collect();
+        }
+    }
+
+    /// Once judged, an uplink stands or goes by its own merits.
+    fn release_spares(&mut self, now: Now) {
+        for family in Family::BOTH {
+            let mut kept = std::mem::take(self.kernel.kept.get_mut(family));
+            kept.retain(|id| self.stands(*id, family, now) == Some(Standing::Unproven));
+            *self.kernel.kept.get_mut(family) = kept;
+        }
+    }
+
+    fn stands(&self, id: UplinkId, family: Family, now: Now) -> Option<Standing> {
+        let u = self.uplinks.get(&id)?;
+        let s = u.surroundings(&self.config, &self.household, family, now.mono);
+        Some(u.standing(family, &s))
+    }
+
+    /// Everything the dataplane depends on, as it stands.
+    fn wanted(&self, now: Now) -> Wanted {
+        let order = |family: Family| -> Vec<UplinkId> {
+            let active = self.active.get(family).uplink;
+            let kept = self.kernel.kept.get(family);
+            let ready = |id: &UplinkId| {
+                kept.contains(id) || self.stands(*id, family, now) == Some(Standing::Ready)
+            };
+            let spares = self.chain.iter().filter(|id| Some(**id) != active && ready(id));
+            active.into_iter().chain(spares.copied()).collect()
+        };
+        let lan = self.config.lan.as_ref();
+        let ports = self.config.web.listen.iter().map(|listen| match listen {
+            Listen::Lan(port) => *port,
+            Listen::Addr(addr) => addr.port(),
+        });
+        Wanted {
+            uplinks: self.uplinks.values().map(|u| self.wanted_uplink(u)).collect(),
+            order: PerFamily { v4: order(Family::V4), v6: order(Family::V6) },
+            no_way: PerFamily { v4: self.active.v4.no_way_out, v6: self.active.v6.no_way_out },
+            reset_on: self.run.armed.iter().flat_map(|_| &self.chain).copied().gather(),
+            lan: lan.map(|lan| self.wanted_lan(lan)),
+            page_ports: ports.gather(),
+        }
+    }
+
+    fn wanted_lan(&self, lan: &LanConfig) -> plan::Lan {
+        let mut disputed = subnets(&lan.interfaces, &self.view);
+        let overlaps = |net: &IpNet| {
+            let of = |u: &Uplink| [u.attachment.overlaps.v4, u.attachment.overlaps.v6];
+            self.uplinks.values().any(|u| of(u).contains(&Some(*net)))
+        };
+        disputed.retain(|net, _| overlaps(net));
+        plan::Lan { interfaces: lan.interfaces.clone(), guard: lan.guard, disputed }
+    }
+
+    fn wanted_uplink(&self, u: &Uplink) -> plan::Uplink {
+        let dev = u.attachment.link.clone();
+        let own = self
+            .view
+            .addresses
+            .iter()
+            .filter(|a| dev.as_ref().is_some_and(|(index, _)| a.index == *index));
+        let addresses: Vec<_> = own.map(|a| a.net.addr()).collect();
+        plan::Uplink {
+            id: u.id,
+            ways: u.attachment.dormant.clone(),
+            dev,
+            near: u.attachment.near.clone(),
+            own6: self.prefixes.own(u.id),
+            others6: self.prefixes.others(u.id),
+            mtu: u.attachment.mtu,
+            addresses,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

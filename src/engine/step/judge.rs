@@ -1,0 +1,192 @@
+//! The lines: what each does when its time has come, and what follows from its news.
+
+use std::time::Duration;
+
+use crate::engine::events::facts::Fact;
+use crate::engine::health::Condition;
+use crate::engine::health::line::News;
+use crate::engine::health::line::{Line, Surroundings};
+use crate::engine::output::Output;
+use crate::engine::probe::window::Range;
+use crate::engine::probe::{Asker, Path, ProbeRequest};
+use crate::engine::status::usage;
+use crate::engine::uplink::{Household, Uplink, surroundings};
+use crate::engine::{Engine, Mode};
+use crate::time::{Instant, Now};
+use crate::units::{Family, IfIndex, PerFamily, UplinkId};
+
+/// A gap in the agent's own loop longer than this voids the silence that it covers.
+const STALL: Duration = Duration::from_millis(500);
+
+impl Engine {
+    /// Draws the consequences of a line's news.
+    pub(in crate::engine) fn line_news(
+        &mut self,
+        id: UplinkId,
+        family: Family,
+        news: News,
+        now: Now,
+    ) {
+        let uplink = self.name(id);
+        match news {
+            News::Health(transition) => {
+                self.undecided = true;
+                let condition = self.condition(id, family, now);
+                let (from, to) = (transition.from.word().into(), transition.to.word().into());
+                self.record(Fact::Health { uplink, family, from, to, condition }, now);
+                self.follow_suspicion(id, family, transition, now);
+                self.line_died(id, family, transition, now);
+            }
+            News::Quality => {
+                self.undecided = true;
+                self.quality_changed(id, family, now);
+            }
+            News::Premature => {
+                let Some(u) = self.uplinks.get(&id) else {
+                    return;
+                };
+                let learned = &u.lines.get(family).learned;
+                let window = learned.window(Range::of(u.config.kind));
+                self.record(Fact::Premature { uplink, window }, now);
+            }
+            News::Resolvers { silent } => {
+                self.undecided = true;
+                let in_use = self.active.get(family).uplink == Some(id);
+                self.record(Fact::Resolvers { uplink, family, silent, in_use }, now);
+            }
+            News::Proof | News::Confirmed | News::Sampled => self.undecided = true,
+        }
+    }
+
+    /// The condition of a line, for people.
+    pub(in crate::engine) fn condition(&self, id: UplinkId, family: Family, now: Now) -> Condition {
+        let Some(u) = self.uplinks.get(&id) else {
+            return Condition::Absent;
+        };
+        let s = u.surroundings(&self.config, &self.household, family, now.mono);
+        u.lines.get(family).condition(&s)
+    }
+
+    /// Brings up to date what is the same for all lines; they may want to be woken earlier now.
+    pub(in crate::engine) fn refresh_household(&mut self, now: Now) {
+        let passed = |family: Family| {
+            // What a line saw before it died says nothing of now.
+            let page = |u: &Uplink| {
+                let line = u.lines.get(family);
+                line.health.is_alive()
+                    && *line.proof.http() == crate::engine::health::proof::Finding::Passed
+            };
+            self.uplinks.values().any(page)
+        };
+        let alive = |u: &Uplink| u.present().any(|(_, line): (_, &Line)| line.health.is_alive());
+        let household = Household {
+            active: PerFamily { v4: self.active.v4.uplink, v6: self.active.v6.uplink },
+            desperate: !self.uplinks.values().any(alive),
+            page_works: PerFamily { v4: passed(Family::V4), v6: passed(Family::V6) },
+            offloaded: self.offloaded_uplinks(),
+        };
+        if household != self.household {
+            self.household = household;
+            self.refresh_deadlines(now);
+        }
+    }
+
+    /// Lets a line do something, sends what it asks, and listens to its news.
+    pub(in crate::engine) fn with_line<R>(
+        &mut self,
+        id: UplinkId,
+        family: Family,
+        now: Now,
+        act: impl FnOnce(&mut Line, &Surroundings<'_>, &mut Asker<'_>, &mut Vec<News>) -> R,
+    ) -> Option<R> {
+        let uplink = self.uplinks.get_mut(&id)?;
+        let line = uplink.lines.get_mut(family);
+        let s = surroundings(
+            id,
+            (&uplink.config, &uplink.resolvers),
+            &self.config,
+            &self.household,
+            family,
+            now.mono,
+        );
+        let mut requests: Vec<ProbeRequest> = Vec::new();
+        let mut news = Vec::new();
+        let path = path(id, line, self.mode);
+        let mut asker =
+            Asker { next_id: &mut self.next_probe, requests: &mut requests, path: &path };
+        let result = act(line, &s, &mut asker, &mut news);
+        *uplink.due.get_mut(family) = line.deadline(&s);
+        for request in &requests {
+            self.timeline.spend(id, usage::price(&request.question, family));
+        }
+        self.outputs.extend(requests.into_iter().map(Output::Probe));
+        for item in news {
+            self.line_news(id, family, item, now);
+        }
+        Some(result)
+    }
+
+    /// When the first line wants to be woken.
+    pub(in crate::engine) fn lines_due(&self) -> Option<Instant> {
+        let dues = self.uplinks.values().flat_map(|u| [u.due.v4, u.due.v6]);
+        dues.min()
+    }
+
+    /// Runs every line whose time has come.
+    pub(in crate::engine) fn run_lines(&mut self, now: Now) {
+        let due: Vec<(UplinkId, Family)> = self
+            .uplinks
+            .values()
+            .flat_map(|u| u.due.iter().map(move |(family, at)| (u.id, family, *at)))
+            .filter(|(_, _, at)| *at <= now.mono)
+            .map(|(id, family, _)| (id, family))
+            .collect();
+        for (id, family) in due {
+            self.with_line(id, family, now, Line::timeout);
+        }
+    }
+
+    /// Works out anew when every line wants to be woken: their surroundings have changed.
+    pub(in crate::engine) fn refresh_deadlines(&mut self, now: Now) {
+        let all: Vec<UplinkId> = self.uplinks.keys().copied().collect();
+        for id in all {
+            for family in Family::BOTH {
+                self.with_line(id, family, now, |_, _, _, _| ());
+            }
+        }
+    }
+
+    /// Silence counts only while the agent itself is awake to hear.
+    pub(in crate::engine) fn notice_stall(&mut self, now: Now) {
+        let (Some(last), Some((due, _))) = (self.last_handled, self.poll_timeout()) else {
+            return;
+        };
+        let gap = now.mono.since(due.max(last));
+        self.housekeeping.book_delay(gap, now.mono);
+        if gap <= STALL {
+            return;
+        }
+        self.timeline.gap(due.max(last), gap);
+        self.record(Fact::Stalled { gap }, now);
+        for uplink in self.uplinks.values_mut() {
+            uplink.lines.v4.void(now.mono);
+            uplink.lines.v6.void(now.mono);
+        }
+        self.refresh_deadlines(now);
+    }
+}
+
+/// The door through which a line's probes leave.
+fn path(id: UplinkId, line: &Line, mode: Mode) -> Path {
+    let unmarked = crate::units::Fwmark { value: 0, mask: 0 };
+    let unspecified = std::net::IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED);
+    let (dev, index, source) = line.way.as_ref().map_or_else(
+        || (crate::units::IfName::loopback(), IfIndex(0), unspecified),
+        |way| (way.dev.clone(), way.index, way.source),
+    );
+    let mark = match mode {
+        Mode::Steer => id.mark(),
+        Mode::Observe => unmarked,
+    };
+    Path { uplink: id, dev, index, mark, source }
+}

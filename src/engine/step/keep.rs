@@ -1,0 +1,105 @@
+//! What is done by the hour and by the day, and the news about spares.
+
+use crate::engine::Engine;
+use crate::engine::events::facts::Fact;
+use crate::engine::output::Output;
+use crate::engine::probe::window::Range;
+use crate::engine::state::{RunState, SavedState};
+use crate::engine::status::housekeeping::{LEARN_EVERY, SAVE_EVERY, SETTLE_FOR, SPARELESS_FOR};
+use crate::engine::uplink::Uplink;
+use crate::time::Now;
+use crate::units::{Family, Gather as _, PerFamily, UplinkId};
+
+impl Engine {
+    /// What is done by the hour and by the day, and the news about spares.
+    pub(in crate::engine) fn keep_house(&mut self, now: Now) {
+        if self.housekeeping.learn_at <= now.mono {
+            self.housekeeping.learn_at = now.mono + LEARN_EVERY;
+            self.learn(now);
+        }
+        if self.housekeeping.save_at <= now.mono {
+            self.housekeeping.save_at = now.mono + SAVE_EVERY;
+            self.save(now);
+        }
+        self.watch_spares(now);
+    }
+
+    /// Losing the last spare is news even while everything works.
+    fn watch_spares(&mut self, now: Now) {
+        let Some(started) = self.started else { return };
+        let carrying = self.household.active;
+        let works = |id: Option<UplinkId>| {
+            id.and_then(|id| self.uplinks.get(&id)).is_some_and(Uplink::is_ready)
+        };
+        let settled = now.mono.since(started) >= SETTLE_FOR;
+        if self.chain.len() < 2 || !settled || !(works(carrying.v4) || works(carrying.v6)) {
+            // There is worse news than a missing spare now; what was not said yet is not due.
+            self.housekeeping.spareless.take_if(|(_, said)| !*said);
+            return;
+        }
+        let is_spare =
+            |u: &&Uplink| u.is_ready() && Some(u.id) != carrying.v4 && Some(u.id) != carrying.v6;
+        let spare = self.uplinks.values().find(is_spare).map(|u| u.config.name.clone());
+        match (spare, self.housekeeping.spareless) {
+            (None, None) => self.housekeeping.spareless = Some((now.mono, false)),
+            (None, Some((since, false))) if now.mono.since(since) >= SPARELESS_FOR => {
+                self.housekeeping.spareless = Some((since, true));
+                self.record(Fact::NoSpareLeft, now);
+            }
+            (Some(uplink), Some((_, said))) => {
+                self.housekeeping.spareless = None;
+                if said {
+                    self.record(Fact::SpareBack { uplink }, now);
+                }
+            }
+            (None, Some(_)) | (Some(_), None) => {}
+        }
+    }
+
+    /// Keeps what was learned.
+    pub(in crate::engine) fn save(&mut self, now: Now) {
+        let of = |u: &Uplink| {
+            let learned =
+                PerFamily { v4: u.lines.v4.learned.clone(), v6: u.lines.v6.learned.clone() };
+            (u.config.name.clone(), learned)
+        };
+        let departures = |u: &Uplink| {
+            let ago = u.departures.iter().map(|left| now.mono.since(*left).as_secs()).collect();
+            (u.config.name.clone(), ago)
+        };
+        let state = SavedState {
+            lines: self.uplinks.values().map(of).gather(),
+            departures: self.uplinks.values().map(departures).gather(),
+            switches: self.switch_count,
+            saved_at: now.utc,
+        };
+        self.outputs.push_back(Output::SaveState(Box::new(state)));
+    }
+
+    pub(in crate::engine) fn save_run(&mut self) {
+        let run: RunState = self.run.clone();
+        self.outputs.push_back(Output::SaveRun(Box::new(run)));
+    }
+
+    /// The lines have been watched for a while: their windows move.
+    pub(in crate::engine) fn learn(&mut self, now: Now) {
+        let time = now.mono.since(self.housekeeping.learned_until);
+        self.housekeeping.learned_until = now.mono;
+        for uplink in self.uplinks.values_mut() {
+            let range = Range::of(uplink.config.kind);
+            for family in Family::BOTH {
+                let line = uplink.lines.get_mut(family);
+                if line.health.is_alive() {
+                    line.learned.watched(time, range);
+                }
+            }
+        }
+    }
+
+    pub(in crate::engine) fn stop(&mut self, now: Now) {
+        self.learn(now);
+        self.save(now);
+        self.record(Fact::Stopped, now);
+        self.leave_leds();
+    }
+}

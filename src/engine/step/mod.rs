@@ -1,0 +1,16 @@
+//! What the engine does with an input, by verb. `impl Engine` stands here and nowhere else; a step calls the
+//! machines of the other rooms and wraps what they return into outputs and facts. Nobody imports a step.
+
+mod announce;
+mod command;
+mod configure;
+mod converge;
+mod flows;
+mod follow;
+mod judge;
+mod keep;
+mod observe;
+mod report;
+mod select;
+mod show;
+mod switch;

@@ -1,0 +1,238 @@
+//! What the engine makes of what it is told: links, probe ends, counters, news of lines.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::engine::events::facts::Fact;
+use crate::engine::health::line::Line;
+use crate::engine::health::traffic::Packets;
+use crate::engine::health::{Condition, Health, Signal};
+use crate::engine::input::Counters;
+use crate::engine::kernel::polls::{BYTES_EVERY, POLL_BUSY, POLL_IDLE, POLL_LOST, POLL_SUSPECTED};
+use crate::engine::kernel::view::{KernelChange, KernelView};
+use crate::engine::output::Output;
+use crate::engine::probe::ProbeReply;
+use crate::engine::uplink::attachment::{Attachment, subnets};
+use crate::engine::{Engine, Mode};
+use crate::time::Now;
+use crate::units::{Family, IfIndex, PerFamily, UplinkId};
+
+impl Engine {
+    pub(in crate::engine) fn start(
+        &mut self,
+        view: KernelView,
+        adopted: PerFamily<Option<IfIndex>>,
+        now: Now,
+    ) {
+        self.started = Some(now.mono);
+        let chain = self.chain.iter().map(|id| self.name(*id)).collect();
+        self.record(Fact::Started { chain }, now);
+        self.view = view;
+        self.relink(now);
+        for family in Family::BOTH {
+            self.first_choice(family, *adopted.get(family), now);
+        }
+    }
+
+    pub(in crate::engine) fn view_changed(&mut self, view: KernelView, now: Now) {
+        self.view = view;
+        self.kernel.look_again();
+        self.relink(now);
+    }
+
+    pub(in crate::engine) fn kernel_changed(&mut self, changes: &[KernelChange], now: Now) {
+        let mut foreign = false;
+        for change in changes {
+            match change {
+                KernelChange::Ours(_) => self.kernel.look_again(),
+                KernelChange::LinkGone(_) => {
+                    // Its IPv4 routes went without a word, and its sysctls with it; the next device
+                    // may look the same.
+                    self.kernel.look_again();
+                    foreign = true;
+                    self.view.apply(change);
+                }
+                KernelChange::Link(_)
+                | KernelChange::Address(_)
+                | KernelChange::AddressGone(_)
+                | KernelChange::Route(_)
+                | KernelChange::RouteGone(_) => {
+                    foreign = true;
+                    self.view.apply(change);
+                }
+            }
+        }
+        if foreign {
+            self.relink(now);
+        }
+    }
+
+    /// Compares what each uplink has now with what it had.
+    pub(in crate::engine) fn relink(&mut self, now: Now) {
+        let interfaces = self.config.lan.as_ref().map_or(&[][..], |lan| &lan.interfaces);
+        let lan: Vec<IpNet> = subnets(interfaces, &self.view).into_keys().collect();
+        for id in self.chain.clone() {
+            let Some(uplink) = self.uplinks.get_mut(&id) else {
+                continue;
+            };
+            let attachment = Attachment::of(&uplink.config, &self.view, &lan);
+            if attachment == uplink.attachment && uplink.lines.v4.health != Health::Unknown {
+                continue;
+            }
+            let before = std::mem::replace(&mut uplink.attachment, attachment.clone());
+            let overlap = attachment.overlap().filter(|_| before.overlap().is_none());
+            // Sockets are bound to a name, but a device by another name is still the same line.
+            if before.link != attachment.link && before.link.is_some() {
+                self.outputs.push_back(Output::Forget(id));
+            }
+            let device = |a: &Attachment| a.link.as_ref().map(|(index, _)| *index);
+            let moved = device(&before) != device(&attachment);
+            for family in Family::BOTH {
+                self.relink_line(id, family, &attachment, moved, now);
+            }
+            if let Some(subnet) = overlap {
+                let uplink = self.name(id);
+                self.record(Fact::OverlapsLan { uplink, subnet }, now);
+            }
+            self.undecided = true;
+        }
+        let before = self.prefixes.clone();
+        self.prefixes.learn(&self.chain, self.uplinks.values(), &self.view);
+        // Routes that are no way out may still say whose a prefix is.
+        self.undecided |= self.prefixes != before;
+        self.learn_resolvers();
+        self.follow_lan();
+    }
+
+    fn relink_line(
+        &mut self,
+        id: UplinkId,
+        family: Family,
+        attachment: &Attachment,
+        moved: bool,
+        now: Now,
+    ) {
+        let way = attachment.ways.get(family).clone();
+        let fault = self.uplinks.get(&id).map_or(Condition::Absent, |u| u.fault(family));
+        let forget = self.with_line(id, family, now, |line, s, _, news| {
+            match (line.way.clone(), way) {
+                (None, None) => {
+                    // A family that was never here is missing, not broken.
+                    if attachment.fault.is_some() || line.health != Health::Unknown {
+                        line.signal(Signal::Hard(fault), s, news);
+                    }
+                    false
+                }
+                (Some(_), None) => {
+                    line.relink(None, now.mono);
+                    line.signal(Signal::Hard(fault), s, news);
+                    true
+                }
+                (old, Some(new)) if moved || old.is_none() => {
+                    line.relink(Some(new), now.mono);
+                    // Another interface is another line: it has to be proven anew.
+                    if line.health.is_alive() {
+                        line.signal(Signal::Hard(Condition::Absent), s, news);
+                    }
+                    line.signal(Signal::Linked, s, news);
+                    false
+                }
+                (Some(old), Some(new)) => {
+                    let other_address = old.source != new.source;
+                    let other_gateway = old.gateway != new.gateway;
+                    line.way = Some(new);
+                    if other_address || other_gateway {
+                        line.signal(Signal::Suspected, s, news);
+                    }
+                    other_address
+                }
+                (None, Some(_)) => false,
+            }
+        });
+        if forget == Some(true) {
+            self.outputs.push_back(Output::Forget(id));
+        }
+    }
+
+    pub(in crate::engine) fn probe_ended(&mut self, reply: &ProbeReply, now: Now) {
+        // A probe belongs to one family; the other does not know its number.
+        for family in Family::BOTH {
+            self.with_line(reply.uplink, family, now, |line, s, asker, news| {
+                line.reply(reply.id, &reply.outcome, s, asker, news);
+            });
+        }
+        self.feel_first_answer(now);
+    }
+
+    pub(in crate::engine) fn counters_read(&mut self, counters: &Counters, now: Now) {
+        self.polls.asked = None;
+        for uplink in self.uplinks.values_mut() {
+            let index = uplink.attachment.link.as_ref().map(|(index, _)| *index);
+            if let Some(bytes) = index.and_then(|index| counters.bytes.get(&index)) {
+                uplink.bytes = Some(*bytes);
+            }
+        }
+        if counters.absent {
+            return;
+        }
+        self.stray_packets(counters.strays, now);
+        for id in self.chain.clone() {
+            for family in Family::BOTH {
+                let seen = Packets {
+                    inward: counters.inward.get(&id).map_or(0, |c| *c.get(family)),
+                    outward: counters.outward.get(&id).map_or(0, |c| *c.get(family)),
+                };
+                let line = self.uplinks.get_mut(&id).map(|u| u.lines.get_mut(family));
+                let quiet =
+                    |line: &mut Line| line.way.is_none() || line.traffic.is_quiet(seen, now.mono);
+                if line.is_none_or(quiet) {
+                    continue;
+                }
+                self.with_line(id, family, now, |line, s, _, news| {
+                    line.counters(seen, s, news);
+                });
+            }
+        }
+        self.feel_first_answer(now);
+    }
+
+    /// Asks for the counters when it is time.
+    pub(in crate::engine) fn poll_counters(&mut self, now: Now) {
+        if self.mode == Mode::Observe || self.started.is_none() {
+            return;
+        }
+        let pause = self.poll_interval(now);
+        let next = now.mono + pause;
+        // At rest they are read when the probes are sent.
+        let next = if pause < POLL_IDLE { next } else { next.on_the_beat(POLL_IDLE) };
+        self.polls.next = self.polls.next.min(next);
+        let lost = self.polls.asked.is_some_and(|asked| now.mono.since(asked) >= POLL_LOST);
+        if (self.polls.asked.is_some() && !lost) || self.polls.next > now.mono {
+            return;
+        }
+        let bytes = self.polls.bytes_at <= now.mono;
+        if bytes {
+            self.polls.bytes_at = now.mono + BYTES_EVERY;
+        }
+        self.polls.asked = Some(now.mono);
+        self.polls.next = next;
+        self.outputs.push_back(Output::ReadCounters { bytes });
+    }
+
+    fn poll_interval(&self, now: Now) -> Duration {
+        let felt =
+            self.switches.iter().any(|(_, s)| s.as_ref().is_some_and(|s| s.is_felt(now.mono)));
+        let mut interval = if felt { POLL_SUSPECTED } else { POLL_IDLE };
+        for (family, id) in self.household.active.iter() {
+            let line = id.and_then(|id| self.uplinks.get(&id)).map(|u| u.lines.get(family));
+            let Some(line) = line else { continue };
+            if matches!(line.health, Health::Failing { .. }) {
+                interval = interval.min(POLL_SUSPECTED);
+            } else if line.health.is_alive() && line.traffic.is_busy(now.mono) {
+                interval = interval.min(POLL_BUSY);
+            }
+        }
+        interval
+    }
+}

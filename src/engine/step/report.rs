@@ -1,0 +1,309 @@
+//! What people are told of the state: every reader gets one [`Snapshot`].
+
+use crate::engine::events::facts::{counted, overlaps_lan};
+use crate::engine::health::line::Line;
+use crate::engine::health::{Condition, Health};
+use crate::engine::policy::select::Standing;
+use crate::engine::probe::Question;
+use crate::engine::status::snapshot::{LineState, Role, Snapshot, UplinkState};
+use crate::engine::status::usage::{MINUTES_A_MONTH, MONTH, Spent, price};
+use crate::engine::uplink::Uplink;
+use crate::engine::{Active, Engine};
+use crate::time::{Instant, Now, human};
+use crate::units::{ByteCount, Family, PerFamily, UplinkId};
+
+impl Engine {
+    /// The state now.
+    #[must_use]
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        let uplinks: Vec<UplinkState> = self
+            .chain
+            .iter()
+            .filter_map(|id| self.uplinks.get(id))
+            .map(|u| self.uplink_state(u, now))
+            .collect();
+        let carries = |family| self.carrying(family).map(|u| u.config.name.clone());
+        let dead_since =
+            self.uplinks.values().flat_map(|u| u.lines.iter()).filter_map(|(_, line)| {
+                match line.health {
+                    Health::Down { since, .. } => Some(since),
+                    Health::Unknown
+                    | Health::Up { .. }
+                    | Health::Failing { .. }
+                    | Health::Recovering { .. } => None,
+                }
+            });
+        let since = if self.active.v4.uplink.is_some() { &self.active.v4 } else { &self.active.v6 };
+        let active = PerFamily { v4: carries(Family::V4), v6: carries(Family::V6) };
+        let works = active.v4.is_some() || active.v6.is_some();
+        // Without a way out it is the time of the last death that people ask for.
+        let since = if works { since.since } else { dead_since.max() };
+        Snapshot {
+            now,
+            works,
+            sentence: self.sentence(&active, now),
+            active,
+            since: since.and_then(|at| now.utc_of(at)),
+            last_switch: self.last_switch.clone().map(|last| {
+                let utc = now.utc_of(last.at);
+                (last, utc)
+            }),
+            spares_ready: uplinks.iter().filter(|u| u.role == Role::Ready).count(),
+            switches: self.switch_count,
+            repairs: self.housekeeping.repairs,
+            repairs_of: self.housekeeping.repairs_of.clone(),
+            loop_gap: self.housekeeping.longest_delay(),
+            resolvers: {
+                let list = self.resolvers.iter().flat_map(|r| &r.list);
+                list.map(ToString::to_string).collect()
+            },
+            manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
+            leds: self.led_names(),
+            uplinks,
+        }
+    }
+
+    /// The uplink that carries a family, if that works.
+    pub(in crate::engine) fn carrying(&self, family: Family) -> Option<&Uplink> {
+        let u = self.uplinks.get(&self.active.get(family).uplink?)?;
+        let line = u.lines.get(family);
+        (line.way.is_some() && !matches!(line.health, Health::Down { .. })).then_some(u)
+    }
+
+    fn sentence(&self, active: &PerFamily<Option<String>>, now: Now) -> String {
+        let first = self.chain.first().copied();
+        match (&active.v4, &active.v6) {
+            (None, None) => {
+                let said = |id: &UplinkId| {
+                    let name = self.name(*id);
+                    format!("{name} {}", self.worst(*id, now).phrase())
+                };
+                let all: Vec<String> = self.chain.iter().map(said).collect();
+                format!("No Internet: {}", all.join(", "))
+            }
+            (Some(v4), Some(v6)) if v4 != v6 => {
+                format!("Internet works, on {v4} (IPv4) and {v6} (IPv6)")
+            }
+            (Some(name), _) | (None, Some(name)) => match first {
+                Some(id) if self.name(id) != *name => {
+                    let why = self.why_not_first(id, now);
+                    format!("Internet works, on {name}: {why}")
+                }
+                _ => format!("Internet works, on {name}"),
+            },
+        }
+    }
+
+    /// Why the first uplink of the chain is not the one in use.
+    fn why_not_first(&self, id: UplinkId, now: Now) -> String {
+        let name = self.name(id);
+        let Some(u) = self.uplinks.get(&id) else {
+            return name;
+        };
+        let family = if u.lines.v4.way.is_some() { Family::V4 } else { Family::V6 };
+        if u.paused.is_some() {
+            return format!("{name} is set aside by hand");
+        }
+        match self.active.get(family).waiting {
+            Some((at, waiting)) if waiting == id => {
+                format!("{name} works again and takes over in {}", human(at.since(now.mono)))
+            }
+            _ if self.run.manual.is_some() => "asked for by hand".to_owned(),
+            _ if self.worst(id, now) == Condition::Ok => format!("{name} is being proven"),
+            _ => format!("{name} {}", self.worst(id, now).phrase()),
+        }
+    }
+
+    /// The worst condition of an uplink's lines that count.
+    fn worst(&self, id: UplinkId, now: Now) -> Condition {
+        let Some(u) = self.uplinks.get(&id) else {
+            return Condition::Absent;
+        };
+        let fault = u.attachment.fault.unwrap_or(Condition::Ok);
+        let lines = u.present().map(|(family, _)| self.condition(id, family, now));
+        let refused = u.attachment.overlap().map(|_| Condition::OverlapsLan);
+        lines.chain(refused).max().unwrap_or(fault).max(fault)
+    }
+
+    fn uplink_state(&self, u: &Uplink, now: Now) -> UplinkState {
+        let is_active = Family::BOTH.iter().any(|f| self.active.get(*f).uplink == Some(u.id));
+        let role = match (is_active, u.paused.is_some()) {
+            (true, _) => Role::Active,
+            (false, true) => Role::Paused,
+            (false, false) if u.is_ready() => Role::Ready,
+            (false, false) => Role::NotReady,
+        };
+        let lines = PerFamily {
+            v4: self.line_state(u, Family::V4, now),
+            v6: self.line_state(u, Family::V6, now),
+        };
+        let worse = |a: Health, b: Health| if badness(b) > badness(a) { b } else { a };
+        let present = u.present().map(|(_, line)| line.health);
+        let health = present.reduce(worse).unwrap_or(u.lines.v4.health);
+        let configured = u.config.device.interface.as_ref().map(ToString::to_string);
+        let name = u.attachment.link.as_ref().map(|(_, name)| name.to_string());
+        let link = u.attachment.link.as_ref().and_then(|(index, _)| self.view.links.get(index));
+        UplinkState {
+            name: u.config.name.clone(),
+            interface: name.or(configured).unwrap_or_default(),
+            ssid: link.and_then(|link| link.hardware.ssid.clone()),
+            role,
+            health,
+            condition: self.worst(u.id, now),
+            resolvers: u.resolvers.clone(),
+            lines,
+            reason: self.reason(u, role, now),
+            next: self.next(u, role, now),
+            metered: u.config.metered,
+            offloaded: self.household.offloaded.contains(&u.id),
+            flows: u.flows,
+            draining: Self::draining(u, now),
+            bytes: u.bytes,
+            first: self.chain.first() == Some(&u.id),
+            carrier: u.attachment.carrier,
+            private_address: u.has_private_address(),
+            proven: u.proven(),
+            next_at: self.next_at(u, now),
+            paused_until: u.paused.as_ref().and_then(|paused| paused.until),
+            probing: self.spent(u, now),
+        }
+    }
+
+    /// When that will be which [`Self::next`] speaks of.
+    fn next_at(&self, u: &Uplink, now: Now) -> Option<Instant> {
+        let waiting = |(_, active): (Family, &Active)| {
+            active.waiting.filter(|(_, id)| *id == u.id).map(|(at, _)| at)
+        };
+        let paused = u.paused.as_ref().and_then(|paused| paused.until);
+        let drained = || Self::draining(u, now)?.lasts.map(|lasts| now.mono + lasts);
+        self.active.iter().find_map(waiting).or(paused).or_else(drained)
+    }
+
+    fn line_state(&self, u: &Uplink, family: Family, now: Now) -> Option<LineState> {
+        let line = u.lines.get(family);
+        let way = line.way.as_ref()?;
+        let s = u.surroundings(&self.config, &self.household, family, now.mono);
+        Some(LineState {
+            health: line.health,
+            condition: line.condition(&s),
+            address: way.source.to_string(),
+            gateway: way.gateway.map(|gateway| gateway.to_string()),
+            rtt: line.rtt.rtt(),
+            jitter: line.rtt.jitter(),
+            loss: line.loss.percent(),
+            window: line.window(&s),
+        })
+    }
+
+    fn reason(&self, u: &Uplink, role: Role, now: Now) -> String {
+        let worst = self.worst(u.id, now);
+        match role {
+            Role::Paused => match u.paused.as_ref().and_then(|paused| paused.reason.as_ref()) {
+                Some(reason) => format!("set aside by hand: {reason}"),
+                None => "set aside by hand".to_owned(),
+            },
+            Role::Active | Role::NotReady if worst != Condition::Ok => {
+                let subnet = u.attachment.overlap().filter(|_| worst == Condition::OverlapsLan);
+                subnet.map_or_else(|| worst.phrase().to_owned(), overlaps_lan)
+            }
+            Role::Active => match u.present().map(|(_, line)| line.health).max_by_key(badness_of) {
+                Some(Health::Failing { since, .. }) => {
+                    format!("suspected for {}", human(now.mono.since(since)))
+                }
+                Some(Health::Up { .. }) | None => match self.last_switch.as_ref() {
+                    Some(last) if last.to == u.config.name => last.reason.clone(),
+                    _ => "works".to_owned(),
+                },
+                Some(_) => "being proven".to_owned(),
+            },
+            Role::Ready => "works, and could take over now".to_owned(),
+            Role::NotReady => "being proven".to_owned(),
+        }
+    }
+
+    fn next(&self, u: &Uplink, role: Role, now: Now) -> String {
+        for (_, active) in self.active.iter() {
+            if let Some((at, id)) = active.waiting
+                && id == u.id
+            {
+                return format!("takes over in {}", human(at.since(now.mono)));
+            }
+        }
+        let until = u.paused.as_ref().and_then(|paused| paused.until);
+        match (role, until) {
+            (Role::Paused, Some(at)) => format!("comes back in {}", human(at.since(now.mono))),
+            (Role::Paused, None) => "waits for \"sparelink resume\"".to_owned(),
+            (Role::Active, _) => {
+                let stuck = self.active.iter().any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
+                if stuck { "moves as soon as any uplink answers".to_owned() } else { String::new() }
+            }
+            (Role::Ready, _) => Self::draining(u, now).map_or_else(String::new, |drain| {
+                let verb = if drain.flows == 1 { "finishes" } else { "finish" };
+                let (flows, bytes) = (counted(drain.flows, "old flow"), ByteCount(drain.bytes));
+                let text = format!("{flows} ({bytes}) {verb} on it");
+                match drain.lasts {
+                    Some(lasts) => format!("{text}, at most {} more", human(lasts)),
+                    None => text,
+                }
+            }),
+            (Role::NotReady, _) => match self.worst(u.id, now) {
+                Condition::Absent => "waits to be plugged in".to_owned(),
+                Condition::NoCarrier | Condition::NoAddress | Condition::NoGateway => {
+                    "proven the moment it is connected".to_owned()
+                }
+                Condition::OverlapsLan => "proven the moment its subnet is another".to_owned(),
+                Condition::Ok
+                | Condition::ResolversSilent
+                | Condition::Degraded
+                | Condition::Portal
+                | Condition::DnsBroken
+                | Condition::BeyondModem
+                | Condition::ModemSilent => {
+                    "asked again and again; proven before it is used".to_owned()
+                }
+            },
+        }
+    }
+
+    /// How selection sees an uplink in a family, for plans and tests.
+    #[must_use]
+    pub fn standing(&self, name: &str, family: Family, now: Now) -> Option<Standing> {
+        let u = self.uplinks.values().find(|u| u.config.name == name)?;
+        let s = u.surroundings(&self.config, &self.household, family, now.mono);
+        Some(u.standing(family, &s))
+    }
+}
+
+const fn badness(health: Health) -> u8 {
+    match health {
+        Health::Up { .. } => 0,
+        Health::Failing { .. } => 1,
+        Health::Recovering { .. } => 2,
+        Health::Unknown => 3,
+        Health::Down { .. } => 4,
+    }
+}
+
+const fn badness_of(health: &Health) -> u8 {
+    badness(*health)
+}
+
+impl Engine {
+    /// What asking an uplink has cost and will cost.
+    pub(in crate::engine) fn spent(&self, u: &Uplink, now: Now) -> Spent {
+        let (bytes, minute) = self.timeline.spent(u.id);
+        let measured = minute.map(|minute| minute.saturating_mul(MINUTES_A_MONTH));
+        Spent { bytes, month: measured.unwrap_or_else(|| self.planned(u, now)) }
+    }
+
+    /// Base probes at the present pace.
+    fn planned(&self, u: &Uplink, now: Now) -> u64 {
+        let of = |(family, line): (Family, &Line)| {
+            let s = u.surroundings(&self.config, &self.household, family, now.mono);
+            let echo = s.targets.first().map_or(0, |ip| price(&Question::Echo(*ip), family));
+            let pace = u64::try_from(line.pace(&s).as_millis()).unwrap_or(u64::MAX).max(1);
+            u64::try_from(MONTH.as_millis()).unwrap_or(u64::MAX) / pace * echo
+        };
+        u.present().map(of).sum()
+    }
+}

@@ -1,0 +1,299 @@
+//! From the health of the lines to the uplink that carries the traffic.
+
+use std::time::Duration;
+
+use crate::engine::events::facts::Fact;
+use crate::engine::health::line::Line;
+use crate::engine::health::quality::{BETTER_BY, CALM, SAMPLE_AGAIN};
+use crate::engine::health::{Health, Transition};
+use crate::engine::policy::hold::hold;
+use crate::engine::policy::select::{Candidate, Decision, Incumbent, Standing, select};
+use crate::engine::uplink::Uplink;
+use crate::engine::uplink::attachment::main_default;
+use crate::engine::{Active, Engine};
+use crate::time::{Instant, Now};
+use crate::units::{Family, IfIndex, UplinkId};
+
+/// Before anything is proven the first choice may still change, without a hold.
+const PROVISIONAL_FOR: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Where traffic goes before the first verdict: where an earlier run left it, where `main`
+    /// sends it, else the first uplink that has a way out.
+    pub(in crate::engine) fn first_choice(
+        &mut self,
+        family: Family,
+        adopted: Option<IfIndex>,
+        now: Now,
+    ) {
+        let on = |index: IfIndex| {
+            let fits = |u: &&Uplink| u.attachment.link.as_ref().is_some_and(|l| l.0 == index);
+            self.uplinks.values().find(fits).map(|u| u.id)
+        };
+        let has_way = |id: &&UplinkId| {
+            self.uplinks
+                .get(id)
+                .is_some_and(|u| u.lines.get(family).way.is_some() && u.paused.is_none())
+        };
+        let as_main = || main_default(&self.view, family).and_then(on);
+        // What an earlier run left is dead if it has lost its way meanwhile.
+        let left = adopted.and_then(on);
+        let adopted = left.filter(|id| has_way(&id));
+        let choice = adopted
+            .or_else(|| as_main().filter(|id| has_way(&id)))
+            .or_else(|| self.chain.iter().find(has_way).copied())
+            .or(left);
+        if choice.is_none() {
+            return;
+        }
+        *self.active.get_mut(family) = Active {
+            uplink: choice,
+            since: Some(now.mono),
+            proving_until: Some(now.mono + PROVISIONAL_FOR),
+            provisional_until: adopted.is_none().then_some(now.mono + PROVISIONAL_FOR),
+            ..Active::default()
+        };
+        self.undecided = true;
+    }
+
+    /// Decides again if anything has changed or a hold is over.
+    pub(in crate::engine) fn decide(&mut self, now: Now) {
+        self.expire_wishes_of_people(now);
+        for family in Family::BOTH {
+            let active = self.active.get_mut(family);
+            let hold_over = active.waiting.is_some_and(|(at, _)| at <= now.mono);
+            let settled = active.provisional_until.take_if(|at| *at <= now.mono).is_some();
+            let proven_or_not = active.proving_until.take_if(|at| *at <= now.mono).is_some();
+            self.undecided |= hold_over || settled || proven_or_not;
+            if active.sample_at.take_if(|at| *at <= now.mono).is_some() {
+                self.sample(family, now);
+            }
+        }
+        // A decision may bring news (candidates are asked at once); a few rounds settle everything.
+        for _ in 0..4 {
+            if !std::mem::take(&mut self.undecided) || self.started.is_none() {
+                return;
+            }
+            self.kernel.replan();
+            self.announcing.look();
+            self.refresh_household(now);
+            for family in Family::BOTH {
+                self.decide_family(family, now);
+            }
+            self.follow_resolvers();
+        }
+    }
+
+    fn decide_family(&mut self, family: Family, now: Now) {
+        if self.active.get(family).uplink.is_none() {
+            self.first_choice(family, None, now);
+        }
+        let Some(incumbent) = self.incumbent(family, now) else {
+            return;
+        };
+        self.call_candidates(family, !incumbent.alive, now);
+        let candidates = self.candidates(family, now);
+        let decision = select(&candidates, Some(incumbent), now.mono);
+        let active = self.active.get_mut(family);
+        active.waiting = None;
+        if incumbent.alive {
+            active.no_way_out = false;
+        }
+        // The first choice is settled once it works and none before it may still turn out to work.
+        let own_place = candidates.iter().find(|c| c.id == incumbent.id).map(|c| c.place);
+        let open = |c: &Candidate| Some(c.place) < own_place && c.standing == Standing::Unproven;
+        if incumbent.alive && decision == Decision::Stay && !candidates.iter().any(open) {
+            active.provisional_until = None;
+        }
+        if incumbent.alive {
+            active.proving_until = None;
+        }
+        match decision {
+            Decision::Stay => {}
+            Decision::StayUntil(at, id) => active.waiting = Some((at, id)),
+            Decision::Move(to, kind) => self.move_to(family, to, kind, now),
+            Decision::NoWayOut => self.say_no_way_out(family, incumbent.id, now),
+        }
+    }
+
+    fn incumbent(&self, family: Family, now: Now) -> Option<Incumbent> {
+        let active = self.active.get(family);
+        let u = self.uplinks.get(&active.uplink?)?;
+        let line = u.lines.get(family);
+        let hard = match line.health {
+            Health::Down { condition, .. } => condition.is_hard(),
+            Health::Unknown
+            | Health::Up { .. }
+            | Health::Failing { .. }
+            | Health::Recovering { .. } => u.paused.is_some(),
+        };
+        Some(Incumbent {
+            id: u.id,
+            alive: line.health.is_alive() && u.paused.is_none(),
+            hard,
+            provisional: active.provisional_until.is_some(),
+            proving: {
+                let s = u.surroundings(&self.config, &self.household, family, now.mono);
+                active.proving_until.is_some() && u.standing(family, &s) == Standing::Unproven
+            },
+        })
+    }
+
+    fn candidates(&self, family: Family, now: Now) -> Vec<Candidate> {
+        let active = self.active.get(family).uplink;
+        let own = active.and_then(|id| self.uplinks.get(&id)).map(|u| u.lines.get(family));
+        let own_sample =
+            own.filter(|l| l.quality.is_degraded()).map(|l| l.sampled.and_then(|s| s.loss()));
+        let candidate = |(place, id): (usize, &UplinkId)| {
+            let u = self.uplinks.get(id)?;
+            let line = u.lines.get(family);
+            let s = u.surroundings(&self.config, &self.household, family, now.mono);
+            let manual = self.run.manual.as_ref().is_some_and(|(name, _)| *name == u.config.name);
+            let own_hurt = |line: &Line| line.dns_is_broken() || line.shows_portal();
+            let worse = |own: Option<_>| !is_better(line, own);
+            let troubled = if Some(*id) == active {
+                own_hurt(line) || own_sample.flatten().is_some()
+            } else {
+                let hurt = line.quality.is_degraded() || own_hurt(line);
+                hurt || own_sample.is_some_and(worse)
+            };
+            let up_since = match line.health {
+                Health::Up { since } => since,
+                Health::Failing { up_since, .. } => up_since,
+                Health::Unknown | Health::Down { .. } | Health::Recovering { .. } => now.mono,
+            };
+            let wait = hold(self.config.failback, &u.departures, now.mono);
+            Some(Candidate {
+                id: *id,
+                place,
+                standing: u.standing(family, &s),
+                manual,
+                troubled,
+                confirmed: line.is_confirmed(),
+                up_since,
+                hold: if manual && self.manual_fresh { Duration::ZERO } else { wait },
+                calm: !line.quality.is_degraded()
+                    && line.loss.verdict().is_none_or(|loss| loss.0 <= CALM),
+            })
+        };
+        self.chain.iter().enumerate().filter_map(candidate).collect()
+    }
+
+    /// While the active line is suspected or dead, the others are asked at once; else no longer.
+    fn call_candidates(&mut self, family: Family, wanted: bool, now: Now) {
+        let active = self.active.get(family).uplink;
+        let suspected = active
+            .and_then(|id| self.uplinks.get(&id))
+            .is_some_and(|u| matches!(u.lines.get(family).health, Health::Failing { .. }));
+        for id in self.chain.clone() {
+            if Some(id) == active {
+                continue;
+            }
+            let paused = self.uplinks.get(&id).is_none_or(|u| u.paused.is_some());
+            self.with_line(id, family, now, |line, s, asker, news| {
+                if (wanted || suspected) && !paused {
+                    line.become_candidate(now.mono);
+                    line.timeout(s, asker, news);
+                } else {
+                    line.end_candidacy();
+                }
+            });
+        }
+    }
+
+    /// A change of a line's health that concerns others: the spares are asked the moment that the
+    /// active line is suspected.
+    pub(in crate::engine) fn follow_suspicion(
+        &mut self,
+        id: UplinkId,
+        family: Family,
+        change: Transition,
+        now: Now,
+    ) {
+        let active = self.active.get(family).uplink == Some(id);
+        if active && matches!(change.to, Health::Failing { .. }) {
+            self.call_candidates(family, true, now);
+            // What ails one family may ail the other; it is asked, and judged, by itself.
+            for other in Family::BOTH.into_iter().filter(|other| *other != family) {
+                self.with_line(id, other, now, |line, s, asker, news| {
+                    line.probe_soon(now.mono);
+                    line.timeout(s, asker, news);
+                });
+            }
+        }
+    }
+
+    fn say_no_way_out(&mut self, family: Family, stays_on: UplinkId, now: Now) {
+        let down = self
+            .uplinks
+            .get(&stays_on)
+            .is_some_and(|u| matches!(u.lines.get(family).health, Health::Down { .. }));
+        let active = self.active.get_mut(family);
+        if down && !std::mem::replace(&mut active.no_way_out, true) {
+            let stays_on = Some(self.name(stays_on));
+            self.record(Fact::NoWayOut { stays_on, family }, now);
+        }
+    }
+
+    pub(in crate::engine) fn quality_changed(&mut self, id: UplinkId, family: Family, now: Now) {
+        let Some(u) = self.uplinks.get(&id) else {
+            return;
+        };
+        let line = u.lines.get(family);
+        let degraded = line.quality.is_degraded();
+        let loss = line.loss.percent().unwrap_or_default().0;
+        let fact = Fact::Quality { uplink: u.config.name.clone(), degraded, loss };
+        self.record(fact, now);
+        if degraded && self.active.get(family).uplink == Some(id) {
+            self.sample(family, now);
+        }
+    }
+
+    /// The active line is degraded: measure it and the spares side by side.
+    fn sample(&mut self, family: Family, now: Now) {
+        let active = self.active.get(family).uplink;
+        let degraded = active
+            .and_then(|id| self.uplinks.get(&id))
+            .is_some_and(|u| u.lines.get(family).quality.is_degraded());
+        if !degraded {
+            return;
+        }
+        self.active.get_mut(family).sample_at = Some(now.mono + SAMPLE_AGAIN);
+        for id in self.chain.clone() {
+            self.with_line(id, family, now, |line, s, asker, news| {
+                if line.health.is_alive() && !line.is_sampling() {
+                    line.begin_sampling(now.mono);
+                    line.timeout(s, asker, news);
+                }
+            });
+        }
+    }
+
+    /// Pauses and switches by hand that were asked for a time.
+    fn expire_wishes_of_people(&mut self, now: Now) {
+        let over = |until: &Option<Instant>| until.is_some_and(|at| at <= now.mono);
+        let mut expired = Vec::new();
+        if self.run.manual.take_if(|(_, until)| over(until)).is_some() {
+            expired.push("the switch by hand is over; following the chain".to_owned());
+        }
+        for u in self.uplinks.values_mut() {
+            if u.paused.take_if(|paused| over(&paused.until)).is_some() {
+                self.run.paused.remove(&u.config.name);
+                expired.push(format!("the pause of {} is over", u.config.name));
+            }
+        }
+        if !expired.is_empty() {
+            self.undecided = true;
+            self.save_run();
+        }
+        for what in expired {
+            self.record(Fact::ByHand { what }, now);
+        }
+    }
+}
+
+/// Whether a line was sampled to lose fewer packets than the active one, by enough.
+fn is_better(line: &Line, own: Option<crate::units::LossPercent>) -> bool {
+    let other = line.sampled.and_then(|sample| sample.loss());
+    matches!((other, own), (Some(other), Some(own)) if other.0 + BETTER_BY <= own.0)
+}

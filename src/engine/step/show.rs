@@ -1,0 +1,195 @@
+//! What the LEDs show, and the record of the last day.
+
+use crate::engine::events::timeline::{Carrier, View};
+use crate::engine::health::{Condition, Health};
+use crate::engine::output::{Output, Refusal};
+use crate::engine::status::leds::{Cause, Lamp, Spares, Standing, Test, Way};
+use crate::engine::status::leds::{of_an_uplink, of_the_whole};
+use crate::engine::uplink::Uplink;
+use crate::engine::{Engine, Mode};
+use crate::time::Now;
+use crate::units::{Family, Gather as _};
+
+impl Engine {
+    /// Shows how things are on the LEDs, if they show anything else.
+    pub(in crate::engine) fn light(&mut self, now: Now) {
+        if self.started.is_none() || (self.fitted().is_none() && self.leds.shown.is_empty()) {
+            return;
+        }
+        let real = self.picture();
+        if !std::mem::replace(&mut self.leds.greeted, true) {
+            self.leds.test = Some(Test { began: now.mono, cause: Cause::Start });
+        } else if real != self.leds.real {
+            self.leds.test.take_if(|test| test.cause == Cause::Person);
+        }
+        let step = self.leds.test.and_then(|test| test.at(now.mono));
+        self.leds.test = self.leds.test.filter(|_| step.is_some());
+        self.leds.next = step.map(|(_, until)| until);
+        let mut lamps = real.clone();
+        if let Some((pattern, _)) = step {
+            lamps.iter_mut().for_each(|lamp| lamp.pattern = pattern);
+        }
+        self.leds.real = real;
+        self.show(lamps);
+    }
+
+    /// Leaves the LEDs to whom they belonged before.
+    pub(in crate::engine) fn leave_leds(&mut self) {
+        self.config.leds = crate::config::LedsConfig::default();
+        self.leds.test = None;
+        self.show(Vec::new());
+    }
+
+    fn show(&mut self, lamps: Vec<Lamp>) {
+        if lamps != self.leds.shown {
+            self.leds.shown.clone_from(&lamps);
+            self.outputs.push_back(Output::Leds(lamps));
+        }
+    }
+
+    /// Lets a person see which LEDs there are.
+    pub(in crate::engine) fn test_leds(&mut self, now: Now) -> Result<String, Refusal> {
+        let refuse = |words: &str| Err(Refusal::NotNow(words.to_owned()));
+        if self.mode == Mode::Observe {
+            return refuse("the agent only observes, so it leaves the LEDs alone");
+        }
+        let Some(config) = self.fitted() else {
+            return refuse("no LED is used on this box; [leds] in the configuration names one");
+        };
+        let status = config.status.iter().map(|led| format!("{led} (the whole)"));
+        let uplinks = config.uplinks.iter().map(|(uplink, led)| format!("{led} ({uplink})"));
+        let all: Vec<String> = status.chain(uplinks).collect();
+        let test = Test { began: now.mono, cause: Cause::Person };
+        self.leds.test = Some(test);
+        let (step, steps) = test.steps();
+        let noun = if all.len() == 1 { "LED" } else { "LEDs" };
+        Ok(format!("{noun} {}: on and off for {} s", all.join(", "), (step * steps).as_secs()))
+    }
+
+    /// What the LEDs are called that show something.
+    pub(in crate::engine) fn led_names(&self) -> Vec<String> {
+        let config = self.fitted();
+        let all = config.iter().flat_map(|c| c.status.iter().chain(c.uplinks.values()));
+        all.map(ToString::to_string).collect()
+    }
+
+    /// The LEDs there are for us.
+    fn fitted(&self) -> Option<&crate::config::LedsConfig> {
+        let leds = &self.config.leds;
+        let some = leds.status.is_some() || !leds.uplinks.is_empty();
+        (some && self.mode == Mode::Steer).then_some(leds)
+    }
+
+    /// How things are, in patterns.
+    fn picture(&self) -> Vec<Lamp> {
+        let Some(config) = self.fitted() else {
+            return Vec::new();
+        };
+        let whole = || of_the_whole(self.way(), self.spares());
+        let status = config.status.iter().map(|led| Lamp { led: led.clone(), pattern: whole() });
+        let uplinks = config.uplinks.iter().filter_map(|(name, led)| {
+            let uplink = self.uplinks.values().find(|u| u.config.name == *name)?;
+            Some(Lamp { led: led.clone(), pattern: of_an_uplink(self.standing_for_led(uplink)) })
+        });
+        status.chain(uplinks).collect()
+    }
+
+    /// IPv4 speaks for the box, IPv6 where there is no IPv4: as in the sentence.
+    fn way(&self) -> Way {
+        let carrying = Family::BOTH.iter().find_map(|family| self.carrying(*family));
+        match carrying.map(|u| u.id) {
+            None => Way::None,
+            Some(id) if self.chain.first() == Some(&id) => Way::First,
+            Some(_) => Way::Backup,
+        }
+    }
+
+    fn spares(&self) -> Spares {
+        let active = [self.active.v4.uplink, self.active.v6.uplink];
+        let is_spare = |u: &Uplink| u.is_ready() && !active.contains(&Some(u.id));
+        if self.chain.len() < 2 {
+            Spares::NoneWanted
+        } else if self.uplinks.values().any(is_spare) {
+            Spares::Ready
+        } else {
+            Spares::NoneLeft
+        }
+    }
+
+    fn standing_for_led(&self, u: &Uplink) -> Standing {
+        let carries = |family| self.carrying(family).is_some_and(|active| active.id == u.id);
+        if Family::BOTH.into_iter().any(carries) {
+            return Standing::Carries;
+        }
+        if u.paused.is_some() || u.attachment.link.is_none() {
+            return Standing::Away;
+        }
+        if u.is_ready() {
+            return Standing::Ready;
+        }
+        let faulty = u.attachment.fault.is_some_and(|fault| fault != Condition::Ok)
+            || u.attachment.overlap().is_some();
+        let down = u.present().any(|(_, line)| matches!(line.health, Health::Down { .. }));
+        if faulty || down { Standing::Down } else { Standing::BeingProven }
+    }
+}
+
+impl Engine {
+    /// Looks at the clock and at who carries the traffic.
+    pub(in crate::engine) fn watch_time(&mut self, now: Now) {
+        if self.started.is_none() {
+            return;
+        }
+        if self.timeline.minute_is_over(now.mono) {
+            let mut take = |u: &mut Uplink| {
+                let (family, _) = u.main_line();
+                let tallies = [Family::V4, Family::V6].map(|f| u.lines.get_mut(f).take_tally());
+                (u.id, tallies[usize::from(family == Family::V6)])
+            };
+            let tallies = self.uplinks.values_mut().map(&mut take).gather();
+            self.timeline.end_minute(&tallies, now.mono);
+        }
+        for u in self.uplinks.values() {
+            self.timeline.look(u.id, is_up(u));
+        }
+        let carrying = self.carrying(Family::V4).or_else(|| self.carrying(Family::V6));
+        let known = self.active.iter().any(|(_, a)| a.uplink.is_some() || a.no_way_out);
+        let carrier = match carrying {
+            Some(u) if self.chain.first() == Some(&u.id) => Carrier::First,
+            Some(_) => Carrier::Backup,
+            None if known => Carrier::None,
+            None => Carrier::Unknown,
+        };
+        let uplink = carrying.map(|u| u.config.name.as_str());
+        if !self.timeline.stands(carrier, uplink) {
+            let uplink = uplink.map(str::to_owned);
+            self.timeline.note(carrier, uplink, now.mono);
+        }
+    }
+
+    /// The last day and the last hour.
+    #[must_use]
+    pub fn timeline(&self, now: Now) -> View {
+        let strip = |u: &Uplink| {
+            let minutes = self.timeline.strip(u.id, u.main_line().1.tally());
+            (u.config.name.clone(), minutes)
+        };
+        let chain = self.chain.iter().filter_map(|id| self.uplinks.get(id));
+        View { segments: self.timeline.segments(now.mono), strips: chain.map(strip).collect() }
+    }
+}
+
+/// Whether an uplink is alive, as far as that is known.
+fn is_up(u: &Uplink) -> Option<bool> {
+    let (_, line) = u.main_line();
+    match line.health {
+        Health::Unknown => None,
+        Health::Up { .. } | Health::Failing { .. } => Some(true),
+        Health::Down { .. } => Some(false),
+        // At the start it is no outage that nothing is proven yet.
+        Health::Recovering { since } => line.proven().filter(|at| *at < since).map(|_| false),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,378 @@
+//! From what netlink said to what each uplink has: which interface it is, and its way out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{DeviceMatch, UplinkConfig};
+use crate::engine::health::Condition;
+use crate::engine::kernel::view::{Address, ForeignRoute, KernelView, Link};
+use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, TableId};
+
+/// A way out of the box in one IP version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// The interface.
+    pub index: IfIndex,
+    /// Its name.
+    pub dev: IfName,
+    /// The box's own address on it.
+    pub source: IpAddr,
+    /// The next hop; `None` on point-to-point devices.
+    pub gateway: Option<IpAddr>,
+    /// The next hop lies outside the interface's own subnets.
+    pub onlink: bool,
+    /// Path MTU that the foreign route asked for.
+    pub mtu: Option<u32>,
+}
+
+/// What an uplink has now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Its interface, if there is one.
+    pub link: Option<(IfIndex, IfName)>,
+    /// Carrier on it.
+    pub carrier: bool,
+    /// Largest packet of the interface, in bytes.
+    pub mtu: u32,
+    /// Subnets that are on the link: the modem lives there, not the Internet.
+    pub near: Vec<IpNet>,
+    /// The way out by family; `None`: that family is missing here, which is no fault.
+    pub ways: PerFamily<Option<Way>>,
+    /// The same without regard to carrier: what the kernel can hold. A dead default is better than
+    /// none.
+    pub dormant: PerFamily<Option<Way>>,
+    /// The subnet of the LAN that it has, too; in that family it is not used.
+    pub overlaps: PerFamily<Option<IpNet>>,
+    /// Why there is no way at all.
+    pub fault: Option<Condition>,
+}
+
+impl Attachment {
+    /// Works out what an uplink has. `lan`: the subnets of the LAN.
+    #[must_use]
+    pub fn of(config: &UplinkConfig, view: &KernelView, lan: &[IpNet]) -> Self {
+        let Some(link) = find(&config.device, view) else {
+            return Self { fault: Some(Condition::Absent), ..Self::default() };
+        };
+        let near: Vec<IpNet> = near(link, view);
+        let mut this = Self {
+            link: Some((link.index, link.name.clone())),
+            carrier: link.up && link.carrier,
+            mtu: link.mtu,
+            near,
+            ..Self::default()
+        };
+        if link.up {
+            for family in Family::BOTH {
+                let way = way(config, link, view, family).ok();
+                let gateway = way.as_ref().and_then(|way| way.gateway);
+                *this.overlaps.get_mut(family) = overlap(family, &this.near, gateway, lan);
+                *this.dormant.get_mut(family) = way;
+            }
+        }
+        if !this.carrier {
+            this.fault = Some(Condition::NoCarrier);
+            return this;
+        }
+        let way = |family| match this.overlaps.get(family) {
+            Some(_) => Err(Condition::OverlapsLan),
+            None => way(config, link, view, family),
+        };
+        let (v4, v6) = (way(Family::V4), way(Family::V6));
+        // The better of the two says what is missing: a gateway rather than an address.
+        this.fault = v4.as_ref().err().min(v6.as_ref().err()).copied();
+        this.ways = PerFamily { v4: v4.ok(), v6: v6.ok() };
+        this
+    }
+
+    /// The LAN's subnet that it has, too.
+    #[must_use]
+    pub fn overlap(&self) -> Option<IpNet> {
+        self.overlaps.v4.or(self.overlaps.v6)
+    }
+}
+
+/// The subnets of these interfaces, each with the interface; of several that have the same, the
+/// first counts.
+#[must_use]
+pub fn subnets(interfaces: &[IfName], view: &KernelView) -> BTreeMap<IpNet, IfIndex> {
+    let index = |dev: &IfName| view.links.values().find(|link| link.name == *dev).map(|l| l.index);
+    let indexes: Vec<IfIndex> = interfaces.iter().filter_map(index).collect();
+    let mut subnets = BTreeMap::new();
+    for index in indexes {
+        let on = view.addresses.iter().filter(|a| a.index == index && a.global);
+        for net in on.map(|a| a.net.trunc()).filter(is_subnet) {
+            subnets.entry(net).or_insert(index);
+        }
+    }
+    subnets
+}
+
+/// More than one address: a lone one has no neighbours to be taken for somebody else's.
+fn is_subnet(net: &IpNet) -> bool {
+    net.prefix_len() < net.max_prefix_len()
+}
+
+/// The LAN's subnet that would suffer from an uplink: the uplink has it, or a part of it, or its
+/// gateway is in it. A wider subnet does no harm, because the narrower one wins.
+fn overlap(
+    family: Family,
+    near: &[IpNet],
+    gateway: Option<IpAddr>,
+    lan: &[IpNet],
+) -> Option<IpNet> {
+    let near = near.iter().copied().filter(is_subnet);
+    let all = near.chain(gateway.map(IpNet::from));
+    let of_family = all.filter(|net| Family::of(&net.addr()) == family);
+    of_family.into_iter().find_map(|net| lan.iter().find(|lan| lan.contains(&net)).copied())
+}
+
+/// The interface that fits, the lowest index if several do.
+fn find<'a>(device: &DeviceMatch, view: &'a KernelView) -> Option<&'a Link> {
+    view.links.values().find(|link| fits(device, link))
+}
+
+fn fits(device: &DeviceMatch, link: &Link) -> bool {
+    fn agrees<T: PartialEq>(wanted: Option<&T>, have: Option<&T>) -> bool {
+        wanted.is_none() || wanted == have
+    }
+    !link.loopback
+        && agrees(device.interface.as_ref(), Some(&link.name))
+        && agrees(device.usb_path.as_ref(), link.hardware.usb_path.as_ref())
+        && agrees(device.driver.as_ref(), link.hardware.driver.as_ref())
+        && agrees(device.mac.as_ref(), link.mac.as_ref())
+        && agrees(device.ssid.as_ref(), link.hardware.ssid.as_ref())
+}
+
+fn near(link: &Link, view: &KernelView) -> Vec<IpNet> {
+    let own = view.addresses.iter().filter(|a| a.index == link.index);
+    let mut near: Vec<IpNet> = own.map(|a| a.net.trunc()).collect();
+    near.sort_unstable();
+    near.dedup();
+    near
+}
+
+/// The way out in one family, or what is missing for it.
+fn way(
+    config: &UplinkConfig,
+    link: &Link,
+    view: &KernelView,
+    family: Family,
+) -> Result<Way, Condition> {
+    let learned = learn_gateway(link, view, family);
+    let gateway = config.gateway.get(family).or_else(|| learned.and_then(|route| route.gateway));
+    let source = source(link, view, family, gateway).ok_or(Condition::NoAddress)?;
+    if gateway.is_none() && !link.point_to_point && learned.is_none() {
+        return Err(Condition::NoGateway);
+    }
+    let on_link = |addr: IpAddr| {
+        let link_local = matches!(addr, IpAddr::V6(a) if a.is_unicast_link_local());
+        link_local || near(link, view).iter().any(|net| net.contains(&addr))
+    };
+    Ok(Way {
+        index: link.index,
+        dev: link.name.clone(),
+        source: source.net.addr(),
+        gateway,
+        onlink: learned.is_some_and(|r| r.onlink) || gateway.is_some_and(|g| !on_link(g)),
+        mtu: learned.and_then(|route| route.mtu),
+    })
+}
+
+/// The box's own global address on a link. If there is a choice: one that is not deprecated, and
+/// that the gateway has a subnet in common with, as while a lease changes.
+fn source<'a>(
+    link: &Link,
+    view: &'a KernelView,
+    family: Family,
+    gateway: Option<IpAddr>,
+) -> Option<&'a Address> {
+    let stranger = |a: &Address| gateway.is_some_and(|gateway| !a.net.contains(&gateway));
+    view.addresses
+        .iter()
+        .filter(|a| a.index == link.index && a.global && Family::of(&a.net.addr()) == family)
+        .min_by_key(|a| (a.deprecated, stranger(a), a.net))
+}
+
+/// The default route that somebody else put there: in `main` rather than elsewhere, by metric,
+/// and an ordinary one rather than a source-specific one.
+fn learn_gateway<'a>(
+    link: &Link,
+    view: &'a KernelView,
+    family: Family,
+) -> Option<&'a ForeignRoute> {
+    view.routes
+        .iter()
+        .filter(|r| r.dev == link.index && r.family() == family && r.dst.prefix_len() == 0)
+        .min_by_key(|r| (r.table != TableId::MAIN, r.src.is_some(), r.metric, r.gateway))
+}
+
+/// Where `main` itself would send packets now, among these interfaces.
+#[must_use]
+pub fn main_default(view: &KernelView, family: Family) -> Option<IfIndex> {
+    let best = |r: &&ForeignRoute| (r.metric, r.dev);
+    let alive = |dev| view.links.get(&dev).is_some_and(|link| link.up && link.carrier);
+    let defaults = view
+        .routes
+        .iter()
+        .filter(|r| r.table == TableId::MAIN && r.family() == family && r.dst.prefix_len() == 0);
+    defaults.filter(|r| r.metric < Metric(u32::MAX) && alive(r.dev)).min_by_key(best).map(|r| r.dev)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::kernel::view::Hardware;
+
+    fn config(interface: &str) -> UplinkConfig {
+        let text = format!("[[uplink]]\nname = \"cable\"\ninterface = \"{interface}\"\n");
+        crate::config::parse(&text, "test").unwrap().uplinks.remove(0)
+    }
+
+    fn link(index: u32, name: &str) -> Link {
+        Link {
+            index: IfIndex(index),
+            name: IfName::new(name).unwrap(),
+            up: true,
+            carrier: true,
+            point_to_point: false,
+            loopback: false,
+            mtu: 1500,
+            mac: None,
+            hardware: Hardware::default(),
+        }
+    }
+
+    fn address(index: u32, net: &str) -> Address {
+        Address {
+            index: IfIndex(index),
+            net: net.parse().unwrap(),
+            peer: None,
+            global: true,
+            deprecated: false,
+        }
+    }
+
+    fn default_via(gateway: &str, dev: u32, metric: u32) -> ForeignRoute {
+        let gateway: IpAddr = gateway.parse().unwrap();
+        let dst = if gateway.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+        ForeignRoute {
+            table: TableId::MAIN,
+            dst: dst.parse().unwrap(),
+            src: None,
+            gateway: Some(gateway),
+            dev: IfIndex(dev),
+            metric: Metric(metric),
+            protocol: 16,
+            onlink: false,
+            mtu: None,
+        }
+    }
+
+    #[test]
+    fn the_conditions_are_told_apart() {
+        let mut view = KernelView::default();
+        let cable = config("eth1");
+        let fault = |view: &KernelView| Attachment::of(&cable, view, &[]).fault;
+        assert_eq!(fault(&view), Some(Condition::Absent));
+        view.links.insert(IfIndex(2), Link { carrier: false, ..link(2, "eth1") });
+        assert_eq!(fault(&view), Some(Condition::NoCarrier));
+        view.links.insert(IfIndex(2), link(2, "eth1"));
+        assert_eq!(fault(&view), Some(Condition::NoAddress));
+        view.addresses.push(address(2, "192.168.1.2/24"));
+        assert_eq!(fault(&view), Some(Condition::NoGateway));
+        view.routes.push(default_via("192.168.1.1", 2, 100));
+        assert_eq!(fault(&view), None);
+        let way = Attachment::of(&cable, &view, &[]).ways.v4.unwrap();
+        assert_eq!(way.gateway, Some("192.168.1.1".parse().unwrap()));
+        assert!(!way.onlink);
+    }
+
+    #[test]
+    fn point_to_point_needs_no_gateway_and_a_source_specific_default_will_do() {
+        let mut view = KernelView::default();
+        view.links.insert(IfIndex(7), Link { point_to_point: true, ..link(7, "wwan0") });
+        view.addresses.push(address(7, "10.1.2.3/32"));
+        assert_eq!(Attachment::of(&config("wwan0"), &view, &[]).ways.v4.unwrap().gateway, None);
+
+        view.links.insert(IfIndex(8), link(8, "eth1"));
+        view.addresses.push(address(8, "2001:db8:1::5/64"));
+        let mut route = default_via("fe80::1", 8, 512);
+        route.src = Some("2001:db8:1::/48".parse().unwrap());
+        view.routes.push(route);
+        let way = Attachment::of(&config("eth1"), &view, &[]).ways.v6.unwrap();
+        assert_eq!(way.gateway, Some("fe80::1".parse().unwrap()));
+        assert!(!way.onlink, "link-local is always on the link");
+    }
+
+    #[test]
+    fn an_uplink_with_the_lans_subnet_is_refused_where_it_does_harm() {
+        let cases = [
+            // Uplink's address, its gateway, the LAN's subnet, whether it is refused.
+            ("192.168.1.50/24", "192.168.1.1", "192.168.1.0/24", true),
+            ("192.168.1.50/24", "192.168.1.1", "192.168.0.0/16", true),
+            ("10.0.0.2/8", "10.0.0.1", "10.77.0.0/24", false),
+            ("10.0.0.2/8", "10.77.0.1", "10.77.0.0/24", true),
+            ("192.168.1.50/24", "192.168.1.1", "192.168.2.0/24", false),
+            ("10.77.0.5/32", "10.64.0.1", "10.77.0.0/24", false),
+            ("2001:db8:1::5/64", "fe80::1", "2001:db8:1::/64", true),
+            ("2001:db8:1::5/64", "fe80::1", "2001:db8:1:1::/64", false),
+        ];
+        for (own, gateway, lan, refused) in cases {
+            let mut view = KernelView::default();
+            view.links.insert(IfIndex(2), link(2, "eth1"));
+            view.addresses.push(address(2, own));
+            view.routes.push(default_via(gateway, 2, 100));
+            let has = Attachment::of(&config("eth1"), &view, &[lan.parse().unwrap()]);
+            assert_eq!(has.overlap().is_some(), refused, "{own} by {gateway}, {lan}");
+            assert_eq!(has.fault, refused.then_some(Condition::OverlapsLan).or(has.fault));
+            assert_eq!(has.ways.v4.is_some() || has.ways.v6.is_some(), !refused);
+            assert!(has.dormant.v4.is_some() || has.dormant.v6.is_some(), "the kernel can hold it");
+        }
+    }
+
+    #[test]
+    fn the_lan_is_what_its_interfaces_have() {
+        let mut view = KernelView::default();
+        for (index, name) in [(2, "eth1"), (3, "br-lan"), (4, "br-iot")] {
+            view.links.insert(IfIndex(index), link(index, name));
+        }
+        for (index, net) in
+            [(2, "10.0.0.2/24"), (4, "10.1.0.1/24"), (3, "10.1.0.2/24"), (3, "10.2.0.1/32")]
+        {
+            view.addresses.push(address(index, net));
+        }
+        view.addresses.push(Address { global: false, ..address(3, "fe80::1/64") });
+        let lan = ["br-lan", "br-iot", "br-none"].map(|name| IfName::new(name).unwrap());
+        let expected = BTreeMap::from([("10.1.0.0/24".parse().unwrap(), IfIndex(3))]);
+        assert_eq!(subnets(&lan, &view), expected);
+    }
+
+    #[test]
+    fn while_a_lease_changes_the_address_follows_the_gateway() {
+        let mut view = KernelView::default();
+        view.links.insert(IfIndex(2), link(2, "eth1"));
+        view.addresses.extend([address(2, "10.9.0.50/24"), address(2, "192.168.1.2/24")]);
+        let source =
+            |view: &KernelView| Attachment::of(&config("eth1"), view, &[]).ways.v4.unwrap();
+        view.routes = vec![default_via("192.168.1.1", 2, 100)];
+        assert_eq!(source(&view).source.to_string(), "192.168.1.2");
+        view.routes = vec![default_via("10.9.0.1", 2, 100)];
+        assert_eq!(source(&view).source.to_string(), "10.9.0.50");
+        view.addresses[0].deprecated = true;
+        assert_eq!(source(&view).source.to_string(), "192.168.1.2", "deprecated ones come last");
+    }
+
+    #[test]
+    fn a_gateway_outside_the_subnet_is_onlink() {
+        let mut view = KernelView::default();
+        view.links.insert(IfIndex(2), link(2, "eth1"));
+        view.addresses.push(address(2, "203.0.113.7/32"));
+        view.routes.push(default_via("198.51.100.1", 2, 0));
+        assert!(Attachment::of(&config("eth1"), &view, &[]).ways.v4.unwrap().onlink);
+        assert_eq!(main_default(&view, Family::V4), Some(IfIndex(2)));
+    }
+}

@@ -1,0 +1,214 @@
+//! One uplink at run time: what it is, its two lines, and what people said about it.
+
+pub mod attachment;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, UplinkConfig};
+use crate::engine::flows::leftover::Leftover;
+use crate::engine::health::line::{Line, Surroundings};
+use crate::engine::health::proof::Plan;
+use crate::engine::health::suspicion::Duty;
+use crate::engine::health::{Condition, Health};
+use crate::engine::policy::select::Standing;
+use crate::engine::uplink::attachment::Attachment;
+use crate::time::Instant;
+use crate::units::{Family, PerFamily, UplinkId};
+
+/// One uplink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::engine) struct Uplink {
+    /// Its number.
+    pub id: UplinkId,
+    /// What the configuration says.
+    pub config: UplinkConfig,
+    /// What netlink says.
+    pub attachment: Attachment,
+    /// Its own resolvers, configured or learned.
+    pub resolvers: Vec<IpAddr>,
+    /// Its line in each family.
+    pub lines: PerFamily<Line>,
+    /// A person set it aside.
+    pub paused: Option<Paused>,
+    /// When traffic had to leave it, in the last hour.
+    pub departures: Vec<Instant>,
+    /// Received and sent bytes of its interface.
+    pub bytes: Option<(u64, u64)>,
+    /// Flows on it, when last counted.
+    pub flows: Option<u64>,
+    /// Flows that it still has although new ones go elsewhere.
+    pub leftover: PerFamily<Option<Leftover>>,
+    /// When each line next wants to be woken.
+    pub due: PerFamily<Instant>,
+}
+
+/// Set aside by a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct Paused {
+    /// Until then; `None`: until resumed.
+    pub until: Option<Instant>,
+    /// Why, in the person's words.
+    pub reason: Option<String>,
+}
+
+/// What is the same for all lines at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct Household {
+    /// Which uplink is active.
+    pub active: PerFamily<Option<UplinkId>>,
+    /// No line is alive at all.
+    pub desperate: bool,
+    /// The page check passed on some line of the family.
+    pub page_works: PerFamily<bool>,
+    /// Uplinks on which packets of known flows go around the evidence counters.
+    pub offloaded: BTreeSet<UplinkId>,
+}
+
+impl Uplink {
+    /// An uplink of which nothing is known yet.
+    #[must_use]
+    pub(in crate::engine) fn new(id: UplinkId, config: UplinkConfig) -> Self {
+        Self {
+            id,
+            config,
+            attachment: Attachment::default(),
+            resolvers: Vec::new(),
+            lines: PerFamily::default(),
+            paused: None,
+            departures: Vec::new(),
+            bytes: None,
+            flows: None,
+            leftover: PerFamily::default(),
+            due: PerFamily::default(),
+        }
+    }
+
+    /// What a line of this uplink needs to know of its surroundings.
+    #[must_use]
+    pub(in crate::engine) fn surroundings<'a>(
+        &'a self,
+        config: &'a Config,
+        household: &Household,
+        family: Family,
+        now: Instant,
+    ) -> Surroundings<'a> {
+        let me = (&self.config, self.resolvers.as_slice());
+        surroundings(self.id, me, config, household, family, now)
+    }
+
+    /// The lines that this uplink really has: a missing family does not count.
+    pub(in crate::engine) fn present(&self) -> impl Iterator<Item = (Family, &Line)> {
+        self.lines.iter().filter(|(_, line)| line.way.is_some())
+    }
+
+    /// Why it has no way out in a family.
+    #[must_use]
+    pub(in crate::engine) fn fault(&self, family: Family) -> Condition {
+        let refused = self.attachment.overlaps.get(family).map(|_| Condition::OverlapsLan);
+        self.attachment.fault.or(refused).unwrap_or(Condition::NoAddress)
+    }
+
+    /// The line that speaks for the uplink where one number is enough: of IPv4 where there is one.
+    pub(in crate::engine) fn main_line(&self) -> (Family, &Line) {
+        let v4 = self.lines.v4.way.is_some() || self.lines.v6.way.is_none();
+        let family = if v4 { Family::V4 } else { Family::V6 };
+        (family, self.lines.get(family))
+    }
+
+    /// When it last passed every check.
+    pub(in crate::engine) fn proven(&self) -> Option<Instant> {
+        self.main_line().1.proven()
+    }
+
+    /// Whether its own IPv4 address is one that the Internet does not route (RFC 1918, RFC 6598).
+    pub(in crate::engine) fn has_private_address(&self) -> bool {
+        match self.lines.v4.way.as_ref().map(|way| way.source) {
+            Some(IpAddr::V4(ip)) => {
+                let [a, b, ..] = ip.octets();
+                ip.is_private() || (a == 100 && b & 0xc0 == 64)
+            }
+            Some(IpAddr::V6(_)) | None => false,
+        }
+    }
+
+    /// Whether it could take over now: every family it has is proven.
+    #[must_use]
+    pub(in crate::engine) fn is_ready(&self) -> bool {
+        let mut present = self.present().peekable();
+        self.paused.is_none()
+            && self.attachment.overlap().is_none()
+            && present.peek().is_some()
+            && present.all(|(_, line)| line.health.is_alive())
+    }
+
+    /// How selection sees one of its lines.
+    #[must_use]
+    pub(in crate::engine) fn standing(&self, family: Family, s: &Surroundings<'_>) -> Standing {
+        let line = self.lines.get(family);
+        if self.paused.is_some() {
+            return Standing::Paused;
+        }
+        match line.health {
+            _ if line.way.is_none() => Standing::Unfit(self.fault(family)),
+            Health::Up { .. } => match line.obstacle(s) {
+                Some(Condition::Portal) => Standing::Unfit(Condition::Portal),
+                _ => Standing::Ready,
+            },
+            // Suspected as a spare: no place to go to now.
+            Health::Failing { .. } => Standing::Unproven,
+            Health::Down { condition, .. } => Standing::Unfit(condition),
+            Health::Recovering { .. } if line.is_last_resort(s) => Standing::LastResort,
+            Health::Recovering { .. } => match line.obstacle(s) {
+                None | Some(Condition::Ok) => Standing::Unproven,
+                Some(condition) => Standing::Unfit(condition),
+            },
+            Health::Unknown => Standing::Unproven,
+        }
+    }
+}
+
+/// As [`Uplink::surroundings`], for when the uplink's lines are borrowed: of its configuration and its
+/// own resolvers.
+#[must_use]
+pub(in crate::engine) fn surroundings<'a>(
+    id: UplinkId,
+    (uplink, own): (&'a UplinkConfig, &'a [IpAddr]),
+    config: &'a Config,
+    household: &Household,
+    family: Family,
+    now: Instant,
+) -> Surroundings<'a> {
+    let targets = config.probe.targets(family);
+    let own_known = own.iter().any(|ip| Family::of(ip) == family);
+    let active = Family::BOTH.iter().any(|f| *household.active.get(*f) == Some(id));
+    Surroundings {
+        now,
+        kind: uplink.kind,
+        duty: match (active, uplink.metered) {
+            (true, _) => Duty::Active,
+            (false, false) => Duty::Spare,
+            (false, true) => Duty::MeteredSpare,
+        },
+        metered: uplink.metered,
+        desperate: household.desperate,
+        fixed_window: uplink.window.or(config.probe.window),
+        targets,
+        plan: Plan {
+            name: config.probe.dns.as_deref(),
+            family,
+            resolvers: if own_known { own } else { targets },
+            resolvers_known: own_known,
+            public: targets,
+            pages: &config.probe.http,
+        },
+        page_works_somewhere: *household.page_works.get(family),
+        offloaded: household.offloaded.contains(&id),
+    }
+}
+
+/// How long a departure is remembered, at the least.
+pub(in crate::engine) const DEPARTURES_KEPT: Duration = crate::engine::policy::hold::MEMORY;
