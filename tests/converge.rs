@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sparelink::engine::dataplane::plan::{Lan, Uplink, Wanted, plan};
 use sparelink::engine::dataplane::{Dataplane, diff, render};
-use sparelink::engine::uplink::attachment::Way;
+use sparelink::engine::kernel::way::Way;
 use sparelink::units::{IfIndex, IfName, PerFamily, UplinkId};
 
 /// A home with a cable and a MiFi, both proven, the cable in use.

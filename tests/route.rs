@@ -28,7 +28,7 @@ use sparelink::engine::dataplane::{
     ApplyReport, Dataplane, Route, Rule, RuleAction as Then, Sysctl,
 };
 use sparelink::engine::kernel::view::{ForeignRoute, KernelChange, KernelView, Touched};
-use sparelink::engine::uplink::attachment::Way;
+use sparelink::engine::kernel::way::Way;
 use sparelink::io::netlink::nft::Nft;
 use sparelink::io::netlink::{Door, Event, Monitor};
 use sparelink::io::{lock, sysctl};

@@ -213,6 +213,7 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         self.started?;
+        let steers = self.mode == Mode::Steer;
         let lines = self.lines_due();
         let leftover =
             |u: &Uplink| u.leftover.iter().filter_map(|(_, l)| l.as_ref()?.deadline()).min();
@@ -236,9 +237,9 @@ impl Engine {
             (sampling, "a comparison"),
             (paused, "a pause"),
             (manual, "a switch by hand"),
-            (self.kernel.deadline(self.mode), "the dataplane"),
+            (self.kernel.deadline().filter(|_| steers), "the dataplane"),
             (self.announcing.deadline(), "a word to the LAN"),
-            (self.polls.deadline(self.mode), "the counters"),
+            (steers.then(|| self.polls.deadline()), "the counters"),
             (Some(self.housekeeping.deadline()), "the house"),
             (self.leds.deadline(), "the LEDs"),
         ]

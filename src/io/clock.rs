@@ -65,6 +65,14 @@ fn plausible(since_1970: Duration) -> Option<Utc> {
     (millis >= EARLIEST_PLAUSIBLE).then_some(Utc(millis))
 }
 
+/// What the box calls itself (`uname -n`).
+/// `None` where it cannot be read or was never set.
+#[must_use]
+pub fn hostname() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(text.trim().to_owned()).filter(|name| !name.is_empty() && name != "(none)")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

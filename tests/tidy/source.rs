@@ -29,6 +29,8 @@ pub(crate) struct Mention {
     pub(crate) segments: Vec<String>,
     /// Whether it begins with another crate's name.
     pub(crate) is_foreign: bool,
+    /// It stands in `pub(in …)`.
+    pub(crate) is_visibility: bool,
     /// From 1.
     pub(crate) line: usize,
 }
@@ -117,6 +119,22 @@ impl Source {
         None
     }
 
+    /// The same above the test module, and without those that only say how far a name may be seen.
+    pub(crate) fn production_mentions(&self, foreign: &[&str]) -> Vec<Mention> {
+        let mut all = self.mentions(foreign);
+        all.retain(|m| m.line <= self.production_lines() && !m.is_visibility);
+        all
+    }
+
+    /// Paths that begin with a module of this one's own: `mod raw;` and `use raw::Raw;`.
+    pub(crate) fn mentions_of_children(&self) -> Vec<Vec<String>> {
+        let declared = self.tokens.windows(3).filter(|w| w[0].text == "mod" && w[2].text == ";");
+        let children: Vec<&str> = declared.map(|w| w[1].text.as_str()).collect();
+        let own = self.module();
+        let named = self.production_mentions(&children).into_iter().filter(|m| m.is_foreign);
+        named.map(|m| own.iter().cloned().chain(m.segments).collect()).collect()
+    }
+
     /// Every path that begins with `crate`, `super`, `self`, `sparelink` or one of `foreign`, with
     /// trees in braces taken apart, and resolved from the module that it stands in.
     pub(crate) fn mentions(&self, foreign: &[&str]) -> Vec<Mention> {
@@ -152,8 +170,14 @@ impl Source {
                             base.pop();
                         }
                         let is_foreign = foreign.contains(&first);
+                        let is_visibility = at > 0 && self.tokens[at - 1].text == "in";
                         let segments = base.into_iter().chain(rest).collect();
-                        found.push(Mention { segments, is_foreign, line: token.line });
+                        found.push(Mention {
+                            segments,
+                            is_foreign,
+                            is_visibility,
+                            line: token.line,
+                        });
                     }
                 }
                 _ => {}

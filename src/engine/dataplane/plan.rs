@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::ruleset::ruleset;
 use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
-use crate::engine::uplink::attachment::Way;
+use crate::engine::kernel::way::Way;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, RulePriority, TableId, UplinkId};
 
 /// Everything the dataplane depends on.

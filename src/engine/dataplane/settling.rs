@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::engine::Mode;
 use crate::engine::dataplane::Dataplane;
 use crate::engine::dataplane::drift::Drift;
 use crate::time::Instant;
@@ -109,10 +108,7 @@ impl Converging {
         self.settled == self.generation && !self.stale
     }
 
-    pub(in crate::engine) fn deadline(&self, mode: Mode) -> Option<Instant> {
-        if mode == Mode::Observe {
-            return None;
-        }
+    pub(in crate::engine) fn deadline(&self) -> Option<Instant> {
         let lost = self.asked.map(|asked| asked + LOST);
         let wanted = self.look_again || self.settled != self.generation;
         let next = if wanted { self.not_before } else { self.audit_at };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use super::{Facts, Finding, listed};
+use super::facts::Facts;
+use super::finding::{Finding, listed};
 use crate::config::{Config, DeviceMatch};
 use crate::engine::health::Condition;
 use crate::engine::kernel::view::Link;

@@ -1,6 +1,7 @@
 //! Who else steers, filters or rewrites packets on this box.
 
-use super::{Facts, Finding, ForeignRule, ForeignTable, listed};
+use super::facts::{Facts, ForeignRule, ForeignTable};
+use super::finding::{Finding, listed};
 use crate::config::Config;
 use crate::engine::uplink::attachment::Attachment;
 use crate::units::{RulePriority, TableId};

@@ -1,6 +1,7 @@
 //! Values under `/proc/sys`.
 
-use super::{Facts, Finding, listed};
+use super::facts::Facts;
+use super::finding::{Finding, listed};
 use crate::config::Config;
 use crate::engine::uplink::attachment::Attachment;
 

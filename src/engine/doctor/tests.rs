@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::parts::{Part, Presence};
 use super::*;
 use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, Link};
+use crate::units::{Family, Fwmark, RulePriority, TableId};
 use crate::units::{IfIndex, IfName, Metric};
 
 const CONFIG: &str = r#"

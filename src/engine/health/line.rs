@@ -12,10 +12,10 @@ use super::suspicion::{Burst, Duty, Profile};
 use super::traffic::{Evidence, Own, Packets, Traffic};
 use super::{Condition, Health, Signal, Transition};
 use crate::config::Kind;
+use crate::engine::kernel::way::Way;
 use crate::engine::probe::estimator::{LossWindow, RttEstimator};
 use crate::engine::probe::window::{Learned, Range};
 use crate::engine::probe::{Asker, Outcome, ProbeId};
-use crate::engine::uplink::attachment::Way;
 use crate::time::Instant;
 
 /// What a line needs to know of its surroundings.

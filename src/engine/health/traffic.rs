@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::kernel::way::Way;
 use crate::engine::probe::{Outcome, ProbeId, ProbeRequest, Question};
-use crate::engine::uplink::attachment::Way;
 use crate::time::Instant;
 
 /// Packets of one line so far.

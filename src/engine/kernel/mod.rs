@@ -3,3 +3,4 @@
 pub mod flow;
 pub(super) mod polls;
 pub mod view;
+pub mod way;

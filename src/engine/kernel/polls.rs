@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::engine::Mode;
 use crate::time::Instant;
 
 /// When the evidence counters are read.
@@ -31,8 +30,7 @@ pub(in crate::engine) const BYTES_EVERY: Duration = Duration::from_secs(5);
 pub(in crate::engine) const POLL_LOST: Duration = Duration::from_secs(2);
 
 impl Polls {
-    pub(in crate::engine) fn deadline(&self, mode: Mode) -> Option<Instant> {
-        let next = self.asked.map_or(self.next, |asked| asked + POLL_LOST);
-        (mode == Mode::Steer).then_some(next)
+    pub(in crate::engine) fn deadline(&self) -> Instant {
+        self.asked.map_or(self.next, |asked| asked + POLL_LOST)
     }
 }

@@ -9,24 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{DeviceMatch, UplinkConfig};
 use crate::engine::health::Condition;
 use crate::engine::kernel::view::{Address, ForeignRoute, KernelView, Link};
+use crate::engine::kernel::way::Way;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, TableId};
-
-/// A way out of the box in one IP version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Way {
-    /// The interface.
-    pub index: IfIndex,
-    /// Its name.
-    pub dev: IfName,
-    /// The box's own address on it.
-    pub source: IpAddr,
-    /// The next hop; `None` on point-to-point devices.
-    pub gateway: Option<IpAddr>,
-    /// The next hop lies outside the interface's own subnets.
-    pub onlink: bool,
-    /// Path MTU that the foreign route asked for.
-    pub mtu: Option<u32>,
-}
 
 /// What an uplink has now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

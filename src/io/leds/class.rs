@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use embedded_hal::digital::{ErrorType, OutputPin};
 
-use super::Error;
+use super::error::Error;
 use super::kept::Before;
 use crate::engine::status::leds::Pattern;
 

@@ -7,7 +7,7 @@ use embedded_hal::digital::{ErrorType, OutputPin};
 use gpiocdev::Request;
 use gpiocdev::line::Value;
 
-use super::Error;
+use super::error::Error;
 
 /// A line that is ours. The kernel gives it free when this is dropped, or the agent is killed.
 #[derive(Debug)]

@@ -5,7 +5,6 @@
 //! a LED on a kernel without those triggers, is blinked by the thread.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -19,59 +18,14 @@ use crate::engine::status::leds::{Lamp, Pattern};
 use crate::time::Instant;
 
 mod class;
+mod error;
 mod kept;
 mod line;
 
 use class::Class;
+pub use error::Error;
 use kept::Kept;
 use line::Line;
-
-/// Why a LED does not do what it should.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is no such LED.
-    #[error("there is no such LED in {}", folder.display())]
-    NoLed {
-        /// Where LEDs are.
-        folder: PathBuf,
-    },
-    /// The kernel does not let it be written.
-    #[error("{} cannot be written", path.display())]
-    Write {
-        /// The LED's file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// There is no such GPIO chip.
-    #[error("there is no {}", chip.display())]
-    NoChip {
-        /// The chip.
-        chip: PathBuf,
-    },
-    /// The GPIO line cannot be had.
-    #[error("the line cannot be had ({reason})")]
-    Line {
-        /// What the kernel says.
-        reason: String,
-    },
-    /// What was there before could not be kept.
-    #[error("what it showed before cannot be kept in {}", file.display())]
-    Keep {
-        /// Where.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl embedded_hal::digital::Error for Error {
-    fn kind(&self) -> embedded_hal::digital::ErrorKind {
-        embedded_hal::digital::ErrorKind::Other
-    }
-}
 
 /// All LEDs, as seen from the loop.
 #[derive(Debug)]

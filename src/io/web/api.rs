@@ -1,35 +1,27 @@
 //! The routes.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Extension, FromRef, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use serde::Deserialize;
+use tokio::sync::mpsc;
 
-use super::events::{self, Feed};
-use super::guard::Via;
-use super::login::{self, Access};
+use super::access::Access;
+use super::ask::{Ask, Asks, ask};
 use super::problem::{busy, malformed, problem, with_hint};
-use super::{Ask, assets, guard, json, metrics};
+use super::site::{Done, MAX_BODY, Site};
+use super::via::Via;
+use super::{assets, events, guard, json, login, metrics};
 use crate::engine::input::Command;
 use crate::engine::output::Refusal;
 
-/// The longest body of a request, in bytes.
-pub(super) const MAX_BODY: usize = 16 * 1024;
 /// The longest time for which a person can ask for something, in seconds.
 const A_YEAR: u64 = 365 * 86_400;
-
-#[derive(Serialize)]
-pub(super) struct Done {
-    pub(super) message: String,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,31 +47,6 @@ struct Named {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LedTest {}
-
-/// What the routes stand on.
-#[derive(Clone, Debug)]
-pub(super) struct Site {
-    asks: mpsc::Sender<Ask>,
-    pub(super) feed: Feed,
-    pub(super) streams: Arc<Semaphore>,
-    pub(super) access: Access,
-}
-
-impl Site {
-    /// With the password of this file.
-    pub(super) fn new(asks: mpsc::Sender<Ask>, feed: Feed, password: PathBuf) -> Self {
-        let access = Access::new(password, feed.has_password());
-        Self { asks, feed, streams: Arc::new(Semaphore::new(events::STREAMS)), access }
-    }
-}
-
-impl FromRef<Site> for mpsc::Sender<Ask> {
-    fn from_ref(site: &Site) -> Self {
-        site.asks.clone()
-    }
-}
-
-pub(super) type Asks = State<mpsc::Sender<Ask>>;
 
 /// All routes.
 pub(super) fn router(site: Site) -> Router {
@@ -216,14 +183,4 @@ fn lasting(for_s: Option<u64>) -> Option<Option<Duration>> {
 fn too_long_a_time() -> Response {
     let words = "for_s must be between 1 second and a year (31536000)";
     problem(StatusCode::UNPROCESSABLE_ENTITY, words)
-}
-
-/// Asks the loop; `None` if it has no time, which a person is told rather than kept waiting.
-pub(super) async fn ask<T>(
-    asks: &mpsc::Sender<Ask>,
-    question: impl FnOnce(oneshot::Sender<T>) -> Ask,
-) -> Option<T> {
-    let (answer, answered) = oneshot::channel();
-    asks.try_send(question(answer)).ok()?;
-    tokio::time::timeout(Duration::from_secs(3), answered).await.ok()?.ok()
 }

@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::api::Site;
 use super::problem::problem;
+use super::site::Site;
 
 /// One file of the page.
 struct Asset {

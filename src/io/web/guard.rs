@@ -13,24 +13,11 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::api::MAX_BODY;
-use super::login::Access;
+use super::access::Access;
 use super::problem::{problem, too_long, with_hint};
+use super::site::MAX_BODY;
+use super::via::Via;
 use crate::io::clock;
-
-/// How a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Via {
-    /// The Unix socket: its permissions say who may change things.
-    Socket,
-    /// The page's address.
-    Page {
-        /// The box's end.
-        local: IpAddr,
-        /// The client's.
-        peer: IpAddr,
-    },
-}
 
 /// A request must have been answered within so long; what is sent after is bounded by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -158,7 +145,7 @@ fn is_ours(host: &Authority, via: Via, names: &[String]) -> bool {
 
 /// What the box calls itself, alone and in the domains of a home.
 fn names() -> Vec<String> {
-    called(&super::hostname().unwrap_or_default())
+    called(&clock::hostname().unwrap_or_default())
 }
 
 pub(super) fn called(hostname: &str) -> Vec<String> {

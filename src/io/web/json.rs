@@ -138,7 +138,7 @@ impl Status {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             time: snapshot.now.utc.map(|utc| utc.to_string()),
-            host: super::hostname(),
+            host: crate::io::clock::hostname(),
             login,
             works: snapshot.works,
             active: snapshot.active.v4.clone(),

@@ -1,126 +1,31 @@
 //! Login: the password once, then a cookie.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Extension, FromRef, State};
+use axum::extract::{Extension, State};
 use axum::http::header::{self, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
-use super::api::{Done, Site};
-use super::guard::Via;
-use super::json;
-use super::password::{Error, Stored};
+use super::access::{Access, COOKIE, SET_ONE, UNSET, tokens};
+use super::password::Stored;
 use super::problem::{busy, malformed_login, problem, with_hint};
-use super::sessions::{LONGEST, Sessions, Token};
-use super::tries::{Tries, pause};
+use super::sessions::{LONGEST, Token};
+use super::site::Done;
+use super::tries::pause;
+use super::via::Via;
 use crate::io::clock;
-use crate::time::Instant;
 
-/// The cookie's name.
-const COOKIE: &str = "sparelink";
-/// Tokens that one request may show; a browser shows one.
-const MOST_SHOWN: usize = 4;
 /// A try must have been looked at within so long, the wait for those before it included.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// What helps where no password has been set.
-pub(super) const UNSET: &str = "no password has been set";
-pub(super) const SET_ONE: &str = "on the box, type: sparelink passwd";
-
-/// What login stands on.
-#[derive(Clone, Debug)]
-pub(super) struct Access(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    /// The password's.
-    file: PathBuf,
-    known: Mutex<Known>,
-    /// One try at a time: each takes memory and most of a core.
-    one: Arc<Semaphore>,
-    /// There is a password, when last looked.
-    set: Arc<AtomicBool>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    sessions: Sessions,
-    tries: Tries,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Password {
     password: String,
-}
-
-impl FromRef<Site> for Access {
-    fn from_ref(site: &Site) -> Self {
-        site.access.clone()
-    }
-}
-
-impl Access {
-    /// With the password of this file; `set` tells others whether there is one.
-    pub(super) fn new(file: PathBuf, set: Arc<AtomicBool>) -> Self {
-        let one = Arc::new(Semaphore::new(1));
-        let this = Self(Arc::new(Inner { file, known: Mutex::default(), one, set }));
-        this.look();
-        this
-    }
-
-    /// Looks whether there is a password.
-    pub(super) fn look(&self) {
-        drop(self.stored());
-    }
-
-    /// What the file says now: it may have been changed at any moment, by another program.
-    fn stored(&self) -> Result<Option<Stored>, Error> {
-        let stored = Stored::read(&self.0.file);
-        self.0.set.store(!matches!(stored, Ok(None)), Ordering::Relaxed);
-        stored
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a request comes from somebody who may change things.
-    pub(super) fn is_in(&self, via: Via, headers: &HeaderMap, now: Instant) -> bool {
-        if via == Via::Socket {
-            return true;
-        }
-        let shown = tokens(headers);
-        if shown.is_empty() {
-            return false;
-        }
-        // What cannot be read for the moment ends no session, and lets nobody in.
-        let Ok(password) = self.stored() else { return false };
-        let password = password.as_ref().map(Stored::line);
-        self.known().sessions.knows(&shown, password, now)
-    }
-
-    /// How login stands, for whoever asks.
-    pub(super) fn state(&self, via: Via, headers: &HeaderMap) -> json::Login {
-        self.look();
-        let inside = self.is_in(via, headers, clock::now().mono);
-        json::Login { needed: true, set: self.0.set.load(Ordering::Relaxed), inside: Some(inside) }
-    }
-
-    /// Why a change was refused to somebody without a session.
-    pub(super) fn refusal(&self) -> Response {
-        let unset = matches!(self.stored(), Ok(None));
-        let hint = if unset { format!("{UNSET}; {SET_ONE}") } else { "log in first".to_owned() };
-        with_hint(StatusCode::UNAUTHORIZED, "changing things needs a login", Some(hint))
-    }
 }
 
 /// `POST /api/v1/login`.
@@ -208,14 +113,6 @@ fn cookie(token: &str, lasts: Duration) -> [(header::HeaderName, String); 1] {
     [(header::SET_COOKIE, text)]
 }
 
-/// What a request shows of ours among its cookies (RFC 6265, 4.2.1).
-fn tokens(headers: &HeaderMap) -> Vec<Token> {
-    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = all.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let ours = pairs.filter(|(name, _)| *name == COOKIE);
-    ours.filter_map(|(_, token)| Token::parse(token)).take(MOST_SHOWN).collect()
-}
-
 fn too_soon(wait: Duration) -> Response {
     let words = format!("too many tries; wait {}", span(wait));
     let mut response = problem(StatusCode::TOO_MANY_REQUESTS, &words);
@@ -238,6 +135,7 @@ fn span(wait: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::access::MOST_SHOWN;
     use super::*;
 
     #[test]

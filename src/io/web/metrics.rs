@@ -9,8 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-use super::Ask;
-use super::api::{Asks, ask};
+use super::ask::{Ask, Asks, ask};
 use super::problem::busy;
 use crate::engine::status::snapshot::{LineState, Role, Snapshot, UplinkState};
 use crate::units::{Family, PerFamily};

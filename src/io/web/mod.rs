@@ -10,18 +10,16 @@ use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use crate::engine::events::facts::Event;
-use crate::engine::events::timeline::View;
-use crate::engine::input::Command;
 use crate::engine::lan::listen::Place;
-use crate::engine::output::Refusal;
-use crate::engine::status::snapshot::Snapshot;
 
+mod access;
 mod api;
+mod ask;
 mod assets;
 mod events;
+mod feed;
 mod guard;
 mod json;
 mod login;
@@ -31,24 +29,12 @@ mod problem;
 mod seats;
 mod server;
 mod sessions;
+mod site;
 mod tries;
+mod via;
 
-pub use events::Feed;
-
-/// What a request asks of the loop. Each carries the way back.
-#[derive(Debug)]
-pub enum Ask {
-    /// The state now.
-    Status(oneshot::Sender<Snapshot>),
-    /// The last day at a glance.
-    Timeline(oneshot::Sender<View>),
-    /// What happened lately.
-    History(oneshot::Sender<Vec<Event>>),
-    /// A person wants something.
-    Command(Command, oneshot::Sender<Result<String, Refusal>>),
-    /// Read the configuration again. The error is the file's mistakes, in words.
-    Reload(oneshot::Sender<Result<String, String>>),
-}
+pub use ask::Ask;
+pub use feed::Feed;
 
 /// The name of the socket in the run directory.
 const SOCKET: &str = "sparelink.sock";
@@ -84,12 +70,6 @@ pub fn listen(run_dir: &Path) -> Result<UnixListener, Error> {
     open().map_err(|source| Error { path: path.clone(), source })
 }
 
-/// What the box calls itself (`uname -n`).
-fn hostname() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    Some(text.trim().to_owned()).filter(|name| !name.is_empty() && name != "(none)")
-}
-
 /// The way to the thread that serves.
 #[derive(Debug)]
 pub struct Web {
@@ -111,7 +91,7 @@ impl Web {
     ) -> io::Result<Self> {
         let (places, places_seen) = watch::channel(BTreeSet::new());
         let feed = Feed::default();
-        let site = api::Site::new(asks, feed.clone(), password);
+        let site = site::Site::new(asks, feed.clone(), password);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("web".to_owned());
         thread.spawn(move || {

@@ -18,9 +18,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::api::{self, Site};
-use super::guard::Via;
+use super::api;
 use super::seats::{Seat, Seats};
+use super::site::Site;
+use super::via::Via;
 use crate::engine::lan::listen::Place;
 use crate::io::socket::{Stream, words};
 

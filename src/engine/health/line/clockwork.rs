@@ -405,8 +405,8 @@ mod tests {
     use crate::engine::health::proof::Plan;
     use crate::engine::health::suspicion::Duty;
     use crate::engine::health::traffic::Packets;
+    use crate::engine::kernel::way::Way;
     use crate::engine::probe::{Outcome, Path, ProbeRequest};
-    use crate::engine::uplink::attachment::Way;
     use crate::units::{Family, Fwmark, IfIndex, IfName, Rtt, UplinkId};
 
     /// A wired spare with two targets, on a clock that is turned by hand.

@@ -6,9 +6,9 @@ use crate::time::Instant;
 use std::time::Duration;
 
 use crate::engine::input::{Command, Input};
+use crate::engine::kernel::way::Way as Hop;
 use crate::engine::state::Restored;
 use crate::engine::uplink::Paused;
-use crate::engine::uplink::attachment::Way as Hop;
 use crate::units::{IfIndex, IfName};
 
 #[test]

@@ -1,6 +1,7 @@
 //! Who may ask what.
 
-use super::super::guard::{Via, called};
+use super::super::guard::called;
+use super::super::via::Via;
 use super::*;
 
 /// Changes something, as the page would.
@@ -14,7 +15,7 @@ async fn status_for(via: Via, headers: &[&str]) -> u16 {
 #[test]
 fn only_names_that_nobody_else_can_have_are_answered() {
     run(async {
-        let name = super::super::hostname().unwrap_or_default();
+        let name = crate::io::clock::hostname().unwrap_or_default();
         let mine = called(&name);
         for host in
             ["192.168.1.1".to_owned(), "192.168.1.1:8300".to_owned(), "192.168.1.1:80".to_owned()]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::guard::Via;
+use super::super::via::Via;
 use super::*;
 
 async fn post(path: &str, body: &str) -> Answer {

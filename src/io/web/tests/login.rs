@@ -1,7 +1,7 @@
 //! Who knows the password may change things, and nobody learns of it.
 
-use super::super::guard::Via;
 use super::super::password;
+use super::super::via::Via;
 use super::*;
 
 const PASSWORD: &str = "correct horse battery";

@@ -9,12 +9,14 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 
-use super::api::{Site, router};
-use super::events::Feed;
-use super::guard::Via;
+use super::api::router;
+use super::ask::Ask;
+use super::feed::Feed;
+use super::json;
 use super::seats::Seats;
 use super::server::converse;
-use super::{Ask, json};
+use super::site::Site;
+use super::via::Via;
 use crate::engine::events::facts::{Event, Fact};
 use crate::engine::events::timeline::View;
 use crate::engine::health::{Condition, Health};

@@ -1,6 +1,6 @@
 //! Those who watch.
 
-use super::super::events::STREAMS;
+use super::super::site::STREAMS;
 use super::*;
 
 const WATCH: &[u8] = b"GET /api/v1/events HTTP/1.1\r\nHost: 192.168.1.1\r\n\r\n";

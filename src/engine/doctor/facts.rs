@@ -1,0 +1,111 @@
+//! What was seen on the box.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::parts::{Part, Presence};
+use crate::engine::kernel::view::KernelView;
+use crate::units::{Family, Fwmark, RulePriority, TableId};
+
+/// What was seen on the box.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// An agent runs here; much that is not right yet it would put right at its start.
+    pub running: bool,
+    /// Links, addresses and routes.
+    pub view: KernelView,
+    /// Policy rules that are not ours.
+    pub rules: Vec<ForeignRule>,
+    /// Parts of the kernel that were tried, and permissions.
+    pub parts: BTreeMap<Part, Presence>,
+    /// Values by path below `/proc/sys`, those there are.
+    pub sysctls: BTreeMap<String, String>,
+    /// Other people's nftables tables.
+    pub tables: Vec<ForeignTable>,
+    /// Names of running programs, as far as they matter.
+    pub programs: BTreeSet<String>,
+    /// What systemd-networkd does with other people's routes and rules.
+    pub networkd: Networkd,
+    /// Directories that the agent writes to.
+    pub directories: Vec<Directory>,
+    /// The wall clock has been set.
+    pub clock_set: bool,
+    /// What could not be looked at, and why.
+    pub hidden: Vec<Hidden>,
+}
+
+/// A policy rule of somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForeignRule {
+    /// IP version.
+    pub family: Family,
+    /// Its priority; lower is looked at first.
+    pub priority: RulePriority,
+    /// The table it leads to, if it leads to one.
+    pub table: Option<TableId>,
+    /// It concerns some packets only.
+    pub selective: bool,
+    /// Packets with this mark.
+    pub fwmark: Option<Fwmark>,
+    /// Default routes found there do not count.
+    pub suppressed: bool,
+}
+
+/// An nftables table of somebody else, iptables' own among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForeignTable {
+    /// Family and name, such as `inet fw4`.
+    pub name: String,
+    /// A chain of it that drops forwarded packets unless a rule lets them through.
+    pub drops_forwards: Option<String>,
+    /// Interfaces whose names stand in its rules or sets.
+    pub mentions: BTreeSet<String>,
+    /// A rule writes a fixed source address into packets.
+    pub fixed_source: bool,
+    /// Its flowtables.
+    pub flowtables: Vec<Flowtable>,
+}
+
+/// A flowtable: packets of a known flow go around all chains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flowtable {
+    /// Its name.
+    pub name: String,
+    /// The devices between which packets take the short way.
+    pub devices: BTreeSet<String>,
+    /// The network hardware does it (`NFT_FLOWTABLE_HW_OFFLOAD`).
+    pub hardware: bool,
+}
+
+/// systemd-networkd.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Networkd {
+    /// It runs.
+    pub running: bool,
+    /// `ManageForeignRoutes=no`.
+    pub leaves_routes: bool,
+    /// `ManageForeignRoutingPolicyRules=no`.
+    pub leaves_rules: bool,
+}
+
+/// A directory that the agent writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// Which.
+    pub path: PathBuf,
+    /// What for.
+    pub purpose: &'static str,
+    /// Why it cannot be written to; `None`: it can.
+    pub error: Option<String>,
+}
+
+/// Something that was not looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hidden {
+    /// What.
+    pub what: String,
+    /// Why, and how it could be.
+    pub why: String,
+}

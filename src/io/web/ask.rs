@@ -1,0 +1,39 @@
+//! What the routes ask of the loop.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::events::facts::Event;
+use crate::engine::events::timeline::View;
+use crate::engine::input::Command;
+use crate::engine::output::Refusal;
+use crate::engine::status::snapshot::Snapshot;
+
+/// What a request asks of the loop. Each carries the way back.
+#[derive(Debug)]
+pub enum Ask {
+    /// The state now.
+    Status(oneshot::Sender<Snapshot>),
+    /// The last day at a glance.
+    Timeline(oneshot::Sender<View>),
+    /// What happened lately.
+    History(oneshot::Sender<Vec<Event>>),
+    /// A person wants something.
+    Command(Command, oneshot::Sender<Result<String, Refusal>>),
+    /// Read the configuration again. The error is the file's mistakes, in words.
+    Reload(oneshot::Sender<Result<String, String>>),
+}
+
+pub(super) type Asks = State<mpsc::Sender<Ask>>;
+
+/// Asks the loop; `None` if it has no time, which a person is told rather than kept waiting.
+pub(super) async fn ask<T>(
+    asks: &mpsc::Sender<Ask>,
+    question: impl FnOnce(oneshot::Sender<T>) -> Ask,
+) -> Option<T> {
+    let (answer, answered) = oneshot::channel();
+    asks.try_send(question(answer)).ok()?;
+    tokio::time::timeout(Duration::from_secs(3), answered).await.ok()?.ok()
+}
