@@ -1,5 +1,6 @@
 //! The real agent in the lab's home: what it promises, on the real kernel. Every scenario file that
-//! the virtual clock plays is played here too, unless it says `virtual only`.
+//! the virtual clock plays is played here too, unless it says `virtual only`. Beside it the lab itself, and probes
+//! in a smaller home.
 #![expect(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
 #![expect(clippy::print_stdout, reason = "a test runner talks")]
 
@@ -10,23 +11,25 @@ mod death;
 mod devices;
 mod dhcp;
 mod doctor;
+mod flows;
 mod guard;
 mod http;
 mod inbound;
 mod ipv6;
 mod kernel;
+mod lab;
 mod leds;
 mod login;
 mod manager;
 mod page;
 mod people;
 mod pinning;
+mod probe;
 mod purge;
 mod recording;
 mod resolvers;
 mod rest;
 mod room;
-#[path = "../common/runner.rs"]
 mod runner;
 mod scenarios;
 mod siege;
@@ -39,15 +42,31 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use runner::{Test, figure, skip, tests};
+use sparelink::lab::LabArgs;
 
-/// So many at a time: mostly they wait, and two cores are enough for so many homes.
-const AT_ONCE: usize = 6;
+/// How many tests run at a time, if they mostly wait: two cores are enough for this many homes.
+const AT_ONCE: usize = 8;
 
 fn main() -> ExitCode {
-    runner::main(AT_ONCE, all)
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        // What the lab's own tests start beside themselves.
+        ["run", ..] => runner::code(lab::stand_in::main(&args)),
+        ["--hold"] => {
+            sparelink::lab::stage::enter(|| runner::code(runner::wait(lab::inside::hold())))
+        }
+        ["--lab", how @ ..] => sparelink::lab::main(&LabArgs {
+            tour: how.contains(&"--tour"),
+            json: how.contains(&"--json"),
+            agent: std::env::current_exe().ok(),
+            ..LabArgs::default()
+        }),
+        _ => runner::main(AT_ONCE, all),
+    }
 }
 
-/// Those that take longest first, so that nobody waits for the last one.
+/// All of them, in no order that matters.
 fn all() -> Result<Vec<Test>> {
     let all = [
         death::tests(),
@@ -74,6 +93,9 @@ fn all() -> Result<Vec<Test>> {
         login::tests(),
         doctor::tests(),
         api::tests(),
+        flows::tests(),
+        lab::tests(),
+        probe::tests(),
     ];
     Ok(all.into_iter().flatten().collect())
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use sparelink::lab::play::play;
 use sparelink::lab::script::Scenario;
 
-use crate::runner::Test;
+use crate::runner::{Test, wait};
 use crate::stage::AGENT;
 
 fn dir() -> PathBuf {
@@ -19,28 +19,25 @@ fn read(path: &Path) -> Result<Scenario> {
     Scenario::parse(&text).map_err(|errors| anyhow!("{}: {errors:?}", path.display()))
 }
 
-/// Those that the real kernel plays, the longest first.
+/// Those that the real kernel plays.
 pub(crate) fn tests() -> Result<Vec<Test>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir())? {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "scn") && !read(&path)?.settings.virtual_only {
-            files.push((fs::metadata(&path)?.len(), path));
+            files.push(path);
         }
     }
-    files.sort_by(|a, b| b.cmp(a));
-    files.into_iter().map(|(_, path)| test(path)).collect()
+    files.sort();
+    files.into_iter().map(test).collect()
 }
 
 fn test(path: PathBuf) -> Result<Test> {
     let name = path.file_stem().context("a name")?.to_string_lossy();
-    Ok(Test {
-        name: format!("scenario::{name}"),
-        run: Box::new(move || Box::pin(play_file(path.clone()))),
-        ignored: None,
-    })
+    let name = format!("scenario::{name}");
+    Ok(Test::new(name, move || wait(play_file(&path))))
 }
 
-async fn play_file(path: PathBuf) -> Result<()> {
-    play(&read(&path)?, Path::new(AGENT)).await
+async fn play_file(path: &Path) -> Result<()> {
+    play(&read(path)?, Path::new(AGENT)).await
 }

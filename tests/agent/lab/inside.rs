@@ -1,9 +1,7 @@
 //! Tests that run inside the lab.
 
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -20,19 +18,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::stand_in;
+use super::stand_in;
 
-type Test = fn() -> Pin<Box<dyn Future<Output = Result<()>>>>;
-
-macro_rules! tests {
-    ($($name:ident),* $(,)?) => {
-        /// The names of the tests.
-        pub(crate) const NAMES: &[&str] = &[$(stringify!($name)),*];
-        const TESTS: &[(&str, Test)] = &[$((stringify!($name), || Box::pin($name()))),*];
-    };
-}
-
-tests![
+crate::tests![
     every_uplink_reaches_the_internet,
     a_gap_is_measured,
     a_severed_line_has_a_living_modem,
@@ -54,17 +42,8 @@ const MS: Duration = Duration::from_millis(1);
 /// Long enough for a round trip on every line, and for a busy machine.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// Runs one test, or `hold`: builds everything, says so, and waits to be ended.
-pub(crate) fn run(name: &str) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if name == "hold" {
-        return runtime.block_on(hold());
-    }
-    let test = TESTS.iter().find(|(test, _)| *test == name).context("no such test")?.1;
-    runtime.block_on(test())
-}
-
-async fn hold() -> Result<()> {
+/// Builds everything, says so, and waits to be ended.
+pub(crate) async fn hold() -> Result<()> {
     let home = home().await?;
     let mut agent = start_stand_in(&home).await?;
     agent.wait_proven(Duration::from_secs(10)).await?;

@@ -15,9 +15,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
-use crate::fleet::BOTH;
+use super::fleet::BOTH;
+use super::spread;
+use crate::figure;
 use crate::stage::{SOON, Stage};
-use crate::{figure, spread};
 
 crate::tests![
     own_connections_on_the_dead_uplink_end_at_once,

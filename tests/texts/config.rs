@@ -35,7 +35,7 @@ fn golden_files() {
 
 #[test]
 fn ten_lines_are_enough() {
-    let config = config::parse(include_str!("config/minimal.toml"), "minimal.toml").unwrap();
+    let config = config::parse(include_str!("../config/minimal.toml"), "minimal.toml").unwrap();
     let names: Vec<_> = config.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
     assert_eq!(names, ["cable", "mifi"]);
     assert!(config.uplinks.iter().all(|u| u.kind == Kind::Wired && u.on_return == OnReturn::Drain));

@@ -14,12 +14,14 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
-use crate::{Outcome, verdict};
+use crate::runner::{Place, REFUSED, Test};
+use crate::skip;
 
-type Test = (&'static str, fn() -> Result<Outcome>);
+/// What a test does.
+type Body = fn() -> Result<()>;
 
 /// The tests by name.
-pub(crate) const TESTS: &[Test] = &[
+const TESTS: &[(&str, Body)] = &[
     ("nothing_stays_after_an_ordinary_end", || leaves_nothing(hang_up)),
     ("nothing_stays_after_ctrl_c", || leaves_nothing(|child| end(child, Signal::SIGINT))),
     ("nothing_stays_after_sigterm", || leaves_nothing(|child| end(child, Signal::SIGTERM))),
@@ -29,6 +31,13 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_prompt_does_what_is_typed", prompt),
     ("the_tour_is_told_as_json_and_to_people", tours),
 ];
+
+/// The tests of this module, which stay in the machine's own namespaces.
+pub(super) fn tests() -> Vec<Test> {
+    let test =
+        |(name, run): &(&str, Body)| Test { place: Place::Outside, ..Test::new(*name, *run) };
+    TESTS.iter().map(test).collect()
+}
 
 fn hang_up(child: &mut Child) -> Result<()> {
     child.stdin.take().map(drop).context("no standard input")
@@ -45,10 +54,10 @@ fn end(child: &Child, signal: Signal) -> Result<()> {
 }
 
 /// Starts a home with everything in it, ends it, and looks for traces.
-fn leaves_nothing(end: fn(&mut Child) -> Result<()>) -> Result<Outcome> {
+fn leaves_nothing(end: fn(&mut Child) -> Result<()>) -> Result<()> {
     let files = files();
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["--inside", "hold"])
+        .arg("--hold")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -59,7 +68,8 @@ fn leaves_nothing(end: fn(&mut Child) -> Result<()>) -> Result<Outcome> {
         let output = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if said.contains("needs network namespaces") {
-            return Ok(Outcome::Skipped(said));
+            skip(&said);
+            return Ok(());
         }
         bail!("the lab did not start: {said}");
     }
@@ -91,7 +101,7 @@ fn leaves_nothing(end: fn(&mut Child) -> Result<()>) -> Result<Outcome> {
     ensure!(new.iter().filter(ours).count() == 0, "left behind: {new:?}");
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     ensure!(!mounts.contains("sparelink"), "left behind: a mount");
-    Ok(Outcome::Passed)
+    Ok(())
 }
 
 /// The lab's files would be here.
@@ -142,10 +152,11 @@ fn net_namespaces(pid: u32) -> BTreeSet<u64> {
 }
 
 /// As root: becomes `nobody`, without a home. As somebody else, all other tests have shown it.
-fn works_as_nobody() -> Result<Outcome> {
+fn works_as_nobody() -> Result<()> {
     const NOBODY: u32 = 65_534;
     if !geteuid().is_root() {
-        return Ok(Outcome::Skipped("this is an ordinary user already".to_owned()));
+        skip("this is an ordinary user already");
+        return Ok(());
     }
     let program = std::env::current_exe()?;
     let nobody = |command: &mut Command| {
@@ -154,7 +165,8 @@ fn works_as_nobody() -> Result<Outcome> {
     let mut try_it = Command::new(&program);
     nobody(try_it.arg("no test of this name"));
     if try_it.output().is_err() {
-        return Ok(Outcome::Skipped(format!("nobody may not run {}", program.display())));
+        skip(&format!("nobody may not run {}", program.display()));
+        return Ok(());
     }
     for test in [
         "every_uplink_reaches_the_internet",
@@ -162,14 +174,16 @@ fn works_as_nobody() -> Result<Outcome> {
         "a_portal_is_in_the_way",
     ] {
         let mut command = Command::new(&program);
-        nobody(command.args(["--inside", test]));
-        if let Outcome::Skipped(why) =
-            verdict(&mut command).with_context(|| format!("as nobody: {test}"))?
-        {
-            return Ok(Outcome::Skipped(why));
+        nobody(command.args(["--inside", &format!("lab::{test}")]));
+        let output = command.output().with_context(|| format!("as nobody: {test}"))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() == Some(REFUSED) && said.contains("needs network namespaces") {
+            skip(said.trim());
+            return Ok(());
         }
+        ensure!(output.status.success(), "as nobody: {test}: {}: {said}", output.status);
     }
-    Ok(Outcome::Passed)
+    Ok(())
 }
 
 fn tour(words: &[&str]) -> Result<String> {
@@ -185,7 +199,7 @@ fn tour(words: &[&str]) -> Result<String> {
 }
 
 /// Both at once: they share nothing.
-fn tours() -> Result<Outcome> {
+fn tours() -> Result<()> {
     let json = std::thread::spawn(|| tour(&["--json"]));
     let text = tour(&[])?;
     told_to_people(&text)?;
@@ -195,7 +209,7 @@ fn tours() -> Result<Outcome> {
     }
 }
 
-fn told_as_json(text: &str) -> Result<Outcome> {
+fn told_as_json(text: &str) -> Result<()> {
     let mut path = Vec::new();
     for line in text.lines() {
         let step: serde_json::Value =
@@ -209,7 +223,7 @@ fn told_as_json(text: &str) -> Result<Outcome> {
     }
     let expected = [("cable", "mifi"), ("mifi", "phone"), ("phone", "mifi"), ("mifi", "cable")];
     ensure!(path == expected.map(|(a, b)| (a.to_owned(), b.to_owned())), "{path:?}");
-    Ok(Outcome::Passed)
+    Ok(())
 }
 
 fn told_to_people(text: &str) -> Result<()> {
@@ -222,7 +236,7 @@ fn told_to_people(text: &str) -> Result<()> {
 }
 
 /// Types at the prompt, with time to read in between.
-fn prompt() -> Result<Outcome> {
+fn prompt() -> Result<()> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("--lab")
         .stdin(Stdio::piped())
@@ -262,5 +276,5 @@ fn prompt() -> Result<Outcome> {
     ] {
         ensure!(text.contains(words), "no `{words}` in:\n{text}");
     }
-    Ok(Outcome::Passed)
+    Ok(())
 }

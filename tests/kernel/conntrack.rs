@@ -1,12 +1,9 @@
 //! Connection tracking on the real kernel, with flows over loopback.
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
-use common::in_netns;
 use sparelink::engine::dataplane::nft::{Chain, ChainKind, Hook, HookPoint, Stmt, Table};
 use sparelink::engine::kernel::flow::FlowCount;
 use sparelink::engine::kernel::flow::TcpState;
@@ -14,6 +11,8 @@ use sparelink::io::netlink::conntrack::Conntrack;
 use sparelink::io::netlink::nfnl::NfnlError;
 use sparelink::io::netlink::nft::Nft;
 use sparelink::units::{Family, Fwmark, PerFamily, UplinkId};
+
+use crate::common::{self, in_netns};
 
 const ONE: u16 = 5001;
 const TWO: u16 = 5002;

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-#[path = "tidy/source.rs"]
 mod source;
 
 use source::Source;

@@ -13,8 +13,8 @@ use sparelink::lab::topology::{Home, Plan};
 use sparelink::units::Fwmark;
 use tokio::time::sleep;
 
+use super::fleet::{BOTH, Fleet, Habit};
 use crate::figure;
-use crate::fleet::{BOTH, Fleet, Habit};
 use crate::stage::{AGENT, PROVEN, SOON, file};
 
 crate::tests![without_conntrack_netlink_it_fails_over, without_conntrack_marks_it_fails_over,];
@@ -42,7 +42,7 @@ async fn lacking(part: &str) -> Result<()> {
     sleep(Duration::from_secs(1)).await;
     let udp = calls.answered_after(cut).context("a UDP flow was not answered again")?;
     ensure!(pinned(&home).await? == 0, "flows were pinned");
-    figure(&format!("UDP {}; TCP connected again {}", crate::spread(&udp), crate::spread(&again)));
+    figure(&format!("UDP {}; TCP connected again {}", super::spread(&udp), super::spread(&again)));
     let log = fs::read_to_string(file("agent.log"))?;
     let said: Vec<&str> = log.lines().filter(|line| line.contains(part)).collect();
     let [said] = said.as_slice() else {

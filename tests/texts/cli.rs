@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::thread::JoinHandle;
 
-#[path = "cli/passwd.rs"]
 mod passwd;
 
 #[test]

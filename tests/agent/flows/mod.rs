@@ -1,7 +1,5 @@
 //! What becomes of connections when their uplink dies: the real agent in the lab's home, and fleets
 //! of real clients.
-#![expect(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
-#![expect(clippy::print_stdout, reason = "a test runner talks")]
 
 mod eye;
 mod failback;
@@ -10,28 +8,15 @@ mod fleet;
 mod many;
 mod missing;
 mod own;
-#[path = "../common/runner.rs"]
-mod runner;
-#[path = "../agent/stage.rs"]
-#[allow(dead_code, reason = "each test binary uses its part")]
-mod stage;
 
-use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
-use runner::{Test, figure, skip, tests};
+use crate::runner::{Room, Test, within};
 
-/// So many at a time: they look at the clock.
-const AT_ONCE: usize = 2;
-
-fn main() -> ExitCode {
-    runner::main(AT_ONCE, all)
-}
-
-fn all() -> Result<Vec<Test>> {
+/// The tests of this module.
+pub(crate) fn tests() -> Vec<Test> {
     let all = [failover::tests(), failback::tests(), own::tests(), many::tests(), missing::tests()];
-    Ok(all.into_iter().flatten().collect())
+    within("flows", Room::Much, all.into_iter().flatten())
 }
 
 /// Median and worst, in milliseconds.

@@ -12,9 +12,9 @@ use sparelink::lab::topology::Home;
 use sparelink::units::UplinkId;
 use tokio::time::{Instant, sleep};
 
-use crate::failover::{home, on};
+use super::failover::{home, on};
+use super::fleet::{BOTH, Fleet, Habit};
 use crate::figure;
-use crate::fleet::{BOTH, Fleet, Habit};
 use crate::stage::{AGENT, SOON};
 
 crate::tests![flows_in_progress_finish_on_the_backup_until_their_time_is_up];
@@ -56,7 +56,7 @@ async fn flows_in_progress_finish_on_the_backup_until_their_time_is_up() -> Resu
 
     // Their time is up.
     let ends = connections.wait(DRAIN + SOON, "all reset", |f| f.ends_after(back)).await?;
-    let how = |life: crate::fleet::Life| life.end.map(|(_, how)| how);
+    let how = |life: super::fleet::Life| life.end.map(|(_, how)| how);
     let reset = connections.lives().into_iter().map(how);
     ensure!(reset.into_iter().all(|how| how == Some(ErrorKind::ConnectionReset)), "by a reset");
     let first = ends.iter().min().context("there are some")?;

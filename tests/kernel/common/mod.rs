@@ -1,6 +1,8 @@
 //! Helpers for tests on the real kernel, in namespaces of their own.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![expect(clippy::unwrap_used, reason = "a test may panic, what it calls too")]
 
+use std::panic::Location;
+use std::path::Path;
 use std::process::{Command, Output};
 
 pub(crate) mod ruleset;
@@ -12,8 +14,9 @@ const INSIDE: &str = "SPARELINK_TEST_NETNS";
 ///
 /// A process may enter a user namespace only while it has one thread, and the test harness has
 /// several, so the test binary starts itself again through `unshare` (util-linux) for this one
-/// `test`, whose name as the harness knows it must be given. Root without user namespaces uses its
+/// `test`, whose name in its file must be given. Root without user namespaces uses its
 /// own powers. Skips with a printed reason where neither is allowed.
+#[track_caller]
 pub(crate) fn in_netns(test: &str, body: impl FnOnce()) {
     let user: &[&str] = &["--user", "--map-root-user", "--net", "--mount"];
     let root: &[&str] = &["--net", "--mount"];
@@ -21,13 +24,18 @@ pub(crate) fn in_netns(test: &str, body: impl FnOnce()) {
 }
 
 /// Runs `body` without any capability over the network namespace it stands in, even as root.
+#[track_caller]
 pub(crate) fn without_capabilities(test: &str, body: impl FnOnce()) {
     again(test, &[&["--user"]], body);
 }
 
 /// Runs the test again behind the first set of flags of `unshare` that is allowed here.
+#[track_caller]
 fn again(test: &str, choices: &[&[&str]], body: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some_and(|inside| inside == test) {
+    // The harness knows it as a test of the module, which is called like its file.
+    let file = Path::new(Location::caller().file()).file_stem().unwrap();
+    let test = &format!("{}::{test}", file.display());
+    if std::env::var_os(INSIDE).is_some_and(|inside| inside == test.as_str()) {
         body();
         return;
     }

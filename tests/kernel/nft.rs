@@ -1,15 +1,11 @@
 //! nftables on the real kernel.
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::ruleset::{base, everything, name, net};
-use common::{command, has, in_netns, note, text, without_capabilities};
 use serde_json::Value;
 use sparelink::engine::dataplane::nft::{Chain, ChainKind, HookPoint, KeyPart, KeyType, Set};
 use sparelink::engine::dataplane::nft::{Stmt, Table, Value as Mapped, Verdict};
@@ -17,6 +13,9 @@ use sparelink::engine::dataplane::render;
 use sparelink::io::netlink::conntrack::Conntrack;
 use sparelink::io::netlink::nfnl::{Attrs, Message, Nfnl, SUBSYS_NFTABLES};
 use sparelink::io::netlink::nft::{Count, ElementChange, Nft};
+
+use crate::common::ruleset::{base, everything, name, net};
+use crate::common::{self, command, has, in_netns, note, text, without_capabilities};
 
 #[test]
 fn a_table_of_everything_is_built_and_recognised() {

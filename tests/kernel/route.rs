@@ -36,7 +36,7 @@ use sparelink::units::{
     Family, IfIndex, IfName, Metric, PROTOCOL, PerFamily, RulePriority, TableId, UplinkId,
 };
 
-mod common;
+use crate::common;
 
 /// Two uplinks, `up1` and `up2`, with their modems `isp1` and `isp2` in the same namespace.
 struct Lab {
@@ -113,6 +113,7 @@ impl Drop for Lab {
 }
 
 /// Runs a test in namespaces of its own, on a runtime of one thread.
+#[track_caller]
 fn inside<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
     common::in_netns(test, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

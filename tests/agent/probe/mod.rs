@@ -1,29 +1,25 @@
 //! Probes on the real kernel: a box with two uplinks in network namespaces. Behind the first is
 //! the Internet, a server with DNS and HTTP; the second one's modem answers and leads nowhere.
-//!
-//! Has its own `main`: user namespaces are only for processes with one thread.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "this is a test program")]
+#![expect(clippy::unwrap_used, reason = "a test may panic, what it calls too")]
 
-#[path = "common/probe_ns.rs"]
-mod probe_ns;
+mod namespace;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
 use std::time::Duration;
 
-use probe_ns::Namespace;
+use namespace::Namespace;
 use sparelink::config::HttpExpect;
 use sparelink::engine::probe::{Outcome, Path, ProbeId, ProbeReply, ProbeRequest, Question};
 use sparelink::io::clock;
 use sparelink::io::probe::Prober;
-use sparelink::time::human;
 use sparelink::units::{Fwmark, IfIndex, IfName, UplinkId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, channel};
+
+use crate::runner::{Room, Test, within};
 
 const SERVER: &str = "192.0.2.53";
 const SERVER6: &str = "2001:db8::53";
@@ -32,12 +28,14 @@ const PATIENT: Duration = Duration::from_secs(5);
 /// How long silence is waited for.
 const SHORT: Duration = Duration::from_millis(400);
 
+/// The one for which ordinary ICMP sockets are not allowed, as in every new namespace.
+const RAW: &str = "echo_over_raw_sockets";
+
 /// One test.
 type Case = (&'static str, fn(&World));
 
-/// In this order: the first runs before ordinary ICMP sockets are allowed.
 const CASES: [Case; 13] = [
-    ("echo_over_raw_sockets", echo_over_raw_sockets),
+    (RAW, echo_over_raw_sockets),
     ("echo_over_datagram_sockets", echo_over_datagram_sockets),
     ("a_mark_is_set_unless_it_is_zero", a_mark_is_set_unless_it_is_zero),
     ("a_handshake_is_answered_or_refused", a_handshake_is_answered_or_refused),
@@ -52,39 +50,19 @@ const CASES: [Case; 13] = [
     ("a_device_that_comes_back_works", a_device_that_comes_back_works),
 ];
 
-fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if args.iter().any(|arg| arg == "--list") {
-        CASES.iter().for_each(|(name, _)| println!("{name}: test"));
-        return ExitCode::SUCCESS;
-    }
-    if let Err(reason) = probe_ns::enter() {
-        println!("skipped: {reason}");
-        summary(0, 0, CASES.len());
-        return ExitCode::SUCCESS;
-    }
-    let world = World::new();
-    let wanted = |name: &str| {
-        let mut filters = args.iter().filter(|arg| !arg.starts_with('-')).peekable();
-        filters.peek().is_none() || filters.any(|filter| name.contains(filter.as_str()))
+/// The tests of this module.
+pub(crate) fn tests() -> Vec<Test> {
+    let test = |(name, case): Case| {
+        Test::new(name, move || {
+            let world = World::new();
+            if name != RAW {
+                world.allow_datagrams();
+            }
+            case(&world);
+            Ok(())
+        })
     };
-    let (mut passed, mut failed) = (0, 0);
-    for (name, case) in CASES.iter().filter(|(name, _)| wanted(name)) {
-        let start = clock::now().mono;
-        let ok = catch_unwind(AssertUnwindSafe(|| case(&world))).is_ok();
-        let took = human(clock::now().mono.since(start));
-        println!("test {name} ... {} ({took})", if ok { "ok" } else { "FAILED" });
-        passed += usize::from(ok);
-        failed += usize::from(!ok);
-    }
-    summary(passed, failed, 0);
-    ExitCode::from(if failed == 0 { 0 } else { 101 })
-}
-
-/// The closing line of every test runner.
-fn summary(passed: usize, failed: usize, skipped: usize) {
-    let word = if failed == 0 { "ok" } else { "FAILED" };
-    println!("\ntest result: {word}. {passed} passed; {failed} failed; {skipped} ignored");
+    within("probe", Room::Little, CASES.map(test))
 }
 
 fn echo_over_raw_sockets(world: &World) {
@@ -92,7 +70,6 @@ fn echo_over_raw_sockets(world: &World) {
 }
 
 fn echo_over_datagram_sockets(world: &World) {
-    std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0").unwrap();
     world.run(echo(world, "icmp"));
 }
 
@@ -414,6 +391,12 @@ impl World {
             world.serve();
         });
         world
+    }
+
+    /// Allows sockets for echoes to everyone.
+    fn allow_datagrams(&self) {
+        let range = "/proc/sys/net/ipv4/ping_group_range";
+        self.home.inside(|| std::fs::write(range, "0 0")).unwrap();
     }
 
     async fn first_uplink(&self) {

@@ -6,35 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
 
 use ipnet::IpNet;
-use nix::mount::{MsFlags, mount};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::unistd::{getgid, getuid};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::rule::RuleAction;
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
-
-/// Moves this process, which must have one thread only, into user, network and mount namespaces
-/// of its own, where it is root. Says why if the system does not let it.
-pub(crate) fn enter() -> Result<(), String> {
-    let (uid, gid) = (getuid(), getgid());
-    let own = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
-    match unshare(own | CloneFlags::CLONE_NEWUSER) {
-        Ok(()) => {
-            write("/proc/self/setgroups", "deny")?;
-            write("/proc/self/uid_map", &format!("0 {uid} 1"))?;
-            write("/proc/self/gid_map", &format!("0 {gid} 1"))?;
-        }
-        Err(_) if uid.is_root() => unshare(own).map_err(|e| format!("no namespaces: {e}"))?,
-        Err(e) => return Err(format!("no user namespaces for ordinary users: {e}")),
-    }
-    mount::<str, _, str, str>(None, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)
-        .map_err(|e| format!("no private mounts: {e}"))
-}
-
-fn write(path: &str, text: &str) -> Result<(), String> {
-    fs::write(path, text).map_err(|e| format!("{path}: {e}"))
-}
 
 /// A network namespace, as long as this value (or anything opened in it) lives.
 pub(crate) struct Namespace {

@@ -18,10 +18,11 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::eye::Eye;
-use crate::fleet::{BOTH, Fleet, Habit};
+use super::eye::Eye;
+use super::fleet::{BOTH, Fleet, Habit};
+use super::spread;
 use crate::stage::{AGENT, PROVEN, SOON, Stage, file};
-use crate::{figure, skip, spread};
+use crate::{figure, skip};
 
 crate::tests![
     idle_clients_are_reset_at_a_failover,
