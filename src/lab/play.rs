@@ -145,7 +145,7 @@ impl Player<'_> {
     }
 
     /// Waits until something like this is in the history that was not there before the last action.
-    async fn event(&mut self, code: &str, within: Duration) -> Result<()> {
+    async fn event(&self, code: &str, within: Duration) -> Result<()> {
         let end = self.last_action + stretched(within);
         loop {
             let agent = self.agent.as_ref().context("there is no agent to look at")?;
