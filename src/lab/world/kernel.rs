@@ -27,6 +27,8 @@ pub struct Kernel {
     pub writes: u64,
     devices: Vec<Device>,
     next_index: u32,
+    /// Of our table, until it is changed: what is asked for most often changes nothing.
+    digest: Option<u64>,
 }
 
 /// What stands behind one uplink's interface.
@@ -51,6 +53,7 @@ impl Kernel {
             writes: 0,
             devices: Vec::new(),
             next_index: 2,
+            digest: None,
         };
         for (place, uplink) in config.uplinks.iter().enumerate() {
             let name = uplink.device.interface.clone();
@@ -105,14 +108,16 @@ impl Kernel {
     /// Whether new flows of a family are refused at once.
     #[must_use]
     pub fn refuses(&self, family: Family) -> bool {
-        let key = vec![KeyPart::Family(family)];
+        let key = [KeyPart::Family(family)];
         let no_way = self.plane.nft.sets.get("no_way");
-        no_way.is_some_and(|set| set.elements.contains_key(&key))
+        no_way.is_some_and(|set| set.elements.contains_key(&key[..]))
     }
 
     /// Makes it as wished, change by change, and watches every state in between.
     pub fn converge(&mut self, generation: u64, wish: &Dataplane, took: Duration) -> ApplyReport {
-        let observed_digest = (!self.plane.nft.name.is_empty()).then(|| self.plane.nft.digest());
+        let (digest, table) = (&mut self.digest, &self.plane.nft);
+        let observed_digest =
+            (!table.name.is_empty()).then(|| *digest.get_or_insert_with(|| table.digest()));
         let mut report =
             ApplyReport { generation, observed_digest, took, ..ApplyReport::default() };
         let had = |kernel: &Self| PerFamily {
@@ -129,6 +134,7 @@ impl Kernel {
                 continue;
             }
             apply(std::slice::from_ref(&change), &mut self.plane);
+            self.digest = None;
             self.writes += 1;
             let after = had(self);
             for family in Family::BOTH {
