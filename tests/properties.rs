@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
+use proptest::test_runner::RngSeed;
 use sparelink::config::{self, Config};
 use sparelink::engine::events::facts::{Fact, SwitchKind};
 use sparelink::engine::health::Condition;
@@ -210,6 +213,67 @@ fn act(world: &mut World, deed: &Deed, uplinks: usize) {
     }
 }
 
+/// The stories of every run, so that a failure is the change's and not the day's.
+const SEED: u64 = 83;
+/// How many of them.
+const STORIES: u32 = 256;
+/// And how many that nobody has seen before.
+const FRESH_STORIES: u32 = 64;
+
+/// A number in the environment.
+#[expect(clippy::disallowed_methods, reason = "people choose the stories")]
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn stories(cases: u32, seed: u64) -> ProptestConfig {
+    let rng_seed = RngSeed::Fixed(seed);
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// The same ones every time, or those of another seed.
+fn known_stories() -> ProptestConfig {
+    stories(STORIES, number("PROPTEST_RNG_SEED").unwrap_or(SEED))
+}
+
+/// Others every time. Their seed is told.
+fn fresh_stories() -> ProptestConfig {
+    static SEED: OnceLock<u64> = OnceLock::new();
+    let cases = number("SPARELINK_STORIES").and_then(|n| u32::try_from(n).ok());
+    let cases = cases.unwrap_or(FRESH_STORIES);
+    let seed = SEED.get_or_init(|| {
+        let drawn = || u64::from(std::process::id()) << 32 | u64::from(since_1970().subsec_nanos());
+        let seed = number("PROPTEST_RNG_SEED").unwrap_or_else(drawn);
+        // Past the test runner, which would keep it to itself.
+        let _ = writeln!(
+            std::io::stdout().lock(),
+            "{cases} fresh stories; again: SPARELINK_STORIES={cases} PROPTEST_RNG_SEED={seed} \
+             cargo test --test properties"
+        );
+        seed
+    });
+    stories(cases, *seed)
+}
+
+#[expect(clippy::disallowed_methods, reason = "no two runs have the same stories")]
+fn since_1970() -> Duration {
+    std::time::UNIX_EPOCH.elapsed().unwrap()
+}
+
+/// Plays known stories and fresh ones.
+macro_rules! properties {
+    ($($properties:tt)*) => {
+        mod known {
+            use super::*;
+            proptest! { #![proptest_config(known_stories())] $($properties)* }
+        }
+        mod fresh {
+            use super::*;
+            proptest! { #![proptest_config(fresh_stories())] $($properties)* }
+        }
+    };
+}
+
 fn fine(_: &World) -> Result<(), TestCaseError> {
     Ok(())
 }
@@ -239,9 +303,7 @@ fn echoes(world: &World) -> BTreeMap<ProbeId, (String, Family)> {
     outputs.filter_map(echo).collect()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
-
+properties! {
     #[test]
     fn where_an_uplink_works_traffic_is_on_one_that_works(story in story_with_restarts(), mended in 0usize..4) {
         let mut world = play(&story, fine)?;
