@@ -9,10 +9,6 @@ MAX_QUICK_SIZE ?= 4400000
 # A login shell may lack rustup's programs, and an ordinary user's those that only root looks for.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
-# Random stories are the same ones every time, so that a failure is the change's and not the day's;
-# `make test-all` rolls the dice.
-export PROPTEST_RNG_SEED ?= 83
-
 SPARELINK := target/debug/sparelink
 # Router builds go to a folder of their own, so that the two do not replace each other.
 ROUTER := target/router/release/sparelink
@@ -25,7 +21,7 @@ TIMED := .ci/timed
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
 .PHONY: help demo test test-all bench release arm deb deb-test vm clean \
-        setup setup-tests setup-arm setup-deb setup-vm fmt clippy builds unit computed waited page doc deny size quick-size
+        setup setup-tests setup-arm setup-deb setup-vm fmt clippy builds unit computed waited page doc deny size quick-size soak
 
 help:  ## print this text
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,8 +35,17 @@ test: setup-tests fmt clippy builds unit page doc deny  ## run every check and t
 
 # Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
 test-all: UNIT_FLAGS = --include-ignored
-test-all: export PROPTEST_RNG_SEED = $(shell date +%s)
+test-all: export SPARELINK_STORIES = 2000
 test-all: test size deb-test  ## the long ones too
+
+# Random faults on the real agent in the lab, in the same order for the same seed.
+MINUTES ?= 3
+SEED ?= $(shell date +%s)
+export SPARELINK_SOAK_MINUTES = $(MINUTES)
+export SPARELINK_SOAK_SEED = $(SEED)
+
+soak: setup-tests  ## play random faults for MINUTES, with a SEED, and look whether every promise holds
+	$(TEST) --test agent -- random_faults_break_no_promise
 
 bench: setup-tests  ## measure what a LAN client sees, beside a ping loop
 	cargo bench --locked --bench failover

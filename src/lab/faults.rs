@@ -37,7 +37,6 @@ impl Home {
             Action::Switch(_)
             | Action::Pause(_)
             | Action::Resume(_)
-            | Action::Probe(_)
             | Action::KillAgent
             | Action::StopAgent
             | Action::StartAgent

@@ -33,6 +33,7 @@ mod room;
 mod runner;
 mod scenarios;
 mod siege;
+mod soak;
 mod stage;
 mod subnets;
 mod survival;
@@ -72,6 +73,7 @@ fn all() -> Result<Vec<Test>> {
         death::tests(),
         rest::tests(),
         siege::tests(),
+        soak::tests(),
         room::tests(),
         scenarios::tests()?,
         guard::tests(),

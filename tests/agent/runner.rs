@@ -27,6 +27,9 @@ pub(crate) const REFUSED: i32 = 2;
 const FIGURE: &str = "figure: ";
 /// Why a test cannot be made here begins with this.
 const SKIPPED: &str = "skipped: ";
+/// For how long random faults are played, and which ones; the rest of the environment is kept from tests.
+pub(crate) const SOAK_MINUTES: &str = "SPARELINK_SOAK_MINUTES";
+pub(crate) const SOAK_SEED: &str = "SPARELINK_SOAK_SEED";
 /// What a test is taken to need that has never been measured, in seconds.
 const UNKNOWN: f64 = 60.0;
 
@@ -317,7 +320,13 @@ fn in_a_process(job: &Job) -> Result<Outcome> {
         Place::Outside => "--outside",
     };
     let mut command = Command::new(std::env::current_exe()?);
-    let output = command.args([place, &job.name]).env_clear().output();
+    command.args([place, &job.name]).env_clear();
+    for name in [SOAK_MINUTES, SOAK_SEED] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    let output = command.output();
     let output = output.context("starting the test's process")?;
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     let told = String::from_utf8_lossy(&output.stdout);

@@ -4,7 +4,6 @@ use crate::engine::Engine;
 use crate::engine::events::facts::Fact;
 use crate::engine::input::Command;
 use crate::engine::output::{Output, Refusal};
-use crate::engine::uplink::standing::Use;
 use crate::engine::uplink::{Paused, Uplink};
 use crate::time::{Now, human};
 use crate::units::{Family, UplinkId};
@@ -59,7 +58,7 @@ impl Engine {
             let words = format!("{name} is set aside; take it back with: sparelink resume {name}");
             return Err(Refusal::NotNow(words));
         }
-        let ready = self.whole(u, now).usable() != Use::None;
+        let ready = u.is_ready();
         self.run.manual = Some((name.clone(), lasts.map(|lasts| now.mono + lasts)));
         self.manual_fresh = true;
         let time = lasts.map_or_else(
@@ -92,8 +91,7 @@ impl Engine {
         if let Some(u) = self.uplinks.get_mut(&id) {
             u.paused = Some(paused);
         }
-        let useful = |u: &Uplink| u.id != id && self.whole(u, now).may_carry();
-        let others = self.uplinks.values().any(useful);
+        let others = self.uplinks.values().any(|u: &Uplink| u.id != id && u.is_ready());
         if others {
             format!("{name} is set aside {time}")
         } else {

@@ -1,7 +1,6 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::engine::health::Condition;
 use crate::engine::status::leds::*;
 use crate::time::Instant;
 use std::time::Duration;
