@@ -32,15 +32,22 @@ macro_rules! scenarios {
 
 scenarios! {
     a_drain_outlives_the_agent
+    a_portal_and_a_lossy_spare
+    a_portal_on_the_only_line
+    a_spare_asks_for_a_sign_in
     a_spare_dies_with_flows_on_it
     agent_killed
     agent_stalls
     all_cut_at_once
     all_down_then_one_returns
+    both_lines_lose_packets
     bufferbloat
     carrier_lost
     carrier_lost_without_agent
     cellular
+    dead_names_and_a_spare_that_loses_20
+    dead_names_and_a_spare_that_loses_40
+    dead_names_and_a_spare_that_loses_60
     degraded_moves
     dns_breaks
     failback_with_hold
@@ -53,6 +60,9 @@ scenarios! {
     old_flows_drain
     one_target_dies
     pause_and_resume
+    portal_and_a_spare_that_loses_20
+    portal_and_a_spare_that_loses_40
+    portal_and_a_spare_that_loses_60
     portal_on_a_spare
     portal_on_the_active
     resolvers_break
@@ -61,6 +71,7 @@ scenarios! {
     severed
     short_window
     switched_by_hand
+    the_last_spare_loses_packets
     v6_dies_alone
 }
 

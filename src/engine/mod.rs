@@ -46,6 +46,7 @@ use input::Input;
 use kernel::view::KernelView;
 use names::resolvers::{Named, Resolvers};
 use output::Output;
+use policy::select::Why;
 use policy::switch::Switch;
 use state::{Restored, RunState};
 use status::housekeeping::Housekeeping;
@@ -63,7 +64,7 @@ pub enum Mode {
 }
 
 /// The uplink that carries a family's traffic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Active {
     uplink: Option<UplinkId>,
     since: Option<Instant>,
@@ -73,10 +74,20 @@ struct Active {
     proving_until: Option<Instant>,
     /// It is dead and no other is alive: said once.
     no_way_out: bool,
-    /// A better uplink is waiting out its hold.
-    waiting: Option<(Instant, UplinkId)>,
+    /// Why each uplink carries the traffic, or does not, as last decided.
+    whys: BTreeMap<UplinkId, Why>,
     /// It is degraded: when it is next measured beside the spares.
     sample_at: Option<Instant>,
+}
+
+impl Active {
+    /// The uplink that takes over when its hold is over, and when that is.
+    fn waiting(&self) -> Option<(Instant, UplinkId)> {
+        self.whys.iter().find_map(|(id, why)| {
+            let Why::Holding(until) = why else { return None };
+            Some((*until, *id))
+        })
+    }
 }
 
 /// Decides. See the module's words.
@@ -218,7 +229,7 @@ impl Engine {
         let leftover =
             |u: &Uplink| u.leftover.iter().filter_map(|(_, l)| l.as_ref()?.deadline()).min();
         let leftovers = self.uplinks.values().filter_map(leftover).min();
-        let waiting = self.active.iter().filter_map(|(_, a)| a.waiting.map(|w| w.0)).min();
+        let waiting = self.active.iter().filter_map(|(_, a)| a.waiting().map(|w| w.0)).min();
         let provisional = self
             .active
             .iter()

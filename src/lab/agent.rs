@@ -47,6 +47,8 @@ pub struct Status {
     pub active: Option<String>,
     /// The uplink in use for IPv6.
     pub active6: Option<String>,
+    /// Whether the Internet works.
+    pub works: bool,
     /// How things are, in words.
     pub sentence: String,
     /// How late its own loop was at worst lately, in milliseconds.
@@ -215,11 +217,27 @@ impl Agent {
     /// # Errors
     /// If there is no answer, or one that cannot be read.
     pub async fn status(&self) -> Result<Status> {
+        serde_json::from_slice(&self.get("/api/v1/status").await?).context("the agent's status")
+    }
+
+    /// The codes of what it says has happened, oldest first.
+    ///
+    /// # Errors
+    /// If there is no answer, or one that cannot be read.
+    pub async fn history(&self) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Entry {
+            code: String,
+        }
+        let entries: Vec<Entry> = serde_json::from_slice(&self.get("/api/v1/history").await?)
+            .context("the agent's history")?;
+        Ok(entries.into_iter().map(|entry| entry.code).collect())
+    }
+
+    async fn get(&self, path: &str) -> Result<Bytes> {
         let socket = self.run_dir().join("sparelink.sock");
-        let body = timeout(ANSWER, get(&socket, "/api/v1/status")).await;
         let silent = || format!("no answer within {ANSWER:?}\n{}", self.last_words());
-        let body = body.with_context(silent)??;
-        serde_json::from_slice(&body).context("the agent's status")
+        timeout(ANSWER, get(&socket, path)).await.with_context(silent)?
     }
 
     /// Waits until its status is as wanted.

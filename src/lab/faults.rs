@@ -37,6 +37,7 @@ impl Home {
             Action::Switch(_)
             | Action::Pause(_)
             | Action::Resume(_)
+            | Action::Probe(_)
             | Action::KillAgent
             | Action::StopAgent
             | Action::StartAgent

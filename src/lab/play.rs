@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::agent::{self, Agent, Status};
+use super::agent::{self, Agent, Status, UplinkStatus};
 use super::chatter::Chatter;
 use super::meter::Meter;
 use super::prompt::act;
-use super::script::{Action, Expect, Scenario, What};
+use super::script::{Action, Expect, Scenario, Wanted, What};
 use super::topology::{ECHO4, ECHO6, Home, Plan};
 
 /// How long everything has to be proven before the scenario's clock starts.
@@ -44,7 +44,8 @@ pub async fn play(scenario: &Scenario, program: &Path) -> Result<()> {
     let _chatter = scenario.settings.chatter.then(|| Chatter::start(&home));
     agent.wait_proven(PROVEN_LIMIT).await?;
     let zero = Instant::now();
-    let mut player = Player { home: &home, meter: &meter, agent: Some(agent), last_action: zero };
+    let mut player =
+        Player { home: &home, meter: &meter, agent: Some(agent), last_action: zero, told: 0 };
     for step in &scenario.steps {
         let done = match &step.what {
             What::At(time, action) => {
@@ -66,11 +67,35 @@ fn stretched(limit: Duration) -> Duration {
     limit * STRETCH.0 + STRETCH.1
 }
 
+/// Whether the agent says what is wanted; what happened is told by its history.
+fn fits(status: &Status, wanted: &Wanted) -> bool {
+    let of = |uplink: &str, fits: &dyn Fn(&UplinkStatus) -> bool| {
+        status.uplink(uplink).is_some_and(fits)
+    };
+    match wanted {
+        Wanted::Active(uplink) => status.active == *uplink,
+        Wanted::Active6(uplink) => status.active6 == *uplink,
+        Wanted::Health(uplink, state) => of(uplink, &|u| u.health == *state),
+        Wanted::Condition(uplink, condition) => of(uplink, &|u| u.condition == *condition),
+        Wanted::Role(uplink, role) => of(uplink, &|u| u.role == *role),
+        Wanted::Spares(count) => status.spares_ready as usize == *count,
+        Wanted::Online(online) => status.works == *online,
+        Wanted::Sentence(text) => status.sentence.contains(text),
+        Wanted::Resolver(address) => status.resolvers.first() == Some(&address.to_string()),
+        Wanted::Flows(uplink, some) => {
+            of(uplink, &|u| u.flows.is_some_and(|flows| (flows > 0) == *some))
+        }
+        Wanted::Event(_) => false,
+    }
+}
+
 struct Player<'a> {
     home: &'a Home,
     meter: &'a Meter,
     agent: Option<Agent>,
     last_action: Instant,
+    /// Entries in the history before the last action.
+    told: usize,
 }
 
 impl Player<'_> {
@@ -79,35 +104,19 @@ impl Player<'_> {
         action: &Action,
         start: &impl AsyncFn() -> Result<Agent>,
     ) -> Result<()> {
+        self.told = match &self.agent {
+            Some(agent) => agent.history().await?.len(),
+            None => 0,
+        };
         self.last_action = act(self.home, &mut self.agent, action, start).await?;
         Ok(())
     }
 
     async fn expect(&mut self, expect: &Expect) -> Result<()> {
         match expect {
-            Expect::Active { uplink, within } => {
-                let what = format!("active {}", uplink.as_deref().unwrap_or("none"));
-                self.within(*within, &what, |status| status.active == *uplink).await
-            }
-            Expect::Active6 { uplink, within } => {
-                let what = format!("active6 {}", uplink.as_deref().unwrap_or("none"));
-                self.within(*within, &what, |status| status.active6 == *uplink).await
-            }
-            Expect::Health { uplink, state, within } => {
-                let is =
-                    |status: &Status| status.uplink(uplink).is_some_and(|u| u.health == *state);
-                self.within(*within, &format!("health {uplink} {state}"), is).await
-            }
-            Expect::Condition { uplink, condition, within } => {
-                let is = |status: &Status| {
-                    status.uplink(uplink).is_some_and(|u| u.condition == *condition)
-                };
-                self.within(*within, &format!("condition {uplink} {condition}"), is).await
-            }
-            Expect::Resolver { address, within } => {
-                let first =
-                    |status: &Status| status.resolvers.first() == Some(&address.to_string());
-                self.within(*within, &format!("resolver {address}"), first).await
+            Expect::Within(Wanted::Event(code), within) => self.event(code, *within).await,
+            Expect::Within(wanted, within) => {
+                self.within(*within, &wanted.to_string(), |status| fits(status, wanted)).await
             }
             Expect::NoSwitch(lasting) => {
                 let active = self.status().await?.active;
@@ -117,12 +126,6 @@ impl Player<'_> {
                 let fine =
                     |status: &Status| status.uplink(uplink).is_none_or(|u| u.health != "down");
                 self.lasting(*lasting, &format!("no down {uplink}"), fine).await
-            }
-            Expect::Flows { uplink, some, within } => {
-                let fits = |status: &Status| {
-                    status.uplink(uplink).and_then(|u| u.flows).is_some_and(|n| (n > 0) == *some)
-                };
-                self.within(*within, &format!("flows on {uplink}: {some}"), fits).await
             }
             Expect::Lost(most) => {
                 let end = Instant::now();
@@ -141,6 +144,20 @@ impl Player<'_> {
                 ensure!(gap.gap <= most, "the gap was {:?}, more than {most:?}", gap.gap);
                 Ok(())
             }
+        }
+    }
+
+    /// Waits until something like this is in the history that was not there before the last action.
+    async fn event(&self, code: &str, within: Duration) -> Result<()> {
+        let end = self.last_action + stretched(within);
+        loop {
+            let agent = self.agent.as_ref().context("there is no agent to look at")?;
+            let codes = agent.history().await?;
+            if codes.iter().skip(self.told).any(|told| told == code) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < end, "event {code}: not within {within:?}: {codes:?}");
+            sleep(LOOK).await;
         }
     }
 

@@ -109,6 +109,7 @@ pub(super) async fn act(
             let word = if matches!(action, Action::Pause(_)) { "pause" } else { "resume" };
             agent.as_ref().ok_or_else(gone)?.must(&[word, uplink]).await?;
         }
+        Action::Probe(uplink) => agent.as_ref().ok_or_else(gone)?.must(&["probe", uplink]).await?,
         Action::Stall(_) => anyhow::bail!("`{action}` happens on the virtual clock only"),
         Action::KillAgent | Action::StopAgent => {
             let signal =

@@ -11,6 +11,7 @@
 //! at 10s sever cable                    # from the moment when everything is proven
 //! expect active mifi within 1.2s        # counted from the last action
 //! expect health cable down within 2s
+//! expect role cable active within 2s    # and spares, condition, online, event and others: see `Wanted`
 //! expect no switch for 30s              # counted from here
 //! after 5s restore cable                # counted from here
 //! expect lost 0                         # of the client's flows since the last action
@@ -18,6 +19,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -44,6 +46,8 @@ pub enum Action {
     Pause(String),
     /// Somebody takes it back.
     Resume(String),
+    /// Somebody has an uplink tested now.
+    Probe(String),
     /// The agent is killed (SIGKILL).
     KillAgent,
     /// The agent is asked to stop (SIGTERM).
@@ -142,45 +146,8 @@ pub enum What {
 /// What a scenario demands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// `expect active UPLINK|none within TIME` (of the last action).
-    Active {
-        /// The uplink; `None`: no uplink.
-        uplink: Option<String>,
-        /// At the latest.
-        within: Duration,
-    },
-    /// `expect active6 UPLINK|none within TIME` (of the last action): the same for IPv6.
-    Active6 {
-        /// The uplink; `None`: no uplink.
-        uplink: Option<String>,
-        /// At the latest.
-        within: Duration,
-    },
-    /// `expect health UPLINK STATE within TIME` (of the last action).
-    Health {
-        /// Whose.
-        uplink: String,
-        /// The state, as `status --json` spells it.
-        state: String,
-        /// At the latest.
-        within: Duration,
-    },
-    /// `expect condition UPLINK CONDITION within TIME` (of the last action).
-    Condition {
-        /// Whose.
-        uplink: String,
-        /// The condition, as `status --json` spells it.
-        condition: String,
-        /// At the latest.
-        within: Duration,
-    },
-    /// `expect resolver ADDRESS within TIME` (of the last action): whom the box is told to ask first.
-    Resolver {
-        /// Whom.
-        address: IpAddr,
-        /// At the latest.
-        within: Duration,
-    },
+    /// `expect WANTED within TIME` (of the last action).
+    Within(Wanted, Duration),
     /// `expect no switch for TIME`, from now on.
     NoSwitch(Duration),
     /// `expect no down UPLINK for TIME`, from now on.
@@ -190,19 +157,37 @@ pub enum Expect {
         /// For how long.
         lasting: Duration,
     },
-    /// `expect flows UPLINK some|none within TIME` (of the last action).
-    Flows {
-        /// On which uplink.
-        uplink: String,
-        /// Whether there are any.
-        some: bool,
-        /// At the latest.
-        within: Duration,
-    },
     /// `expect lost N`: at most so many of the client's flows since the last action.
     Lost(u64),
     /// `expect gap TIME`: from the last action to the first flow that was answered, at most.
     Gap(Duration),
+}
+
+/// What the agent is to say of itself. States are spelled as `status --json` spells them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// `active UPLINK|none`: which uplink works and carries IPv4.
+    Active(Option<String>),
+    /// `active6 UPLINK|none`: the same for IPv6.
+    Active6(Option<String>),
+    /// `health UPLINK STATE`.
+    Health(String, String),
+    /// `condition UPLINK CONDITION`.
+    Condition(String, String),
+    /// `role UPLINK ROLE`.
+    Role(String, String),
+    /// `spares N`: uplinks that could take over now.
+    Spares(usize),
+    /// `online` or `offline`: whether the Internet works.
+    Online(bool),
+    /// `sentence TEXT`: the sentence of the whole contains this.
+    Sentence(String),
+    /// `resolver ADDRESS`: whom the box is told to ask first.
+    Resolver(IpAddr),
+    /// `flows UPLINK some|none`.
+    Flows(String, bool),
+    /// `event CODE`: it has happened since the last action.
+    Event(String),
 }
 
 /// A line that could not be understood.
@@ -296,6 +281,7 @@ impl Action {
             ["switch", uplink] => Ok(Self::Switch(Some((*uplink).to_owned()))),
             ["pause", uplink] => Ok(Self::Pause((*uplink).to_owned())),
             ["resume", uplink] => Ok(Self::Resume((*uplink).to_owned())),
+            ["probe", uplink] => Ok(Self::Probe((*uplink).to_owned())),
             ["stall", time] => parse_time(time).map(Self::Stall),
             ["sever", "v4", uplink] => Ok(Self::line(uplink, LineEvent::SeverOnly(Family::V4))),
             ["sever", "v6", uplink] => Ok(Self::line(uplink, LineEvent::SeverOnly(Family::V6))),
@@ -379,6 +365,7 @@ impl fmt::Display for Action {
             Self::Switch(None) => f.write_str("switch auto"),
             Self::Pause(uplink) => write!(f, "pause {uplink}"),
             Self::Resume(uplink) => write!(f, "resume {uplink}"),
+            Self::Probe(uplink) => write!(f, "probe {uplink}"),
             Self::Stall(time) => write!(f, "stall {}ms", time.as_millis()),
             Self::KillAgent => f.write_str("kill agent"),
             Self::StopAgent => f.write_str("stop agent"),
@@ -388,48 +375,77 @@ impl fmt::Display for Action {
 }
 
 fn parse_expect(words: &[&str]) -> Result<Expect, String> {
-    let owned = |word: &str| word.to_owned();
+    let not_understood = || {
+        format!(
+            "`expect {}` is not understood; try: active UPLINK, health UPLINK STATE, condition UPLINK CONDITION, \
+             role UPLINK ROLE, spares N, online, offline, sentence TEXT, resolver ADDRESS, flows UPLINK some|none, event CODE, each within TIME; \
+             or: no switch for TIME, no down UPLINK for TIME, lost N, gap TIME",
+            words.join(" ")
+        )
+    };
     Ok(match words {
-        ["active", "none", "within", time] => {
-            Expect::Active { uplink: None, within: parse_time(time)? }
-        }
-        ["active", uplink, "within", time] => {
-            Expect::Active { uplink: Some(owned(uplink)), within: parse_time(time)? }
-        }
-        ["active6", uplink, "within", time] => Expect::Active6 {
-            uplink: (*uplink != "none").then(|| owned(uplink)),
-            within: parse_time(time)?,
-        },
-        ["health", uplink, state, "within", time] => {
-            Expect::Health { uplink: owned(uplink), state: owned(state), within: parse_time(time)? }
-        }
-        ["condition", uplink, condition, "within", time] => {
-            let within = parse_time(time)?;
-            Expect::Condition { uplink: owned(uplink), condition: owned(condition), within }
-        }
-        ["flows", uplink, word @ ("some" | "none"), "within", time] => {
-            let within = parse_time(time)?;
-            Expect::Flows { uplink: owned(uplink), some: *word == "some", within }
-        }
-        ["resolver", address, "within", time] => {
-            Expect::Resolver { address: parse_ip(address)?, within: parse_time(time)? }
-        }
         ["no", "switch", "for", time] => Expect::NoSwitch(parse_time(time)?),
         ["no", "down", uplink, "for", time] => {
-            Expect::NoDown { uplink: owned(uplink), lasting: parse_time(time)? }
+            Expect::NoDown { uplink: (*uplink).to_owned(), lasting: parse_time(time)? }
         }
-        ["lost", count] => {
-            Expect::Lost(count.parse().map_err(|_| format!("`{count}` is not a number"))?)
-        }
+        ["lost", count] => Expect::Lost(parse_count(count)?),
         ["gap", time] => Expect::Gap(parse_time(time)?),
-        _ => {
-            return Err(format!(
-                "`expect {}` is not understood; try: active UPLINK within TIME, health UPLINK STATE within TIME, \
-                 condition UPLINK CONDITION within TIME, resolver ADDRESS within TIME, no switch for TIME, no down UPLINK for TIME, flows UPLINK some|none within TIME, lost N, gap TIME",
-                words.join(" ")
-            ));
+        [wanted @ .., "within", time] => {
+            let wanted = Wanted::parse(wanted)?.ok_or_else(not_understood)?;
+            Expect::Within(wanted, parse_time(time)?)
         }
+        _ => return Err(not_understood()),
     })
+}
+
+impl Wanted {
+    fn parse(words: &[&str]) -> Result<Option<Self>, String> {
+        let owned = |word: &str| word.to_owned();
+        let uplink = |word: &str| (word != "none").then(|| word.to_owned());
+        Ok(Some(match words {
+            ["active", name] => Self::Active(uplink(name)),
+            ["active6", name] => Self::Active6(uplink(name)),
+            ["health", uplink, state] => Self::Health(owned(uplink), owned(state)),
+            ["condition", uplink, condition] => Self::Condition(owned(uplink), owned(condition)),
+            ["role", uplink, role] => Self::Role(owned(uplink), owned(role)),
+            ["spares", count] => Self::Spares(parse_count(count)?),
+            ["online"] => Self::Online(true),
+            ["offline"] => Self::Online(false),
+            ["sentence", words @ ..] if !words.is_empty() => Self::Sentence(words.join(" ")),
+            ["resolver", address] => Self::Resolver(parse_ip(address)?),
+            ["flows", uplink, word @ ("some" | "none")] => {
+                Self::Flows(owned(uplink), *word == "some")
+            }
+            ["event", code] => Self::Event(owned(code)),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl fmt::Display for Wanted {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_none = |uplink: &Option<String>| uplink.clone().unwrap_or_else(|| "none".to_owned());
+        match self {
+            Self::Active(uplink) => write!(f, "active {}", or_none(uplink)),
+            Self::Active6(uplink) => write!(f, "active6 {}", or_none(uplink)),
+            Self::Health(uplink, state) => write!(f, "health {uplink} {state}"),
+            Self::Condition(uplink, condition) => write!(f, "condition {uplink} {condition}"),
+            Self::Role(uplink, role) => write!(f, "role {uplink} {role}"),
+            Self::Spares(count) => write!(f, "spares {count}"),
+            Self::Online(true) => f.write_str("online"),
+            Self::Online(false) => f.write_str("offline"),
+            Self::Sentence(text) => write!(f, "sentence {text}"),
+            Self::Resolver(address) => write!(f, "resolver {address}"),
+            Self::Flows(uplink, true) => write!(f, "flows {uplink} some"),
+            Self::Flows(uplink, false) => write!(f, "flows {uplink} none"),
+            Self::Event(code) => write!(f, "event {code}"),
+        }
+    }
+}
+
+fn parse_count<N: FromStr>(word: &str) -> Result<N, String> {
+    word.parse().map_err(|_| format!("`{word}` is not a number"))
 }
 
 fn parse_kind(word: &str) -> Result<Kind, String> {
@@ -479,12 +495,35 @@ mod tests {
         let what: Vec<&What> = scenario.steps.iter().map(|step| &step.what).collect();
         let sever = Action::line("cable", LineEvent::Sever);
         assert_eq!(*what[0], What::At(Duration::from_secs(10), sever));
-        let active =
-            Expect::Active { uplink: Some("mifi".to_owned()), within: Duration::from_millis(1200) };
+        let mifi = Wanted::Active(Some("mifi".to_owned()));
+        let active = Expect::Within(mifi, Duration::from_millis(1200));
         assert_eq!(*what[1], What::Expect(active));
         assert_eq!(*what[2], What::Expect(Expect::NoSwitch(Duration::from_secs(30))));
         assert_eq!(*what[4], What::Expect(Expect::Lost(0)));
         assert_eq!(scenario.steps[4].line, 9);
+    }
+
+    #[test]
+    fn what_is_wanted_prints_as_it_is_written() {
+        let lines = [
+            "active none",
+            "active6 mifi",
+            "health cable down",
+            "condition cable portal",
+            "role phone not_ready",
+            "spares 1",
+            "online",
+            "offline",
+            "sentence No Internet: cable",
+            "resolver 1.1.1.1",
+            "flows cable some",
+            "flows cable none",
+            "event no_spare_left",
+        ];
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            assert_eq!(Wanted::parse(&words).unwrap().unwrap().to_string(), line);
+        }
     }
 
     #[test]
@@ -517,6 +556,7 @@ mod tests {
             "switch auto",
             "pause cable",
             "resume cable",
+            "probe phone",
             "stall 700ms",
             "sever v6 cable",
             "break dns cable",

@@ -1,51 +1,81 @@
-//! Selection: one uplink per family, or none; a reason for each uplink.
+//! Selection: which uplink carries a slot's traffic, and why each of the others does not. A slot is an
+//! IP version.
+//!
+//! The rules, in the order in which they are applied:
+//! 1. Nothing carries the slot yet: the best takes it. Best is who gives people the most of the Internet
+//!    (next to nothing < something), then a person's choice, then who loses the fewest packets (in steps of
+//!    ten points), then the place in the chain.
+//! 2. The one in use was taken at the start and is still being proven: it stays, because being proven
+//!    first is no reason to go elsewhere and back again.
+//! 3. The one in use is dead: the best other one takes over. Where only silence speaks against the old one
+//!    (what silenced it may have silenced all), the new one must have answered since. If there is none,
+//!    traffic stays, and all uplinks are down.
+//! 4. The one in use answers, but people get next to nothing by it (a sign-in page, or no names): the best
+//!    that gives more takes over at once, one that loses packets among them.
+//! 5. A person chose the one in use: it stays. A person chose another one that gives people something: it
+//!    takes over at once if the choice is fresh, and waits out its hold if it has been left since.
+//! 6. The one in use was taken at the start, and one that comes before it in the chain is ready: that one
+//!    takes over, without a hold.
+//! 7. The one in use loses many packets and was measured beside the others: the one that loses the fewest
+//!    takes over if it is better by enough.
+//! 8. One that comes before it in the chain is ready and calm: it takes over when it has been up for its hold.
+//! 9. Everything stays as it is.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::events::facts::SwitchKind;
-use crate::engine::health::Condition;
+use crate::engine::health::quality::BETTER_BY;
+use crate::engine::uplink::standing::{Standing, Use};
 use crate::time::Instant;
-use crate::units::UplinkId;
+use crate::units::{LossPercent, UplinkId};
 
-/// What selection knows of one uplink in one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What selection knows of one uplink in one slot.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
     /// Which uplink.
     pub id: UplinkId,
     /// Its place in the chain, 0 first.
     pub place: usize,
-    /// Whether it may carry traffic at all.
+    /// What it is good for.
     pub standing: Standing,
-    /// A person put it first.
-    pub manual: bool,
-    /// It loses packets, or its names do not resolve, and another was measured to be better.
-    pub troubled: bool,
-    /// It answered since the active one is suspected.
+    /// What a person wants of it.
+    pub choice: Choice,
+    /// Its loss.
+    pub loss: Loss,
+    /// How often it was left in the last hour; each time it must be better by more to be taken again.
+    pub left: u8,
+    /// It answered since the one in use is suspected.
     pub confirmed: bool,
     /// Since when it has been up without a break.
     pub up_since: Instant,
-    /// How long it must have been up before traffic climbs back to it.
+    /// How long it must have been up before traffic fails back to it.
     pub hold: Duration,
-    /// Loss is low enough to climb back.
-    pub calm: bool,
 }
 
-/// Whether an uplink may carry traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Standing {
-    /// Proven.
-    Ready,
-    /// Answers, but is short of something: better than nothing.
-    LastResort,
-    /// Being proven, or not heard of yet.
-    Unproven,
-    /// Known not to work.
-    Unfit(Condition),
-    /// A person set it aside.
-    Paused,
+/// What a person wants of an uplink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// Nothing.
+    #[default]
+    None,
+    /// Chosen, and not left since.
+    Fresh,
+    /// Chosen, and left since because it failed.
+    Left,
+}
+
+/// What is known of an uplink's loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// Of the last probes, in percent.
+    pub lately: LossPercent,
+    /// As measured beside the one in use, if it was.
+    pub beside: Option<LossPercent>,
+    /// Low enough for long enough to go back to.
+    pub calm: bool,
 }
 
 /// How it stands with the uplink that carries the traffic now.
@@ -53,14 +83,33 @@ pub enum Standing {
 pub struct Incumbent {
     /// Which uplink.
     pub id: UplinkId,
-    /// It works, or is merely suspected.
-    pub alive: bool,
-    /// It is dead beyond doubt, as seen on the box itself; or a person set it aside.
-    pub hard: bool,
-    /// It was taken at the start without proof.
-    pub provisional: bool,
-    /// It has been taken at the start, is being proven, and nothing speaks against it so far.
-    pub proving: bool,
+    /// How firmly it is in use.
+    pub footing: Footing,
+}
+
+/// How firmly an uplink is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Footing {
+    /// It answers, or is merely suspected.
+    Firm,
+    /// The same, but it was taken at the start without proof, and the choice is still open.
+    Open,
+    /// It was taken at the start, is being proven, and nothing speaks against it so far.
+    Proving,
+    /// It was taken at the start and has not proven itself.
+    Failed,
+    /// It is dead for all that is known: it is silent.
+    Silent,
+    /// It is dead beyond doubt, as seen on the box itself; or a person paused it.
+    Gone,
+}
+
+impl Footing {
+    /// Whether it answers.
+    #[must_use]
+    pub const fn is_alive(self) -> bool {
+        matches!(self, Self::Firm | Self::Open)
+    }
 }
 
 /// What to do.
@@ -69,110 +118,219 @@ pub struct Incumbent {
 pub enum Decision {
     /// Leave it as it is.
     Stay,
-    /// Leave it as it is until then; this better uplink is waiting out its hold.
-    StayUntil(Instant, UplinkId),
     /// Move the traffic.
     Move(UplinkId, SwitchKind),
-    /// The active uplink is dead and no other is alive: stay, and say so.
-    NoWayOut,
+    /// The one in use is dead and no other is alive: stay, and say so.
+    AllDown,
+}
+
+/// Why an uplink carries the traffic, or does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// It carries the traffic: none is better.
+    InUse,
+    /// It carries the traffic because a person chose it.
+    Chosen,
+    /// It carries the traffic only because none is alive.
+    NothingElse,
+    /// It is better and takes over then, if it holds until then.
+    Holding(Instant),
+    /// It would be better, but it loses packets now and then.
+    NotCalm,
+    /// A person chose another one.
+    NotChosen,
+    /// It has not answered since the one in use is suspected.
+    Unconfirmed,
+    /// It is ready, and comes after the one in use.
+    Spare,
+    /// It is worse than the one in use.
+    Worse,
+    /// Traffic may not move to it as it stands.
+    Unusable(Standing),
+}
+
+/// What was decided for a slot, with a reason for each uplink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// What to do.
+    pub decision: Decision,
+    /// Why each uplink carries the slot's traffic after that, or does not.
+    pub whys: BTreeMap<UplinkId, Why>,
 }
 
 /// The order of preference: fields from first to last, smaller is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    not_manual: bool,
-    last_resort: bool,
-    troubled: bool,
+    next_to_nothing: bool,
+    not_chosen: bool,
+    lossy: Use,
+    tens_of_loss: u8,
     place: usize,
 }
 
 impl Candidate {
-    const fn rank(&self) -> Rank {
+    fn rank(&self) -> Rank {
+        let lossy = self.standing.usable();
+        let loss = self.loss.beside.unwrap_or(self.loss.lately).0.clamp(0.0, 100.0);
         Rank {
-            not_manual: !self.manual,
-            last_resort: matches!(self.standing, Standing::LastResort),
-            troubled: self.troubled,
+            next_to_nothing: lossy == Use::None,
+            not_chosen: self.choice == Choice::None,
+            lossy,
+            tens_of_loss: if lossy == Use::Lossy { (loss / BETTER_BY) as u8 } else { 0 },
             place: self.place,
         }
     }
 
-    const fn may_carry(&self) -> bool {
-        matches!(self.standing, Standing::Ready | Standing::LastResort)
+    /// Whether people get something by it, and traffic may move to it.
+    fn is_useful(&self) -> bool {
+        matches!(self.standing, Standing::Ready | Standing::Lossy)
+    }
+
+    /// Whether it was measured to lose fewer packets than the one in use, by enough.
+    fn is_better_than(&self, own: LossPercent) -> bool {
+        let lossy = self.standing == Standing::Lossy;
+        let times = if lossy { self.left.saturating_add(1) } else { 1 };
+        let margin = BETTER_BY * f32::from(times);
+        self.loss.beside.is_some_and(|loss| loss.0 + margin <= own.0)
+    }
+
+    /// When it may take over.
+    fn due(&self) -> Instant {
+        self.up_since + self.hold
     }
 }
 
-/// Decides for one family.
+/// What one of the rules came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ruling {
+    Decided(Decision),
+    /// That one takes over then.
+    Wait(UplinkId, Instant),
+}
+
+/// Decides for one slot.
 #[must_use]
-pub fn select(chain: &[Candidate], incumbent: Option<Incumbent>, now: Instant) -> Decision {
-    let best = |fits: &dyn Fn(&Candidate) -> bool| {
-        chain.iter().filter(|c| c.may_carry() && fits(c)).min_by_key(|c| c.rank()).copied()
+pub fn select(chain: &[Candidate], incumbent: Option<Incumbent>, now: Instant) -> Selection {
+    let ruling = match incumbent {
+        None => first(chain),
+        Some(Incumbent { id, footing }) => match footing {
+            Footing::Proving => Ruling::Decided(Decision::Stay),
+            Footing::Failed | Footing::Silent | Footing::Gone => replace(chain, id, footing),
+            Footing::Firm | Footing::Open => improve(chain, id, footing, now),
+        },
     };
-    let Some(incumbent) = incumbent else {
-        return best(&|_| true).map_or(Decision::Stay, |c| Decision::Move(c.id, SwitchKind::First));
+    let (decision, waiting) = match ruling {
+        Ruling::Decided(decision) => (decision, None),
+        Ruling::Wait(id, until) => (Decision::Stay, Some((id, until))),
     };
-    let other = |c: &Candidate| c.id != incumbent.id;
-    if incumbent.alive {
-        return climb(chain, incumbent, now);
+    let carrier = match decision {
+        Decision::Move(to, _) => Some(to),
+        Decision::Stay | Decision::AllDown => incumbent.map(|incumbent| incumbent.id),
+    };
+    let own = carrier.and_then(|id| chain.iter().find(|c| c.id == id));
+    let why = |c: &Candidate| {
+        let why = match waiting {
+            Some((id, until)) if id == c.id => Why::Holding(until),
+            _ => why(c, own, decision),
+        };
+        (c.id, why)
+    };
+    Selection { decision, whys: chain.iter().map(why).collect() }
+}
+
+/// Rule 1.
+fn first(chain: &[Candidate]) -> Ruling {
+    let best = chain.iter().filter(|c| c.standing.may_carry()).min_by_key(|c| c.rank());
+    Ruling::Decided(best.map_or(Decision::Stay, |c| Decision::Move(c.id, SwitchKind::First)))
+}
+
+/// Rule 3: the one in use is dead.
+fn replace(chain: &[Candidate], own: UplinkId, footing: Footing) -> Ruling {
+    let sure = |c: &&Candidate| footing != Footing::Silent || c.confirmed;
+    let others = chain.iter().filter(|c| c.id != own && c.standing.may_carry());
+    let best = others.filter(sure).min_by_key(|c| c.rank());
+    Ruling::Decided(match (best, footing) {
+        (Some(best), Footing::Failed) => Decision::Move(best.id, SwitchKind::First),
+        (Some(best), _) => Decision::Move(best.id, SwitchKind::Failover),
+        (None, Footing::Failed) => Decision::Stay,
+        (None, _) => Decision::AllDown,
+    })
+}
+
+/// Rules 4 to 9: the one in use answers.
+fn improve(chain: &[Candidate], own: UplinkId, footing: Footing, now: Instant) -> Ruling {
+    let stay = Ruling::Decided(Decision::Stay);
+    let Some(own) = chain.iter().find(|c| c.id == own) else {
+        return stay;
+    };
+    let useful = || chain.iter().filter(|c| c.id != own.id && c.is_useful());
+    let take = |c: &Candidate, kind| Ruling::Decided(Decision::Move(c.id, kind));
+    let when_due = |c: &Candidate| match c.due() {
+        due if due <= now => take(c, SwitchKind::Failback),
+        due => Ruling::Wait(c.id, due),
+    };
+    if own.standing.usable() == Use::None {
+        let best = useful().min_by_key(|c| c.rank());
+        return best.map_or(stay, |best| take(best, SwitchKind::Quality));
     }
-    if incumbent.proving {
-        // Whoever happens to be proven first is no reason to go there and back again.
-        return Decision::Stay;
+    if own.choice != Choice::None {
+        return stay;
     }
-    let kind = if incumbent.provisional { SwitchKind::First } else { SwitchKind::Failover };
-    // Hard evidence leaves no doubt about the old one; a soft verdict wants proof of the new one,
-    // because what silenced one line may have silenced all of them.
-    let sure = |c: &Candidate| other(c) && (incumbent.hard || incumbent.provisional || c.confirmed);
-    match best(&sure) {
-        Some(c) => Decision::Move(c.id, kind),
-        None if incumbent.provisional => Decision::Stay,
-        None => Decision::NoWayOut,
+    match useful().find(|c| c.choice != Choice::None) {
+        Some(chosen) if chosen.choice == Choice::Fresh => return take(chosen, SwitchKind::Manual),
+        Some(chosen) => return when_due(chosen),
+        None => {}
+    }
+    let before = |c: &&Candidate| c.standing == Standing::Ready && c.place < own.place;
+    if footing == Footing::Open
+        && let Some(best) = useful().find(before)
+    {
+        return take(best, SwitchKind::First);
+    }
+    if own.standing == Standing::Lossy
+        && let Some(loss) = own.loss.beside
+        && let Some(best) = useful().filter(|c| c.is_better_than(loss)).min_by_key(|c| c.rank())
+    {
+        return take(best, SwitchKind::Quality);
+    }
+    match useful().find(|c| before(c) && c.loss.calm) {
+        Some(best) => when_due(best),
+        None => stay,
     }
 }
 
-/// The incumbent works: is there a better one, and may traffic move there yet?
-fn climb(chain: &[Candidate], incumbent: Incumbent, now: Instant) -> Decision {
-    let Some(own) = chain.iter().find(|c| c.id == incumbent.id) else {
-        return Decision::Stay;
+/// Why an uplink that does not wait for its hold carries the traffic, or does not.
+fn why(c: &Candidate, own: Option<&Candidate>, decision: Decision) -> Why {
+    let Some(own) = own else {
+        return Why::Unusable(c.standing);
     };
-    let better = chain.iter().filter(|c| c.standing == Standing::Ready && c.rank() < own.rank());
-    let Some(best) = better.min_by_key(|c| c.rank()) else {
-        return Decision::Stay;
-    };
-    if best.manual {
-        return manual_or_wait(best, now);
+    if c.id == own.id {
+        return match (decision, own.choice) {
+            (Decision::AllDown, _) => Why::NothingElse,
+            (_, Choice::None) => Why::InUse,
+            (_, Choice::Fresh | Choice::Left) => Why::Chosen,
+        };
     }
-    if incumbent.provisional {
-        return Decision::Move(best.id, SwitchKind::First);
-    }
-    if own.troubled && !best.troubled {
-        return Decision::Move(best.id, SwitchKind::Quality);
-    }
-    if !best.calm {
-        return Decision::Stay;
-    }
-    let due = best.up_since + best.hold;
-    if due <= now {
-        Decision::Move(best.id, SwitchKind::Failback)
+    if !c.standing.may_carry() {
+        Why::Unusable(c.standing)
+    } else if decision == Decision::AllDown {
+        Why::Unconfirmed
+    } else if c.standing.usable() != Use::Well {
+        Why::Worse
+    } else if own.choice != Choice::None {
+        Why::NotChosen
+    } else if c.place < own.place {
+        Why::NotCalm
     } else {
-        Decision::StayUntil(due, best.id)
-    }
-}
-
-/// A person's choice is followed at once; returning to it after it had died waits like any failback.
-fn manual_or_wait(best: &Candidate, now: Instant) -> Decision {
-    let due = best.up_since + best.hold;
-    if best.hold.is_zero() {
-        Decision::Move(best.id, SwitchKind::Manual)
-    } else if due <= now {
-        Decision::Move(best.id, SwitchKind::Failback)
-    } else {
-        Decision::StayUntil(due, best.id)
+        Why::Spare
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::health::Condition;
 
     const HOLD: Duration = Duration::from_secs(60);
 
@@ -180,91 +338,168 @@ mod tests {
         Instant::from_micros(s * 1_000_000)
     }
 
+    fn id(n: u8) -> UplinkId {
+        UplinkId::new(n).unwrap()
+    }
+
     fn candidate(n: u8, standing: Standing) -> Candidate {
         Candidate {
-            id: UplinkId::new(n).unwrap(),
+            id: id(n),
             place: usize::from(n),
             standing,
-            manual: false,
-            troubled: false,
+            choice: Choice::None,
+            loss: Loss { calm: true, ..Loss::default() },
+            left: 0,
             confirmed: true,
             up_since: at(0),
             hold: HOLD,
-            calm: true,
         }
     }
 
-    fn on(n: u8, alive: bool) -> Option<Incumbent> {
-        let id = UplinkId::new(n).unwrap();
-        Some(Incumbent { id, alive, hard: false, provisional: false, proving: false })
+    /// One that loses packets: as measured beside the one in use.
+    fn lossy(n: u8, percent: f32) -> Candidate {
+        let loss = LossPercent(percent);
+        let loss = Loss { lately: loss, beside: Some(loss), calm: false };
+        Candidate { loss, ..candidate(n, Lossy) }
     }
 
-    fn moved(decision: Decision) -> Option<(u8, SwitchKind)> {
-        match decision {
+    fn on(n: u8, footing: Footing) -> Option<Incumbent> {
+        Some(Incumbent { id: id(n), footing })
+    }
+
+    fn decide(chain: &[Candidate], incumbent: Option<Incumbent>, now: u64) -> Decision {
+        select(chain, incumbent, at(now)).decision
+    }
+
+    fn moved(chain: &[Candidate], on: Option<Incumbent>, now: u64) -> Option<(u8, SwitchKind)> {
+        match decide(chain, on, now) {
             Decision::Move(id, kind) => Some((id.get(), kind)),
-            Decision::Stay | Decision::StayUntil(..) | Decision::NoWayOut => None,
+            Stay | AllDown => None,
         }
     }
 
-    use Standing::{LastResort, Ready, Unproven};
+    use Decision::{AllDown, Stay};
+    use Footing::{Failed, Firm, Gone, Open, Proving, Silent};
+    use Standing::{Lossy, Nameless, Paused, Ready, Suspected, Unfit, Unproven};
+
+    const PORTAL: Standing = Unfit(Condition::Portal);
 
     #[test]
     fn falls_to_the_first_that_answered() {
         let mut chain = [
-            candidate(1, Standing::Unfit(Condition::BeyondModem)),
+            candidate(1, Unfit(Condition::BeyondModem)),
             Candidate { confirmed: false, ..candidate(2, Ready) },
             candidate(3, Ready),
         ];
-        assert_eq!(moved(select(&chain, on(1, false), at(9))), Some((3, SwitchKind::Failover)));
+        assert_eq!(moved(&chain, on(1, Silent), 9), Some((3, SwitchKind::Failover)));
         chain[2].confirmed = false;
-        assert_eq!(select(&chain, on(1, false), at(9)), Decision::NoWayOut);
-        let hard = on(1, false).map(|i| Incumbent { hard: true, ..i });
-        assert_eq!(moved(select(&chain, hard, at(9))), Some((2, SwitchKind::Failover)));
+        assert_eq!(decide(&chain, on(1, Silent), 9), AllDown);
+        assert_eq!(moved(&chain, on(1, Gone), 9), Some((2, SwitchKind::Failover)));
     }
 
     #[test]
-    fn climbs_back_only_after_the_hold_and_only_when_calm() {
+    fn fails_back_only_after_the_hold_and_only_when_calm() {
         let mut chain = [candidate(1, Ready), candidate(2, Ready)];
-        let first = UplinkId::new(1).unwrap();
-        assert_eq!(select(&chain, on(2, true), at(59)), Decision::StayUntil(at(60), first));
-        assert_eq!(moved(select(&chain, on(2, true), at(60))), Some((1, SwitchKind::Failback)));
-        chain[0].calm = false;
-        assert_eq!(select(&chain, on(2, true), at(60)), Decision::Stay);
-        chain[0] = candidate(1, LastResort);
-        assert_eq!(select(&chain, on(2, true), at(60)), Decision::Stay, "never climb to that");
-    }
-
-    #[test]
-    fn an_unproven_or_paused_uplink_never_carries() {
-        for standing in [Unproven, Standing::Paused, Standing::Unfit(Condition::Portal)] {
-            let chain = [candidate(1, standing)];
-            assert_eq!(select(&chain, None, at(9)), Decision::Stay);
-            assert_eq!(select(&chain, on(2, false), at(9)), Decision::NoWayOut);
+        let waiting = select(&chain, on(2, Firm), at(59));
+        assert_eq!(waiting.decision, Stay);
+        assert_eq!(waiting.whys, [(id(1), Why::Holding(at(60))), (id(2), Why::InUse)].into());
+        assert_eq!(moved(&chain, on(2, Firm), 60), Some((1, SwitchKind::Failback)));
+        chain[0].loss.calm = false;
+        assert_eq!(select(&chain, on(2, Firm), at(60)).whys[&id(1)], Why::NotCalm);
+        for standing in [Nameless, Lossy, Suspected, Unproven, PORTAL, Paused] {
+            chain[0] = candidate(1, standing);
+            assert_eq!(decide(&chain, on(2, Firm), 60), Stay, "never back to {standing:?}");
         }
-        let chain = [candidate(1, LastResort)];
-        assert_eq!(moved(select(&chain, on(2, false), at(9))), Some((1, SwitchKind::Failover)));
     }
 
     #[test]
-    fn a_person_and_quality_come_before_the_chain() {
+    fn what_may_not_carry_never_does() {
+        for standing in [Unproven, Suspected, Paused, PORTAL] {
+            let chain = [candidate(1, standing), candidate(2, PORTAL)];
+            assert_eq!(decide(&chain, None, 9), Stay);
+            for footing in [Silent, Gone] {
+                let told = select(&chain, on(2, footing), at(9));
+                assert_eq!(told.decision, AllDown, "{standing:?}");
+                assert_eq!(told.whys[&id(1)], Why::Unusable(standing));
+                assert_eq!(told.whys[&id(2)], Why::NothingElse);
+            }
+        }
+        let chain = [candidate(1, Nameless)];
+        assert_eq!(moved(&chain, on(2, Silent), 9), Some((1, SwitchKind::Failover)));
+    }
+
+    /// What is in use against what else there is, and whether traffic moves at once.
+    #[test]
+    fn next_to_nothing_is_left_for_anything_that_is_more() {
+        let rows = [
+            (PORTAL, Ready, true),
+            (PORTAL, Lossy, true),
+            (PORTAL, Nameless, false),
+            (PORTAL, PORTAL, false),
+            (Nameless, Ready, true),
+            (Nameless, Lossy, true),
+            (Nameless, Nameless, false),
+            (Lossy, PORTAL, false),
+            (Lossy, Nameless, false),
+            (Ready, Lossy, false),
+        ];
+        for (own, other, moves) in rows {
+            let other = if other == Lossy { lossy(2, 60.0) } else { candidate(2, other) };
+            for choice in [Choice::None, Choice::Fresh, Choice::Left] {
+                let chain = [Candidate { choice, ..candidate(1, own) }, other];
+                let to = moves.then_some((2, SwitchKind::Quality));
+                assert_eq!(moved(&chain, on(1, Firm), 1), to, "{own:?} against {other:?}");
+            }
+        }
+        let chain = [candidate(1, PORTAL), lossy(2, 60.0), lossy(3, 25.0), lossy(4, 22.0)];
+        assert_eq!(moved(&chain, on(1, Firm), 1), Some((3, SwitchKind::Quality)));
+    }
+
+    #[test]
+    fn of_two_that_lose_packets_the_better_is_taken_and_kept() {
+        let rows = [(60.0, 30.0, true), (60.0, 51.0, false), (30.0, 60.0, false)];
+        for (own, other, moves) in rows {
+            let chain = [lossy(1, own), lossy(2, other)];
+            let to = moves.then_some((2, SwitchKind::Quality));
+            assert_eq!(moved(&chain, on(1, Firm), 1), to, "{own} against {other}");
+            let mut unmeasured = chain;
+            unmeasured[0].loss.beside = None;
+            assert_eq!(decide(&unmeasured, on(1, Firm), 1), Stay);
+        }
+        // One that was left is not taken again for the noise of a measurement.
+        let left = Candidate { left: 1, ..lossy(1, 25.0) };
+        assert_eq!(decide(&[left, lossy(2, 40.0)], on(2, Firm), 1), Stay);
+        assert_eq!(moved(&[left, lossy(2, 46.0)], on(2, Firm), 1), Some((1, SwitchKind::Quality)));
+        let mut well = candidate(2, Ready);
+        let chain = [lossy(1, 40.0), well];
+        assert_eq!(decide(&chain, on(1, Firm), 1), Stay, "it was not measured");
+        well.loss.beside = Some(LossPercent(0.0));
+        assert_eq!(moved(&[lossy(1, 40.0), well], on(1, Firm), 1), Some((2, SwitchKind::Quality)));
+    }
+
+    #[test]
+    fn a_person_comes_before_loss_and_the_chain() {
         let mut chain = [candidate(1, Ready), candidate(2, Ready)];
-        chain[1].manual = true;
-        chain[1].hold = Duration::ZERO;
-        assert_eq!(moved(select(&chain, on(1, true), at(1))), Some((2, SwitchKind::Manual)));
-        assert_eq!(select(&chain, on(2, true), at(999)), Decision::Stay, "and it stays");
-        chain[1].manual = false;
-        chain[0].troubled = true;
-        assert_eq!(moved(select(&chain, on(1, true), at(1))), Some((2, SwitchKind::Quality)));
-        assert_eq!(select(&chain, on(2, true), at(999)), Decision::Stay);
+        chain[1].choice = Choice::Fresh;
+        assert_eq!(moved(&chain, on(1, Firm), 1), Some((2, SwitchKind::Manual)));
+        let told = select(&chain, on(2, Firm), at(999));
+        assert_eq!(told.decision, Stay, "and it stays");
+        assert_eq!(told.whys, [(id(1), Why::NotChosen), (id(2), Why::Chosen)].into());
+        chain[1] = Candidate { choice: Choice::Fresh, ..lossy(2, 40.0) };
+        assert_eq!(moved(&chain, on(1, Firm), 1), Some((2, SwitchKind::Manual)));
+        assert_eq!(decide(&chain, on(2, Firm), 1), Stay);
+        chain[1] = Candidate { choice: Choice::Left, ..candidate(2, Ready) };
+        assert_eq!(select(&chain, on(1, Firm), at(1)).whys[&id(2)], Why::Holding(at(60)));
+        assert_eq!(moved(&chain, on(1, Firm), 60), Some((2, SwitchKind::Failback)));
     }
 
     #[test]
     fn the_first_choice_needs_no_hold() {
         let chain = [candidate(1, Ready), candidate(2, Ready)];
-        let provisional = on(2, true).map(|i| Incumbent { provisional: true, ..i });
-        assert_eq!(moved(select(&chain, provisional, at(1))), Some((1, SwitchKind::First)));
-        assert_eq!(moved(select(&chain, None, at(1))), Some((1, SwitchKind::First)));
-        let proving = on(2, false).map(|i| Incumbent { provisional: true, proving: true, ..i });
-        assert_eq!(select(&chain, proving, at(1)), Decision::Stay);
+        assert_eq!(moved(&chain, on(2, Open), 1), Some((1, SwitchKind::First)));
+        assert_eq!(moved(&chain, None, 1), Some((1, SwitchKind::First)));
+        assert_eq!(decide(&chain, on(2, Proving), 1), Stay);
+        assert_eq!(moved(&chain, on(2, Failed), 1), Some((1, SwitchKind::First)));
+        assert_eq!(decide(&[candidate(1, PORTAL)], on(2, Failed), 1), Stay);
     }
 }

@@ -7,8 +7,8 @@
 //!                 fast     no Internet
 //! one uplink      steady   carries traffic
 //!                 slow     could take over now
-//!                 double   is being proven
-//!                 fast     is down
+//!                 double   is being proven, loses packets, or resolves no names
+//!                 fast     is down, or shows a sign-in page
 //!                 off      is not there, or set aside
 //! ```
 //!
@@ -101,9 +101,9 @@ pub(in crate::engine) enum Spares {
     NoneWanted,
 }
 
-/// What one uplink is to the household.
+/// What the LED of one uplink tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Standing {
+pub(in crate::engine) enum Lit {
     Carries,
     Ready,
     BeingProven,
@@ -120,13 +120,13 @@ pub(in crate::engine) const fn of_the_whole(way: Way, spares: Spares) -> Pattern
     }
 }
 
-pub(in crate::engine) const fn of_an_uplink(standing: Standing) -> Pattern {
-    match standing {
-        Standing::Carries => Pattern::Steady,
-        Standing::Ready => Pattern::Slow,
-        Standing::BeingProven => Pattern::Double,
-        Standing::Down => Pattern::Fast,
-        Standing::Away => Pattern::Off,
+pub(in crate::engine) const fn of_an_uplink(lit: Lit) -> Pattern {
+    match lit {
+        Lit::Carries => Pattern::Steady,
+        Lit::Ready => Pattern::Slow,
+        Lit::BeingProven => Pattern::Double,
+        Lit::Down => Pattern::Fast,
+        Lit::Away => Pattern::Off,
     }
 }
 

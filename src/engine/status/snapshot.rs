@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::engine::dataplane::drift::Kind;
 use crate::engine::health::{Condition, Health};
 use crate::engine::status::usage::Spent;
+use crate::engine::uplink::standing::Standing;
 use crate::time::{Instant, Now, Utc};
 use crate::units::{LossPercent, PerFamily, Rtt};
 
@@ -120,6 +121,8 @@ pub struct LineState {
     pub health: Health,
     /// Why it is so.
     pub condition: Condition,
+    /// What it is good for, a pause apart.
+    pub standing: Standing,
     /// The box's own address.
     pub address: String,
     /// The next hop.

@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::engine::events::facts::Fact;
 use crate::engine::input::Command;
 use crate::engine::output::{Output, Refusal};
+use crate::engine::uplink::standing::Use;
 use crate::engine::uplink::{Paused, Uplink};
 use crate::time::{Now, human};
 use crate::units::{Family, UplinkId};
@@ -58,7 +59,7 @@ impl Engine {
             let words = format!("{name} is set aside; take it back with: sparelink resume {name}");
             return Err(Refusal::NotNow(words));
         }
-        let ready = u.is_ready();
+        let ready = self.whole(u, now).usable() != Use::None;
         self.run.manual = Some((name.clone(), lasts.map(|lasts| now.mono + lasts)));
         self.manual_fresh = true;
         let time = lasts.map_or_else(
@@ -91,7 +92,8 @@ impl Engine {
         if let Some(u) = self.uplinks.get_mut(&id) {
             u.paused = Some(paused);
         }
-        let others = self.uplinks.values().any(|u: &Uplink| u.id != id && u.is_ready());
+        let useful = |u: &Uplink| u.id != id && self.whole(u, now).may_carry();
+        let others = self.uplinks.values().any(useful);
         if others {
             format!("{name} is set aside {time}")
         } else {

@@ -12,9 +12,9 @@ use crate::engine::dataplane::settling::{
 use crate::engine::dataplane::{ApplyReport, plan};
 use crate::engine::events::facts::Fact;
 use crate::engine::output::Output;
-use crate::engine::policy::select::Standing;
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::attachment::subnets;
+use crate::engine::uplink::standing::Standing;
 use crate::engine::{Engine, Mode};
 use crate::time::Now;
 use crate::units::{Family, Gather as _, IfIndex, PerFamily, UplinkId};
@@ -210,8 +210,7 @@ impl Engine {
 
     fn stands(&self, id: UplinkId, family: Family, now: Now) -> Option<Standing> {
         let u = self.uplinks.get(&id)?;
-        let s = u.surroundings(&self.config, &self.household, family, now.mono);
-        Some(u.standing(family, &s))
+        Some(u.standing(&self.config, &self.household, family, now.mono))
     }
 
     /// Everything the dataplane depends on, as it stands.
@@ -220,7 +219,8 @@ impl Engine {
             let active = self.active.get(family).uplink;
             let kept = self.kernel.kept.get(family);
             let ready = |id: &UplinkId| {
-                kept.contains(id) || self.stands(*id, family, now) == Some(Standing::Ready)
+                let standing = self.stands(*id, family, now);
+                kept.contains(id) || standing.is_some_and(Standing::may_carry)
             };
             let spares = self.chain.iter().filter(|id| Some(**id) != active && ready(id));
             active.into_iter().chain(spares.copied()).collect()

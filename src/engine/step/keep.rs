@@ -8,7 +8,7 @@ use crate::engine::state::{RunState, SavedState};
 use crate::engine::status::housekeeping::{LEARN_EVERY, SAVE_EVERY, SETTLE_FOR, SPARELESS_FOR};
 use crate::engine::uplink::Uplink;
 use crate::time::Now;
-use crate::units::{Family, Gather as _, PerFamily, UplinkId};
+use crate::units::{Family, Gather as _, PerFamily};
 
 impl Engine {
     /// What is done by the hour and by the day, and the news about spares.
@@ -27,19 +27,14 @@ impl Engine {
     /// Losing the last spare is news even while everything works.
     fn watch_spares(&mut self, now: Now) {
         let Some(started) = self.started else { return };
-        let carrying = self.household.active;
-        let works = |id: Option<UplinkId>| {
-            id.and_then(|id| self.uplinks.get(&id)).is_some_and(Uplink::is_ready)
-        };
+        let works = Family::BOTH.iter().any(|family| self.carrying(*family, now).is_some());
         let settled = now.mono.since(started) >= SETTLE_FOR;
-        if self.chain.len() < 2 || !settled || !(works(carrying.v4) || works(carrying.v6)) {
+        if self.chain.len() < 2 || !settled || !works {
             // There is worse news than a missing spare now; what was not said yet is not due.
             self.housekeeping.spareless.take_if(|(_, said)| !*said);
             return;
         }
-        let is_spare =
-            |u: &&Uplink| u.is_ready() && Some(u.id) != carrying.v4 && Some(u.id) != carrying.v6;
-        let spare = self.uplinks.values().find(is_spare).map(|u| u.config.name.clone());
+        let spare = self.ready_spares(now).next().map(|u| u.config.name.clone());
         match (spare, self.housekeeping.spareless) {
             (None, None) => self.housekeeping.spareless = Some((now.mono, false)),
             (None, Some((since, false))) if now.mono.since(since) >= SPARELESS_FOR => {

@@ -3,11 +3,12 @@
 use crate::engine::events::facts::{counted, overlaps_lan};
 use crate::engine::health::line::Line;
 use crate::engine::health::{Condition, Health};
-use crate::engine::policy::select::Standing;
+use crate::engine::policy::select::Why;
 use crate::engine::probe::Question;
 use crate::engine::status::snapshot::{LineState, Role, Snapshot, UplinkState};
 use crate::engine::status::usage::{MINUTES_A_MONTH, MONTH, Spent, price};
 use crate::engine::uplink::Uplink;
+use crate::engine::uplink::standing::Standing;
 use crate::engine::{Active, Engine};
 use crate::time::{Instant, Now, human};
 use crate::units::{ByteCount, Family, PerFamily, UplinkId};
@@ -22,7 +23,7 @@ impl Engine {
             .filter_map(|id| self.uplinks.get(id))
             .map(|u| self.uplink_state(u, now))
             .collect();
-        let carries = |family| self.carrying(family).map(|u| u.config.name.clone());
+        let carries = |family| self.carrying(family, now).map(|u| u.config.name.clone());
         let dead_since =
             self.uplinks.values().flat_map(|u| u.lines.iter()).filter_map(|(_, line)| {
                 match line.health {
@@ -63,54 +64,85 @@ impl Engine {
         }
     }
 
-    /// The uplink that carries a family, if that works.
-    pub(in crate::engine) fn carrying(&self, family: Family) -> Option<&Uplink> {
+    /// The uplink that carries a family, if that leads to the Internet.
+    pub(in crate::engine) fn carrying(&self, family: Family, now: Now) -> Option<&Uplink> {
         let u = self.uplinks.get(&self.active.get(family).uplink?)?;
-        let line = u.lines.get(family);
-        (line.way.is_some() && !matches!(line.health, Health::Down { .. })).then_some(u)
+        let fitness = u.fitness(&self.config, &self.household, family, now.mono);
+        fitness.carries().then_some(u)
+    }
+
+    /// What an uplink is good for as a whole.
+    pub(in crate::engine) fn whole(&self, u: &Uplink, now: Now) -> Standing {
+        u.whole(&self.config, &self.household, now.mono)
+    }
+
+    /// The uplinks that carry nothing and could take over now.
+    pub(in crate::engine) fn ready_spares(&self, now: Now) -> impl Iterator<Item = &Uplink> {
+        let active = [self.active.v4.uplink, self.active.v6.uplink];
+        let spares = self.uplinks.values().filter(move |u| !active.contains(&Some(u.id)));
+        spares.filter(move |u| self.whole(u, now).is_ready())
     }
 
     fn sentence(&self, active: &PerFamily<Option<String>>, now: Now) -> String {
-        let first = self.chain.first().copied();
+        let first = self.chain.first().and_then(|id| self.uplinks.get(id));
         match (&active.v4, &active.v6) {
             (None, None) => {
-                let said = |id: &UplinkId| {
-                    let name = self.name(*id);
-                    format!("{name} {}", self.worst(*id, now).phrase())
-                };
-                let all: Vec<String> = self.chain.iter().map(said).collect();
+                let chain = self.chain.iter().filter_map(|id| self.uplinks.get(id));
+                let said = |u: &Uplink| format!("{} {}", u.config.name, self.trouble(u, now));
+                let all: Vec<String> = chain.map(said).collect();
                 format!("No Internet: {}", all.join(", "))
             }
             (Some(v4), Some(v6)) if v4 != v6 => {
                 format!("Internet works, on {v4} (IPv4) and {v6} (IPv6)")
             }
-            (Some(name), _) | (None, Some(name)) => match first {
-                Some(id) if self.name(id) != *name => {
-                    let why = self.why_not_first(id, now);
-                    format!("Internet works, on {name}: {why}")
+            (Some(name), _) | (None, Some(name)) => {
+                let flaw = self.flaw(name, now);
+                match first.filter(|u| u.config.name != *name) {
+                    Some(u) => {
+                        format!("Internet works, on {name}{flaw}: {}", self.why_not_first(u, now))
+                    }
+                    None => format!("Internet works, on {name}{flaw}"),
                 }
-                _ => format!("Internet works, on {name}"),
-            },
+            }
+        }
+    }
+
+    /// What is amiss with the uplink in use although it carries the traffic.
+    fn flaw(&self, name: &str, now: Now) -> String {
+        let named = self.uplinks.values().find(|u| u.config.name == name);
+        let worst = named.map_or(Condition::Ok, |u| self.worst(u.id, now));
+        if matches!(worst, Condition::Degraded | Condition::DnsBroken) {
+            format!(", but {name} {}", worst.phrase())
+        } else {
+            String::new()
+        }
+    }
+
+    /// Why an uplink does not carry the traffic, while none does; the end of a sentence that begins with
+    /// its name.
+    fn trouble(&self, u: &Uplink, now: Now) -> &'static str {
+        match (self.whole(u, now), self.worst(u.id, now)) {
+            (Standing::Paused, _) => "is paused",
+            (_, Condition::Ok) => "is being tested",
+            (_, condition) => condition.phrase(),
         }
     }
 
     /// Why the first uplink of the chain is not the one in use.
-    fn why_not_first(&self, id: UplinkId, now: Now) -> String {
-        let name = self.name(id);
-        let Some(u) = self.uplinks.get(&id) else {
-            return name;
-        };
+    fn why_not_first(&self, u: &Uplink, now: Now) -> String {
+        let name = &u.config.name;
         let family = if u.lines.v4.way.is_some() { Family::V4 } else { Family::V6 };
         if u.paused.is_some() {
             return format!("{name} is set aside by hand");
         }
-        match self.active.get(family).waiting {
-            Some((at, waiting)) if waiting == id => {
+        match self.active.get(family).whys.get(&u.id) {
+            Some(Why::Holding(at)) => {
                 format!("{name} works again and takes over in {}", human(at.since(now.mono)))
             }
-            _ if self.run.manual.is_some() => "asked for by hand".to_owned(),
-            _ if self.worst(id, now) == Condition::Ok => format!("{name} is being proven"),
-            _ => format!("{name} {}", self.worst(id, now).phrase()),
+            Some(Why::NotChosen) => "asked for by hand".to_owned(),
+            Some(Why::NotCalm) => format!("{name} still loses packets now and then"),
+            _ if self.worst(u.id, now) == Condition::Ok => format!("{name} is being proven"),
+            _ => format!("{name} {}", self.worst(u.id, now).phrase()),
         }
     }
 
@@ -130,7 +162,7 @@ impl Engine {
         let role = match (is_active, u.paused.is_some()) {
             (true, _) => Role::Active,
             (false, true) => Role::Paused,
-            (false, false) if u.is_ready() => Role::Ready,
+            (false, false) if self.whole(u, now).is_ready() => Role::Ready,
             (false, false) => Role::NotReady,
         };
         let lines = PerFamily {
@@ -172,7 +204,7 @@ impl Engine {
     /// When that will be which [`Self::next`] speaks of.
     fn next_at(&self, u: &Uplink, now: Now) -> Option<Instant> {
         let waiting = |(_, active): (Family, &Active)| {
-            active.waiting.filter(|(_, id)| *id == u.id).map(|(at, _)| at)
+            active.waiting().filter(|(_, id)| *id == u.id).map(|(at, _)| at)
         };
         let paused = u.paused.as_ref().and_then(|paused| paused.until);
         let drained = || Self::draining(u, now)?.lasts.map(|lasts| now.mono + lasts);
@@ -186,6 +218,7 @@ impl Engine {
         Some(LineState {
             health: line.health,
             condition: line.condition(&s),
+            standing: u.fitness(&self.config, &self.household, family, now.mono),
             address: way.source.to_string(),
             gateway: way.gateway.map(|gateway| gateway.to_string()),
             rtt: line.rtt.rtt(),
@@ -223,7 +256,7 @@ impl Engine {
 
     fn next(&self, u: &Uplink, role: Role, now: Now) -> String {
         for (_, active) in self.active.iter() {
-            if let Some((at, id)) = active.waiting
+            if let Some((at, id)) = active.waiting()
                 && id == u.id
             {
                 return format!("takes over in {}", human(at.since(now.mono)));
@@ -269,8 +302,7 @@ impl Engine {
     #[must_use]
     pub fn standing(&self, name: &str, family: Family, now: Now) -> Option<Standing> {
         let u = self.uplinks.values().find(|u| u.config.name == name)?;
-        let s = u.surroundings(&self.config, &self.household, family, now.mono);
-        Some(u.standing(family, &s))
+        Some(u.standing(&self.config, &self.household, family, now.mono))
     }
 }
 

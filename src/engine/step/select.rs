@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use crate::engine::events::facts::Fact;
-use crate::engine::health::line::Line;
-use crate::engine::health::quality::{BETTER_BY, CALM, SAMPLE_AGAIN};
+use crate::engine::health::quality::{CALM, SAMPLE_AGAIN};
 use crate::engine::health::{Health, Transition};
-use crate::engine::policy::hold::hold;
-use crate::engine::policy::select::{Candidate, Decision, Incumbent, Standing, select};
+use crate::engine::policy::hold::{MEMORY, hold};
+use crate::engine::policy::select::{
+    Candidate, Choice, Decision, Footing, Incumbent, Loss, Selection, select,
+};
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::attachment::main_default;
+use crate::engine::uplink::standing::Standing;
 use crate::engine::{Active, Engine};
 use crate::time::{Instant, Now};
 use crate::units::{Family, IfIndex, UplinkId};
@@ -61,7 +63,7 @@ impl Engine {
         self.expire_wishes_of_people(now);
         for family in Family::BOTH {
             let active = self.active.get_mut(family);
-            let hold_over = active.waiting.is_some_and(|(at, _)| at <= now.mono);
+            let hold_over = active.waiting().is_some_and(|(at, _)| at <= now.mono);
             let settled = active.provisional_until.take_if(|at| *at <= now.mono).is_some();
             let proven_or_not = active.proving_until.take_if(|at| *at <= now.mono).is_some();
             self.undecided |= hold_over || settled || proven_or_not;
@@ -91,89 +93,84 @@ impl Engine {
         let Some(incumbent) = self.incumbent(family, now) else {
             return;
         };
-        self.call_candidates(family, !incumbent.alive, now);
+        self.call_candidates(family, !incumbent.footing.is_alive(), now);
         let candidates = self.candidates(family, now);
-        let decision = select(&candidates, Some(incumbent), now.mono);
+        let Selection { decision, whys } = select(&candidates, Some(incumbent), now.mono);
         let active = self.active.get_mut(family);
-        active.waiting = None;
-        if incumbent.alive {
-            active.no_way_out = false;
-        }
+        active.whys = whys;
         // The first choice is settled once it works and none before it may still turn out to work.
         let own_place = candidates.iter().find(|c| c.id == incumbent.id).map(|c| c.place);
         let open = |c: &Candidate| Some(c.place) < own_place && c.standing == Standing::Unproven;
-        if incumbent.alive && decision == Decision::Stay && !candidates.iter().any(open) {
-            active.provisional_until = None;
-        }
-        if incumbent.alive {
+        if incumbent.footing.is_alive() {
+            active.no_way_out = false;
             active.proving_until = None;
+            let stays = decision == Decision::Stay && active.waiting().is_none();
+            if stays && !candidates.iter().any(open) {
+                active.provisional_until = None;
+            }
         }
         match decision {
             Decision::Stay => {}
-            Decision::StayUntil(at, id) => active.waiting = Some((at, id)),
             Decision::Move(to, kind) => self.move_to(family, to, kind, now),
-            Decision::NoWayOut => self.say_no_way_out(family, incumbent.id, now),
+            Decision::AllDown => self.say_no_way_out(family, incumbent.id, now),
         }
     }
 
     fn incumbent(&self, family: Family, now: Now) -> Option<Incumbent> {
         let active = self.active.get(family);
         let u = self.uplinks.get(&active.uplink?)?;
-        let line = u.lines.get(family);
-        let hard = match line.health {
+        let health = u.lines.get(family).health;
+        let gone = match health {
             Health::Down { condition, .. } => condition.is_hard(),
             Health::Unknown
             | Health::Up { .. }
             | Health::Failing { .. }
             | Health::Recovering { .. } => u.paused.is_some(),
         };
-        Some(Incumbent {
-            id: u.id,
-            alive: line.health.is_alive() && u.paused.is_none(),
-            hard,
-            provisional: active.provisional_until.is_some(),
-            proving: {
-                let s = u.surroundings(&self.config, &self.household, family, now.mono);
-                active.proving_until.is_some() && u.standing(family, &s) == Standing::Unproven
-            },
-        })
+        let standing = u.standing(&self.config, &self.household, family, now.mono);
+        let open = active.provisional_until.is_some();
+        let alive = health.is_alive() && u.paused.is_none();
+        let proving = standing == Standing::Unproven && active.proving_until.is_some();
+        let footing = match (alive, open) {
+            (true, true) => Footing::Open,
+            (true, false) => Footing::Firm,
+            (false, _) if proving => Footing::Proving,
+            (false, true) => Footing::Failed,
+            (false, false) if gone => Footing::Gone,
+            (false, false) => Footing::Silent,
+        };
+        Some(Incumbent { id: u.id, footing })
     }
 
     fn candidates(&self, family: Family, now: Now) -> Vec<Candidate> {
-        let active = self.active.get(family).uplink;
-        let own = active.and_then(|id| self.uplinks.get(&id)).map(|u| u.lines.get(family));
-        let own_sample =
-            own.filter(|l| l.quality.is_degraded()).map(|l| l.sampled.and_then(|s| s.loss()));
         let candidate = |(place, id): (usize, &UplinkId)| {
             let u = self.uplinks.get(id)?;
             let line = u.lines.get(family);
-            let s = u.surroundings(&self.config, &self.household, family, now.mono);
-            let manual = self.run.manual.as_ref().is_some_and(|(name, _)| *name == u.config.name);
-            let own_hurt = |line: &Line| line.dns_is_broken() || line.shows_portal();
-            let worse = |own: Option<_>| !is_better(line, own);
-            let troubled = if Some(*id) == active {
-                own_hurt(line) || own_sample.flatten().is_some()
-            } else {
-                let hurt = line.quality.is_degraded() || own_hurt(line);
-                hurt || own_sample.is_some_and(worse)
-            };
-            let up_since = match line.health {
-                Health::Up { since } => since,
-                Health::Failing { up_since, .. } => up_since,
-                Health::Unknown | Health::Down { .. } | Health::Recovering { .. } => now.mono,
-            };
-            let wait = hold(self.config.failback, &u.departures, now.mono);
+            let chosen = self.run.manual.as_ref().is_some_and(|(name, _)| *name == u.config.name);
+            let left = u.departures.iter().filter(|left| now.mono.since(**left) < MEMORY).count();
+            let calm = line.loss.verdict().is_none_or(|loss| loss.0 <= CALM);
             Some(Candidate {
                 id: *id,
                 place,
-                standing: u.standing(family, &s),
-                manual,
-                troubled,
+                standing: u.standing(&self.config, &self.household, family, now.mono),
+                choice: match chosen {
+                    false => Choice::None,
+                    true if self.manual_fresh => Choice::Fresh,
+                    true => Choice::Left,
+                },
+                loss: Loss {
+                    lately: line.loss.percent().unwrap_or_default(),
+                    beside: line.sampled.and_then(|sample| sample.loss()),
+                    calm: calm && !line.quality.is_degraded(),
+                },
+                left: u8::try_from(left).unwrap_or(u8::MAX),
                 confirmed: line.is_confirmed(),
-                up_since,
-                hold: if manual && self.manual_fresh { Duration::ZERO } else { wait },
-                calm: !line.quality.is_degraded()
-                    && line.loss.verdict().is_none_or(|loss| loss.0 <= CALM),
+                up_since: match line.health {
+                    Health::Up { since } => since,
+                    Health::Failing { up_since, .. } => up_since,
+                    Health::Unknown | Health::Down { .. } | Health::Recovering { .. } => now.mono,
+                },
+                hold: hold(self.config.failback, &u.departures, now.mono),
             })
         };
         self.chain.iter().enumerate().filter_map(candidate).collect()
@@ -290,10 +287,4 @@ impl Engine {
             self.record(Fact::ByHand { what }, now);
         }
     }
-}
-
-/// Whether a line was sampled to lose fewer packets than the active one, by enough.
-fn is_better(line: &Line, own: Option<crate::units::LossPercent>) -> bool {
-    let other = line.sampled.and_then(|sample| sample.loss());
-    matches!((other, own), (Some(other), Some(own)) if other.0 + BETTER_BY <= own.0)
 }

@@ -1,11 +1,12 @@
 //! What the LEDs show, and the record of the last day.
 
 use crate::engine::events::timeline::{Carrier, View};
-use crate::engine::health::{Condition, Health};
+use crate::engine::health::Health;
 use crate::engine::output::{Output, Refusal};
-use crate::engine::status::leds::{Cause, Lamp, Spares, Standing, Test, Way};
+use crate::engine::status::leds::{Cause, Lamp, Lit, Spares, Test, Way};
 use crate::engine::status::leds::{of_an_uplink, of_the_whole};
 use crate::engine::uplink::Uplink;
+use crate::engine::uplink::standing::Standing;
 use crate::engine::{Engine, Mode};
 use crate::time::Now;
 use crate::units::{Family, Gather as _};
@@ -16,7 +17,7 @@ impl Engine {
         if self.started.is_none() || (self.fitted().is_none() && self.leds.shown.is_empty()) {
             return;
         }
-        let real = self.picture();
+        let real = self.picture(now);
         if !std::mem::replace(&mut self.leds.greeted, true) {
             self.leds.test = Some(Test { began: now.mono, cause: Cause::Start });
         } else if real != self.leds.real {
@@ -81,22 +82,22 @@ impl Engine {
     }
 
     /// How things are, in patterns.
-    fn picture(&self) -> Vec<Lamp> {
+    fn picture(&self, now: Now) -> Vec<Lamp> {
         let Some(config) = self.fitted() else {
             return Vec::new();
         };
-        let whole = || of_the_whole(self.way(), self.spares());
+        let whole = || of_the_whole(self.way(now), self.spares(now));
         let status = config.status.iter().map(|led| Lamp { led: led.clone(), pattern: whole() });
         let uplinks = config.uplinks.iter().filter_map(|(name, led)| {
             let uplink = self.uplinks.values().find(|u| u.config.name == *name)?;
-            Some(Lamp { led: led.clone(), pattern: of_an_uplink(self.standing_for_led(uplink)) })
+            Some(Lamp { led: led.clone(), pattern: of_an_uplink(self.on_led(uplink, now)) })
         });
         status.chain(uplinks).collect()
     }
 
     /// IPv4 speaks for the box, IPv6 where there is no IPv4: as in the sentence.
-    fn way(&self) -> Way {
-        let carrying = Family::BOTH.iter().find_map(|family| self.carrying(*family));
+    fn way(&self, now: Now) -> Way {
+        let carrying = Family::BOTH.iter().find_map(|family| self.carrying(*family, now));
         match carrying.map(|u| u.id) {
             None => Way::None,
             Some(id) if self.chain.first() == Some(&id) => Way::First,
@@ -104,33 +105,26 @@ impl Engine {
         }
     }
 
-    fn spares(&self) -> Spares {
-        let active = [self.active.v4.uplink, self.active.v6.uplink];
-        let is_spare = |u: &Uplink| u.is_ready() && !active.contains(&Some(u.id));
+    fn spares(&self, now: Now) -> Spares {
         if self.chain.len() < 2 {
             Spares::NoneWanted
-        } else if self.uplinks.values().any(is_spare) {
+        } else if self.ready_spares(now).next().is_some() {
             Spares::Ready
         } else {
             Spares::NoneLeft
         }
     }
 
-    fn standing_for_led(&self, u: &Uplink) -> Standing {
-        let carries = |family| self.carrying(family).is_some_and(|active| active.id == u.id);
-        if Family::BOTH.into_iter().any(carries) {
-            return Standing::Carries;
+    fn on_led(&self, u: &Uplink, now: Now) -> Lit {
+        let carries = |family| self.carrying(family, now).is_some_and(|active| active.id == u.id);
+        match self.whole(u, now) {
+            _ if Family::BOTH.into_iter().any(carries) => Lit::Carries,
+            Standing::Paused => Lit::Away,
+            _ if u.attachment.link.is_none() => Lit::Away,
+            Standing::Ready | Standing::Suspected => Lit::Ready,
+            Standing::Lossy | Standing::Nameless | Standing::Unproven => Lit::BeingProven,
+            Standing::Unfit(_) => Lit::Down,
         }
-        if u.paused.is_some() || u.attachment.link.is_none() {
-            return Standing::Away;
-        }
-        if u.is_ready() {
-            return Standing::Ready;
-        }
-        let faulty = u.attachment.fault.is_some_and(|fault| fault != Condition::Ok)
-            || u.attachment.overlap().is_some();
-        let down = u.present().any(|(_, line)| matches!(line.health, Health::Down { .. }));
-        if faulty || down { Standing::Down } else { Standing::BeingProven }
     }
 }
 
@@ -150,9 +144,11 @@ impl Engine {
             self.timeline.end_minute(&tallies, now.mono);
         }
         for u in self.uplinks.values() {
-            self.timeline.look(u.id, is_up(u));
+            let (family, _) = u.main_line();
+            let fitness = u.fitness(&self.config, &self.household, family, now.mono);
+            self.timeline.look(u.id, is_up(u).map(|up| up && fitness.carries()));
         }
-        let carrying = self.carrying(Family::V4).or_else(|| self.carrying(Family::V6));
+        let carrying = self.carrying(Family::V4, now).or_else(|| self.carrying(Family::V6, now));
         let known = self.active.iter().any(|(_, a)| a.uplink.is_some() || a.no_way_out);
         let carrier = match carrying {
             Some(u) if self.chain.first() == Some(&u.id) => Carrier::First,
@@ -179,7 +175,7 @@ impl Engine {
     }
 }
 
-/// Whether an uplink is alive, as far as that is known.
+/// Whether an uplink answers, as far as that is known.
 fn is_up(u: &Uplink) -> Option<bool> {
     let (_, line) = u.main_line();
     match line.health {

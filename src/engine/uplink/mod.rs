@@ -1,6 +1,7 @@
 //! One uplink at run time: what it is, its two lines, and what people said about it.
 
 pub mod attachment;
+pub mod standing;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,11 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, UplinkConfig};
 use crate::engine::flows::leftover::Leftover;
+use crate::engine::health::Condition;
 use crate::engine::health::line::{Line, Surroundings};
 use crate::engine::health::proof::Plan;
 use crate::engine::health::suspicion::Duty;
-use crate::engine::health::{Condition, Health};
-use crate::engine::policy::select::Standing;
 use crate::engine::uplink::attachment::Attachment;
 use crate::time::Instant;
 use crate::units::{Family, PerFamily, UplinkId};
@@ -132,41 +132,6 @@ impl Uplink {
                 ip.is_private() || (a == 100 && b & 0xc0 == 64)
             }
             Some(IpAddr::V6(_)) | None => false,
-        }
-    }
-
-    /// Whether it could take over now: every family it has is proven.
-    #[must_use]
-    pub(in crate::engine) fn is_ready(&self) -> bool {
-        let mut present = self.present().peekable();
-        self.paused.is_none()
-            && self.attachment.overlap().is_none()
-            && present.peek().is_some()
-            && present.all(|(_, line)| line.health.is_alive())
-    }
-
-    /// How selection sees one of its lines.
-    #[must_use]
-    pub(in crate::engine) fn standing(&self, family: Family, s: &Surroundings<'_>) -> Standing {
-        let line = self.lines.get(family);
-        if self.paused.is_some() {
-            return Standing::Paused;
-        }
-        match line.health {
-            _ if line.way.is_none() => Standing::Unfit(self.fault(family)),
-            Health::Up { .. } => match line.obstacle(s) {
-                Some(Condition::Portal) => Standing::Unfit(Condition::Portal),
-                _ => Standing::Ready,
-            },
-            // Suspected as a spare: no place to go to now.
-            Health::Failing { .. } => Standing::Unproven,
-            Health::Down { condition, .. } => Standing::Unfit(condition),
-            Health::Recovering { .. } if line.is_last_resort(s) => Standing::LastResort,
-            Health::Recovering { .. } => match line.obstacle(s) {
-                None | Some(Condition::Ok) => Standing::Unproven,
-                Some(condition) => Standing::Unfit(condition),
-            },
-            Health::Unknown => Standing::Unproven,
         }
     }
 }

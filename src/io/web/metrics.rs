@@ -113,7 +113,9 @@ fn per_line<V>(
 fn about_lines(text: &mut Text, snapshot: &Snapshot) {
     use Kind::Gauge;
     let help = "Whether the uplink leads to the Internet, by IP version.";
-    let up = per_line(snapshot, |_, _, line| Some(u64::from(line.health.is_alive())));
+    let up = per_line(snapshot, |_, _, line| {
+        Some(u64::from(line.health.is_alive() && line.standing.carries()))
+    });
     text.family(&About("sparelink_uplink_up", "", Gauge, help), up);
     let help = "Whether the uplink carries the traffic of this IP version.";
     let active = per_line(snapshot, |uplink, family, _| {

@@ -8,7 +8,7 @@ use super::{Fault, Plan, World};
 use crate::config::{self, Kind};
 use crate::engine::input::Command;
 use crate::engine::status::snapshot::{Role, Snapshot, UplinkState};
-use crate::lab::script::{Action, Expect, LineEvent, Scenario, Settings, What};
+use crate::lab::script::{Action, Expect, LineEvent, Scenario, Settings, Wanted, What};
 use crate::time::Instant;
 use crate::units::{Family, PerFamily};
 
@@ -176,6 +176,7 @@ impl Player {
             Action::Pause(uplink) => {
                 self.command(Command::Pause { uplink: uplink.clone(), lasts: None, reason: None })
             }
+            Action::Probe(uplink) => self.command(Command::Probe { uplink: uplink.clone() }),
             Action::Resume(uplink) => self.command(Command::Resume { uplink: uplink.clone() }),
             Action::KillAgent => {
                 world.kill_agent();
@@ -205,26 +206,12 @@ impl Player {
     }
 
     fn expect(&mut self, expect: &Expect) -> Result<(), String> {
-        let left = |within: &Duration, at: Instant, now: Instant| (at + *within).since(now);
         let (at, now) = (self.last_action, self.world.now());
         match expect {
-            Expect::Active { uplink, within } => {
-                self.until(left(within, at, now), "this", |s| s.active.v4 == *uplink)
-            }
-            Expect::Active6 { uplink, within } => {
-                self.until(left(within, at, now), "this", |s| s.active.v6 == *uplink)
-            }
-            Expect::Health { uplink, state, within } => {
-                let fits = |u: &UplinkState| u.name == *uplink && u.health.word() == state;
-                self.until(left(within, at, now), "this", |s| s.uplinks.iter().any(fits))
-            }
-            Expect::Condition { uplink, condition, within } => {
-                let fits = |u: &UplinkState| u.name == *uplink && u.condition.word() == condition;
-                self.until(left(within, at, now), "this", |s| s.uplinks.iter().any(fits))
-            }
-            Expect::Resolver { address, within } => {
-                let first = |s: &Snapshot| s.resolvers.first() == Some(&address.to_string());
-                self.until(left(within, at, now), "this", first)
+            Expect::Within(Wanted::Event(code), within) => self.event(code, at + *within),
+            Expect::Within(wanted, within) => {
+                let left = (at + *within).since(now);
+                self.until(left, &wanted.to_string(), |snapshot| fits(snapshot, wanted))
             }
             Expect::NoSwitch(lasting) => {
                 let active = self.look().map(|s| s.active);
@@ -233,11 +220,6 @@ impl Player {
             Expect::NoDown { uplink, lasting } => {
                 let down = |u: &UplinkState| u.name == *uplink && u.health.word() == "down";
                 self.lasting(*lasting, |s| !s.uplinks.iter().any(down))
-            }
-            Expect::Flows { uplink, some, within } => {
-                let counted = |u: &UplinkState| u.flows.is_some_and(|flows| (flows > 0) == *some);
-                let fits = |u: &UplinkState| u.name == *uplink && counted(u);
-                self.until(left(within, at, now), "this", |s| s.uplinks.iter().any(fits))
             }
             Expect::Lost(most) => {
                 let lost = self.flows(now).iter().filter(|flow| !flow.1).count();
@@ -259,6 +241,20 @@ impl Player {
                     return Ok(());
                 }
                 Err(format!("the gap was {gap:?}, more than {most:?}"))
+            }
+        }
+    }
+
+    /// Waits until something like this has happened since the last action.
+    fn event(&mut self, code: &str, end: Instant) -> Result<(), String> {
+        loop {
+            let events = self.world.events.iter().rev();
+            let mut recent = events.take_while(|event| event.at >= self.last_action);
+            if recent.any(|event| event.fact.code() == code) {
+                return Ok(());
+            }
+            if !self.world.step(end) {
+                return Err(format!("event {code} did not happen in time"));
             }
         }
     }
@@ -324,6 +320,28 @@ impl Player {
         let now = self.world.now().since(Instant::ZERO).as_secs_f64();
         let _ = writeln!(story, "  the last action was at {last:.3}, now it is {now:.3}");
         story
+    }
+}
+
+/// Whether the agent says what is wanted; what happened is told by its events.
+fn fits(snapshot: &Snapshot, wanted: &Wanted) -> bool {
+    let of = |uplink: &str, fits: &dyn Fn(&UplinkState) -> bool| {
+        snapshot.uplinks.iter().any(|u| u.name == uplink && fits(u))
+    };
+    match wanted {
+        Wanted::Active(uplink) => snapshot.active.v4 == *uplink,
+        Wanted::Active6(uplink) => snapshot.active.v6 == *uplink,
+        Wanted::Health(uplink, state) => of(uplink, &|u| u.health.word() == state),
+        Wanted::Condition(uplink, condition) => of(uplink, &|u| u.condition.word() == condition),
+        Wanted::Role(uplink, role) => of(uplink, &|u| u.role.word() == role),
+        Wanted::Spares(count) => snapshot.spares_ready == *count,
+        Wanted::Online(online) => snapshot.works == *online,
+        Wanted::Sentence(text) => snapshot.sentence.contains(text),
+        Wanted::Resolver(address) => snapshot.resolvers.first() == Some(&address.to_string()),
+        Wanted::Flows(uplink, some) => {
+            of(uplink, &|u| u.flows.is_some_and(|flows| (flows > 0) == *some))
+        }
+        Wanted::Event(_) => false,
     }
 }
 

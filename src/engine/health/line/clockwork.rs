@@ -368,7 +368,7 @@ impl Line {
             (Health::Up { .. }, Duty::Active | Duty::Spare) => {
                 let slower =
                     if s.duty == Duty::Active { 1 } else { 2 } * if saving { 3 } else { 1 };
-                let names = names + self.names_every(s.duty) * slower;
+                let names = names + self.names_every(s.duty, s.now) * slower;
                 let pages = pages + Duration::from_secs(300) * slower;
                 if pages <= names { (pages, Round::All) } else { (names, Round::Names) }
             }
@@ -379,11 +379,12 @@ impl Line {
     }
 
     /// How often names are asked for. Doubts about a resolver are settled at once; one that has fallen
-    /// silent is not waited for longer than need be.
-    fn names_every(&self, duty: Duty) -> Duration {
+    /// silent is not waited for longer than need be; and where people are at work they soon notice.
+    fn names_every(&self, duty: Duty, now: Instant) -> Duration {
         let conduct = self.proof.conduct();
         Duration::from_secs(match duty {
             Duty::Active if conduct.is_in_doubt() => 2,
+            Duty::Active if self.traffic.is_busy(now) => 8,
             Duty::Active if conduct.is_uneasy() => 10,
             Duty::Active | Duty::Spare | Duty::MeteredSpare => 30,
         })

@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::engine::health::Condition;
 use crate::engine::status::leds::*;
 use crate::time::Instant;
 use std::time::Duration;

@@ -23,6 +23,7 @@ use crate::engine::health::{Condition, Health};
 use crate::engine::output::Refusal;
 use crate::engine::status::snapshot::{Draining, LineState, Role, Snapshot, UplinkState};
 use crate::engine::status::usage::Spent;
+use crate::engine::uplink::standing::Standing;
 use crate::time::{Instant, Now, Utc};
 use crate::units::{LossPercent, PerFamily, Rtt};
 
@@ -164,6 +165,7 @@ fn line() -> LineState {
     LineState {
         health: Health::Up { since: Instant::ZERO },
         condition: Condition::Ok,
+        standing: Standing::Ready,
         address: "192.168.8.100".to_owned(),
         gateway: Some("192.168.8.1".to_owned()),
         rtt: Some(Rtt(Duration::from_micros(12_500))),
