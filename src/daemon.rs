@@ -28,12 +28,13 @@ use crate::io::netlink::{self, Monitor};
 use crate::io::probe::Prober;
 use crate::io::record::{self, Header, Line, Recorder, Start};
 use crate::io::web::{self, Ask, Web};
-use crate::io::{clock, disk, resolvers, store, sysctl};
+use crate::io::{clock, disk, faults, resolvers, store, sysctl};
 use crate::time::{Instant, Now};
 use crate::units::{IfIndex, Metric, PerFamily, TableId};
 
 mod answers;
 mod board;
+mod crash;
 mod door;
 mod keeping;
 mod publish;
@@ -89,9 +90,14 @@ struct Agent {
 /// Nothing has been changed then.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let run_dir = options.config.run_dir.clone();
-    let _lock = Lock::take()?;
     disk::public_directory(&run_dir)
         .with_context(|| format!("cannot make the run directory {}", run_dir.display()))?;
+    let lock = Lock::take(&run_dir)?;
+    tokio::spawn(async move { lock.be_seen().await });
+    if crash::happened(&run_dir) {
+        store::set_all_aside(&options.config.state_dir, &run_dir);
+    }
+    crash::watch(&run_dir);
     let (done, mut inputs) = mpsc::channel(QUEUE);
     let (replies, mut answered) = mpsc::channel(REPLIES);
     let (asks, mut asked) = mpsc::channel(QUEUE);
@@ -195,6 +201,7 @@ impl Agent {
         let leds = board::leds(&options.config, options.mode);
         let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
         let restored = store::restore(&config.state_dir, &config.run_dir);
+        faults::panic_if_restored(restored.saved.switches);
         let start = Start::<Engine>::Born {
             config: Box::new(config.clone()),
             mode,
@@ -406,7 +413,7 @@ impl Agent {
 }
 
 fn header<E>(start: Start<E>) -> Header<E> {
-    Header { version: env!("CARGO_PKG_VERSION").to_owned(), start }
+    Header { version: env!("CARGO_PKG_VERSION").to_owned(), format: record::FORMAT, start }
 }
 
 /// The engine of a recording, for `replay`.

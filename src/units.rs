@@ -9,8 +9,22 @@ use serde::{Deserialize, Serialize};
 /// An uplink by its number, 1–14: numbered at first sight and kept by name over reloads and
 /// restarts, because it is also its routing table and its bits in the mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct UplinkId(u8);
+
+impl TryFrom<u8> for UplinkId {
+    type Error = &'static str;
+
+    fn try_from(n: u8) -> Result<Self, Self::Error> {
+        Self::new(n).ok_or("uplinks are numbered 1 to 14")
+    }
+}
+
+impl From<UplinkId> for u8 {
+    fn from(id: UplinkId) -> Self {
+        id.0
+    }
+}
 
 impl UplinkId {
     /// The highest number: four mark bits, without 0 (no uplink) and 15 (the agent's own pokes).
@@ -303,6 +317,8 @@ mod tests {
         assert_eq!(third.mark().to_string(), "0x03000000/0x0f000000");
         assert_eq!(UplinkId::new(0), None);
         assert_eq!(UplinkId::new(15), None);
+        let read = |text: &str| serde_json::from_str::<UplinkId>(text).ok();
+        assert_eq!((read("3"), read("0"), read("15"), read("-1")), (Some(third), None, None, None));
     }
 
     #[test]

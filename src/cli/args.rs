@@ -34,7 +34,10 @@ pub(super) enum Command {
         record: Option<PathBuf>,
         verbose: bool,
     },
-    Check,
+    Check {
+        /// Read in place of `--config`.
+        file: Option<PathBuf>,
+    },
     Doctor {
         json: bool,
     },
@@ -185,7 +188,7 @@ fn meant(low: &Low) -> Result<Command, Failure> {
             record: path(&spec::RECORD),
             verbose: given(&spec::VERBOSE),
         },
-        "check" => Command::Check,
+        "check" => Command::Check { file: low.argument.as_ref().map(PathBuf::from) },
         "doctor" => Command::Doctor { json: given(&spec::JSON) },
         "plan" => Command::Plan,
         "status" => Command::Status { json: given(&spec::JSON), watch: given(&spec::WATCH) },
@@ -347,7 +350,8 @@ mod tests {
         let minutes = |m: u64| Some(Duration::from_secs(m * 60));
         let name = |n: &str| n.to_owned();
         let cases = [
-            ("check", Command::Check),
+            ("check", Command::Check { file: None }),
+            ("check a.toml", Command::Check { file: Some("a.toml".into()) }),
             ("status", Command::Status { json: false, watch: false }),
             ("status --json -w", Command::Status { json: true, watch: true }),
             ("switch mifi --for 30m", Command::Switch { to: name("mifi"), limit: minutes(30) }),

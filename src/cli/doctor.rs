@@ -125,7 +125,7 @@ fn gather(config: &Config) -> Result<Facts, Failure> {
     let roots = Roots::default();
     let runtime = work::runtime()?;
     let mut facts = Facts {
-        running: lock::is_held(),
+        running: lock::is_held(&config.run_dir),
         programs: inspect::programs(&roots),
         clock_set: clock::now().utc.is_some(),
         ..Facts::default()

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, RUN_DIR};
 use crate::daemon::{LAST_RECORDING, Options};
 use crate::engine::Mode;
 
@@ -36,8 +36,6 @@ use failure::Failure;
 
 /// Where the configuration is if nobody says otherwise.
 const CONFIG_FILE: &str = "/etc/sparelink/sparelink.toml";
-/// Where the agent's socket is if neither flag nor configuration says otherwise.
-const RUN_DIR: &str = "/run/sparelink";
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 #[must_use]
@@ -53,7 +51,7 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
     match command {
         Command::Help(text) => terminal::print(&text),
         Command::Version => terminal::print(concat!("sparelink ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Check => check::check(&config_file()),
+        Command::Check { file } => check::check(&file.unwrap_or_else(config_file)),
         Command::Run { observe, record, verbose } => {
             let config = load(&config_file(), run_dir.clone())?;
             logs::start(verbose);
@@ -86,7 +84,16 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::History { json } => history::history(&client()?, json),
         Command::Replay(recording) => {
             let recording = match recording {
-                Recording::Last => find_run_dir(run_dir, file.as_deref())?.join(LAST_RECORDING),
+                Recording::Last => {
+                    let last = find_run_dir(run_dir, file.as_deref())?.join(LAST_RECORDING);
+                    if !last.exists() {
+                        return Err(Failure::plain(
+                            "no switch is recorded yet; a recording is complete 10 s after its switch"
+                                .to_owned(),
+                        ));
+                    }
+                    last
+                }
                 Recording::File(path) => path,
             };
             replay(&recording)

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::terminal;
 use super::work::print;
 use crate::daemon::open_recording;
 use crate::engine::output::Output;
@@ -12,6 +13,7 @@ use crate::io::record::Line;
 
 /// Runs a recording again; exit code 1 at the first difference.
 pub(super) fn replay(path: &Path) -> anyhow::Result<ExitCode> {
+    said_if_it_panics(path);
     let (mut engine, lines) = open_recording(path)?;
     let mut text = String::new();
     let (mut inputs, mut outputs) = (0_u64, 0_u64);
@@ -43,6 +45,19 @@ pub(super) fn replay(path: &Path) -> anyhow::Result<ExitCode> {
     text.push_str(&format!("{inputs} inputs gave the same {outputs} outputs again\n"));
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A recording holds a whole engine, and any number may stand in one that was changed or damaged. What the
+/// engine cannot bear is the recording's fault then, and said like one.
+fn said_if_it_panics(path: &Path) {
+    let path = path.display().to_string();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        terminal::print_error(&format!(
+            "error: the recording {path} holds what no agent of this version writes ({place})\n"
+        ));
+        std::process::exit(2);
+    }));
 }
 
 fn difference(

@@ -92,7 +92,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "check",
-        argument: None,
+        argument: Some("[FILE]"),
         about: "read the configuration and list every mistake",
         more: "Exit code: 0 if it is right, 2 if not. A running agent is not touched.",
         flags: &[&CONFIG],

@@ -45,7 +45,7 @@ pub(super) fn plan(config: &Config) -> anyhow::Result<ExitCode> {
 
 /// Takes everything of ours out of the kernel, and puts sysctls back.
 pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
-    let _lock = Lock::take().context("stop the agent first")?;
+    let _lock = Lock::take_in_passing(run_dir).context("stop the agent first")?;
     let report = runtime()?.block_on(async {
         let mut door = Door::open(run_dir).await?;
         anyhow::Ok(door.purge().await)
@@ -54,8 +54,8 @@ pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
     for change in &report.changes {
         text.push_str(&format!("{change}\n"));
     }
-    let restored = sysctl::restore(run_dir)?;
-    for path in &restored {
+    let restored = sysctl::restore(run_dir);
+    for path in restored.iter().flatten() {
         text.push_str(&format!("sysctl {path} as it was\n"));
     }
     for led in leds::give_back(Path::new("/"), run_dir)? {
@@ -65,6 +65,7 @@ pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
     if let Some(error) = report.errors.first() {
         anyhow::bail!("not everything could be removed: {error}");
     }
+    restored?;
     print("nothing of sparelink is left in the kernel\n")?;
     Ok(ExitCode::SUCCESS)
 }

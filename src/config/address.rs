@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::Ipv6Net;
 use toml::de::DeValue;
 
-use super::Listen;
-use super::raw::{Wrong, excerpt};
+use super::model::Listen;
+use super::notes::{Wrong, excerpt};
 use super::value::string;
 
 pub(super) fn gateway4(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
@@ -18,11 +18,11 @@ pub(super) fn gateway6(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
 }
 
 pub(super) fn target4(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
-    unicast(ipv4(value, "\"1.1.1.1\"", "IPv6 targets go into targets6")?)
+    beyond(unicast(ipv4(value, "\"1.1.1.1\"", "IPv6 targets go into targets6")?)?)
 }
 
 pub(super) fn target6(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
-    unicast(ipv6(value, "\"2620:fe::fe\"", "IPv4 targets go into targets")?)
+    beyond(unicast(ipv6(value, "\"2620:fe::fe\"", "IPv4 targets go into targets")?)?)
 }
 
 /// The address of a resolver, of either family.
@@ -52,6 +52,19 @@ fn unicast(addr: IpAddr) -> Result<IpAddr, Wrong> {
     if addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() || broadcast {
         let hint = "give the address of one machine out there";
         return Err(Wrong::new(format!("{addr} is nobody's address on an uplink"), hint));
+    }
+    Ok(addr)
+}
+
+/// No address of the link itself: whether one of those answers says nothing of the Internet.
+fn beyond(addr: IpAddr) -> Result<IpAddr, Wrong> {
+    let on_link = match addr {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    if on_link {
+        let hint = "give the address of one machine out there";
+        return Err(Wrong::new(format!("{addr} is an address of the link itself"), hint));
     }
     Ok(addr)
 }

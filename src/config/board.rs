@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::raw::{Notes, Section, Wrong};
+use super::boards::FILES;
+pub use super::boards::{GENERIC, NAMES};
+use super::model::{BoardChoice, Config, Led, LedsConfig};
+use super::notes::{Notes, Wrong};
+use super::raw::Section;
 use super::value::{interface, string};
-use super::{BoardChoice, Config, Error, Led, leds, mistakes, syntax};
+use super::{Error, leds, mistakes, syntax};
 use crate::units::IfName;
 
 /// A board.
@@ -36,29 +40,6 @@ pub struct Board {
     pub sources: Vec<String>,
 }
 
-/// The board of which nothing is known.
-pub const GENERIC: &str = "generic";
-
-/// The names of all boards, in the order of `FILES`.
-pub const NAMES: [&str; FILES.len()] = {
-    let mut names = [""; FILES.len()];
-    let mut at = 0;
-    while at < FILES.len() {
-        names[at] = FILES[at].0;
-        at += 1;
-    }
-    names
-};
-
-const FILES: [(&str, &str); 6] = [
-    (GENERIC, include_str!("../../boards/generic.toml")),
-    ("lab", include_str!("../../boards/lab.toml")),
-    ("raspberry-pi-3b-plus", include_str!("../../boards/raspberry-pi-3b-plus.toml")),
-    ("raspberry-pi-4b", include_str!("../../boards/raspberry-pi-4b.toml")),
-    ("raspberry-pi-5", include_str!("../../boards/raspberry-pi-5.toml")),
-    ("raspberry-pi-zero-2-w", include_str!("../../boards/raspberry-pi-zero-2-w.toml")),
-];
-
 impl Board {
     /// The board that a choice means on a box whose device tree says `compatible`, the most specific
     /// word first; of a board that is not known, [`GENERIC`]. `None` where none is wanted.
@@ -83,7 +64,7 @@ impl Config {
     /// Takes the board's LEDs for what `[leds]` leaves open. One that shows something already shows
     /// nothing else.
     pub fn take_leds_of(&mut self, board: &Board) {
-        let free = |leds: &super::LedsConfig, led: &Led| {
+        let free = |leds: &LedsConfig, led: &Led| {
             !leds.status.iter().chain(leds.uplinks.values()).any(|other| leds::same(other, led))
         };
         let leds = &mut self.leds;

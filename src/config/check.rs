@@ -7,11 +7,13 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::raw::{Notes, Section, Wrong};
-use super::{
+use super::model::{
     Config, DeviceMatch, FailbackConfig, HttpCheck, HttpExpect, Kind, LanConfig, Listen, OnReturn,
-    ProbeConfig, UplinkConfig, WebConfig, address, leds, value,
+    ProbeConfig, RUN_DIR, UplinkConfig, WebConfig,
 };
+use super::notes::{Notes, Wrong};
+use super::raw::{Reader, Section};
+use super::{address, leds, syntax, value};
 use crate::units::{IfName, PerFamily, UplinkId};
 
 const TARGETS: [Ipv4Addr; 3] =
@@ -27,7 +29,6 @@ const HOLD_MAX: Duration = Duration::from_secs(30 * 60);
 /// How long flows may stay on a metered spare after failback.
 const METERED_DRAIN: Duration = Duration::from_secs(10 * 60);
 const STATE_DIR: &str = "/var/lib/sparelink";
-const RUN_DIR: &str = "/run/sparelink";
 /// The page's port, where nothing else is said.
 const PAGE_PORT: u16 = 8300;
 
@@ -36,9 +37,9 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
     let mut root = Section::root(document, notes);
     let uplinks = chain(&mut root);
     let lan = root.section("lan", "[lan]").map(|section| lan(section, &uplinks));
-    let probe = probe(root.section("probe", "[probe]"), notes);
     let failback = failback(root.section("failback", "[failback]"));
     let web = web(root.section("web", "[web]"), lan.is_some());
+    let probe = probe(root.section("probe", "[probe]"), &near(&uplinks, &web), notes);
     let names: Vec<&str> = uplinks.iter().map(|placed| placed.config.name.as_str()).collect();
     let leds = leds::leds(root.section("leds", "[leds]"), &names);
     let state_dir = directory(root.section("state", "[state]"), STATE_DIR);
@@ -59,8 +60,12 @@ struct Placed {
 
 fn chain(root: &mut Section<'_>) -> Vec<Placed> {
     const EXAMPLE: &str = "the least is: [[uplink]] name = \"cable\" interface = \"eth1\"";
-    let given = root.has("uplink");
-    let sections = root.sections("uplink", "[[uplink]]");
+    let given = root.has("uplink") || root.has(syntax::SINGLE);
+    let mut sections = root.sections("uplink", "[[uplink]]");
+    if root.has(syntax::SINGLE) {
+        sections.extend(root.sections(syntax::SINGLE, "[[uplink]]"));
+        sections.sort_by_key(Section::at);
+    }
     let is_empty = !given || root.value("uplink").is_some_and(is_empty_array);
     if is_empty && !root.notes().is_broken() {
         root.notes().push(root.at(), "there is no uplink", EXAMPLE);
@@ -146,7 +151,7 @@ fn uplink(mut section: Section<'_>, number: usize) -> Placed {
 
 fn device(section: &mut Section<'_>, interface: Option<IfName>) -> DeviceMatch {
     let mut device = DeviceMatch { interface, ..DeviceMatch::default() };
-    if let Some(mut given) = section.section("match", "match = { … }") {
+    if let Some(mut given) = section.section("match", "match = { usb_path = \"1-1.3\" }") {
         device.usb_path = given.read("usb_path", value::usb_path).map(Spanned::into_inner);
         device.driver = given.read("driver", value::driver).map(Spanned::into_inner);
         device.mac = given.read("mac", value::mac).map(Spanned::into_inner);
@@ -157,7 +162,7 @@ fn device(section: &mut Section<'_>, interface: Option<IfName>) -> DeviceMatch {
         }
         given.finish();
     } else if !section.has_like("interface") && !section.has("match") {
-        let hint = "add interface = \"eth1\", or match = { … } for a device that changes its name";
+        let hint = "add interface = \"eth1\", or match = { usb_path = \"1-1.3\" } for a device that changes its name";
         section.missing("this uplink has no interface", hint);
     }
     device
@@ -191,7 +196,25 @@ fn lan(mut section: Section<'_>, uplinks: &[Placed]) -> LanConfig {
     lan
 }
 
-fn probe(section: Option<Section<'_>>, notes: &Notes<'_>) -> ProbeConfig {
+/// The addresses in the file that are here and not out there: modems and the box itself, and what to call
+/// them. That such a one answers says nothing of the Internet.
+fn near(uplinks: &[Placed], web: &WebConfig) -> Vec<(IpAddr, String)> {
+    let gateways = uplinks.iter().flat_map(|uplink| {
+        let gateways = uplink.config.gateway.iter().filter_map(|(_, gateway)| *gateway);
+        gateways.map(|gateway| (gateway, format!("the gateway of {}", uplink.label)))
+    });
+    let own = web.listen.iter().filter_map(|listen| match listen {
+        Listen::Addr(addr) => Some((addr.ip(), "this box, where its page is".to_owned())),
+        Listen::Lan(_) => None,
+    });
+    gateways.chain(own).collect()
+}
+
+fn probe(
+    section: Option<Section<'_>>,
+    near: &[(IpAddr, String)],
+    notes: &Notes<'_>,
+) -> ProbeConfig {
     let default = ProbeConfig {
         targets: PerFamily {
             v4: TARGETS.map(IpAddr::from).to_vec(),
@@ -206,8 +229,8 @@ fn probe(section: Option<Section<'_>>, notes: &Notes<'_>) -> ProbeConfig {
     };
     let probe = ProbeConfig {
         targets: PerFamily {
-            v4: targets(&mut section, "targets", address::target4, default.targets.v4),
-            v6: targets(&mut section, "targets6", address::target6, default.targets.v6),
+            v4: targets(&mut section, "targets", address::target4, near, default.targets.v4),
+            v6: targets(&mut section, "targets6", address::target6, near, default.targets.v6),
         },
         dns: section.read_or("dns", address::dns, default.dns),
         http: http(&mut section, notes).unwrap_or(default.http),
@@ -220,7 +243,8 @@ fn probe(section: Option<Section<'_>>, notes: &Notes<'_>) -> ProbeConfig {
 fn targets(
     section: &mut Section<'_>,
     key: &'static str,
-    reader: super::raw::Reader<IpAddr>,
+    reader: Reader<IpAddr>,
+    near: &[(IpAddr, String)],
     default: Vec<IpAddr>,
 ) -> Vec<IpAddr> {
     /// A burst asks them all every 50 ms.
@@ -230,6 +254,16 @@ fn targets(
     let Some((at, is_empty)) = at else {
         return default;
     };
+    for target in given.iter().flatten() {
+        if let Some((ip, what)) = near.iter().find(|(ip, _)| ip == target.get_ref()) {
+            let text = format!("{key}: {ip} is {what}, and says nothing of the Internet");
+            section.notes().push(
+                target.span().start,
+                text,
+                "give the address of a machine out there",
+            );
+        }
+    }
     let targets = plain(given);
     if is_empty {
         let hint = "leave the line out for the default targets; three operators are best";

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::raw::{Section, Wrong, excerpt};
+use super::boards;
+use super::model::{BoardChoice, Led, LedsConfig};
+use super::nearest::nearest;
+use super::notes::{Wrong, excerpt};
+use super::raw::Section;
 use super::value::{flag, string};
-use super::{BoardChoice, Led, LedsConfig, board, nearest};
 
 /// What a LED looks like in the file.
 const LOOK: &str = "\"ACT\", a name in /sys/class/leds, or { gpio = \"gpiochip0\", line = 17 }";
@@ -153,7 +156,7 @@ fn line(value: &DeValue<'_>) -> Result<u32, Wrong> {
 
 fn board_name(value: &DeValue<'_>) -> Result<BoardChoice, Wrong> {
     let text = string(value, "\"auto\"")?;
-    let names = || board::NAMES.iter().copied();
+    let names = || boards::NAMES.iter().copied();
     match text {
         "auto" => Ok(BoardChoice::Auto),
         "none" => Ok(BoardChoice::None),

@@ -11,23 +11,23 @@ use std::path::Path;
 
 mod address;
 pub mod board;
+mod boards;
 mod check;
 mod leds;
 mod model;
 mod nearest;
+mod notes;
 mod raw;
 mod syntax;
 mod value;
 
 pub use model::*;
 pub(crate) use nearest::nearest;
+use notes::{MAX_MISTAKES, Notes};
 pub use value::parse_duration;
 
 /// The largest configuration file that is read, in bytes; a real one has about a thousand.
 const MAX_BYTES: u64 = 1 << 20;
-
-/// The most mistakes that are listed; who has more has given the wrong file.
-const MAX_MISTAKES: usize = 100;
 
 /// Why there is no configuration. Its text is ready for people: one line for each mistake, as
 /// `FILE:LINE:COLUMN: what is wrong`, followed by a `hint:` line where one helps.
@@ -98,7 +98,7 @@ pub fn load(path: &Path) -> Result<Config, Error> {
         Ok(text) => parse(text, &file),
         Err(error) => {
             let good = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or(&[]));
-            let notes = raw::Notes::new(&good);
+            let notes = Notes::new(&good);
             notes.push(good.len(), "this is not UTF-8 text", "save the file as UTF-8");
             Err(mistakes(&file, notes))
         }
@@ -110,8 +110,12 @@ pub fn load(path: &Path) -> Result<Config, Error> {
 /// # Errors
 /// If it holds mistakes: all of them, in the order of the text.
 pub fn parse(text: &str, file: &str) -> Result<Config, Error> {
-    let notes = raw::Notes::new(text);
-    let mended = syntax::mend(text, &notes);
+    let notes = Notes::new(text);
+    if let Some(note) = syntax::another_language(text) {
+        notes.note(note);
+        return Err(mistakes(file, notes));
+    }
+    let mended = syntax::mend(&syntax::as_list(text, &notes), &notes);
     let (document, structural) = syntax::read(&mended.text);
     for note in structural {
         notes.note(note);
@@ -138,7 +142,7 @@ fn unreadable(file: String, source: io::Error) -> Error {
 }
 
 /// Sorts what was noted and finds its lines and columns.
-fn mistakes(file: &str, notes: raw::Notes<'_>) -> Error {
+fn mistakes(file: &str, notes: Notes<'_>) -> Error {
     let text = notes.text();
     let mut found = notes.into_sorted();
     let more = found.len().saturating_sub(MAX_MISTAKES);

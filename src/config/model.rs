@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{Family, IfName, PerFamily};
 
+/// The run directory if neither flag nor configuration names another.
+pub const RUN_DIR: &str = "/run/sparelink";
+
 /// Everything a configuration file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {

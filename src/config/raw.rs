@@ -1,126 +1,12 @@
 //! The walk over the document: typed look-ups that note every mistake with its place and go on.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::nearest;
-use super::syntax::begins_header;
-
-/// A mistake at a byte offset.
-#[derive(Debug)]
-pub(super) struct Note {
-    pub(super) at: usize,
-    pub(super) text: String,
-    pub(super) hint: Option<String>,
-}
-
-impl Note {
-    pub(super) fn new<'h>(at: usize, text: impl Into<String>, hint: impl Into<Hint<'h>>) -> Self {
-        Self { at, text: text.into(), hint: hint.into().0.map(Into::into) }
-    }
-}
-
-/// What to do about a mistake, if there is anything to say.
-pub(super) struct Hint<'h>(Option<std::borrow::Cow<'h, str>>);
-
-impl<'h> From<&'h str> for Hint<'h> {
-    fn from(text: &'h str) -> Self {
-        Self(Some(text.into()))
-    }
-}
-
-impl From<String> for Hint<'_> {
-    fn from(text: String) -> Self {
-        Self(Some(text.into()))
-    }
-}
-
-impl From<Option<String>> for Hint<'_> {
-    fn from(text: Option<String>) -> Self {
-        Self(text.map(Into::into))
-    }
-}
-
-/// The mistakes found so far in a text.
-pub(super) struct Notes<'t> {
-    source: &'t str,
-    found: RefCell<Vec<Note>>,
-    broken: Vec<Range<usize>>,
-}
-
-impl<'t> Notes<'t> {
-    pub(super) fn new(source: &'t str) -> Self {
-        Self { source, found: RefCell::default(), broken: Vec::new() }
-    }
-
-    /// The same, knowing which statements were not TOML, so that what may stand there is not missed.
-    pub(super) fn with_broken(mut self, broken: Vec<Range<usize>>) -> Self {
-        self.broken = broken;
-        self
-    }
-
-    pub(super) fn push<'h>(&self, at: usize, text: impl Into<String>, hint: impl Into<Hint<'h>>) {
-        self.note(Note::new(at, text, hint));
-    }
-
-    pub(super) fn note(&self, note: Note) {
-        self.found.borrow_mut().push(note);
-    }
-
-    pub(super) fn text(&self) -> &'t str {
-        self.source
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.found.borrow().is_empty()
-    }
-
-    /// Whether something in it was not TOML.
-    pub(super) fn is_broken(&self) -> bool {
-        !self.broken.is_empty()
-    }
-
-    /// The mistakes in the order of the text.
-    pub(super) fn into_sorted(self) -> Vec<Note> {
-        let mut found = self.found.into_inner();
-        found.sort_by_key(|note| note.at);
-        found
-    }
-
-    /// Whether something was not TOML between `start` and the next section.
-    fn is_broken_after(&self, start: usize) -> bool {
-        let rest = self.source.get(start..).unwrap_or_default();
-        let mut end = start;
-        for (index, line) in rest.split_inclusive('\n').enumerate() {
-            if index > 0 && begins_header(line) {
-                break;
-            }
-            end += line.len();
-        }
-        self.broken.iter().any(|b| b.start < end && b.end > start)
-    }
-}
-
-/// Why a value is not what its key asks for; the key's name is put in front.
-pub(super) struct Wrong {
-    pub(super) text: String,
-    pub(super) hint: Option<String>,
-}
-
-impl Wrong {
-    pub(super) fn new<'h>(text: impl Into<String>, hint: impl Into<Hint<'h>>) -> Self {
-        Self { text: text.into(), hint: hint.into().0.map(Into::into) }
-    }
-
-    /// A value of the wrong type.
-    pub(super) fn kind(value: &DeValue<'_>, wanted: &str, example: &str) -> Self {
-        let found = type_in_words(value);
-        Self::new(format!("this must be {wanted}, not {found}"), format!("for example {example}"))
-    }
-}
+use super::nearest::nearest;
+use super::notes::{Hint, Notes, Wrong, excerpt, type_in_words};
 
 /// Turns one value into a type.
 pub(super) type Reader<T> = fn(&DeValue<'_>) -> Result<T, Wrong>;
@@ -179,7 +65,7 @@ impl<'d> Section<'d> {
         let value = self.value(key)?;
         let at = value.span().start;
         let DeValue::Array(array) = value.get_ref() else {
-            let wrong = Wrong::kind(value.get_ref(), "a list", &format!("{key} = [ … ]"));
+            let wrong = Wrong::kind(value.get_ref(), "a list", &example(key));
             self.wrong(key, at, wrong);
             return None;
         };
@@ -233,7 +119,7 @@ impl<'d> Section<'d> {
                 .filter_map(|value| {
                     let at = value.span().start;
                     let Some(table) = value.get_ref().as_table() else {
-                        let wrong = Wrong::kind(value.get_ref(), "a table", "{ … }");
+                        let wrong = Wrong::kind(value.get_ref(), "a table", &example(key));
                         self.wrong(key, at, wrong);
                         return None;
                     };
@@ -332,6 +218,24 @@ impl<'d> Section<'d> {
     }
 }
 
+/// What a list or a table looks like.
+const EXAMPLES: [(&str, &str); 8] = [
+    ("interfaces", "[\"br-lan\"]"),
+    ("targets", "[\"1.1.1.1\", \"8.8.8.8\", \"9.9.9.9\"]"),
+    ("targets6", "[\"2606:4700:4700::1111\", \"2620:fe::fe\"]"),
+    ("resolvers", "[\"192.168.8.1\"]"),
+    ("prefixes6", "[\"2001:db8:1::/56\"]"),
+    ("listen", "[\"lan:8300\"]"),
+    ("http", "[{ url = \"http://HOST/PATH\", status = 204 }]"),
+    ("match", "{ usb_path = \"1-1.3\" }"),
+];
+
+/// A line with a key that people can take over.
+fn example(key: &str) -> String {
+    let known = EXAMPLES.iter().find(|(known, _)| *known == key).map(|(_, value)| *value);
+    format!("{key} = {}", known.unwrap_or("[\"text\", \"text\"]"))
+}
+
 /// Where keys belong that people put into the wrong section, most often by writing them below it.
 const HOMES: [(&str, &[&str]); 6] = [
     ("[[uplink]]", &["interface", "match", "kind", "metered", "gateway", "gateway6", "resolvers"]),
@@ -342,36 +246,10 @@ const HOMES: [(&str, &[&str]); 6] = [
     ("[leds]", &["status", "uplinks", "board"]),
 ];
 
-/// A piece of the file, short and without control characters, to be quoted in a message.
-pub(super) fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 40;
-    let line = text.lines().next().unwrap_or_default().trim();
-    let mut shown: String = line.chars().take(LONGEST).collect();
-    if shown.len() < line.len() {
-        shown.push('…');
-    }
-    let escape = |c: char| {
-        if c.is_control() { c.escape_default().to_string() } else { c.into() }
-    };
-    shown.chars().map(escape).collect()
-}
-
 fn source_of(text: &str, span: &Range<usize>) -> String {
     excerpt(text.get(span.clone()).unwrap_or_default())
 }
 
 fn is_array_of_tables(value: &DeValue<'_>) -> bool {
     value.as_array().is_some_and(|a| !a.is_empty() && a.iter().all(|v| v.get_ref().is_table()))
-}
-
-fn type_in_words(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "text in quotes",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
 }

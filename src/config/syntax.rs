@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::raw::{Note, Notes, excerpt};
+use super::notes::{MAX_MISTAKES, Note, Notes, begins_header, excerpt};
 
 /// A text without its broken statements; every offset is as it was.
 pub(super) struct Mended {
@@ -16,13 +16,60 @@ pub(super) struct Mended {
     pub(super) broken: Vec<Range<usize>>,
 }
 
+/// What `[uplink]` in single brackets is read as where there are several: a list of a name that takes as much
+/// room, so that what stands in it is checked like the others, and all of it in its place.
+pub(super) const SINGLE: &str = "upli";
+
 /// How much text is read again and again at most, in bytes: bounds the time for rubbish.
 const READ_BUDGET: usize = 8 << 20;
+
+/// Says so if this is the language that people take TOML for.
+pub(super) fn another_language(text: &str) -> Option<Note> {
+    let bare = text.trim_start_matches('\u{feff}');
+    let line = bare.lines().find(|line| !matches!(line.trim().chars().next(), None | Some('#')))?;
+    let key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let after = line.trim().trim_start_matches(key);
+    let is_key = after.len() < line.trim().len() && (after == ":" || after.starts_with(": "));
+    let is_yaml = is_key || line.trim() == "---" || line.trim().starts_with("- ");
+    let at = text.find(line).unwrap_or(0);
+    let hint = "write [[uplink]], and below it name = \"cable\" and interface = \"eth1\"";
+    is_yaml.then(|| Note::new(at, "this looks like YAML, and the file has to be TOML", hint))
+}
+
+/// Where one of several uplinks stands in single brackets TOML takes it for the only one, and drops the
+/// others unread: notes that, and has it read as one of a list.
+pub(super) fn as_list(text: &str, notes: &Notes<'_>) -> String {
+    let mut lists = 0;
+    let mut singles = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let header = line.trim_start_matches([' ', '\t']);
+        let at = start + line.len() - header.len();
+        let name = |open: &str| {
+            let (name, _) = header.strip_prefix(open)?.split_once(']')?;
+            (name.trim_matches([' ', '\t', '"', '\'']) == "uplink").then_some(name.len())
+        };
+        lists += usize::from(name("[[").is_some());
+        singles.extend(name("[").map(|length| at..at + length + 2));
+        start += line.len();
+    }
+    let mut text = text.to_owned();
+    if lists + singles.len() < 2 {
+        return text;
+    }
+    for header in singles {
+        let words = "uplink: there can be several, so this must be [[uplink]]";
+        notes.push(header.start, words, "write [[uplink]], in two brackets");
+        let list = format!("[[{SINGLE}]]");
+        text.replace_range(header.clone(), &format!("{list:width$}", width = header.len()));
+    }
+    text
+}
 
 /// Notes what is not TOML, and takes it out.
 pub(super) fn mend(text: &str, notes: &Notes<'_>) -> Mended {
     let mut mended = Mended { text: text.to_owned(), broken: Vec::new() };
-    let rounds = (READ_BUDGET / text.len().max(1)).clamp(4, super::MAX_MISTAKES + 1);
+    let rounds = (READ_BUDGET / text.len().max(1)).clamp(4, MAX_MISTAKES + 1);
     for _ in 0..rounds {
         let (_, errors) = DeTable::parse_recoverable(&mended.text);
         let broken = errors.iter().filter(|e| !is_structural(e));
@@ -188,13 +235,6 @@ fn line_start(text: &str, offset: usize) -> usize {
 fn line_end(text: &str, offset: usize) -> usize {
     let rest = &text.as_bytes()[offset..];
     rest.iter().position(|b| *b == b'\n').map_or(text.len(), |newline| offset + newline + 1)
-}
-
-/// Whether a text begins with what looks like `[section]`.
-pub(super) fn begins_header(text: &str) -> bool {
-    let line = text.trim_start_matches([' ', '\t']);
-    let name = line.trim_start_matches('[');
-    name.len() < line.len() && name.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 /// Whether a text begins with what looks like `[section]` or `key =`.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::nearest;
-use super::raw::{Wrong, excerpt};
-use super::{Kind, OnReturn};
+use super::model::{Kind, OnReturn};
+use super::nearest::nearest;
+use super::notes::{Wrong, excerpt};
 use crate::units::IfName;
 
 /// The shortest and the longest window that can be set (the adaptive one stays well inside).

@@ -136,6 +136,7 @@ impl Engine {
     /// An engine for this configuration. The seed varies probe numbers from run to run.
     #[must_use]
     pub fn new(config: Config, mode: Mode, restored: Restored, seed: u64, now: Now) -> Self {
+        let restored = restored.bounded(now);
         let mut this = Self {
             config,
             mode,

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::probe::window::Learned;
 use crate::time::{Instant, Utc};
 use crate::units::{PerFamily, UplinkId};
 
+mod bounds;
+
 /// What outlives a reboot: how each line has behaved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SavedState {
     /// What was learned of each uplink's silences, by uplink name.
     pub lines: BTreeMap<String, PerFamily<Learned>>,

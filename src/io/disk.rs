@@ -1,9 +1,12 @@
-//! Writing a file so that a power cut leaves the old one or the new one, never half of one.
+//! Writing a file so that a power cut leaves the old one or the new one, never half of one, and reading
+//! one back without trusting what stands in its place.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 /// Replaces a file: written beside it, flushed, renamed over it, and the directory flushed.
 ///
@@ -11,12 +14,69 @@ use std::path::Path;
 ///
 /// When the directory cannot be written; the old file stays then.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
+    let (new, mut file) = beside(path)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
     flush_directory(path)
+}
+
+/// A new file beside this one. What stands there is removed, never written through: where `purge` runs as
+/// root the directory belongs to the agent's user, who could have put a link there.
+fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    let new = path.with_extension("new");
+    remove(&new)?;
+    let file = File::options().write(true).create_new(true).open(&new)?;
+    Ok((new, file))
+}
+
+/// The bytes of a small file; `None` where there is nothing. Waits for nobody: what is no plain file of at
+/// most `most` bytes is an error, be it a pipe, a device, a directory or a link to nowhere.
+///
+/// # Errors
+///
+/// When there is something that cannot be read.
+pub(crate) fn read_small(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    read_with(path, most, OFlag::empty())
+}
+
+/// The same for a file that somebody else may have put there: a link is an error.
+///
+/// # Errors
+///
+/// As for [`read_small`].
+pub(crate) fn read_own(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    read_with(path, most, OFlag::O_NOFOLLOW)
+}
+
+fn read_with(path: &Path, most: u64, flags: OFlag) -> io::Result<Option<Vec<u8>>> {
+    // Without O_NONBLOCK a pipe that nobody writes to would not even open.
+    let flags = flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = match File::options().read(true).custom_flags(flags.bits()).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
+        return Err(io::Error::other(format!("it is larger than {most} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+/// A checksum of bytes (CRC-32 as in IEEE 802.3), for files that only this program writes: it finds what a
+/// worn-out card made of them, not what somebody made of them on purpose.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            (sum >> 1) ^ if sum & 1 == 1 { 0xedb8_8320 } else { 0 }
+        })
+    })
 }
 
 /// The same for what only its owner may read, at no moment anybody else. The owner is whoever writes
@@ -92,10 +152,62 @@ pub(crate) fn public_directory(path: &Path) -> io::Result<()> {
 ///
 /// When the directory cannot be written; the old file stays then.
 pub(crate) fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
+    let (new, mut file) = beside(path)?;
     file.write_all(bytes)?;
     // Whatever mask the agent runs under: those who read it have other names.
     file.set_permissions(Permissions::from_mode(0o644))?;
     fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    #[test]
+    fn only_a_plain_small_file_is_read_and_nothing_is_waited_for() {
+        let dir = std::env::temp_dir().join(format!("sparelink-disk-{}", std::process::id()));
+        fs::create_dir_all(dir.join("folder")).unwrap();
+        let at = |name: &str| dir.join(name);
+        fs::write(at("plain"), "12345").unwrap();
+        symlink(at("plain"), at("link")).unwrap();
+        symlink(at("loop"), at("loop")).unwrap();
+        symlink(at("nothing"), at("dangling")).unwrap();
+        mkfifo(&at("pipe"), Mode::from_bits_truncate(0o600)).unwrap();
+        assert_eq!(read_small(&at("plain"), 5).unwrap().unwrap(), b"12345");
+        assert_eq!(read_small(&at("link"), 5).unwrap().unwrap(), b"12345");
+        assert_eq!(read_small(&at("missing"), 5).unwrap(), None);
+        assert_eq!(read_small(&at("dangling"), 5).unwrap(), None);
+        for bad in ["folder", "loop", "pipe"] {
+            assert!(read_small(&at(bad), 5).is_err(), "{bad}");
+        }
+        assert!(read_small(&at("plain"), 4).is_err(), "it is larger");
+        assert!(read_own(&at("link"), 5).is_err(), "a link");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_stands_beside_is_not_written_through() {
+        let dir = std::env::temp_dir().join(format!("sparelink-beside-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (file, victim) = (dir.join("kept.json"), dir.join("victim"));
+        for write in [replace, publish] {
+            fs::write(&victim, "precious").unwrap();
+            symlink(&victim, dir.join("kept.new")).unwrap();
+            write(&file, b"kept").unwrap();
+            assert_eq!(fs::read(&victim).unwrap(), b"precious");
+            assert_eq!(fs::read(&file).unwrap(), b"kept");
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_checksum_is_the_one_of_the_books() {
+        assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
+        assert_eq!(checksum(b""), 0);
+    }
 }

@@ -11,6 +11,16 @@ pub(crate) struct Write {
     number: Option<u64>,
 }
 
+/// Panics if an earlier run left this many switches and `SPARELINK_PANIC_IF_SWITCHES` names the same number.
+pub(crate) fn panic_if_restored(switches: u64) {
+    #[cfg(all(feature = "faults", debug_assertions))]
+    {
+        let named = std::env::var_os("SPARELINK_PANIC_IF_SWITCHES");
+        assert!(named != Some(switches.to_string().into()), "asked to panic");
+    }
+    let _ = switches;
+}
+
 #[cfg(not(all(feature = "faults", debug_assertions)))]
 impl Write {
     /// Nothing.

@@ -20,11 +20,18 @@ use crate::engine::output::Output;
 use crate::engine::state::Restored;
 use crate::time::{Instant, Now};
 
+/// The format of recordings. One that another version of the program reads differently has another number:
+/// it is refused by its header rather than misread.
+pub const FORMAT: u32 = 1;
+
 /// The first line. `E` is an engine's state; what it is made of is none of a recorder's business.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header<E> {
     /// The program's version.
     pub version: String,
+    /// [`FORMAT`] of the program that wrote it; 0 before there were numbers.
+    #[serde(default)]
+    pub format: u32,
     /// What the engine begins with.
     pub start: Start<E>,
 }
@@ -180,11 +187,32 @@ pub fn read<E: for<'de> Deserialize<'de>>(
         io::Error::new(io::ErrorKind::InvalidData, words)
     };
     let (_, first) = lines.next().ok_or(io::ErrorKind::UnexpectedEof)?;
-    let header = serde_json::from_str(&first?).map_err(|error| wrong(0, error))?;
+    let first = first?;
+    let by: By = serde_json::from_str(&first).map_err(|error| wrong(0, error))?;
+    if by.format != FORMAT {
+        let words = format!(
+            "it was written by sparelink {:.40} in format {}, and this is sparelink {} with format {FORMAT}: \
+             replay it with that version",
+            by.version,
+            by.format,
+            env!("CARGO_PKG_VERSION"),
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+    }
+    let header = serde_json::from_str(&first).map_err(|error| wrong(0, error))?;
     let rest = lines.map(move |(number, text)| {
         serde_json::from_str(&text?).map_err(|error| wrong(number, error))
     });
     Ok((header, rest))
+}
+
+/// What every version of the program finds in a header.
+#[cfg(feature = "replay")]
+#[derive(Deserialize)]
+struct By {
+    version: String,
+    #[serde(default)]
+    format: u32,
 }
 
 fn line<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
@@ -200,7 +228,11 @@ mod tests {
     #[test]
     fn ten_minutes_are_kept_and_begin_with_a_header() {
         let at = |s: u64| Instant::from_micros(s * 1_000_000);
-        let header = |n: u64| Header { version: "1".into(), start: Start::Midway(Box::new(n)) };
+        let header = |n: u64| Header {
+            version: "1".into(),
+            format: FORMAT,
+            start: Start::Midway(Box::new(n)),
+        };
         let mut recorder = Recorder::new(&header(0), None, at(0)).unwrap();
         for second in 1..2000 {
             if recorder.wants_segment(at(second)) {
@@ -214,5 +246,25 @@ mod tests {
         assert!(text.starts_with("{\"version\""));
         let lines = text.lines().count() - 1;
         assert!((600..=900).contains(&lines), "{lines} seconds");
+    }
+
+    #[cfg(feature = "replay")]
+    #[test]
+    fn a_recording_of_another_format_is_refused_with_its_version() {
+        let old = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/replay/before_formats.jsonl");
+        let refused = read::<u64>(Path::new(old)).map(drop).unwrap_err().to_string();
+        assert!(refused.starts_with("it was written by sparelink 0.1.0 in format 0"), "{refused}");
+        assert_eq!(refused.lines().count(), 1);
+        let own = std::env::temp_dir().join(format!("sparelink-record-{}", std::process::id()));
+        let now = Now { mono: Instant::ZERO, utc: None };
+        let start = Start::Midway(Box::new(7_u64));
+        let header = Header { version: "9".into(), format: FORMAT, start };
+        let mut recorder = Recorder::new(&header, None, now.mono).unwrap();
+        recorder.line(&Line::In(now, Input::Timeout));
+        keep(&own, &recorder.cut()).unwrap();
+        let (header, lines) = read::<u64>(&own).unwrap();
+        assert!(matches!(header.start, Start::Midway(start) if *start == 7));
+        assert_eq!(lines.count(), 1);
+        std::fs::remove_file(own).unwrap();
     }
 }

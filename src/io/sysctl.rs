@@ -7,14 +7,33 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::disk::replace;
+use super::disk::{self, replace};
 use super::faults;
-use crate::units::Gather as _;
+use crate::units::{Gather as _, IfName};
 
 const ROOT: &str = "/proc/sys";
 
 /// The file in the run directory that remembers the values of before.
 const ORIGINALS: &str = "sysctls.json";
+/// It is never larger: some settings for each of a thousand devices.
+const MOST: u64 = 1 << 20;
+
+/// The range of groups that may send echoes without a capability.
+const PING_RANGE: &str = "net/ipv4/ping_group_range";
+/// What is set for the whole box, or follows what is set.
+const OF_THE_BOX: [&str; 6] = [
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/all/accept_redirects",
+    "net/ipv6/conf/all/forwarding",
+    "net/netfilter/nf_conntrack_acct",
+    "net/netfilter/nf_conntrack_tcp_loose",
+    PING_RANGE,
+];
+/// What is set for a device, below `net/ipv4/conf/DEVICE`, or follows.
+const OF_A_DEVICE_V4: [&str; 4] =
+    ["forwarding", "ignore_routes_with_linkdown", "rp_filter", "src_valid_mark"];
+/// The same below `net/ipv6/conf/DEVICE`.
+const OF_A_DEVICE_V6: [&str; 3] = ["accept_ra", "forwarding", "ignore_routes_with_linkdown"];
 
 /// What can go wrong with a sysctl.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +54,15 @@ pub enum Error {
         path: String,
         /// Why.
         source: io::Error,
+    },
+    /// The file of original values says what this program does not write. `purge` runs as root and that
+    /// file may be another user's, so nothing of it is believed.
+    #[error("{} is not as sparelink writes it ({why}): the sysctls stay as they are", file.display())]
+    Strange {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The file of original values cannot be read or written.
     #[error("cannot keep the original sysctls in {}: {source}", file.display())]
@@ -77,22 +105,21 @@ pub fn write(path: &str, value: &str) -> Result<(), Error> {
 ///
 /// When the range can be neither read nor written.
 pub fn allow_ping(run_dir: &Path) -> Result<(), Error> {
-    const RANGE: &str = "net/ipv4/ping_group_range";
     let protocol = Some(socket2::Protocol::ICMPV4);
     if socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, protocol).is_ok() {
         return Ok(());
     }
     let group = nix::unistd::getegid().as_raw();
-    let before = read(RANGE)?;
+    let before = read(PING_RANGE)?;
     let mut bounds = before.split(' ').filter_map(|bound| bound.parse::<u32>().ok());
     let covers =
         matches!((bounds.next(), bounds.next()), (Some(a), Some(b)) if a <= group && group <= b);
     if covers {
         return Ok(());
     }
-    let original = std::iter::once((RANGE.to_owned(), before)).gather();
+    let original = std::iter::once((PING_RANGE.to_owned(), before)).gather();
     save_originals(run_dir, &original)?;
-    write(RANGE, &format!("{group} {group}"))
+    write(PING_RANGE, &format!("{group} {group}"))
 }
 
 /// The values of those that can be read.
@@ -105,12 +132,20 @@ pub fn read_all<'a>(paths: impl IntoIterator<Item = &'a String>) -> BTreeMap<Str
 ///
 /// # Errors
 ///
-/// When the file cannot be read or written; then nothing should be changed.
+/// When the file cannot be read or written, or is to remember what [`restore`] would not put back; then
+/// nothing should be changed.
 pub fn save_originals(run_dir: &Path, values: &BTreeMap<String, String>) -> Result<(), Error> {
     let file = run_dir.join(ORIGINALS);
-    let mut known = originals(&file)?;
+    let mut known = match originals(&file) {
+        Err(error @ Error::Strange { .. }) => begin_again(&file, &error)?,
+        known => known?,
+    };
     let before = known.len();
     for (path, value) in values {
+        if !is_ours(path) || !is_value(path, value) {
+            let why = format!("{path} = {value:?}");
+            return Err(Error::Strange { file, why });
+        }
         known.entry(path.clone()).or_insert_with(|| value.clone());
     }
     if known.len() == before {
@@ -178,12 +213,53 @@ pub fn restore(run_dir: &Path) -> Result<Vec<String>, Error> {
 }
 
 fn originals(file: &Path) -> Result<BTreeMap<String, String>, Error> {
-    let failed = |source| Error::Originals { file: file.to_owned(), source };
-    match fs::read(file) {
-        Ok(text) => serde_json::from_slice(&text).map_err(|e| failed(e.into())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(e) => Err(failed(e)),
+    let strange = |why: String| Error::Strange { file: file.to_owned(), why };
+    let Some(text) = disk::read_own(file, MOST).map_err(|error| strange(error.to_string()))? else {
+        return Ok(BTreeMap::new());
+    };
+    let known: BTreeMap<String, String> =
+        serde_json::from_slice(&text).map_err(|error| strange(error.to_string()))?;
+    match known.iter().find(|(path, value)| !is_ours(path) || !is_value(path, value)) {
+        Some((path, value)) => Err(strange(format!("{path:.64?} = {value:.32?}"))),
+        None => Ok(known),
     }
+}
+
+/// The file of original values is no good: it is kept under another name, and what stands now counts as
+/// what was before.
+fn begin_again(file: &Path, why: &Error) -> Result<BTreeMap<String, String>, Error> {
+    tracing::warn!("{why}; it is kept under another name and begun again");
+    match fs::rename(file, file.with_extension("unreadable")) {
+        Ok(()) => Ok(BTreeMap::new()),
+        Err(source) => Err(Error::Originals { file: file.to_owned(), source }),
+    }
+}
+
+/// Whether a plan can name this sysctl, or the kernel changes it along with one that a plan names.
+fn is_ours(path: &str) -> bool {
+    if OF_THE_BOX.contains(&path) {
+        return true;
+    }
+    let (rest, keys) =
+        match (path.strip_prefix("net/ipv4/conf/"), path.strip_prefix("net/ipv6/conf/")) {
+            (Some(rest), _) => (rest, &OF_A_DEVICE_V4[..]),
+            (_, Some(rest)) => (rest, &OF_A_DEVICE_V6[..]),
+            (None, None) => return false,
+        };
+    rest.split_once('/').is_some_and(|(dev, key)| {
+        // Those of all devices and of new ones follow forwarding; no plan names them.
+        let whole = matches!(dev, "all" | "default");
+        keys.contains(&key) && IfName::new(dev).is_some() && (!whole || key == "forwarding")
+    })
+}
+
+/// Whether this can be the value of one of them: a number, or two for the range of groups.
+fn is_value(path: &str, value: &str) -> bool {
+    if path == PING_RANGE {
+        let groups = value.split(' ').filter(|group| group.parse::<u32>().is_ok()).count();
+        return groups == 2 && value.split(' ').count() == 2;
+    }
+    value.parse::<i32>().is_ok_and(|number| number.to_string() == value)
 }
 
 fn full(path: &str) -> Result<PathBuf, Error> {
@@ -231,14 +307,83 @@ mod tests {
     fn the_oldest_value_is_the_one_that_is_kept() {
         let dir = std::env::temp_dir().join(format!("sparelink-sysctl-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        let value =
-            |text: &str| BTreeMap::from([("net/ipv4/no_such_thing".to_owned(), text.to_owned())]);
+        let path = "net/ipv4/conf/nosuchdevice/rp_filter";
+        let value = |text: &str| BTreeMap::from([(path.to_owned(), text.to_owned())]);
         save_originals(&dir, &value("0")).unwrap();
         save_originals(&dir, &value("1")).unwrap();
         assert_eq!(originals(&dir.join(ORIGINALS)).unwrap(), value("0"));
         assert_eq!(restore(&dir).unwrap(), Vec::<String>::new());
         assert!(!dir.join(ORIGINALS).exists());
         assert!(restore(&dir).is_ok(), "the second time there is nothing to do");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn only_what_a_plan_can_name_is_put_back() {
+        for ours in [
+            "net/ipv4/conf/eth0.10/rp_filter",
+            "net/ipv6/conf/usb0/accept_ra",
+            "net/ipv4/conf/default/forwarding",
+            "net/ipv4/ip_forward",
+        ] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        for foreign in [
+            "kernel/hostname",
+            "kernel/core_pattern",
+            "net/ipv4/conf/all/rp_filter",
+            "net/ipv4/conf/../../../kernel/hostname",
+            "net/ipv4/conf/../rp_filter",
+            "net/ipv4/conf/a/b/rp_filter",
+            "net/ipv4/conf/eth0/proxy_arp",
+            "/etc/passwd",
+            "",
+        ] {
+            assert!(!is_ours(foreign), "{foreign}");
+        }
+        assert!(
+            is_value("net/ipv4/ip_forward", "0") && is_value("net/ipv6/conf/a/accept_ra", "-1")
+        );
+        for bad in ["", "+1", "01", " 1", "1 2", "x", "|/bin/sh", "9223372036854775807", "1\n"] {
+            assert!(!is_value("net/ipv4/ip_forward", bad), "{bad:?}");
+        }
+        assert!(is_value(PING_RANGE, "1 0") && is_value(PING_RANGE, "0 4294967295"));
+        assert!(!is_value(PING_RANGE, "1") && !is_value(PING_RANGE, "1 2 3"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_is_refused_as_a_whole_and_begun_again() {
+        let dir = std::env::temp_dir().join(format!("sparelink-strange-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let file = dir.join(ORIGINALS);
+        let good = r#""net/ipv4/conf/nosuchdevice/rp_filter": "1""#;
+        let refused = |dir: &Path| match restore(dir) {
+            Err(Error::Strange { why, .. }) => why,
+            other => panic!("{other:?}"),
+        };
+        for bad in [
+            r#""kernel/hostname": "x""#,
+            r#""kernel/core_pattern": "|/bin/sh""#,
+            r#""net/ipv4/conf/../../../kernel/hostname": "1""#,
+            r#""net/ipv4/ip_forward": "yes""#,
+            r#""net/ipv4/ip_forward": 18446744073709551615"#,
+            "torn",
+        ] {
+            fs::write(&file, format!("{{ {good}, {bad} }}")).unwrap();
+            assert!(!refused(&dir).is_empty());
+        }
+        fs::write(dir.join("elsewhere"), format!("{{ {good} }}")).unwrap();
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(dir.join("elsewhere"), &file).unwrap();
+        assert!(!refused(&dir).is_empty(), "a link is followed");
+        // The agent goes on: it remembers what stands now.
+        let now =
+            BTreeMap::from([("net/ipv4/conf/nosuchdevice/rp_filter".to_owned(), "0".to_owned())]);
+        save_originals(&dir, &now).unwrap();
+        assert_eq!(originals(&file).unwrap(), now);
+        assert!(file.with_extension("unreadable").is_symlink());
+        let foreign = BTreeMap::from([("kernel/hostname".to_owned(), "x".to_owned())]);
+        assert!(save_originals(&dir, &foreign).is_err(), "it is written down at all");
         fs::remove_dir_all(&dir).unwrap();
     }
 }

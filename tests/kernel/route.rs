@@ -594,11 +594,36 @@ fn sysctls_are_put_back_as_they_were_before_the_first_change() {
 #[test]
 fn one_agent_for_each_namespace() {
     inside("one_agent_for_each_namespace", || async {
-        let first = lock::Lock::take().unwrap();
-        let second = lock::Lock::take().unwrap_err();
-        assert_eq!(second.to_string(), "another sparelink already runs in this network namespace");
+        let dir = |name: &str| {
+            let dir = std::env::temp_dir().join(format!("sparelink-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&dir).unwrap();
+            dir
+        };
+        let (here, there) = (dir("here"), dir("there"));
+        let first = lock::Lock::take(&here).unwrap();
+        let seen = first.be_seen();
+        let taken = async {
+            // More often than may wait at a time, and by way of either.
+            for run_dir in [&here, &there].into_iter().cycle().take(40) {
+                let second = lock::Lock::take_in_passing(run_dir).unwrap_err();
+                let said = "another sparelink already runs in this network namespace";
+                assert_eq!(second.to_string(), said);
+                assert!(lock::is_held(run_dir));
+                tokio::time::sleep(Duration::from_millis(60)).await;
+            }
+            let third = lock::Lock::take(&here).unwrap_err();
+            assert!(matches!(third, lock::Error::Taken), "{third}");
+        };
+        tokio::select! {
+            () = seen => panic!("it is seen no more"),
+            () = taken => {}
+        }
         drop(first);
-        assert!(lock::Lock::take().is_ok(), "the lock goes with its holder");
+        assert!(!lock::is_held(&here) && !lock::is_held(&there));
+        assert!(lock::Lock::take(&here).is_ok(), "the lock goes with its holder");
+        for dir in [here, there] {
+            std::fs::remove_dir_all(dir).unwrap();
+        }
     });
 }
 

@@ -61,6 +61,60 @@ fn metered_flows_drain_for_ten_minutes() {
     assert!(config.lan.is_none() && config.web.listen.is_empty());
 }
 
+/// The mistakes of a text, which is not right.
+fn mistakes(text: &str) -> String {
+    config::parse(text, "x").map_or_else(|error| error.to_string(), |_| String::new())
+}
+
+#[test]
+fn one_uplink_in_single_brackets_hides_nothing_in_the_others() {
+    let found = mistakes(
+        "[uplink]\nname = \"cable\"\ninterface = \"eth1\"\nwindow = \"5\"\n\
+         [[uplink]]\nnam = \"mifi\"\ninterface = \"usb0\"\nkind = \"lte\"\nhold = \"60s\"\n\
+         [[uplink]]\nname = \"phone\"\nmatch = { drver = \"cdc_ether\" }\n[ uplink ]\nname = \"cable\"\n",
+    );
+    for place in ["1:1", "4:10", "6:1", "8:8", "9:1", "12:11", "13:1", "14:8"] {
+        assert!(found.contains(&format!("x:{place}: ")), "{place} in\n{found}");
+    }
+    assert!(!found.contains("upli "), "{found}");
+    assert_eq!(found.matches("so this must be [[uplink]]").count(), 2, "{found}");
+}
+
+#[test]
+fn a_yaml_file_gets_one_sentence() {
+    for text in [
+        "# mine\nuplinks:\n  - name: cable\n    interface: eth1\n",
+        "---\nuplink: cable\n",
+        "- name: cable\n",
+    ] {
+        let found = mistakes(text);
+        assert!(found.contains("this looks like YAML"), "{found}");
+        assert_eq!(found.lines().count(), 2, "{found}");
+    }
+}
+
+#[test]
+fn targets_that_are_near_and_impossible_names_are_mistakes_with_examples() {
+    let found = mistakes(
+        "[[uplink]]\nname = \"a\"\ninterface = \"eth1\"\ngateway = \"192.168.8.1\"\n\
+         [[uplink]]\nname = \"b\"\ninterface = \"a-name-that-is-too-long\"\n\
+         [lan]\ninterfaces = \"br-lan\"\n\
+         [probe]\ntargets = [\"1.1.1.1\", \"192.168.8.1\", \"10.0.0.1\", \"169.254.3.4\"]\n\
+         targets6 = [\"fe80::1\", \"2620:fe::fe\"]\n[web]\nlisten = [\"10.0.0.1:80\"]\n",
+    );
+    for words in [
+        "x:7:13: interface: \"a-name-that-is-too-long\" cannot be an interface",
+        "for example interfaces = [\"br-lan\"]",
+        "x:11:23: targets: 192.168.8.1 is the gateway of uplink a",
+        "x:11:38: targets: 10.0.0.1 is this box",
+        "x:11:50: targets: 169.254.3.4 is an address of the link itself",
+        "x:12:13: targets6: fe80::1 is an address of the link itself",
+    ] {
+        assert!(found.contains(words), "{words} in\n{found}");
+    }
+    assert!(!found.contains("1.1.1.1 is") && !found.contains("2620"), "{found}");
+}
+
 #[expect(clippy::disallowed_methods, reason = "a switch for the person who runs the tests")]
 fn update_golden() -> bool {
     std::env::var("UPDATE_GOLDEN").is_ok()

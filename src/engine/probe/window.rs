@@ -33,6 +33,8 @@ pub struct Range {
 
 /// Silences of the last 30 days count.
 const MEMORY: Duration = Duration::from_secs(30 * 86_400);
+/// No line was watched for longer than this: a century.
+const OLDEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 /// A day, for the quota of silences and the pace of shrinking.
 const DAY: Duration = Duration::from_secs(86_400);
 /// The longest silences kept of one day: a bad hour must not fill the memory.
@@ -66,6 +68,17 @@ impl Range {
 }
 
 impl Learned {
+    /// Brings what was read from disk within its bounds; what cannot have been learned is forgotten.
+    pub fn bound(&mut self) {
+        if self.age > OLDEST {
+            *self = Self::default();
+        }
+        self.silences.retain(|(at, length)| *at <= self.age && *length <= OUTAGE);
+        let days = usize::try_from(MEMORY.as_secs() / DAY.as_secs()).unwrap_or(usize::MAX);
+        self.silences.truncate(PER_DAY * (days + 1));
+        self.window.take_if(|window| *window > OUTAGE);
+    }
+
     /// The window now.
     #[must_use]
     pub fn window(&self, range: Range) -> Duration {
@@ -75,7 +88,7 @@ impl Learned {
     /// The line was watched for so much longer. Shrinks the window towards what it has earned,
     /// by a fifth a day: trust is slow.
     pub fn watched(&mut self, time: Duration, range: Range) {
-        self.age += time;
+        self.age = self.age.saturating_add(time);
         let oldest = self.age.saturating_sub(MEMORY);
         self.silences.retain(|(at, _)| *at >= oldest);
         let earned = self.earned(range);
@@ -137,7 +150,8 @@ impl Learned {
         let odds = (TAIL as f64 / years / WRONG_PER_YEAR).ln();
         let by_tail = 1.1 * (threshold + excess * odds);
         let by_longest = 1.25 * longest[0];
-        Duration::from_secs_f64(by_tail.max(by_longest)).clamp(range.min, range.max)
+        let earned = Duration::try_from_secs_f64(by_tail.max(by_longest)).unwrap_or(range.max);
+        earned.clamp(range.min, range.max)
     }
 }
 

@@ -70,7 +70,7 @@ impl Engine {
             }
             let ago = saved.departures.get(name).into_iter().flatten();
             uplink.departures = ago
-                .map(|seconds| Duration::from_secs(*seconds) + away)
+                .map(|seconds| Duration::from_secs(*seconds).saturating_add(away))
                 .filter(|ago| *ago < crate::engine::uplink::DEPARTURES_KEPT)
                 .map(|ago| now.mono - ago)
                 .collect();

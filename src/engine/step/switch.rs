@@ -78,7 +78,7 @@ impl Engine {
         reason: String,
         now: Now,
     ) {
-        self.switch_count += 1;
+        self.switch_count = self.switch_count.saturating_add(1);
         let (from, to) = (from.map(|id| self.name(id)), self.name(to));
         self.last_switch = Some(LastSwitch {
             at: now.mono,

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
-use crate::io::disk::publish;
+use crate::io::disk::{self, publish};
 
 /// The file's name.
 const FILE: &str = "leds.json";
+/// It is never larger: a few words for each LED of the box.
+const MOST: u64 = 64 * 1024;
 
 /// What a LED showed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +34,8 @@ impl Kept {
     /// What is known; nothing where the file is missing or no good.
     pub(super) fn open(run_dir: &Path) -> Self {
         let file = run_dir.join(FILE);
-        let text = std::fs::read(&file).unwrap_or_default();
+        // The run directory may be another user's, and `purge` reads it as root.
+        let text = disk::read_own(&file, MOST).ok().flatten().unwrap_or_default();
         Self { known: serde_json::from_slice(&text).unwrap_or_default(), file }
     }
 

@@ -30,6 +30,8 @@ const MAX_PASSES: u32 = 16;
 /// at once only what is larger than 32 MiB (`M_MMAP_THRESHOLD` in mallopt(3)); smaller pieces it comes to
 /// keep, and ten logins left 37 MiB behind.
 const RESERVED: usize = 33 * 1024;
+/// No line that [`set`] writes is longer, in bytes.
+const LONGEST_LINE: u64 = 1024;
 /// Lengths in bytes.
 const SALT: usize = 16;
 const HASH: usize = 32;
@@ -163,12 +165,12 @@ impl std::fmt::Debug for Stored {
 impl Stored {
     /// Reads it; `None`: there is no password.
     pub(super) fn read(file: &Path) -> Result<Option<Self>, Error> {
-        match std::fs::read_to_string(file) {
-            Ok(text) => match Self::parse(&text) {
+        match disk::read_small(file, LONGEST_LINE) {
+            Ok(Some(text)) => match std::str::from_utf8(&text).ok().and_then(Self::parse) {
                 Some(stored) => Ok(Some(stored)),
                 None => Err(Error::Garbled { path: file.to_owned() }),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Ok(None) => Ok(None),
             Err(source) => Err(Error::Read { path: file.to_owned(), source }),
         }
     }
