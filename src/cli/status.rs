@@ -41,7 +41,9 @@ pub(super) fn watch(client: &Client, as_json: bool) -> Result<ExitCode, Failure>
         } else {
             format!("{}\n", render(&status, Colour::No, clock::now().utc))
         };
-        terminal::print(&text)?;
+        if terminal::print_more(&text)?.is_break() {
+            return Ok(status.exit_code());
+        }
         document = loop {
             if wait_a_second()? {
                 return Ok(status.exit_code());

@@ -1,6 +1,7 @@
 //! What is at the other end of stdin, stdout and stderr, and the few variables that a command reads.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
@@ -14,12 +15,16 @@ const LONGEST_LINE: u64 = 4096;
 
 /// Writes data to stdout. A reader that has gone away (`| head`) is no error.
 pub(super) fn print(text: &str) -> Result<ExitCode, Failure> {
+    print_more(text).map(|_| ExitCode::SUCCESS)
+}
+
+/// The same for one who goes on writing: whether the reader has gone away.
+pub(super) fn print_more(text: &str) -> Result<ControlFlow<()>, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::plain(format!("cannot write the answer: {error}")))
-        }
-        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(Failure::plain(format!("cannot write the answer: {error}"))),
     }
 }
 

@@ -16,6 +16,7 @@ mod guard;
 mod http;
 mod inbound;
 mod ipv6;
+mod kept;
 mod kernel;
 mod lab;
 mod leds;
@@ -91,6 +92,7 @@ fn all() -> Result<Vec<Test>> {
         inbound::tests(),
         bad_input::tests(),
         recording::tests(),
+        kept::tests(),
         manager::tests(),
         login::tests(),
         doctor::tests(),

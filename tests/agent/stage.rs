@@ -33,7 +33,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// A home with a running agent and a client.
 pub(crate) struct Stage {
     pub(crate) text: String,
-    program: PathBuf,
+    pub(crate) program: PathBuf,
     pub(crate) home: Home,
     pub(crate) agent: Agent,
     pub(crate) meter: Meter,

@@ -40,6 +40,9 @@ pub struct Hardware {
     pub driver: Option<String>,
     /// The Wi-Fi network it is associated with.
     pub ssid: Option<String>,
+    /// Names that it has besides its own (`ip link property add dev eth1 altname cable0`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_names: Vec<IfName>,
 }
 
 /// An address on an interface (`RTM_NEWADDR`), usable: neither tentative nor failed.

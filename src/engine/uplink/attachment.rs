@@ -124,7 +124,10 @@ fn fits(device: &DeviceMatch, link: &Link) -> bool {
         wanted.is_none() || wanted == have
     }
     !link.loopback
-        && agrees(device.interface.as_ref(), Some(&link.name))
+        && device
+            .interface
+            .as_ref()
+            .is_none_or(|name| link.name == *name || link.hardware.other_names.contains(name))
         && agrees(device.usb_path.as_ref(), link.hardware.usb_path.as_ref())
         && agrees(device.driver.as_ref(), link.hardware.driver.as_ref())
         && agrees(device.mac.as_ref(), link.mac.as_ref())

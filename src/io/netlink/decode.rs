@@ -17,6 +17,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 use nix::libc;
 
+use super::attrs::Attributes;
 use super::encode::LOOPBACK;
 use super::message::LinkMessage;
 use crate::engine::dataplane::{Route, Rule, RuleAction as Then};
@@ -26,6 +27,9 @@ use crate::units::{Family, Fwmark, IfIndex, IfName, Metric, PROTOCOL, RulePriori
 
 /// `RTNH_F_ONLINK`, which also stands in the flags of a route with one next hop.
 const ONLINK: u32 = RouteNextHopFlags::Onlink.bits() as u32;
+
+/// More names of one link are nobody's.
+const MOST_NAMES: usize = 8;
 
 /// A link, without its hardware; `None` for messages that only look like it: a bridge speaks about
 /// its ports with the same message types, and its `RTM_DELLINK` means that a port left the bridge.
@@ -47,8 +51,18 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
         loopback,
         mtu: attributes.ne32(libc::IFLA_MTU).unwrap_or(0),
         mac: mac.filter(|m| *m != [0; 6]),
-        hardware: Hardware::default(),
+        hardware: Hardware { other_names: other_names(attributes), ..Hardware::default() },
     })
+}
+
+/// The names that a link has besides its own (`IFLA_PROP_LIST` in linux/if_link.h), as far as they can be
+/// written in the configuration: the kernel takes longer ones, too.
+fn other_names(attributes: Attributes<'_>) -> Vec<IfName> {
+    let of_list = attributes.nested(libc::IFLA_PROP_LIST);
+    let names = of_list.filter(|(kind, _)| *kind == libc::IFLA_ALT_IFNAME);
+    let text =
+        |bytes: &[u8]| IfName::new(std::str::from_utf8(bytes.split(|b| *b == 0).next()?).ok()?);
+    names.filter_map(|(_, bytes)| text(bytes)).take(MOST_NAMES).collect()
 }
 
 /// Bytes received and sent by a link since it was made: the third and fourth number of its
@@ -79,10 +93,16 @@ pub(super) fn address(message: &AddressMessage) -> Option<(Address, bool)> {
         index: IfIndex(header.index),
         net: IpNet::new(own, header.prefix_len).ok()?,
         peer: other.filter(|addr| *addr != own),
-        global: header.scope == AddressScope::Universe,
+        // What a device gives itself when no DHCP server answers (RFC 3927) leads nowhere, whatever the
+        // scope that a program gave it.
+        global: header.scope == AddressScope::Universe && !is_link_local(own),
         deprecated: flags.contains(AddressFlags::Deprecated),
     };
     Some((address, !tentative && !flags.contains(AddressFlags::Dadfailed)))
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(ip) if ip.is_link_local())
 }
 
 /// A route as the kernel tells it: one destination, any number of next hops.
@@ -335,5 +355,46 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
         RouteAddress::Inet(addr) => Some((*addr).into()),
         RouteAddress::Inet6(addr) => Some((*addr).into()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::address::AddressHeader;
+
+    use super::*;
+    use crate::io::netlink::attrs::Attrs;
+
+    #[test]
+    fn a_link_has_other_names_as_far_as_they_can_be_written() {
+        let list = Attrs::new()
+            .text(libc::IFLA_ALT_IFNAME, "cable0")
+            .text(libc::IFLA_ALT_IFNAME, "enx001122334455")
+            .text(libc::IFLA_ALT_IFNAME, "a-name-that-is-longer-than-any-device-has")
+            .text(libc::IFLA_ALT_IFNAME, "");
+        let all = Attrs::new().text(libc::IFLA_IFNAME, "eth1").nest(libc::IFLA_PROP_LIST, &list);
+        let names = other_names(Attributes(all.as_bytes()));
+        assert_eq!(
+            names.iter().map(IfName::as_str).collect::<Vec<_>>(),
+            ["cable0", "enx001122334455"]
+        );
+        assert_eq!(other_names(Attributes(b"\x05")), []);
+    }
+
+    #[test]
+    fn what_a_device_gave_itself_is_no_global_address() {
+        let is_global = |ip: &str| {
+            let mut message = AddressMessage::default();
+            message.header = AddressHeader {
+                index: 2,
+                prefix_len: 16,
+                scope: AddressScope::Universe,
+                ..Default::default()
+            };
+            message.attributes.push(AddressAttribute::Local(ip.parse().unwrap()));
+            address(&message).unwrap().0.global
+        };
+        assert!(is_global("192.168.1.2") && is_global("2001:db8::1") && is_global("169.253.0.1"));
+        assert!(!is_global("169.254.7.8"));
     }
 }

@@ -13,7 +13,7 @@ use super::hardware::Devices;
 use super::message::{LinkMessage, Message};
 use super::talk::{Error, Talk};
 use crate::engine::dataplane::Rule;
-use crate::engine::kernel::view::{Address, KernelView, Link};
+use crate::engine::kernel::view::{Address, Hardware, KernelView, Link};
 use crate::units::{Family, Gather as _, IfIndex};
 
 /// Links, usable addresses and other people's routes, each sorted.
@@ -21,7 +21,8 @@ pub(super) async fn view(talk: &mut Talk, devices: &mut Devices) -> Result<Kerne
     let mut links = links(talk).await?;
     devices.keep(|index| links.contains_key(&index));
     for link in links.values_mut() {
-        link.hardware = devices.hardware(&link.name, link.index);
+        let known = devices.hardware(&link.name, link.index);
+        link.hardware = Hardware { other_names: link.hardware.other_names.clone(), ..known };
     }
     let addresses = addresses(talk).await?;
     let mut foreign: Vec<_> =

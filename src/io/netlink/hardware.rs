@@ -56,6 +56,7 @@ fn look_up(name: &IfName, index: IfIndex) -> Known {
         usb_path: device.as_deref().and_then(usb_path),
         driver: driver.and_then(|path| Some(path.file_name()?.to_str()?.to_owned())),
         ssid: None,
+        other_names: Vec::new(),
     };
     Known { hardware, wireless: dir.join("phy80211").exists() }
 }

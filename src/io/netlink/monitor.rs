@@ -27,7 +27,7 @@ use super::message::{LinkMessage, Message};
 use super::talk::{DATAGRAM, Error, Talk, split};
 use super::{decode, dump};
 use crate::engine::kernel::view::{
-    ForeignRoute, KernelChange, KernelView, Touched, same_address, same_route,
+    ForeignRoute, Hardware, KernelChange, KernelView, Touched, same_address, same_route,
 };
 use crate::units::{NFT_TABLE, PROTOCOL, RulePriority};
 
@@ -234,7 +234,8 @@ impl Monitor {
         let Some(mut link) = decode::link(message) else {
             return;
         };
-        link.hardware = self.devices.hardware(&link.name, link.index);
+        let known = self.devices.hardware(&link.name, link.index);
+        link.hardware = Hardware { other_names: link.hardware.other_names.clone(), ..known };
         let before = self.mirror.links.get(&link.index);
         if before.is_some_and(|before| before.up != link.up) {
             self.due(false);

@@ -21,10 +21,15 @@ use crate::units::UplinkId;
 /// and a gateway, every 50 ms) whose answers all stay away for 2 s need about as many.
 const MAX_OUTSTANDING: usize = 2048;
 
+/// How many of them can have a socket of their own. The agent may open 1024 files (`LimitNOFILE` of its unit);
+/// the page's connections and everything else need their share. Echoes of an uplink share one.
+const MAX_SOCKETS: usize = 512;
+
 /// Sends probes and hands back one [`ProbeReply`] for each.
 pub struct Prober {
     replies: Sender<ProbeReply>,
     outstanding: Arc<Semaphore>,
+    sockets: Arc<Semaphore>,
     echo: icmp::EchoSockets,
     random: Random,
 }
@@ -36,6 +41,7 @@ impl Prober {
         Self {
             replies,
             outstanding: Arc::new(Semaphore::new(MAX_OUTSTANDING)),
+            sockets: Arc::new(Semaphore::new(MAX_SOCKETS)),
             echo: icmp::EchoSockets::default(),
             random: Random::new(),
         }
@@ -47,6 +53,15 @@ impl Prober {
         let Ok(permit) = Arc::clone(&self.outstanding).try_acquire_owned() else {
             self.refuse(&request);
             return;
+        };
+        let socket = match request.question {
+            Question::Echo(_) => None,
+            Question::TcpConnect(..) | Question::Dns { .. } | Question::Http { .. } => {
+                match Arc::clone(&self.sockets).try_acquire_owned() {
+                    Ok(socket) => Some(socket),
+                    Err(_) => return self.refuse(&request),
+                }
+            }
         };
         let random = self.random.next();
         let ProbeRequest { id, path, question, timeout } = request;
@@ -72,7 +87,7 @@ impl Prober {
             let outcome = tokio::time::timeout(timeout, ask).await.unwrap_or(Outcome::Silent);
             // An error means that nobody listens any more: the agent is going down.
             let _ = replies.send(ProbeReply { id, uplink, outcome }).await;
-            drop(permit);
+            drop((permit, socket));
         });
     }
 
@@ -119,5 +134,20 @@ impl Random {
     fn next(&mut self) -> u64 {
         self.count = self.count.wrapping_add(1);
         self.key.hash_one(self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_leave_files_for_the_rest() {
+        let unit = include_str!("../../../systemd/sparelink.service");
+        let limit = unit.lines().find_map(|line| line.strip_prefix("LimitNOFILE="));
+        let limit: usize = limit.unwrap().parse().unwrap();
+        // Each of fourteen uplinks has two sockets for echoes; 128 connections are served; half of what is
+        // left then is for netlink, LEDs and files.
+        assert!(MAX_SOCKETS + 2 * 14 + 128 <= limit * 3 / 4, "{limit}");
     }
 }

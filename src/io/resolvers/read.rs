@@ -2,10 +2,13 @@
 //! kind of file. What cannot be read or understood names nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use crate::engine::names::resolvers::Named;
 use crate::units::IfIndex;
@@ -67,11 +70,11 @@ pub fn read(root: &Path) -> Named {
         }
     }
     for file in NETIFD {
-        let Some(text) = contents(&root.join(file)) else { continue };
-        let devices = contents(&root.join(NETIFD_CONFIG)).map(|text| devices(&text));
+        let Some(text) = contents_of_root(root, &root.join(file)) else { continue };
+        let devices = contents(&root.join(NETIFD_CONFIG)).map(|text| devices(&text, root));
         let devices = devices.unwrap_or_default();
         for (network, resolvers) in sections(&text) {
-            let key = devices.get(&network).unwrap_or(&network);
+            let key = device_of(&devices, &network).unwrap_or(&network);
             add(named.by_name.entry(key.clone()).or_default(), resolvers.into_iter());
         }
     }
@@ -96,12 +99,31 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
 }
 
 fn contents(path: &Path) -> Option<String> {
-    // A pipe in its place would keep us waiting.
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
+    text(&open(path, OFlag::empty())?)
+}
+
+/// The same of a file in a folder where everybody may put one: it has to be root's (the owner of `root`), no
+/// link, and not for others to write.
+fn contents_of_root(root: &Path, path: &Path) -> Option<String> {
+    let owner = std::fs::metadata(root).ok()?.uid();
+    let file = open(path, OFlag::O_NOFOLLOW)?;
+    let folder = std::fs::symlink_metadata(path.parent()?).ok()?;
+    let is_roots = |meta: &Metadata| meta.uid() == owner && meta.mode() & 0o002 == 0;
+    // Of a folder for everybody the sticky bit keeps root's files root's.
+    let kept = is_roots(&folder) || folder.mode() & 0o1000 != 0;
+    (kept && folder.is_dir() && is_roots(&file.metadata().ok()?)).then(|| text(&file))?
+}
+
+/// Opens a plain file and waits for nobody: a pipe in its place would keep us.
+fn open(path: &Path, flags: OFlag) -> Option<File> {
+    let flags = (flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
+    file.metadata().ok()?.is_file().then_some(file)
+}
+
+fn text(file: &File) -> Option<String> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(FILE_BYTES).read_to_end(&mut bytes).ok()?;
+    file.take(FILE_BYTES).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -138,8 +160,9 @@ fn nameserver(line: &str) -> Option<IpAddr> {
 fn sections(text: &str) -> Vec<(String, Vec<IpAddr>)> {
     let mut sections: Vec<(String, Vec<IpAddr>)> = Vec::new();
     for line in text.lines() {
-        if let Some(name) = line.strip_prefix("# Interface ") {
-            sections.push((name.trim().to_owned(), Vec::new()));
+        if let Some(name) = line.trim().strip_prefix("# Interface ") {
+            let name = name.split_whitespace().next().unwrap_or_default();
+            sections.push((name.to_owned(), Vec::new()));
         } else if let (Some(address), Some((_, list))) = (nameserver(line), sections.last_mut()) {
             list.push(address);
         }
@@ -147,55 +170,122 @@ fn sections(text: &str) -> Vec<(String, Vec<IpAddr>)> {
     sections
 }
 
-/// Which device each network of OpenWrt's configuration is, where it says so. `@wan` is whatever `wan`
-/// is. A protocol that makes a device of its own (PPPoE) names it after itself and the network.
-fn devices(text: &str) -> BTreeMap<String, String> {
-    let mut options: BTreeMap<String, BTreeMap<&str, &str>> = BTreeMap::new();
-    let mut network = None;
-    for line in text.lines() {
-        let bare = |word: &'static str| line.trim().strip_prefix(word).map(str::trim_start);
-        if let Some(rest) = bare("config ") {
-            let mut words = rest.split_whitespace().map(unquoted);
-            let is_interface = words.next() == Some("interface");
-            network = words.next().filter(|_| is_interface).map(str::to_owned);
-        } else if let (Some(rest), Some(network)) = (bare("option "), &network)
-            && let Some((key, value)) = rest.split_once(char::is_whitespace)
-        {
-            let of = options.entry(network.clone()).or_default();
-            of.insert(unquoted(key), unquoted(value.trim()));
-        }
-    }
+/// The device of a network. A modem's protocols make networks of their own for each IP version, `wwan_4` and
+/// `wwan_6` of `wwan`.
+fn device_of<'a>(devices: &'a BTreeMap<String, String>, network: &str) -> Option<&'a String> {
+    let whole = || network.strip_suffix("_4").or_else(|| network.strip_suffix("_6"));
+    devices.get(network).or_else(|| devices.get(whole()?))
+}
+
+/// Which device each network of OpenWrt's configuration is, where it says so or the modem's files below
+/// `root` do. `@wan` is whatever `wan` is. A protocol that makes a device of its own names it after itself
+/// and the network.
+fn devices(text: &str, root: &Path) -> BTreeMap<String, String> {
+    let options = networks(text);
     let mut devices = BTreeMap::new();
     for network in options.keys() {
         let mut at = network.as_str();
         // An alias of an alias of an alias is somebody's joke.
         for _ in 0..3 {
             let Some(of) = options.get(at) else { break };
-            let proto = of.get("proto").copied().unwrap_or_default();
-            let device = of.get("device").or_else(|| of.get("ifname")).copied().unwrap_or_default();
-            match device.strip_prefix('@') {
-                Some(other) => at = other,
-                None if matches!(proto, "pppoe" | "pppoa" | "pptp" | "l2tp") => {
-                    devices.insert(network.clone(), format!("{proto}-{at}"));
-                    break;
+            let option = |key: &str| of.get(key).copied().unwrap_or_default();
+            let named = [option("device"), option("ifname")].into_iter().find(|s| !s.is_empty());
+            let named = named.unwrap_or_default();
+            let device = match (option("proto"), named.strip_prefix('@')) {
+                (_, Some(other)) => {
+                    at = other;
+                    continue;
                 }
-                None if device.is_empty() => break,
-                None => {
-                    devices.insert(network.clone(), device.to_owned());
-                    break;
+                (proto @ ("pppoe" | "pppoa" | "pptp" | "l2tp" | "3g"), None) => {
+                    Some(format!("{proto}-{at}"))
                 }
-            }
+                _ if option("type") == "bridge" => Some(format!("br-{at}")),
+                // A modem is named by what it is spoken to through.
+                _ if named.starts_with('/') => modem(root, named),
+                _ => Some(named.to_owned()).filter(|name| !name.is_empty()),
+            };
+            devices.extend(device.map(|device| (network.clone(), device)));
+            break;
         }
     }
     devices
 }
 
-fn unquoted(word: &str) -> &str {
-    word.trim_matches(['\'', '"'])
+/// The options of each network.
+fn networks(text: &str) -> BTreeMap<String, BTreeMap<&str, &str>> {
+    let mut options: BTreeMap<String, BTreeMap<&str, &str>> = BTreeMap::new();
+    let mut network = None;
+    for line in text.lines() {
+        let mut words = words(line).into_iter();
+        match (words.next(), words.next(), words.next()) {
+            (Some("config"), kind, name) => {
+                network = name.filter(|_| kind == Some("interface")).map(str::to_owned);
+            }
+            (Some("option"), Some(key), Some(value)) => {
+                if let Some(network) = &network {
+                    options.entry(network.clone()).or_default().insert(key, value);
+                }
+            }
+            _ => {}
+        }
+    }
+    options
+}
+
+/// The words of a line of OpenWrt's configuration: bare or in quotes, and after `#` none.
+fn words(line: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = line.trim();
+    while !rest.is_empty() && !rest.starts_with('#') {
+        let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'));
+        let (word, after) = match quote {
+            Some(quote) => rest[1..].split_once(quote).unwrap_or((&rest[1..], "")),
+            None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
+        };
+        words.push(word);
+        rest = after.trim_start();
+    }
+    words
+}
+
+/// The network device of a modem that is spoken to through this file: `/dev/cdc-wdm0`, `/dev/ttyUSB2`, or
+/// its place in `/sys/devices` as ModemManager has it. All its functions are beside each other there.
+fn modem(root: &Path, file: &str) -> Option<String> {
+    let name = file.rsplit('/').next()?;
+    let place = match file.strip_prefix("/sys/") {
+        Some(place) => root.join("sys").join(place),
+        None => ["usbmisc", "tty", "usb"].into_iter().find_map(|class| {
+            let link = root.join("sys/class").join(class).join(name).join("device");
+            std::fs::canonicalize(link).ok()
+        })?,
+    };
+    let devices = |place: &Path| {
+        let names =
+            std::fs::read_dir(place.join("net")).into_iter().flatten().take(FILES).flatten();
+        names.filter_map(|entry| entry.file_name().into_string().ok()).min()
+    };
+    // The file's own function, those beside it (or below the modem), and those beside a serial port's.
+    let mut at = Some(place.as_path());
+    for _ in 0..3 {
+        let here = at?;
+        let below = std::fs::read_dir(here).into_iter().flatten().take(FILES).flatten();
+        let mut below: Vec<PathBuf> = below.map(|entry| entry.path()).collect();
+        below.sort();
+        let found = devices(here).or_else(|| below.iter().find_map(|place| devices(place)));
+        if found.is_some() || file.starts_with("/sys/") {
+            return found;
+        }
+        at = here.parent();
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
     use proptest::prelude::*;
 
     use super::*;
@@ -303,8 +393,9 @@ config device
             by_name,
             [
                 ("eth1", ips("192.0.2.1 fe80::1")),
-                ("lte_4", ips("192.0.2.3")),
                 ("pppoe-dsl", ips("192.0.2.2")),
+                // What the network is for one IP version is on the network's own device.
+                ("wwan0", ips("192.0.2.3")),
             ]
         );
         let named = read_and_remove(&system("openwrt", &files[..1]));
@@ -380,7 +471,7 @@ config device
         fn any_text_is_survived(lines in prop::collection::vec(line(), 0..30)) {
             let text = lines.concat();
             let _ = (assigned(&text, &["DNS="]).count(), nameservers(&text).count());
-            let _ = (sections(&text), devices(&text));
+            let _ = (sections(&text), devices(&text, Path::new("/nowhere")));
         }
 
         #[test]
@@ -389,5 +480,109 @@ config device
                 prop_assert!(word.contains(['.', ':']), "{word} is {ip}");
             }
         }
+    }
+
+    #[test]
+    fn modems_bridges_and_comments_of_openwrt_are_understood() {
+        let root = system(
+            "openwrt-modems",
+            &[
+                (
+                    "etc/config/network",
+                    "config interface 'lan' # the house\n\toption type 'bridge'\n\toption ifname 'eth0.1'\n\
+                     config interface 'wan'\n\toption device 'eth1' # the cable\n\toption proto \"dhcp\"\n\
+                     config interface wwan\n\toption proto modemmanager\n\
+                     \toption device '/sys/devices/platform/usb1/1-1'\n\
+                     config interface 'stick'\n\toption proto 'ncm'\n\toption device '/dev/ttyUSB0'\n\
+                     config interface 'lte'\n\toption proto 'qmi'\n\toption device '/dev/cdc-wdm0'\n\
+                     config interface 'old'\n\toption proto '3g'\n\toption device '/dev/ttyUSB1'\n\
+                     config interface 'gone'\n\toption proto 'qmi'\n\toption device '/dev/cdc-wdm7'\n",
+                ),
+                (
+                    "tmp/resolv.conf.d/resolv.conf.auto",
+                    "# Interface lan\r\nnameserver 192.0.2.1\r\n# Interface wan # first\nnameserver 192.0.2.2  \n\
+                     # Interface wwan_4\nnameserver 192.0.2.3\n# Interface stick_4\nnameserver 192.0.2.4\n\
+                     # Interface lte\nnameserver 192.0.2.5 # theirs\n# Interface old\nnameserver 192.0.2.6\n\
+                     # Interface gone\nnameserver 192.0.2.7\n",
+                ),
+                ("sys/devices/platform/usb1/1-1/1-1:1.4/net/wwan0/type", "1"),
+                ("sys/devices/platform/usb1/1-2/1-2:1.0/ttyUSB0/dev", "188:0"),
+                ("sys/devices/platform/usb1/1-2/1-2:1.1/net/wwan1/type", "1"),
+                ("sys/devices/platform/usb1/1-3/1-3:1.2/net/wwan2/type", "1"),
+            ],
+        );
+        let link = |class: &str, device: &str| {
+            let from = root.join("sys/class").join(class);
+            std::fs::create_dir_all(&from).unwrap();
+            symlink(root.join("sys/devices/platform/usb1").join(device), from.join("device"))
+                .unwrap();
+        };
+        link("tty/ttyUSB0", "1-2/1-2:1.0/ttyUSB0");
+        link("usbmisc/cdc-wdm0", "1-3/1-3:1.2");
+        let named = read_and_remove(&root).by_name;
+        let told: Vec<_> = named.iter().map(|(name, ip)| format!("{name} {}", ip[0])).collect();
+        assert_eq!(
+            told,
+            [
+                "3g-old 192.0.2.6",
+                "br-lan 192.0.2.1",
+                "eth1 192.0.2.2",
+                "gone 192.0.2.7",
+                "wwan0 192.0.2.3",
+                "wwan1 192.0.2.4",
+                "wwan2 192.0.2.5",
+            ]
+        );
+    }
+
+    #[test]
+    fn in_a_folder_for_everybody_only_the_owner_of_the_system_names_resolvers() {
+        let says = "# Interface eth1\nnameserver 192.0.2.66\n";
+        let auto = "tmp/resolv.conf.auto";
+        let read_with = |change: &dyn Fn(&Path)| {
+            let root = system("tmp-owner", &[(auto, says)]);
+            change(&root.join(auto));
+            read_and_remove(&root).by_name.len()
+        };
+        assert_eq!(read_with(&|_| {}), 1, "control");
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        assert_eq!(read_with(&|path| mode(path, 0o666)), 0, "everybody may write it");
+        assert_eq!(read_with(&|path| mode(path.parent().unwrap(), 0o777)), 0, "or replace it");
+        assert_eq!(read_with(&|path| mode(path.parent().unwrap(), 0o1777)), 1, "/tmp as it is");
+        let by_link = |path: &Path| {
+            std::fs::rename(path, path.with_extension("real")).unwrap();
+            symlink(path.with_extension("real"), path).unwrap();
+        };
+        assert_eq!(read_with(&by_link), 0, "a link");
+        if nix::unistd::geteuid().is_root() {
+            let give = |path: &Path| std::os::unix::fs::chown(path, Some(65534), None).unwrap();
+            assert_eq!(read_with(&give), 0, "another user's");
+        }
+    }
+
+    #[test]
+    fn nothing_that_stands_in_a_files_place_keeps_us() {
+        let root = system("odd-places", &[("run/resolvconf/interface/eth1.dhclient", "")]);
+        let folder = root.join("run/resolvconf/interface");
+        mkfifo(&folder.join("pipe"), Mode::from_bits_truncate(0o644)).unwrap();
+        symlink("loop", folder.join("loop")).unwrap();
+        symlink("nothing", folder.join("dangling")).unwrap();
+        symlink("/dev/zero", folder.join("endless")).unwrap();
+        std::fs::create_dir(folder.join("folder")).unwrap();
+        let long = format!("nameserver 192.0.2.1\r\n{}", "# padding\r\n".repeat(100_000));
+        std::fs::write(folder.join("long"), &long).unwrap();
+        std::fs::write(folder.join("odd"), "nameserver 192.0.2.2#53 \t\r\nnameserver  \r\n")
+            .unwrap();
+        std::fs::write(
+            folder.join("ports"),
+            "nameserver 192.0.2.3:5353\nnameserver [fd00::1]:53\n",
+        )
+        .unwrap();
+        let named = read_and_remove(&root).by_name;
+        assert_eq!(named.keys().collect::<Vec<_>>(), ["long", "odd", "ports"]);
+        assert_eq!(named["odd"], ips("192.0.2.2"));
+        assert_eq!(named["ports"], ips("fd00::1"));
     }
 }

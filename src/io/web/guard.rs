@@ -22,7 +22,8 @@ use crate::io::clock;
 /// A request must have been answered within so long; what is sent after is bounded by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Domains that no name server of the Internet hands out (RFC 6762, RFC 8375), besides what home routers use.
-const HOME_DOMAINS: [&str; 4] = ["lan", "local", "home.arpa", "internal"];
+const HOME_DOMAINS: [&str; 7] =
+    ["lan", "local", "home.arpa", "internal", "home", "localdomain", "fritz.box"];
 /// A form or a picture cannot send it, and another site's script only after asking, which is
 /// refused.
 const OWN_HEADER: &str = "x-sparelink";
@@ -158,7 +159,8 @@ pub(super) fn called(hostname: &str) -> Vec<String> {
         return Vec::new();
     }
     let at_home = HOME_DOMAINS.iter().map(|domain| format!("{short}.{domain}"));
-    [whole, short.clone()].into_iter().chain(at_home.collect::<Vec<_>>()).collect()
+    // The domain may be what a DHCP server said, and with it the name of anybody's site.
+    std::iter::once(short.clone()).chain(at_home).collect()
 }
 
 /// Whether a request that changes something was sent by the page itself, or by no browser at all.

@@ -1,6 +1,6 @@
 //! How many may be connected at a time: in all, and from one address.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +12,10 @@ pub(super) const ALL: usize = 64;
 /// Connections from one address: browsers open six to a site, and two of them on one machine and a
 /// monitoring system are plausible. One machine alone so never shuts out the others.
 pub(super) const EACH: usize = 16;
+
+/// Connections from one IPv6 prefix of 64 bits. One machine can have any number of addresses in it, and other
+/// machines of the LAN are in the same: some seats are left for those who come by IPv4.
+pub(super) const PREFIX: usize = ALL - EACH;
 
 /// The seats of one entrance, oldest first.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +50,8 @@ impl Seats {
     pub(super) fn take(&self, who: IpAddr) -> Option<Seat> {
         let mut taken = self.lock();
         let own = taken.count(who);
-        if own >= EACH || (taken.all.len() >= ALL && !taken.make_room(own)) {
+        let crowded = prefix(who).is_some_and(|near| taken.near(near) >= PREFIX);
+        if own >= EACH || crowded || (taken.all.len() >= ALL && !taken.make_room(own)) {
             return None;
         }
         taken.next += 1;
@@ -61,9 +66,22 @@ impl Seats {
     }
 }
 
+/// The upper half of an IPv6 address.
+fn prefix(who: IpAddr) -> Option<u64> {
+    let upper = |ip: Ipv6Addr| ip.to_bits() >> 64;
+    match who {
+        IpAddr::V6(ip) => u64::try_from(upper(ip)).ok(),
+        IpAddr::V4(_) => None,
+    }
+}
+
 impl Taken {
     fn count(&self, who: IpAddr) -> usize {
         self.all.iter().filter(|holder| holder.who == who).count()
+    }
+
+    fn near(&self, near: u64) -> usize {
+        self.all.iter().filter(|holder| prefix(holder.who) == Some(near)).count()
     }
 
     fn make_room(&mut self, own: usize) -> bool {
@@ -115,6 +133,17 @@ mod tests {
         assert!(seats.take(ip(1)).is_some(), "one is free again");
         drop(sat);
         assert_eq!(seats.lock().all.len(), 0);
+    }
+
+    #[test]
+    fn one_machine_with_many_addresses_cannot_take_them_all() {
+        let seats = Seats::default();
+        let of = |n: u16| IpAddr::from([0xfd00, 0, 0, 1, 0, 0, 0, n]);
+        let sat: Vec<Seat> = (0..999).filter_map(|n| seats.take(of(n))).collect();
+        assert_eq!(sat.len(), PREFIX);
+        assert!(seats.take(ip(1)).is_some(), "one who comes by IPv4 has no seat");
+        let elsewhere = IpAddr::from([0xfd00, 0, 0, 2, 0, 0, 0, 1]);
+        assert!(seats.take(elsewhere).is_some(), "one of another network has no seat");
     }
 
     #[test]

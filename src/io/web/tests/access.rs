@@ -115,10 +115,21 @@ fn an_address_of_the_box_is_one_that_was_connected_to() {
 
 #[test]
 fn a_box_is_called_by_its_name_and_in_the_domains_of_a_home() {
-    let names =
-        ["router", "router", "router.lan", "router.local", "router.home.arpa", "router.internal"];
+    let names = [
+        "router",
+        "router.lan",
+        "router.local",
+        "router.home.arpa",
+        "router.internal",
+        "router.home",
+        "router.localdomain",
+        "router.fritz.box",
+    ];
     assert_eq!(called("Router\n"), names);
-    assert_eq!(called("router.example.org").first().unwrap(), "router.example.org");
+    assert_eq!(called("router.fritz.box"), names);
+    // A DHCP server may have set it, and point a page of its own at this box.
+    assert_eq!(called("rebind.attacker.example").first().unwrap(), "rebind");
+    assert!(!called("rebind.attacker.example").contains(&"rebind.attacker.example".to_owned()));
     for nobody in ["", "localhost", "localhost.localdomain", "a b", "<script>", "."] {
         assert_eq!(called(nobody), [""; 0], "{nobody}");
     }
@@ -206,4 +217,30 @@ fn the_page_is_sent_once_for_each_version() {
         let plain = ["Host: 192.168.1.1", "Accept-Encoding: identity"];
         assert_eq!(request(PAGE, "GET /app.css", &plain, "").await.status, 406);
     });
+}
+
+#[test]
+fn the_socket_is_for_its_group_and_for_nobody_else() {
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+
+    let dir = std::env::temp_dir().join(format!("sparelink-socket-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let (socket, victim) = (dir.join("sparelink.sock"), dir.join("victim"));
+    std::fs::write(&victim, "precious").unwrap();
+    let before = std::fs::metadata(&victim).unwrap().permissions().mode();
+    // What an earlier agent or anybody else left at its place goes, and what a link points at stays.
+    symlink(&victim, &socket).unwrap();
+    for _ in 0..2 {
+        drop(super::super::listen(&dir).unwrap());
+        let meta = std::fs::symlink_metadata(&socket).unwrap();
+        assert!(meta.file_type().is_socket());
+        assert_eq!(meta.permissions().mode() & 0o7777, 0o660);
+        assert_eq!(meta.uid(), nix::unistd::geteuid().as_raw());
+    }
+    assert_eq!(std::fs::metadata(&victim).unwrap().permissions().mode(), before);
+    assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    std::fs::create_dir(dir.join("other")).unwrap();
+    std::fs::create_dir(dir.join("other/sparelink.sock")).unwrap();
+    assert!(super::super::listen(&dir.join("other")).is_err(), "a directory stands there");
+    std::fs::remove_dir_all(dir).unwrap();
 }
