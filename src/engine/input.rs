@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::engine::dataplane::ApplyReport;
-use crate::engine::kernel::flow::FlowCount;
+use crate::engine::kernel::flow::{FlowCount, FlushScope};
 use crate::engine::kernel::view::{KernelChange, KernelView};
 use crate::engine::names::resolvers::Named;
 use crate::engine::probe::ProbeReply;
@@ -78,6 +78,9 @@ pub struct FlushReport {
     pub uplink: UplinkId,
     /// The IP version whose flows were dead.
     pub family: Family,
+    /// Which of its flows.
+    #[serde(default)]
+    pub scope: FlushScope,
     /// How many flows there were.
     pub flows: u64,
     /// What they had carried, in bytes of both directions.

@@ -11,12 +11,13 @@ use serde::Serialize;
 
 use crate::engine::dataplane::Dataplane;
 use crate::engine::events::facts::Event;
+use crate::engine::kernel::flow::FlushScope;
 use crate::engine::lan::listen::Place;
 use crate::engine::names::resolvers::Resolvers;
 use crate::engine::probe::ProbeRequest;
 use crate::engine::state::{RunState, SavedState};
 use crate::engine::status::leds::Lamp;
-use crate::units::{Family, IfName, UplinkId};
+use crate::units::{Family, IfName, PerFamily, UplinkId};
 
 /// What the engine asks for. Carried out in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub enum Output {
         /// The whole wish.
         wish: Box<Dataplane>,
     },
+    /// Go on refusing new LAN flows of these families for a while, and of no others: what refuses ends
+    /// by itself unless it is said again.
+    Refuse(PerFamily<bool>),
     /// Flush the flows that are marked as strays ([`Fwmark::STRAY`](crate::units::Fwmark::STRAY)).
     FlushStrays,
     /// Flush the flows of an uplink that is dead.
@@ -70,6 +74,9 @@ pub struct FlushRequest {
     pub uplink: UplinkId,
     /// The IP version whose flows are dead.
     pub family: Family,
+    /// Which of its flows.
+    #[serde(default)]
+    pub scope: FlushScope,
     /// The box's own addresses: a flow that begins or ends at one of them is the box's, and its
     /// socket is closed; the client of any other is told.
     pub own: Vec<IpAddr>,

@@ -5,6 +5,10 @@
 //! list (counts, TCP flows) → flush → end the box's own connections → poke the clients of the others
 //! ```
 //!
+//! A client whose first packet had no answer is told as well: a SYN that is answered with an ACK that
+//! fits nothing is sent again at once (RFC 9293 §3.10.7.3; Linux does not wait for its timer then),
+//! and begins a flow on the active uplink.
+//!
 //! Flushed before anybody is told: who is told answers, and that answer must find no flow. Where
 //! there are very many clients, other work goes first, so that the flows of the other IP version do
 //! not wait for them.
@@ -23,8 +27,7 @@ use super::netlink::nfnl::NfnlError;
 use super::netlink::sock_diag::{SockDiag, SockDiagError};
 use super::poke::{Poked, Poker};
 use crate::engine::input::{FlushReport, Input};
-use crate::engine::kernel::flow::FlowCount;
-use crate::engine::kernel::flow::{Flow, TcpState};
+use crate::engine::kernel::flow::{Flow, FlowCount, FlushScope, TcpState};
 use crate::engine::output::FlushRequest;
 use crate::units::{Family, Fwmark, Gather as _, PerFamily, UplinkId};
 
@@ -216,21 +219,28 @@ fn finished(telling: &mut VecDeque<Telling>) -> Option<Input> {
 }
 
 fn flush(tools: &mut Tools, request: &FlushRequest) -> Telling {
-    let FlushRequest { uplink, family, ref own } = *request;
+    let FlushRequest { uplink, family, scope, ref own } = *request;
     let mark = uplink.mark();
     let start = clock::now().mono;
-    let mut dead = Dead { own: own.iter().copied().gather(), ..Dead::default() };
-    // Listed before, because the kernel does not say whom it forgot. Without a list it forgets all
-    // the same.
-    if let Err(error) = tools.conntrack.visit(mark, family, |entry| dead.add(entry)) {
-        tracing::debug!(%error, "flows could not be listed");
-    }
-    let listed = clock::now().mono;
-    let error = tools.conntrack.flush(mark, family).err().map(|error| error.to_string());
+    let mut dead = Dead { scope, own: own.iter().copied().gather(), ..Dead::default() };
+    // Listed before, because the kernel does not say whom it forgot.
+    let flushed = match scope {
+        FlushScope::Unanswered => {
+            tools.conntrack.flush_unanswered(mark, family, |entry| dead.add(entry))
+        }
+        FlushScope::All => {
+            // Without a list it forgets all the same.
+            if let Err(error) = tools.conntrack.visit(mark, family, |entry| dead.add(entry)) {
+                tracing::debug!(%error, "flows could not be listed");
+            }
+            tools.conntrack.flush(mark, family)
+        }
+    };
+    let error = flushed.err().map(|error| error.to_string());
     let end = clock::now().mono;
     tracing::debug!(
-        %uplink, %family, flows = dead.count.flows,
-        listed = listed.since(start).as_micros(), flushed = end.since(listed).as_micros(), "flushed"
+        %uplink, %family, ?scope, flows = dead.count.flows, took = end.since(start).as_micros(),
+        "flushed"
     );
     if dead.left_out > 0 {
         tracing::info!(
@@ -241,7 +251,7 @@ fn flush(tools: &mut Tools, request: &FlushRequest) -> Telling {
     let FlowCount { flows, bytes } = dead.count;
     let took = end.since(start);
     let mut report =
-        FlushReport { uplink, family, flows, bytes, poked: 0, destroyed: 0, took, error };
+        FlushReport { uplink, family, scope, flows, bytes, poked: 0, destroyed: 0, took, error };
     if report.error.is_some() {
         // Of what is not forgotten nobody is told: an answer would leave by the dead uplink.
         return Telling { report, flows: VecDeque::new() };
@@ -275,6 +285,8 @@ fn own_ends(flow: &Flow, own: &BTreeSet<IpAddr>) -> Option<(SocketAddr, SocketAd
 /// Flows that are about to be forgotten.
 #[derive(Default)]
 struct Dead {
+    /// Which of the uplink's.
+    scope: FlushScope,
     /// The box's own addresses.
     own: BTreeSet<IpAddr>,
     count: FlowCount,
@@ -289,16 +301,30 @@ struct Dead {
 impl Dead {
     fn add(&mut self, entry: Entry<'_>) {
         self.count = self.count + FlowCount { flows: 1, bytes: entry.bytes() };
-        if !entry.tcp().is_some_and(is_open) {
+        if !entry.tcp().is_some_and(|state| self.waits(state)) {
             return;
         }
         let Some(flow) = entry.flow() else { return };
         let ours = own_ends(&flow, &self.own);
+        if ours.is_some() && self.scope == FlushScope::Unanswered {
+            // To end its own attempt would be to refuse it.
+            return;
+        }
         let told = if ours.is_some() { self.ours.len() } else { self.others.len() };
         match ours {
             _ if told >= TOLD_AT_MOST => self.left_out += 1,
             Some(ends) => self.ours.push(ends),
             None => self.others.push_back(flow),
+        }
+    }
+}
+
+impl Dead {
+    /// Whether somebody waits at the end of such a connection who would otherwise not know.
+    fn waits(&self, state: TcpState) -> bool {
+        match self.scope {
+            FlushScope::All => is_open(state),
+            FlushScope::Unanswered => state == TcpState::SynSent,
         }
     }
 }

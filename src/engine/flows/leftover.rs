@@ -1,15 +1,16 @@
 //! What becomes of the flows on an uplink that gets no new ones.
 //!
 //! While it lives they finish where they began (drain), for as long as `on_return` says. When it is
-//! dead, or their time is up, they are flushed, so that they begin anew over the active uplink.
-//! Afterwards somebody looks whether any is left.
+//! dead, or their time is up, they are flushed, so that they begin anew over the active uplink. Those
+//! that never had an answer are flushed with the switch itself: they have nothing to lose by a wrong
+//! verdict. Afterwards somebody looks whether any is left.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::engine::kernel::flow::FlowCount;
+use crate::engine::kernel::flow::{FlowCount, FlushScope};
 use crate::time::Instant;
 
 /// The flows that an uplink still has in one family, although new ones go elsewhere.
@@ -18,6 +19,8 @@ pub(in crate::engine) struct Leftover {
     /// Since when it gets no new ones.
     pub(in crate::engine) since: Instant,
     pub(in crate::engine) fate: Fate,
+    /// Those without an answer are to be flushed as soon as the route has moved.
+    pub(in crate::engine) unanswered: bool,
     /// When they are counted next, in order.
     pub(in crate::engine) looks: Vec<Instant>,
     /// A count for such a look is under way.
@@ -63,7 +66,8 @@ impl Fate {
 impl Leftover {
     pub(in crate::engine) fn new(since: Instant, fate: Fate) -> Self {
         let looks = LOOKS.map(|after| since + after).to_vec();
-        Self { since, fate, looks, looking: false, seen: None, told: false }
+        let unanswered = matches!(fate, Fate::FlushIfSilent(_));
+        Self { since, fate, unanswered, looks, looking: false, seen: None, told: false }
     }
 
     /// When something is next due. What waits for the kernel comes with the kernel's answer.
@@ -74,6 +78,21 @@ impl Leftover {
             Fate::Flush | Fate::Flushed => None,
         };
         [fate, self.looks.first().copied()].into_iter().flatten().min()
+    }
+
+    /// Which flows are to be flushed now that the route has moved.
+    pub(in crate::engine) fn take_flush(&mut self, now: Instant) -> Option<FlushScope> {
+        let unanswered = std::mem::take(&mut self.unanswered);
+        match self.fate {
+            Fate::Flush => {
+                self.fate = Fate::Flushed;
+                self.looks = LOOKS.map(|after| now + after).to_vec();
+                self.since = now;
+                Some(FlushScope::All)
+            }
+            Fate::FlushIfSilent(_) if unanswered => Some(FlushScope::Unanswered),
+            Fate::Drain(_) | Fate::FlushIfSilent(_) | Fate::Flushed => None,
+        }
     }
 
     /// Takes the next look off the list if its time has come.

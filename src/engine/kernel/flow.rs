@@ -29,6 +29,17 @@ pub struct Tuple {
     pub dst: SocketAddr,
 }
 
+/// Which flows of an uplink are flushed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlushScope {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that never had an answer: whatever the verdict is worth, they lose nothing.
+    Unanswered,
+}
+
 /// TCP states as conntrack counts them (linux/netfilter/nf_conntrack_tcp.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,11 +6,11 @@ use crate::config::OnReturn;
 use crate::engine::dataplane::nft::host;
 use crate::engine::events::facts::Fact;
 use crate::engine::flows::leftover::{
-    ARMED_FOR, COUNT_EVERY, Fate, LOOK_AGAIN, LOOKS, Leftover, ON_THE_WAY,
+    ARMED_FOR, COUNT_EVERY, Fate, LOOK_AGAIN, Leftover, ON_THE_WAY,
 };
 use crate::engine::health::{Health, Transition};
 use crate::engine::input::FlushReport;
-use crate::engine::kernel::flow::FlowCount;
+use crate::engine::kernel::flow::{FlowCount, FlushScope};
 use crate::engine::output::{FlushRequest, Output};
 use crate::engine::status::snapshot::Draining;
 use crate::engine::uplink::Uplink;
@@ -34,6 +34,14 @@ impl Engine {
         *uplink.leftover.get_mut(family) = Some(Leftover::new(now.mono, fate));
         self.remember_drains();
         Some(fate)
+    }
+
+    /// Flows that began on an uplink although it was not chosen begin again.
+    pub(in crate::engine) fn cut_off(&mut self, id: UplinkId, family: Family, now: Now) {
+        self.arm(now);
+        if let Some(uplink) = self.uplinks.get_mut(&id) {
+            *uplink.leftover.get_mut(family) = Some(Leftover::new(now.mono, Fate::Flush));
+        }
     }
 
     /// The uplink gets new flows from now on: its old ones are where they belong.
@@ -151,7 +159,8 @@ impl Engine {
     /// Flushes what is to be flushed, once the kernel is as wanted: route first, then flows. Without
     /// a living uplink to go to they stay.
     pub(in crate::engine) fn flush_leftovers(&mut self, now: Now) {
-        if !self.kernel.is_settled() || !self.has_leftover(|left| left.fate == Fate::Flush) {
+        let due = |left: &Leftover| left.fate == Fate::Flush || left.unanswered;
+        if !self.kernel.is_settled() || !self.has_leftover(due) {
             return;
         }
         for family in Family::BOTH {
@@ -163,11 +172,8 @@ impl Engine {
             for id in self.chain.clone() {
                 let left = self.uplinks.get_mut(&id).map(|u| u.leftover.get_mut(family));
                 let Some(left) = left.and_then(Option::as_mut) else { continue };
-                if left.fate == Fate::Flush {
-                    left.fate = Fate::Flushed;
-                    left.looks = LOOKS.map(|after| now.mono + after).to_vec();
-                    left.since = now.mono;
-                    self.flush(id, family);
+                if let Some(scope) = left.take_flush(now.mono) {
+                    self.flush(id, family, scope);
                 }
             }
         }
@@ -178,15 +184,17 @@ impl Engine {
         self.uplinks.values().any(of)
     }
 
-    fn flush(&mut self, uplink: UplinkId, family: Family) {
+    fn flush(&mut self, uplink: UplinkId, family: Family, scope: FlushScope) {
         let own = self.view.addresses.iter().map(|a| a.net.addr()).collect();
-        self.outputs.push_back(Output::Flush(FlushRequest { uplink, family, own }));
+        self.outputs.push_back(Output::Flush(FlushRequest { uplink, family, scope, own }));
     }
 
     pub(in crate::engine) fn flushed(&mut self, report: FlushReport, now: Now) {
         let uplink = self.name(report.uplink);
-        let FlushReport { flows, poked, destroyed, .. } = report;
+        let FlushReport { scope, flows, poked, destroyed, .. } = report;
         let fact = match report.error {
+            // Not yet the end of the others, which is told.
+            None if scope == FlushScope::Unanswered => return,
             None => Fact::Flushed { uplink, flows, poked, destroyed },
             Some(error) => Fact::ApplyFailed { error },
         };
@@ -256,7 +264,7 @@ impl Engine {
             }
             Fate::Flushed if flows > 0 => {
                 self.record(Fact::FlowsLeft { uplink, flows, after }, now);
-                self.flush(id, family);
+                self.flush(id, family, FlushScope::All);
             }
             Fate::Flushed if left.looks.is_empty() => *place = None,
             Fate::Flushed | Fate::FlushIfSilent(_) | Fate::Flush => {}

@@ -28,10 +28,13 @@ const GET_STATS: u16 = (SUBSYS_CTNETLINK as u16) << 8 | 5;
 // CTA_*
 const TUPLE_ORIG: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
+const STATUS: u16 = 3;
 const PROTOINFO: u16 = 4;
 const MARK: u16 = 8;
 const COUNTERS_ORIG: u16 = 9;
 const COUNTERS_REPLY: u16 = 10;
+const ID: u16 = 12;
+const ZONE: u16 = 18;
 const MARK_MASK: u16 = 21;
 // CTA_TUPLE_*, CTA_IP_*, CTA_PROTO_*
 const TUPLE_IP: u16 = 1;
@@ -50,6 +53,11 @@ const COUNTERS_BYTES: u16 = 2;
 // CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_STATE
 const PROTOINFO_TCP: u16 = 1;
 const TCP_STATE: u16 = 1;
+
+/// `IPS_SEEN_REPLY` (linux/netfilter/nf_conntrack_common.h).
+const SEEN_REPLY: u32 = 1 << 1;
+/// Flows that are deleted one by one, at most: in a window without answers a home begins some dozens.
+const ONE_BY_ONE: usize = 4096;
 
 /// What ctnetlink is built as.
 const MODULE: &str = "nf_conntrack_netlink";
@@ -97,6 +105,40 @@ impl Conntrack {
         };
         let write = faults::Write::begin("conntrack flush");
         let answer = self.link.request(&message, |_| {});
+        write.done();
+        answer
+    }
+
+    /// Forgets the flows of one family with that mark that never had an answer, and shows each of
+    /// them before. One by one: a kernel that knows no filter by status would take a flush with one
+    /// for a flush of all that have the mark.
+    ///
+    /// # Errors
+    /// [`NfnlError::EmptyMark`] if mask or value is zero; else what the kernel answered.
+    pub fn flush_unanswered(
+        &mut self,
+        mark: Fwmark,
+        family: Family,
+        mut each: impl FnMut(Entry<'_>),
+    ) -> Result<(), NfnlError> {
+        let mut found = Vec::new();
+        self.visit(mark, family, |entry| {
+            if entry.is_unanswered() && found.len() < ONE_BY_ONE {
+                found.extend(entry.identity());
+                each(entry);
+            }
+        })?;
+        let write = faults::Write::begin("conntrack flush of flows without an answer");
+        let mut answer = Ok(());
+        for identity in found {
+            let one = message(DELETE, identity, "a flow without an answer");
+            match self.link.request(&Message { family: nfproto(family), ..one }, |_| {}) {
+                // It has ended by itself.
+                Err(error) if error.errno() == Some(Errno::ENOENT) => {}
+                Err(error) => answer = Err(error),
+                Ok(()) => {}
+            }
+        }
         write.done();
         answer
     }
@@ -178,6 +220,20 @@ impl Entry<'_> {
     pub fn family(self) -> Option<Family> {
         let from = address(self.0.nested(TUPLE_ORIG).nested(TUPLE_IP), IP_V4_SRC, IP_V6_SRC)?;
         Some(Family::of(&from))
+    }
+
+    /// Whether no packet ever came back.
+    #[must_use]
+    pub fn is_unanswered(self) -> bool {
+        self.0.be32(STATUS).is_some_and(|status| status & SEEN_REPLY == 0)
+    }
+
+    /// What names this flow and no later one with the same addresses; `None` if the kernel did not
+    /// tell.
+    fn identity(self) -> Option<Attrs> {
+        let original = Attrs::from(self.0.get(TUPLE_ORIG)?.to_vec());
+        let named = Attrs::new().nest(TUPLE_ORIG, &original).bytes(ID, self.0.get(ID)?);
+        Some(self.0.get(ZONE).into_iter().fold(named, |named, zone| named.bytes(ZONE, zone)))
     }
 
     /// Where a TCP connection stands; `None` for other protocols.
@@ -322,7 +378,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_are_survived(bytes: Vec<u8>) {
             let entry = Entry(Attributes(&bytes));
-            let _ = (entry.flow(), entry.bytes(), entry.family());
+            let _ = (entry.flow(), entry.bytes(), entry.family(), entry.identity());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::kernel::Kernel;
 use super::line::{Line, Packet};
 use crate::engine::input::{Counters, FlushReport};
-use crate::engine::kernel::flow::FlowCount;
+use crate::engine::kernel::flow::{FlowCount, FlushScope};
 use crate::engine::output::FlushRequest;
 use crate::engine::probe::{Outcome, ProbeRequest, Question};
 use crate::lab::topology::TARGETS;
@@ -139,7 +139,7 @@ impl Network {
     }
 
     fn open_flow(&mut self, family: Family, at: Instant) -> Option<Instant> {
-        if self.kernel.refuses(family) {
+        if self.kernel.refuses(family, at) {
             return None;
         }
         let uplink = self.kernel.active(family)?;
@@ -183,12 +183,14 @@ impl Network {
         numbers: &[UplinkId],
         took: Duration,
     ) -> FlushReport {
-        let FlushRequest { uplink, family, .. } = *request;
-        let book = numbers.iter().position(|id| *id == uplink);
+        let FlushRequest { uplink, family, scope, .. } = *request;
+        // Which of its flows had an answer is not in the books.
+        let all = scope == FlushScope::All;
+        let book = numbers.iter().position(|id| all && *id == uplink);
         let book = book.and_then(|book| self.books.get_mut(book));
         let flows = book.map_or(0, |book| std::mem::take(&mut book.get_mut(family).flows));
         let (bytes, poked, destroyed) = (0, 0, 0);
-        FlushReport { uplink, family, flows, bytes, poked, destroyed, took, error: None }
+        FlushReport { uplink, family, scope, flows, bytes, poked, destroyed, took, error: None }
     }
 
     /// Flows by uplink.

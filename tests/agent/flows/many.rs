@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
 use sparelink::engine::input::{FlushReport, Input};
+use sparelink::engine::kernel::flow::FlushScope;
 use sparelink::engine::output::FlushRequest;
 use sparelink::io::flows::Flows;
 use sparelink::io::netlink::attrs::Attrs;
@@ -51,7 +52,12 @@ async fn a_full_table_is_flushed_in_time() -> Result<()> {
         let (done, mut inputs) = mpsc::channel(4);
         let flows = Flows::start(done)?;
         let start = Instant::now();
-        flows.flush(FlushRequest { uplink: first, family: Family::V4, own: Vec::new() });
+        flows.flush(FlushRequest {
+            uplink: first,
+            family: Family::V4,
+            scope: FlushScope::All,
+            own: Vec::new(),
+        });
         let report = report(&mut inputs).await?;
         let whole = start.elapsed();
         ensure!(report.flows == MANY as u64 && report.error.is_none(), "{report:?}");
