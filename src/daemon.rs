@@ -148,6 +148,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         manager.stopping();
     }
     agent.take(Input::Stop);
+    // Its answers are of no use any more.
+    drop(inputs);
+    if let Some(door) = agent.door.take() {
+        door.shut().await;
+    }
     agent.leds.stop();
     agent.recorder.flush();
     Ok(())
@@ -302,6 +307,11 @@ impl Agent {
                 if let Some(door) = &self.door {
                     door.converge(generation, wish, config.probe.targets.clone());
                     self.answers.begins(generation, now.mono);
+                }
+            }
+            Output::Refuse(families) => {
+                if let Some(door) = &self.door {
+                    door.refuse(families);
                 }
             }
             Output::FlushStrays => {

@@ -108,6 +108,9 @@ impl TableId {
     pub const ACTIVE: Self = Self(8300);
     /// Subnets of the LAN that an uplink has, too; looked into before everything else.
     pub const LAN: Self = Self(8320);
+    /// What others have of `main` while parts of it are passed over, see
+    /// [`MAIN_NARROWED`](RulePriority::MAIN_NARROWED).
+    pub const OTHERS: Self = Self(8321);
     /// The last table that could be ours (8301–8314 uplinks, 8341–8347 classes).
     pub const LAST: Self = Self(8399);
 
@@ -132,6 +135,11 @@ pub struct RulePriority(pub u32);
 impl RulePriority {
     /// While an uplink has a subnet of the LAN: the LAN's own route wins, `lookup 8320`.
     pub const LAN: Self = Self(8299);
+    /// The same while [`MAIN_NARROWED`](Self::MAIN_NARROWED) stands.
+    pub const LAN_NARROWED: Self = Self(8298);
+    /// While an uplink has routes in `main` that would take traffic past the choice: `lookup main`
+    /// without prefixes as wide as those, and behind it, at 8300, `lookup 8321` for the rest of them.
+    pub const MAIN_NARROWED: Self = Self(8299);
     /// LAN and connected routes win: `lookup main suppress_prefixlength 0`.
     pub const LOCAL_FIRST: Self = Self(8300);
     /// Everything else follows the active default: `lookup 8300`.

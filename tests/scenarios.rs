@@ -37,7 +37,9 @@ scenarios! {
     a_spare_asks_for_a_sign_in
     a_spare_dies_with_flows_on_it
     agent_killed
+    agent_killed_with_nothing_left
     agent_stalls
+    agent_stopped_with_nothing_left
     all_cut_at_once
     all_down_then_one_returns
     both_lines_lose_packets

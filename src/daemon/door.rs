@@ -1,8 +1,10 @@
 //! The door to the kernel, on a task of its own: while it waits for an answer the loop goes on.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::engine::dataplane::ruleset;
 use crate::engine::dataplane::{ApplyReport, Dataplane};
@@ -14,21 +16,25 @@ use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 enum Job {
     Converge(u64, Box<Dataplane>, PerFamily<Vec<IpAddr>>),
     Counters(Option<Vec<IfIndex>>),
+    Refuse(PerFamily<bool>),
 }
 
 /// The way to the task. It ends when this is dropped.
 pub(super) struct Door {
     jobs: mpsc::Sender<Job>,
+    task: JoinHandle<()>,
 }
 
+/// The agent's end waits this long for what has been begun.
+const LAST: Duration = Duration::from_secs(1);
 /// The engine asks for one thing at a time.
 const QUEUE: usize = 16;
 
 /// Starts the task; what it has done comes back as inputs.
 pub(super) fn start(door: netlink::Door, done: mpsc::Sender<Input>) -> Door {
     let (jobs, work) = mpsc::channel(QUEUE);
-    tokio::spawn(labour(door, work, done));
-    Door { jobs }
+    let task = tokio::spawn(labour(door, work, done));
+    Door { jobs, task }
 }
 
 impl Door {
@@ -47,6 +53,19 @@ impl Door {
         self.push(Job::Counters(interfaces));
     }
 
+    /// Goes on refusing new LAN flows of these families, and of no others.
+    pub(super) fn refuse(&self, families: PerFamily<bool>) {
+        self.push(Job::Refuse(families));
+    }
+
+    /// Carries out what has been asked for; then it is shut.
+    pub(super) async fn shut(self) {
+        drop(self.jobs);
+        if tokio::time::timeout(LAST, self.task).await.is_err() {
+            tracing::warn!("the kernel is slow to answer; its last changes may not have been made");
+        }
+    }
+
     fn push(&self, job: Job) {
         if self.jobs.try_send(job).is_err() {
             tracing::warn!("the kernel is slow to answer; left out");
@@ -63,11 +82,16 @@ async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mp
                 log(&report);
                 Input::Applied(Box::new(report))
             }
+            Job::Refuse(families) => {
+                if let Err(error) = door.refuse(families) {
+                    tracing::debug!(%error, "what refuses could not be renewed");
+                }
+                continue;
+            }
             Job::Counters(interfaces) => Input::Counters(counters(&mut door, interfaces).await),
         };
-        if done.send(input).await.is_err() {
-            return;
-        }
+        // At the end of the agent nobody takes it any more, and what is left has to be done.
+        drop(done.send(input).await);
     }
 }
 

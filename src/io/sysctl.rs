@@ -156,6 +156,12 @@ pub fn save_originals(run_dir: &Path, values: &BTreeMap<String, String>) -> Resu
     replace(&file, &text).map_err(failed)
 }
 
+/// The value of before that is remembered for a path.
+#[must_use]
+pub fn original(run_dir: &Path, path: &str) -> Option<String> {
+    originals(&run_dir.join(ORIGINALS)).ok()?.remove(path)
+}
+
 /// The values that the kernel changes along with one, as they are now. Whoever switches forwarding
 /// for all switches it for every device, and `accept_redirects` with it (inet_forward_change and
 /// addrconf_fixup_forwarding in the kernel).

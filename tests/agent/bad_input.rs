@@ -1,24 +1,29 @@
 //! What people get wrong, and what a machine may lack.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 use sparelink::lab::agent::{Agent, Status, config};
+use sparelink::lab::meter::Meter;
 use sparelink::lab::script::{Action, LineEvent, Settings};
-use sparelink::lab::topology::{Home, Plan};
+use sparelink::lab::stage::child;
+use sparelink::lab::topology::{ECHO4, Home, Plan};
 use tokio::time::{Instant, sleep};
 
 use crate::kernel::dump;
-use crate::stage::{AGENT, PROVEN, SOON, Stage, file, in_netns, in_router};
+use crate::stage::{AGENT, PROVEN, SOON, Stage, file, in_netns, in_router, shell};
 use crate::{figure, skip};
 
 crate::tests![
     without_permission_it_says_so_and_touches_nothing,
     without_masquerade_it_says_so_and_touches_nothing,
+    a_table_of_somebody_elses_is_named_and_nothing_leaves_without_ours,
     a_second_agent_says_so,
     an_interface_that_does_not_exist_is_waited_for,
     check_tells_every_mistake,
@@ -47,6 +52,95 @@ async fn without_permission_it_says_so_and_touches_nothing() -> Result<()> {
         "not one clear sentence: {said:?}"
     );
     before.must_equal(&dump(&home).await?)
+}
+
+/// A program that takes `table inet sparelink` for itself, until it is dropped.
+struct Owner(std::process::Child);
+
+impl Owner {
+    async fn take(home: &Home) -> Result<Self> {
+        let script = "PATH=/usr/sbin:/usr/bin:/sbin:/bin; exec nft -i";
+        let mut command = child(Path::new("/bin/sh"), &["-c".into(), script.into()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut nft = home.router.run(async move { command.spawn() }).await??;
+        let mut words = nft.stdin.take().context("no input")?;
+        words.write_all(b"add table inet sparelink { flags owner; }\n")?;
+        words.flush()?;
+        nft.stdin = Some(words);
+        let begun = Instant::now();
+        let this = Self(nft);
+        while !shell(&home.router, "nft list tables").await?.contains("sparelink") {
+            ensure!(begun.elapsed() < SOON, "control: nobody took the table");
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(this)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How many packets with the LAN's addresses the modems have seen.
+async fn unmasked(home: &Home) -> Result<u64> {
+    let mut sum = 0;
+    for uplink in &home.uplinks {
+        let listed = shell(&uplink.modem, "nft list chain ip eye eye").await?;
+        let words: Vec<&str> = listed.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == "packets").context("no counter")?;
+        sum += words.get(at + 1).context("no number")?.parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+async fn a_table_of_somebody_elses_is_named_and_nothing_leaves_without_ours() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    for uplink in &home.uplinks {
+        let eye = "nft add table ip eye
+            nft add chain ip eye eye '{ type filter hook prerouting priority -400; }'
+            nft add rule ip eye eye ip saddr 192.168.77.0/24 counter";
+        shell(&uplink.modem, eye).await?;
+    }
+    let owner = Owner::take(&home).await?;
+    let text = config(&Plan::default(), &Settings::default());
+    let mut agent = Agent::start(&home, Path::new(AGENT), &text).await?;
+    let meter = Meter::start(&home.client, ECHO4).await?;
+    let refused = |text: &str| text.contains("belongs to another program");
+    let begun = Instant::now();
+    loop {
+        let told = agent.command(&["history"]).await?.stdout;
+        let told = String::from_utf8_lossy(&told);
+        if refused(&told) {
+            break;
+        }
+        ensure!(begun.elapsed() < SOON, "not told whose the table is:\n{told}");
+        sleep(Duration::from_millis(50)).await;
+    }
+    sleep(Duration::from_secs(2)).await;
+    ensure!(unmasked(&home).await? == 0, "packets left with addresses of the LAN");
+    let forwarding = shell(&home.router, "cat /proc/sys/net/ipv4/ip_forward").await?;
+    ensure!(forwarding.trim() == "0", "forwarding is on");
+    let status: serde_json::Value =
+        serde_json::from_slice(&agent.command(&["status", "--json"]).await?.stdout)?;
+    let sentence = status["sentence"].as_str().unwrap_or_default();
+    ensure!(!sentence.starts_with("Internet works"), "status: {sentence}");
+
+    // Control: it ends, and all is well.
+    drop(owner);
+    agent.wait_proven(PROVEN).await?;
+    let begun = Instant::now();
+    while !shell(&home.router, "ip rule").await?.contains("8390") {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "no rules after all");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let (from, to) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+    sleep(Duration::from_secs(2)).await;
+    let flows = meter.flows(from, to);
+    ensure!(flows.sent > 5 && flows.lost < flows.sent, "control: {flows:?}");
+    Ok(())
 }
 
 async fn without_masquerade_it_says_so_and_touches_nothing() -> Result<()> {

@@ -15,6 +15,7 @@ mod flows;
 mod guard;
 mod http;
 mod inbound;
+mod intruders;
 mod ipv6;
 mod kept;
 mod kernel;
@@ -90,6 +91,7 @@ fn all() -> Result<Vec<Test>> {
         resolvers::tests(),
         pinning::tests(),
         inbound::tests(),
+        intruders::tests(),
         bad_input::tests(),
         recording::tests(),
         kept::tests(),

@@ -495,7 +495,7 @@ fn planned(order: [u8; 2]) -> Dataplane {
         uplinks: vec![uplink(1), uplink(2)],
         order: PerFamily { v4: order.clone(), v6: order },
         lan: Some(Lan {
-            interfaces: vec![IfName::new("br-lan").unwrap()],
+            nets: vec!["10.77.0.0/24".parse().unwrap()],
             guard: true,
             disputed: ["198.51.100.0/24", "fd77::/64"]
                 .map(|net| (net.parse().unwrap(), index("isp2")))

@@ -39,7 +39,7 @@ fn home() -> Wanted {
         uplinks: vec![uplink(1, "eth1"), uplink(2, "usb0")],
         order: PerFamily { v4: vec![id(1), id(2)], v6: Vec::new() },
         lan: Some(Lan {
-            interfaces: vec![IfName::new("br-lan").unwrap()],
+            nets: vec!["10.77.0.0/24".parse().unwrap()],
             guard: true,
             disputed: BTreeMap::new(),
         }),

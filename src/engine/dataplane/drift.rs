@@ -103,6 +103,8 @@ impl Drift {
                 Change::BuildTable(_) => {
                     this.table = Some(if table { Damage::Changed } else { Damage::Deleted });
                 }
+                // What has a time to live may have had it.
+                Change::Elements { set, .. } if is_timed(desired, set) => {}
                 Change::Elements { set, .. } => _ = this.sets.insert(set.clone()),
                 Change::SetSysctl { path, .. } => {
                     let found = observed.sysctls.get(path).map(|found| found.value.clone());
@@ -132,6 +134,10 @@ impl Drift {
         ];
         kinds.into_iter().filter_map(|(kind, differs)| differs.then_some(kind))
     }
+}
+
+fn is_timed(desired: &Dataplane, set: &str) -> bool {
+    desired.nft.sets.get(set).is_some_and(|set| set.timeout.is_some())
 }
 
 impl<T: Ord> Tally<T> {

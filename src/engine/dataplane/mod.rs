@@ -50,11 +50,11 @@ pub struct Sysctl {
 pub struct Route {
     /// IP version.
     pub family: Family,
-    /// Its table, 8300, one of 8301–8314, or 8320.
+    /// Its table, 8300, one of 8301–8314, 8320 or 8321.
     pub table: TableId,
     /// Its metric: 1 active, 2 and up the spares behind it.
     pub metric: Metric,
-    /// Where it leads: anywhere, or in table 8320 to a subnet of the LAN.
+    /// Where it leads: anywhere, in table 8320 to a subnet of the LAN, in 8321 where others lead it.
     pub dst: IpNet,
     /// The next hop; `None` on point-to-point devices.
     pub via: Option<IpAddr>,

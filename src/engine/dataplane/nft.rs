@@ -434,11 +434,14 @@ impl Table {
     /// agent knows its own work without decoding every rule.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        let mut text = format!("{}\n{:?}\n{:?}\n", self.name, self.counters, self.chains);
-        for (name, key, interval, timeout, maps_to) in self.heads() {
-            text += &format!("{name} {key:?} {interval} {timeout:?} {maps_to:?}\n");
-        }
-        fnv1a(text.as_bytes())
+        fnv1a(self.structure().as_bytes())
+    }
+
+    /// The structure as JSON, whose words are those of this file whatever compiles it.
+    fn structure(&self) -> String {
+        let heads: Vec<_> = self.heads().collect();
+        let structure = (&self.name, &self.counters, &self.chains, heads);
+        serde_json::to_string(&structure).expect("plain data has its text")
     }
 }
 
@@ -454,5 +457,32 @@ pub fn host(addr: IpAddr) -> IpNet {
     match addr {
         IpAddr::V4(a) => IpNet::V4(Ipv4Net::from(a)),
         IpAddr::V6(a) => IpNet::V6(Ipv6Net::from(a)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An agent that has been built by another compiler knows the table of the one before.
+    #[test]
+    fn the_digest_is_of_words_that_stay() {
+        let hook = Hook { kind: ChainKind::Filter, point: HookPoint::Forward, priority: -10 };
+        let rule = vec![
+            Stmt::CtState(CtState::New),
+            Stmt::Saddr("10.0.0.0/8".parse().unwrap()),
+            Stmt::Verdict(Verdict::Drop),
+        ];
+        let mut set = Set { timeout: Some(8), ..Set::new(&[KeyType::IfName]) };
+        set.elements.insert(vec![KeyPart::IfName(IfName::loopback())], None);
+        let table = Table {
+            name: "t".to_owned(),
+            sets: [("s".to_owned(), set)].into(),
+            counters: ["c".to_owned()].into(),
+            chains: vec![Chain { name: "x".to_owned(), hook: Some(hook), rules: vec![rule] }],
+        };
+        let words = r#"["t",["c"],[{"name":"x","hook":{"kind":"filter","point":"forward","priority":-10},"rules":[[{"ct_state":"new"},{"saddr":"10.0.0.0/8"},{"verdict":"drop"}]]}],[["s",["if_name"],false,8,null]]]"#;
+        assert_eq!(table.structure(), words);
+        assert_eq!(table.digest(), 0xa9d7_d783_06a7_8a91);
     }
 }

@@ -7,6 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::ruleset::ruleset;
 use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
+use crate::engine::kernel::view::ForeignRoute;
 use crate::engine::kernel::way::Way;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, RulePriority, TableId, UplinkId};
 
@@ -18,6 +19,8 @@ pub struct Wanted {
     /// The uplinks of each family in the order in which the kernel should try them: the active one,
     /// then the ready spares.
     pub order: PerFamily<Vec<UplinkId>>,
+    /// What of `main` is passed over; `None`: nothing but its default routes.
+    pub narrowed: PerFamily<Option<Narrowed>>,
     /// Families without a living uplink: new LAN flows are refused at once.
     pub no_way: PerFamily<bool>,
     /// Uplinks on which stale TCP connections are reset.
@@ -26,6 +29,39 @@ pub struct Wanted {
     pub lan: Option<Lan>,
     /// TCP ports of the page, closed towards uplinks.
     pub page_ports: BTreeSet<u16>,
+}
+
+/// `main` without what leads over uplinks past the choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Narrowed {
+    /// Prefixes this long or shorter are passed over there.
+    pub prefix_len: u8,
+    /// Those of them that are others' decision.
+    pub kept: Vec<ForeignRoute>,
+}
+
+impl Narrowed {
+    /// For routes of one family; `detours` are those that an uplink has and that do not count.
+    #[must_use]
+    pub fn new(
+        detours: &BTreeSet<(IfIndex, IpNet)>,
+        routes: &[ForeignRoute],
+        family: Family,
+    ) -> Option<Self> {
+        let of_family = detours.iter().filter(|(_, net)| Family::of(&net.addr()) == family);
+        let prefix_len = of_family.map(|(_, net)| net.prefix_len()).max()?;
+        let covered = |r: &&ForeignRoute| {
+            r.table == TableId::MAIN
+                && r.family() == family
+                && (1..=prefix_len).contains(&r.dst.prefix_len())
+                && !detours.contains(&(r.dev, r.dst))
+        };
+        let mut kept: Vec<ForeignRoute> = routes.iter().filter(covered).copied().collect();
+        // Of several to one network the first counts.
+        kept.sort_unstable_by_key(|r| (r.dst, r.metric, r.dev));
+        kept.dedup_by_key(|r| r.dst);
+        Some(Self { prefix_len, kept })
+    }
 }
 
 /// One uplink, as far as the dataplane cares.
@@ -52,8 +88,9 @@ pub struct Uplink {
 /// The LAN side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lan {
-    /// Its interfaces.
-    pub interfaces: Vec<IfName>,
+    /// Its subnets that no uplink has: whoever claims to be in one of them does not come in by an
+    /// uplink.
+    pub nets: Vec<IpNet>,
     /// Drop new flows from uplinks to the LAN unless they are port forwards.
     pub guard: bool,
     /// Its subnets that an uplink has, too, and the LAN's interface of each.
@@ -84,6 +121,18 @@ fn routes(wanted: &Wanted) -> BTreeSet<Route> {
         for (metric, way) in (1..).zip(in_order) {
             routes.insert(default_route(way, family, TableId::ACTIVE, Metric(metric)));
         }
+    }
+    for narrowed in wanted.narrowed.iter().filter_map(|(_, narrowed)| narrowed.as_ref()) {
+        routes.extend(narrowed.kept.iter().map(|r| Route {
+            family: r.family(),
+            table: TableId::OTHERS,
+            metric: Metric(1),
+            dst: r.dst,
+            via: r.gateway,
+            dev: r.dev,
+            onlink: r.onlink && r.gateway.is_some(),
+            mtu: r.mtu,
+        }));
     }
     let disputed = wanted.lan.iter().flat_map(|lan| &lan.disputed);
     routes.extend(disputed.map(|(dst, dev)| Route {
@@ -131,10 +180,15 @@ fn rules(wanted: &Wanted) -> BTreeSet<Rule> {
             then: RuleAction::LookUp(table),
             suppress_prefixlength: None,
         };
+        let narrowed = wanted.narrowed.get(family).as_ref();
+        let main = narrowed.map_or(RulePriority::LOCAL_FIRST, |_| RulePriority::MAIN_NARROWED);
         rules.insert(Rule {
-            suppress_prefixlength: Some(0),
-            ..look_up(RulePriority::LOCAL_FIRST, TableId::MAIN)
+            suppress_prefixlength: Some(narrowed.map_or(0, |narrowed| narrowed.prefix_len.into())),
+            ..look_up(main, TableId::MAIN)
         });
+        if narrowed.is_some() {
+            rules.insert(look_up(RulePriority::LOCAL_FIRST, TableId::OTHERS));
+        }
         for uplink in &wanted.uplinks {
             rules.insert(Rule {
                 fwmark: Some(uplink.id.mark()),
@@ -144,7 +198,8 @@ fn rules(wanted: &Wanted) -> BTreeSet<Rule> {
         rules.insert(look_up(RulePriority::ACTIVE, TableId::ACTIVE));
         let Some(lan) = &wanted.lan else { continue };
         if lan.disputed.keys().any(|net| Family::of(&net.addr()) == family) {
-            rules.insert(look_up(RulePriority::LAN, TableId::LAN));
+            let first = narrowed.map_or(RulePriority::LAN, |_| RulePriority::LAN_NARROWED);
+            rules.insert(look_up(first, TableId::LAN));
         }
         rules.insert(Rule {
             then: RuleAction::RefuseForwarded,

@@ -8,7 +8,7 @@ use super::nft::{
     ValueType, Verdict, host, tcp,
 };
 use super::plan::{Uplink, Wanted};
-use crate::units::{Family, Fwmark, IfName, NFT_TABLE, UplinkId};
+use crate::units::{Family, Fwmark, Gather as _, IfName, NFT_TABLE, PerFamily, UplinkId};
 
 /// Netfilter priorities (linux/netfilter_ipv4.h).
 mod priority {
@@ -21,6 +21,11 @@ mod priority {
 /// A stale connection is answered with a reset for so long after a switch, in seconds. The kernel
 /// disarms by itself if the agent is gone by then.
 const RESET_FOR: u32 = 3600;
+/// New flows are refused for this long after the last word of the agent, in seconds: what refuses
+/// does not outlive it. It is renewed well before that.
+pub const REFUSED_FOR: u32 = 8;
+/// The name of the set of families without a living uplink.
+pub const NO_WAY: &str = "no_way";
 /// IP protocol numbers.
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -39,6 +44,15 @@ pub fn outward(id: UplinkId, family: Family) -> String {
 
 /// The counter of packets that were held back because their source address was not their uplink's.
 pub const WRONG_SOURCE: &str = "wrong_source";
+/// The counter of packets that came in by an uplink and that nobody had asked for.
+const GUARDED: &str = "guarded";
+/// The counter of packets that came in by an uplink in the name of a LAN client.
+const FORGED: &str = "forged";
+
+/// The name of the set of the LAN's prefixes.
+fn lan_nets(family: Family) -> String {
+    format!("lan{}", digit(family))
+}
 
 /// The name of the set of an uplink's on-link prefixes. Each has its own, so that a packet is looked
 /// for among a handful of prefixes, by its address alone.
@@ -53,10 +67,20 @@ const fn digit(family: Family) -> u8 {
     }
 }
 
+/// Which families are refused now, as a table that has this set alone.
+#[must_use]
+pub fn refusals(no_way: PerFamily<bool>) -> Table {
+    let mut set = Set { timeout: Some(REFUSED_FOR), ..Set::new(&[KeyType::Family]) };
+    let refused = no_way.iter().filter(|(_, without)| **without);
+    set.elements.extend(refused.map(|(family, _)| (vec![KeyPart::Family(family)], None)));
+    let sets = [(NO_WAY.to_owned(), set)].into_iter().gather();
+    Table { name: NFT_TABLE.to_owned(), sets, ..Table::default() }
+}
+
 /// The table that is wanted.
 pub(super) fn ruleset(wanted: &Wanted) -> Table {
     let mut table = Table { name: NFT_TABLE.to_owned(), ..Table::default() };
-    for name in [WRONG_SOURCE, "reset_sent", "refused", "guarded"] {
+    for name in [WRONG_SOURCE, "reset_sent", "refused", GUARDED, FORGED] {
         table.counters.insert(name.to_owned());
     }
     for uplink in &wanted.uplinks {
@@ -76,9 +100,7 @@ pub(super) fn ruleset(wanted: &Wanted) -> Table {
 fn sets(wanted: &Wanted, table: &mut Table) {
     use KeyType::IfName;
     let mut uplinks = Set::new(&[IfName]);
-    let mut lan = Set::new(&[IfName]);
     let mut reset_on = Set { timeout: Some(RESET_FOR), ..Set::new(&[IfName]) };
-    let mut no_way = Set::new(&[KeyType::Family]);
     let (mut from, mut pin) = (Set::vmap(IfName), Set::vmap(IfName));
     let mut to = Set::vmap(KeyType::Mark);
     let mut mss = [IfName; 2].map(|key| Set::map(key, ValueType::Mss));
@@ -103,20 +125,10 @@ fn sets(wanted: &Wanted, table: &mut Table) {
             }
         }
     }
-    for dev in wanted.lan.iter().flat_map(|lan| &lan.interfaces) {
-        lan.elements.insert(name(dev), None);
-    }
-    for (family, without) in wanted.no_way.iter() {
-        if *without {
-            no_way.elements.insert(vec![KeyPart::Family(family)], None);
-        }
-    }
     let [mss4, mss6] = mss;
     let named = [
         ("uplinks", uplinks),
-        ("lan", lan),
         ("reset_on", reset_on),
-        ("no_way", no_way),
         ("from", from),
         ("to", to),
         ("pin", pin),
@@ -125,18 +137,26 @@ fn sets(wanted: &Wanted, table: &mut Table) {
     ];
     let all = named.into_iter().chain(address_sets(wanted));
     table.sets.extend(all.map(|(name, set)| (name.to_owned(), set)));
+    table.sets.extend(refusals(wanted.no_way).sets);
     table.sets.extend(wanted.uplinks.iter().flat_map(near_sets));
+    let nets = wanted.lan.as_ref().map_or(&[][..], |lan| &lan.nets);
+    table.sets.extend(prefix_sets(nets, lan_nets));
 }
 
 /// What is on the link of an uplink, in each IP version.
 fn near_sets(uplink: &Uplink) -> [(String, Set); 2] {
     let link_local = net("fe80::/10");
-    let all = IpNet::aggregate(&[uplink.near.as_slice(), &[link_local]].concat());
+    prefix_sets(&[uplink.near.as_slice(), &[link_local]].concat(), |family| near(uplink.id, family))
+}
+
+/// A set of prefixes for each IP version, under the name for it.
+fn prefix_sets(nets: &[IpNet], name: impl Fn(Family) -> String) -> [(String, Set); 2] {
+    let all = IpNet::aggregate(&nets.to_vec());
     [(Family::V4, KeyType::Ipv4), (Family::V6, KeyType::Ipv6)].map(|(family, key)| {
         let mut set = Set::prefixes(&[key]);
         let nets = all.iter().filter(|net| Family::of(&net.addr()) == family);
         set.elements.extend(nets.map(|net| (vec![KeyPart::Net(*net)], None)));
-        (near(uplink.id, family), set)
+        (name(family), set)
     })
 }
 
@@ -243,7 +263,15 @@ fn per_uplink(id: UplinkId) -> [Chain; 3] {
             Stmt::Counter(outward(id, family)),
         ]
     };
+    let forged = |family| {
+        let set = lan_nets(family);
+        let drop = Stmt::Verdict(Verdict::Drop);
+        vec![Stmt::SaddrIn { family, set, not: false }, Stmt::Counter(FORGED.to_owned()), drop]
+    };
     let from = vec![
+        // The reverse-path check is loose on uplinks, so it takes these for clients of the LAN.
+        forged(Family::V4),
+        forged(Family::V6),
         // The reverse-path check looks into this uplink's own table (src_valid_mark), which works
         // even while the active table is empty.
         vec![Stmt::SetMetaMark(mark)],
@@ -335,7 +363,7 @@ fn shared_chains() -> Vec<Chain> {
         ]
     };
     let out = vec![
-        vec![Stmt::CtState(CtState::New), Stmt::NfprotoIn("no_way".to_owned()), goto("refuse")],
+        vec![Stmt::CtState(CtState::New), Stmt::NfprotoIn(NO_WAY.to_owned()), goto("refuse")],
         // A packet in the middle of a connection that conntrack does not know: its uplink died.
         stale(CtState::New, tcp::ACK),
         // FIN|ACK is invalid to conntrack even when it picks up mid-stream.
@@ -361,27 +389,37 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     let prerouting = vec![vec![Stmt::IifnameVmap("from".to_owned())], vec![follow_pin()]];
     let output = vec![vec![Stmt::OifLoopback, Stmt::Verdict(Verdict::Accept)], vec![follow_pin()]];
     let syn = vec![Stmt::L4proto(TCP), flags(tcp::SYN | tcp::RST, tcp::SYN), jump("mss")];
+    // What nobody here asked for: neither answers nor errors (related), and no port forward. A packet
+    // without a flow has no status, and would end a rule that asks for it.
+    let unasked = |matched: Option<Stmt>| {
+        [
+            vec![Stmt::CtState(CtState::Invalid)],
+            vec![Stmt::CtState(CtState::New), Stmt::CtDnat(false)],
+        ]
+        .map(|state| {
+            let end = [Stmt::Counter(GUARDED.to_owned()), drop()];
+            [in_by_uplink()].into_iter().chain(state).chain(matched.clone()).chain(end).collect()
+        })
+    };
     let mut forward = vec![
         syn,
         // What has been answered is neither new nor stale: nearly every packet is done with here.
         vec![Stmt::CtState(CtState::Established), Stmt::Verdict(Verdict::Accept)],
-        vec![out_by_uplink(), jump("fwd_out")],
     ];
-    if wanted.lan.as_ref().is_some_and(|lan| lan.guard) {
-        forward.push(vec![
-            in_by_uplink(),
-            Stmt::OifnameIn { set: "lan".to_owned(), not: false },
-            Stmt::CtState(CtState::New),
-            Stmt::CtDnat(false),
-            Stmt::Counter("guarded".to_owned()),
-            drop(),
-        ]);
+    let guard = wanted.lan.as_ref().is_some_and(|lan| lan.guard);
+    if wanted.lan.is_some() {
+        // Forwarding is on for every interface of the box, so the guard is for all of them, too.
+        // Without it what comes in is somebody's decision; to relay from uplink to uplink never is.
+        forward.extend(unasked((!guard).then(out_by_uplink)));
     }
-    let page = wanted
-        .page_ports
-        .iter()
-        .map(|port| vec![in_by_uplink(), Stmt::L4proto(TCP), Stmt::Dport(*port), drop()])
-        .collect();
+    forward.push(vec![out_by_uplink(), jump("fwd_out")]);
+    let page = |port: &u16| vec![in_by_uplink(), Stmt::L4proto(TCP), Stmt::Dport(*port), drop()];
+    let mut input: Vec<_> = wanted.page_ports.iter().map(page).collect();
+    if guard {
+        // The box's own addresses in the LAN are part of it.
+        let to_lan = |family| Stmt::DaddrIn { family, set: lan_nets(family), not: false };
+        input.extend(Family::BOTH.into_iter().flat_map(|family| unasked(Some(to_lan(family)))));
+    }
     vec![
         base(
             "poke",
@@ -409,6 +447,6 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             vec![vec![Stmt::OifnameVmap("pin".to_owned())]],
         ),
         base("forward", Filter, Forward, priority::FILTER - 10, forward),
-        base("input", Filter, Input, priority::FILTER - 10, page),
+        base("input", Filter, Input, priority::FILTER - 10, input),
     ]
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::engine::dataplane::Dataplane;
+use crate::engine::dataplane::diff::Change;
 use crate::engine::dataplane::drift::Drift;
 use crate::time::Instant;
 use crate::units::{IfIndex, PerFamily, UplinkId};
@@ -40,6 +41,13 @@ pub(in crate::engine) struct Converging {
     /// Where packets go instead of where they should, as last said.
     pub(in crate::engine) astray: PerFamily<Option<IfIndex>>,
     pub(in crate::engine) last_error: Option<String>,
+    /// Why there is no table of ours, without which nothing is steered.
+    pub(in crate::engine) no_table: Option<String>,
+    /// Families that are refused: the kernel forgets it unless it is told again, at that time.
+    pub(in crate::engine) refusing: PerFamily<bool>,
+    renew_at: Option<Instant>,
+    /// The agent is about to end: what refuses ends with it.
+    pub(in crate::engine) ending: bool,
     /// Spares that an earlier run left standing, until they are judged.
     pub(in crate::engine) kept: PerFamily<BTreeSet<UplinkId>>,
 }
@@ -81,6 +89,9 @@ pub(in crate::engine) const TRUCE: Duration = Duration::from_secs(10);
 pub(in crate::engine) const ONCE_MORE: Duration = Duration::from_millis(50);
 /// … then after so long, twice that, and so on.
 pub(in crate::engine) const PAUSE: Duration = Duration::from_secs(1);
+/// What refuses is renewed this often: thrice before the kernel forgets it
+/// ([`REFUSED_FOR`](crate::engine::dataplane::ruleset::REFUSED_FOR)), so that a busy moment is no hole.
+const RENEW_EVERY: Duration = Duration::from_millis(2500);
 /// An answer that takes longer is not waited for.
 pub(in crate::engine) const LOST: Duration = Duration::from_secs(10);
 
@@ -103,6 +114,26 @@ impl Converging {
         self.look_again = true;
     }
 
+    /// What is to be refused for another while, if its time has come.
+    pub(in crate::engine) fn renew(&mut self, now: Instant) -> Option<PerFamily<bool>> {
+        if self.ending || self.refusing == PerFamily::default() {
+            self.renew_at = None;
+            return None;
+        }
+        let at = *self.renew_at.get_or_insert(now + RENEW_EVERY);
+        (at <= now).then(|| {
+            self.renew_at = Some(now + RENEW_EVERY);
+            self.refusing
+        })
+    }
+
+    /// Whether a change of the kernel undoes what others did. An element that had its time is nobody's
+    /// doing.
+    pub(in crate::engine) fn undoes(&self, change: &Change) -> bool {
+        let timed = |set: &String| self.wish.nft.sets.get(set).is_some_and(|s| s.timeout.is_some());
+        !matches!(change, Change::Elements { set, .. } if timed(set))
+    }
+
     /// Whether the kernel was last seen to be as wanted.
     pub(in crate::engine) const fn is_settled(&self) -> bool {
         self.settled == self.generation && !self.stale
@@ -113,6 +144,6 @@ impl Converging {
         let wanted = self.look_again || self.settled != self.generation;
         let next = if wanted { self.not_before } else { self.audit_at };
         let tell = self.damage.as_ref().map(Damage::over_at);
-        [Some(lost.unwrap_or(next)), tell].into_iter().flatten().min()
+        [Some(lost.unwrap_or(next)), tell, self.renew_at].into_iter().flatten().min()
     }
 }

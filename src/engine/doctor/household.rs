@@ -21,6 +21,7 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = twins(&uplinks);
     for (uplink, (name, attachment)) in config.uplinks.iter().zip(&uplinks) {
         findings.extend(way(name, &uplink.device, attachment));
+        findings.extend(detours(name, attachment));
     }
     findings.extend(lan(config, facts, &uplinks));
     findings.extend(house(facts));
@@ -45,6 +46,20 @@ fn twins(uplinks: &[(&str, Attachment)]) -> Vec<Finding> {
             )
         })
         .collect()
+}
+
+/// Routes that would take traffic over an uplink whatever is active.
+fn detours(name: &str, attachment: &Attachment) -> Option<Finding> {
+    let first = attachment.detours.first()?;
+    let (_, dev) = attachment.link.as_ref()?;
+    let count = attachment.detours.len();
+    Some(Finding::note(
+        format!(
+            "{name}: `main` has routes by {dev} that are ignored, such as {first} ({count} in all)"
+        ),
+        "They would take traffic over it whatever is active; sparelink alone chooses between uplinks.",
+        "if its DHCP server hands them out, tell the DHCP client to take no classless routes (option 121)",
+    ))
 }
 
 /// What an uplink lacks.

@@ -338,3 +338,15 @@ fn the_house() {
     );
     assert_eq!(said(|facts| facts.clock_set = false), ["note: the clock has not been set"]);
 }
+
+#[test]
+fn routes_that_take_traffic_past_the_choice_are_named() {
+    let half = |facts: &mut Facts| {
+        let whole = default_route(3, TableId::MAIN, "192.168.11.1");
+        let dst = "128.0.0.0/1".parse().unwrap();
+        facts.view.routes.push(ForeignRoute { dst, ..whole });
+    };
+    let words =
+        "note: mifi: `main` has routes by usb0 that are ignored, such as 128.0.0.0/1 (1 in all)";
+    assert_eq!(said(half), [words]);
+}

@@ -210,6 +210,13 @@ pub enum Fact {
         /// The LAN's subnet.
         subnet: IpNet,
     },
+    /// Others' routes would take traffic over an uplink that is not chosen, and are passed over.
+    RoutesIgnored {
+        /// The uplink.
+        uplink: String,
+        /// Where they lead.
+        networks: Vec<IpNet>,
+    },
     /// The LAN was told to begin nothing new with a prefix, or that it may again.
     Announced {
         /// The uplink that the prefix comes from.
@@ -300,6 +307,7 @@ impl Fact {
             | Self::Astray { .. }
             | Self::ApplyFailed { .. }
             | Self::OverlapsLan { .. }
+            | Self::RoutesIgnored { .. }
             | Self::NoSpareLeft => Severity::Warning,
         }
     }
@@ -331,6 +339,7 @@ impl Fact {
             Self::NoSpareLeft => "no_spare_left",
             Self::SpareBack { .. } => "spare_back",
             Self::OverlapsLan { .. } => "overlaps_lan",
+            Self::RoutesIgnored { .. } => "routes_ignored",
             Self::Announced { .. } => "announced",
             Self::ByHand { .. } => "by_hand",
             Self::Stalled { .. } => "stalled",
@@ -352,6 +361,7 @@ impl Fact {
             | Self::Drained { uplink, .. }
             | Self::DrainOver { uplink, .. }
             | Self::OverlapsLan { uplink, .. }
+            | Self::RoutesIgnored { uplink, .. }
             | Self::Announced { uplink, .. }
             | Self::Astray { uplink, .. }
             | Self::SpareBack { uplink } => Some(uplink),
@@ -401,7 +411,7 @@ impl fmt::Display for Fact {
                 write!(f, "{uplink}'s resolvers ({family}) {}", whom_first(*silent, *in_use))
             }
             Self::Flushed { uplink, flows, poked, destroyed } => {
-                let told = told(*poked, *destroyed);
+                let told = super::words::told(*poked, *destroyed);
                 write!(f, "{} of {uplink} flushed{told}", counted(*flows, "flow"))
             }
             Self::FlowsLeft { uplink, flows, after } => {
@@ -433,6 +443,7 @@ impl fmt::Display for Fact {
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
             Self::NoSpareLeft => f.write_str("Internet works, but no spare is left"),
             Self::SpareBack { uplink } => write!(f, "{uplink} is a ready spare"),
+            Self::RoutesIgnored { uplink: u, networks: n } => super::words::ignored(f, u, n),
             Self::OverlapsLan { uplink, subnet: s } => write!(f, "{uplink} {}", overlaps_lan(*s)),
             Self::Announced { uplink, prefix, preferred } => {
                 write!(f, "told the LAN {} {prefix} of {uplink}", what_with(*preferred))
@@ -459,14 +470,6 @@ const fn whom_first(silent: bool, in_use: bool) -> &'static str {
         (false, true) => "answer again and are asked first",
         (false, false) => "answer again and would be asked first",
     }
-}
-
-/// Who was told of a flush.
-fn told(poked: u64, destroyed: u64) -> String {
-    let clients = (poked > 0).then(|| format!("{} told", counted(poked, "client")));
-    let own = (destroyed > 0).then(|| format!("{} ended", counted(destroyed, "own connection")));
-    let both: Vec<String> = clients.into_iter().chain(own).collect();
-    if both.is_empty() { String::new() } else { format!("; {}", both.join(", ")) }
 }
 
 /// `1 flow`, `2 flows`.

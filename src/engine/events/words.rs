@@ -1,6 +1,9 @@
 //! The longer sentences about what happened.
 
+use std::fmt;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::facts::counted;
 use crate::time::human;
@@ -62,4 +65,26 @@ pub(super) fn astray(uplink: &str, family: Family, by: &str) -> String {
         "{family} packets to the Internet leave by {by}, not by {uplink}: somebody's rule stands \
          before ours, and `ip rule` shows it"
     )
+}
+
+pub(super) fn ignored(f: &mut fmt::Formatter<'_>, uplink: &str, nets: &[IpNet]) -> fmt::Result {
+    let (to, why) = (listed(nets), "they would take traffic over it whatever is active");
+    write!(f, "routes by {uplink} to {to} are ignored: {why}")
+}
+
+/// Who was told of a flush.
+pub(super) fn told(poked: u64, destroyed: u64) -> String {
+    let clients = (poked > 0).then(|| format!("{} told", counted(poked, "client")));
+    let own = (destroyed > 0).then(|| format!("{} ended", counted(destroyed, "own connection")));
+    let both: Vec<String> = clients.into_iter().chain(own).collect();
+    if both.is_empty() { String::new() } else { format!("; {}", both.join(", ")) }
+}
+
+/// `0.0.0.0/1, 128.0.0.0/1`, and how many more.
+fn listed(networks: &[IpNet]) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<String> = networks.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = networks.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(", ") + &rest
 }

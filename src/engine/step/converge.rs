@@ -1,15 +1,16 @@
 //! From what is decided to what is wanted in the kernel, and what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
 use crate::config::{LanConfig, Listen};
-use crate::engine::dataplane::plan::{Wanted, plan};
+use crate::engine::dataplane::diff::Change;
+use crate::engine::dataplane::plan::{Narrowed, Wanted, plan};
 use crate::engine::dataplane::settling::{
     AUDIT_EVERY, Damage, FIGHT, LOST, MINUTE, ONCE_MORE, PAUSE, TOO_MANY, TRUCE,
 };
-use crate::engine::dataplane::{ApplyReport, plan};
+use crate::engine::dataplane::{ApplyReport, Route, plan};
 use crate::engine::events::facts::Fact;
 use crate::engine::output::Output;
 use crate::engine::uplink::Uplink;
@@ -17,7 +18,7 @@ use crate::engine::uplink::attachment::subnets;
 use crate::engine::uplink::standing::Standing;
 use crate::engine::{Engine, Mode};
 use crate::time::Now;
-use crate::units::{Family, Gather as _, IfIndex, PerFamily, UplinkId};
+use crate::units::{Family, Gather as _, IfIndex, PerFamily, TableId, UplinkId};
 
 impl Engine {
     /// Asks for the wish to be applied: when it is new, when something of ours was touched, and
@@ -29,7 +30,9 @@ impl Engine {
         let disarmed = self.run.armed.take_if(|until| *until <= now.mono).is_some();
         if std::mem::take(&mut self.kernel.stale) || disarmed {
             self.release_spares(now);
-            let wish = plan(&self.wanted(now));
+            let wanted = self.wanted(now);
+            let wish = plan(&wanted);
+            self.kernel.refusing = wanted.no_way;
             let kernel = &mut self.kernel;
             if wish != kernel.wish || kernel.generation == 0 {
                 kernel.wish = wish;
@@ -41,6 +44,9 @@ impl Engine {
         }
         self.tell_of_repair(now);
         let kernel = &mut self.kernel;
+        if let (Mode::Steer, Some(families)) = (self.mode, kernel.renew(now.mono)) {
+            self.outputs.push_back(Output::Refuse(families));
+        }
         kernel.asked.take_if(|asked| now.mono.since(*asked) >= LOST);
         let unsettled = kernel.settled != kernel.generation || kernel.look_again;
         let due = (unsettled && kernel.not_before <= now.mono) || kernel.audit_at <= now.mono;
@@ -64,9 +70,13 @@ impl Engine {
         kernel.repairs.retain(|at| now.mono.since(*at) < MINUTE);
         let undone = kernel.undone || kernel.settled == kernel.generation;
         kernel.undone = undone && !report.errors.is_empty();
-        if undone && !report.changes.is_empty() {
+        if undone && report.changes.iter().any(|change| kernel.undoes(change)) {
             self.repaired(report, now);
         }
+        let builds = |change: &Change| matches!(change, Change::BuildTable(_));
+        let stands = report.observed_digest.is_some() || report.changes.iter().any(builds);
+        let lacking = !stands && !report.errors.is_empty();
+        self.kernel.no_table = lacking.then(|| report.errors.join("; "));
         if !report.errors.is_empty() {
             self.refused(&report.errors, now);
             return;
@@ -223,8 +233,13 @@ impl Engine {
                 kept.contains(id) || standing.is_some_and(Standing::may_carry)
             };
             let spares = self.chain.iter().filter(|id| Some(**id) != active && ready(id));
-            active.into_iter().chain(spares.copied()).collect()
+            let chosen: Vec<_> = active.into_iter().chain(spares.copied()).collect();
+            if chosen.iter().any(|id| self.has_way(*id, family)) {
+                return chosen;
+            }
+            chosen.into_iter().chain(self.last_resort(family)).collect()
         };
+        let narrowed = |family| Narrowed::new(&self.detours(), &self.view.routes, family);
         let lan = self.config.lan.as_ref();
         let ports = self.config.web.listen.iter().map(|listen| match listen {
             Listen::Lan(port) => *port,
@@ -233,21 +248,56 @@ impl Engine {
         Wanted {
             uplinks: self.uplinks.values().map(|u| self.wanted_uplink(u)).collect(),
             order: PerFamily { v4: order(Family::V4), v6: order(Family::V6) },
-            no_way: PerFamily { v4: self.active.v4.no_way_out, v6: self.active.v6.no_way_out },
+            no_way: PerFamily {
+                v4: self.active.v4.no_way_out && !self.kernel.ending,
+                v6: self.active.v6.no_way_out && !self.kernel.ending,
+            },
+            narrowed: PerFamily { v4: narrowed(Family::V4), v6: narrowed(Family::V6) },
             reset_on: self.run.armed.iter().flat_map(|_| &self.chain).copied().gather(),
             lan: lan.map(|lan| self.wanted_lan(lan)),
             page_ports: ports.gather(),
         }
     }
 
+    /// What `main` leads over uplinks past the choice.
+    pub(in crate::engine) fn detours(&self) -> BTreeSet<(IfIndex, IpNet)> {
+        let of = |u: &Uplink| {
+            let (index, _) = u.attachment.link.clone()?;
+            Some(u.attachment.detours.iter().map(move |net| (index, *net)).collect::<Vec<_>>())
+        };
+        self.uplinks.values().filter_map(of).flatten().gather()
+    }
+
+    /// Whether the kernel can hold a default route of this uplink.
+    fn has_way(&self, id: UplinkId, family: Family) -> bool {
+        let held = |u: &Uplink| u.attachment.dormant.get(family).is_some();
+        self.uplinks.get(&id).is_some_and(held)
+    }
+
+    /// What keeps table 8300 from being empty when the interface of the active uplink has vanished
+    /// and no other is ready: an uplink that stands there still, or that nobody has paused.
+    fn last_resort(&self, family: Family) -> Option<UplinkId> {
+        let stands = |u: &Uplink| {
+            let index = u.attachment.link.as_ref().map(|(index, _)| *index);
+            let active = |r: &&Route| r.table == TableId::ACTIVE && r.family == family;
+            self.kernel.wish.routes.iter().filter(active).any(|r| Some(r.dev) == index)
+        };
+        let mut chain = self.chain.iter().filter_map(|id| self.uplinks.get(id));
+        chain
+            .find(|u| self.has_way(u.id, family) && (u.paused.is_none() || stands(u)))
+            .map(|u| u.id)
+    }
+
     fn wanted_lan(&self, lan: &LanConfig) -> plan::Lan {
-        let mut disputed = subnets(&lan.interfaces, &self.view);
         let overlaps = |net: &IpNet| {
             let of = |u: &Uplink| [u.attachment.overlaps.v4, u.attachment.overlaps.v6];
             self.uplinks.values().any(|u| of(u).contains(&Some(*net)))
         };
-        disputed.retain(|net, _| overlaps(net));
-        plan::Lan { interfaces: lan.interfaces.clone(), guard: lan.guard, disputed }
+        let subnets = subnets(&lan.interfaces, &self.view).into_iter();
+        let (disputed, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            subnets.partition(|(net, _)| overlaps(net));
+        let nets = rest.into_keys().collect();
+        plan::Lan { nets, guard: lan.guard, disputed }
     }
 
     fn wanted_uplink(&self, u: &Uplink) -> plan::Uplink {

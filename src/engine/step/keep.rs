@@ -95,6 +95,8 @@ impl Engine {
         self.learn(now);
         self.save(now);
         self.record(Fact::Stopped, now);
+        self.kernel.ending = true;
+        self.kernel.replan();
         self.leave_leds();
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine makes of what it is told: links, probe ends, counters, news of lines.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -13,7 +14,7 @@ use crate::engine::kernel::polls::{BYTES_EVERY, POLL_BUSY, POLL_IDLE, POLL_LOST,
 use crate::engine::kernel::view::{KernelChange, KernelView};
 use crate::engine::output::Output;
 use crate::engine::probe::ProbeReply;
-use crate::engine::uplink::attachment::{Attachment, subnets};
+use crate::engine::uplink::attachment::{Attachment, spoken_for, subnets};
 use crate::engine::{Engine, Mode};
 use crate::time::Now;
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
@@ -72,11 +73,15 @@ impl Engine {
     pub(in crate::engine) fn relink(&mut self, now: Now) {
         let interfaces = self.config.lan.as_ref().map_or(&[][..], |lan| &lan.interfaces);
         let lan: Vec<IpNet> = subnets(interfaces, &self.view).into_keys().collect();
+        let mut given = BTreeSet::new();
         for id in self.chain.clone() {
             let Some(uplink) = self.uplinks.get_mut(&id) else {
                 continue;
             };
-            let attachment = Attachment::of(&uplink.config, &self.view, &lan);
+            let mut taken = spoken_for(&self.config, &self.view, &uplink.config);
+            taken.extend(&given);
+            let attachment = Attachment::beside(&uplink.config, &self.view, &lan, &taken);
+            given.extend(attachment.link.iter().map(|(index, _)| *index));
             if attachment == uplink.attachment && uplink.lines.v4.health != Health::Unknown {
                 continue;
             }
@@ -91,11 +96,20 @@ impl Engine {
             for family in Family::BOTH {
                 self.relink_line(id, family, &attachment, moved, now);
             }
+            let new = attachment.detours.iter().filter(|net| !before.detours.contains(net));
+            let new: Vec<IpNet> = new.copied().collect();
+            if !new.is_empty() {
+                self.ignore_detours(id, new, now);
+            }
             if let Some(subnet) = overlap {
                 let uplink = self.name(id);
                 self.record(Fact::OverlapsLan { uplink, subnet }, now);
             }
             self.undecided = true;
+        }
+        // Others' routes beside those that are passed over are kept apart.
+        if self.uplinks.values().any(|u| !u.attachment.detours.is_empty()) {
+            self.kernel.replan();
         }
         let before = self.prefixes.clone();
         self.prefixes.learn(&self.chain, self.uplinks.values(), &self.view);
@@ -103,6 +117,19 @@ impl Engine {
         self.undecided |= self.prefixes != before;
         self.learn_resolvers();
         self.follow_lan();
+    }
+
+    /// Routes that would take traffic past the choice are passed over, and what has begun by them in
+    /// the meantime begins again.
+    fn ignore_detours(&mut self, id: UplinkId, networks: Vec<IpNet>, now: Now) {
+        for family in Family::BOTH {
+            let touched = networks.iter().any(|net| Family::of(&net.addr()) == family);
+            if touched && self.mode == Mode::Steer && self.active.get(family).uplink != Some(id) {
+                self.cut_off(id, family, now);
+            }
+        }
+        let uplink = self.name(id);
+        self.record(Fact::RoutesIgnored { uplink, networks }, now);
     }
 
     fn relink_line(

@@ -36,7 +36,8 @@ impl Engine {
             });
         let since = if self.active.v4.uplink.is_some() { &self.active.v4 } else { &self.active.v6 };
         let active = PerFamily { v4: carries(Family::V4), v6: carries(Family::V6) };
-        let works = active.v4.is_some() || active.v6.is_some();
+        let steered = self.kernel.no_table.is_none();
+        let works = steered && (active.v4.is_some() || active.v6.is_some());
         // Without a way out it is the time of the last death that people ask for.
         let since = if works { since.since } else { dead_since.max() };
         Snapshot {
@@ -84,6 +85,9 @@ impl Engine {
     }
 
     fn sentence(&self, active: &PerFamily<Option<String>>, now: Now) -> String {
+        if let Some(why) = &self.kernel.no_table {
+            return format!("Traffic is not steered: {why}");
+        }
         let first = self.chain.first().and_then(|id| self.uplinks.get(id));
         match (&active.v4, &active.v6) {
             (None, None) => {

@@ -1,15 +1,16 @@
 //! From what netlink said to what each uplink has: which interface it is, and its way out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{DeviceMatch, UplinkConfig};
+use crate::config::{Config, DeviceMatch, UplinkConfig};
 use crate::engine::health::Condition;
 use crate::engine::kernel::view::{Address, ForeignRoute, KernelView, Link};
 use crate::engine::kernel::way::Way;
+use crate::engine::uplink::detours::detours;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, TableId};
 
 /// What an uplink has now.
@@ -30,6 +31,9 @@ pub struct Attachment {
     pub dormant: PerFamily<Option<Way>>,
     /// The subnet of the LAN that it has, too; in that family it is not used.
     pub overlaps: PerFamily<Option<IpNet>>,
+    /// Networks that `main` leads over it past the choice, see [`detours`](super::detours).
+    #[serde(default)]
+    pub detours: Vec<IpNet>,
     /// Why there is no way at all.
     pub fault: Option<Condition>,
 }
@@ -38,7 +42,18 @@ impl Attachment {
     /// Works out what an uplink has. `lan`: the subnets of the LAN.
     #[must_use]
     pub fn of(config: &UplinkConfig, view: &KernelView, lan: &[IpNet]) -> Self {
-        let Some(link) = find(&config.device, view) else {
+        Self::beside(config, view, lan, &BTreeSet::new())
+    }
+
+    /// The same where some interfaces are somebody else's already: the LAN's, or another uplink's.
+    #[must_use]
+    pub fn beside(
+        config: &UplinkConfig,
+        view: &KernelView,
+        lan: &[IpNet],
+        taken: &BTreeSet<IfIndex>,
+    ) -> Self {
+        let Some(link) = find(&config.device, view, taken) else {
             return Self { fault: Some(Condition::Absent), ..Self::default() };
         };
         let near: Vec<IpNet> = near(link, view);
@@ -46,6 +61,7 @@ impl Attachment {
             link: Some((link.index, link.name.clone())),
             carrier: link.up && link.carrier,
             mtu: link.mtu,
+            detours: detours(link.index, &near, view),
             near,
             ..Self::default()
         };
@@ -114,9 +130,27 @@ fn overlap(
     of_family.into_iter().find_map(|net| lan.iter().find(|lan| lan.contains(&net)).copied())
 }
 
-/// The interface that fits, the lowest index if several do.
-fn find<'a>(device: &DeviceMatch, view: &'a KernelView) -> Option<&'a Link> {
-    view.links.values().find(|link| fits(device, link))
+/// The interface that fits and is nobody else's, the lowest index if several do.
+fn find<'a>(
+    device: &DeviceMatch,
+    view: &'a KernelView,
+    taken: &BTreeSet<IfIndex>,
+) -> Option<&'a Link> {
+    view.links.values().find(|link| !taken.contains(&link.index) && fits(device, link))
+}
+
+/// What an uplink may not match: the LAN's interfaces are no uplink's at all, and one that another
+/// uplink names is that one's.
+#[must_use]
+pub fn spoken_for(config: &Config, view: &KernelView, uplink: &UplinkConfig) -> BTreeSet<IfIndex> {
+    let lan = config.lan.iter().flat_map(|lan| &lan.interfaces);
+    let others = config.uplinks.iter().filter(|other| other.name != uplink.name);
+    let own = uplink.device.interface.as_ref();
+    // Two networks of one wireless interface are two uplinks that both name it.
+    let named = others.filter_map(|o| o.device.interface.as_ref()).filter(|n| Some(*n) != own);
+    let names: BTreeSet<&IfName> = lan.chain(named).collect();
+    let links = view.links.values().filter(|link| names.contains(&link.name));
+    links.map(|link| link.index).collect()
 }
 
 fn fits(device: &DeviceMatch, link: &Link) -> bool {
@@ -276,6 +310,33 @@ mod tests {
         let way = Attachment::of(&cable, &view, &[]).ways.v4.unwrap();
         assert_eq!(way.gateway, Some("192.168.1.1".parse().unwrap()));
         assert!(!way.onlink);
+    }
+
+    #[test]
+    fn an_interface_is_one_uplink_and_never_the_lans() {
+        let text = "[[uplink]]\nname = \"phone\"\nmatch = { driver = \"cdc_ncm\" }\n\
+                    [[uplink]]\nname = \"stick\"\ninterface = \"usb1\"\n\
+                    [lan]\ninterfaces = [\"lan0\"]\n";
+        let config = crate::config::parse(text, "test").unwrap();
+        let mut view = KernelView::default();
+        for (index, name) in [(2, "lan0"), (3, "usb1"), (4, "usb2")] {
+            let hardware = Hardware { driver: Some("cdc_ncm".to_owned()), ..Hardware::default() };
+            view.links.insert(IfIndex(index), Link { hardware, ..link(index, name) });
+        }
+        let found = |view: &KernelView| {
+            let mut taken = BTreeSet::new();
+            let each = config.uplinks.iter().map(|uplink| {
+                let mut not = spoken_for(&config, view, uplink);
+                not.extend(&taken);
+                let link = Attachment::beside(uplink, view, &[], &not).link;
+                taken.extend(link.iter().map(|(index, _)| *index));
+                link.map(|(index, _)| index.0)
+            });
+            each.collect::<Vec<_>>()
+        };
+        assert_eq!(found(&view), [Some(4), Some(3)]);
+        view.links.remove(&IfIndex(4));
+        assert_eq!(found(&view), [None, Some(3)], "nothing is left for the phone");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One uplink at run time: what it is, its two lines, and what people said about it.
 
 pub mod attachment;
+pub mod detours;
 pub mod standing;
 
 use std::collections::BTreeSet;

@@ -18,9 +18,10 @@ use super::{decode, dump, trial};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
 use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::Table;
+use crate::engine::dataplane::ruleset;
 use crate::engine::dataplane::{ApplyReport, Dataplane, Route, Sysctl};
 use crate::io::{clock, sysctl};
-use crate::units::{Family, Gather as _, IfIndex, Metric, NFT_TABLE, TableId};
+use crate::units::{Family, Gather as _, IfIndex, Metric, NFT_TABLE, PerFamily, TableId};
 
 /// The one way in which sparelink changes the kernel.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ impl Door {
 
     /// Makes the kernel so. What is so already is not touched; an error does not stop the rest,
     /// except where going on would leave less than there was: nothing old is removed whose
-    /// successor could not be put in place.
+    /// successor could not be put in place, and nothing is steered or forwarded without the table.
     pub async fn converge(&mut self, generation: u64, wish: &Dataplane) -> ApplyReport {
         let start = clock::now().mono;
         let mut report = ApplyReport { generation, ..ApplyReport::default() };
@@ -145,6 +146,24 @@ impl Door {
     pub async fn observe(&mut self, wish: &Dataplane) -> Result<Dataplane, DoorError> {
         let nft = self.observe_nft(&wish.nft)?;
         Ok(Dataplane { nft, ..self.observe_routing(wish).await? })
+    }
+
+    /// Refuses new LAN flows of these families for some seconds from now, and of no others.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table.
+    pub fn refuse(&mut self, no_way: PerFamily<bool>) -> Result<(), NfnlError> {
+        let table = ruleset::refusals(no_way);
+        let others = PerFamily { v4: !no_way.v4, v6: !no_way.v6 };
+        let others = ruleset::refusals(others);
+        let changes: Vec<_> = table.sets.iter().zip(others.sets.values()).collect();
+        for ((set, refused), others) in changes {
+            let add: Vec<_> = refused.elements.clone().into_iter().collect();
+            let del: Vec<_> = others.elements.keys().cloned().collect();
+            self.nft.change_elements(&table, &[ElementChange { set, add: &add, del: &del }])?;
+        }
+        Ok(())
     }
 
     /// Removes everything of ours: routes, rules, the nftables table. Needs no configuration and
@@ -240,7 +259,8 @@ impl Door {
         observed: &Dataplane,
         report: &mut ApplyReport,
     ) {
-        let mut failed = Failed::default();
+        // What could not be read may not stand.
+        let mut failed = Failed { table: !report.errors.is_empty(), ..Failed::default() };
         let originals = self.save_originals(&changes, observed);
         if let Err(error) = &originals {
             report.errors.push(format!("sysctls stay as they are: {error}"));
@@ -335,12 +355,33 @@ impl Door {
                 done(self.talk.order(&order, 0).await, &[Errno::ENOENT, Errno::ESRCH])
             }
             Change::BuildTable(table) if table.name.is_empty() => Ok(()),
-            Change::BuildTable(table) => self.nft.build(table).map_err(|e| e.to_string()),
+            Change::BuildTable(table) => self.build(table),
             // These go together, see `change_elements`.
             Change::Elements { .. } => Ok(()),
         }
     }
 }
+
+impl Door {
+    fn build(&mut self, table: &Table) -> Result<(), String> {
+        let built = self.nft.build(table);
+        if let Err(NfnlError::Owned { .. }) = built {
+            // It may have been switched on by us, before or in an earlier run; packets of the LAN
+            // would leave with addresses that nobody answers.
+            for path in FORWARDING {
+                if sysctl::original(&self.run_dir, path).is_some_and(|before| before == "0")
+                    && let Err(error) = sysctl::write(path, "0")
+                {
+                    tracing::debug!(%error, "forwarding stays on");
+                }
+            }
+        }
+        built.map_err(|error| error.to_string())
+    }
+}
+
+/// What the dataplane switches on for a LAN.
+const FORWARDING: [&str; 2] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 
 fn read_sysctls(wish: &Dataplane) -> BTreeMap<String, Sysctl> {
     let beside = wish.sysctls.values().filter_map(|wish| wish.beside.as_ref());
@@ -354,6 +395,8 @@ struct Failed {
     routes: BTreeSet<(Family, TableId)>,
     rules: BTreeSet<Family>,
     accept_ra: bool,
+    /// Without the table packets would leave as they are, with addresses that nobody answers.
+    table: bool,
 }
 
 impl Failed {
@@ -369,10 +412,10 @@ impl Failed {
             Change::SetSysctl { path, .. } if path.ends_with("/accept_ra") => {
                 self.accept_ra |= sysctl::read(path).is_ok();
             }
+            Change::BuildTable(_) => self.table = true,
             Change::SetSysctl { .. }
             | Change::DelRoute(_)
             | Change::DelRule(_)
-            | Change::BuildTable(_)
             | Change::Elements { .. } => {}
         }
     }
@@ -381,14 +424,13 @@ impl Failed {
     fn forbids(&self, change: &Change) -> bool {
         match change {
             Change::DelRoute(route) => self.routes.contains(&(route.family, route.table)),
-            Change::DelRule(rule) => self.rules.contains(&rule.family),
+            Change::DelRule(rule) => self.table || self.rules.contains(&rule.family),
+            Change::AddRule(_) => self.table,
             Change::SetSysctl { path, .. } => {
-                self.accept_ra && path.starts_with("net/ipv6/") && is_forwarding(path)
+                let guarded = self.accept_ra && path.starts_with("net/ipv6/");
+                (guarded || self.table) && is_forwarding(path)
             }
-            Change::ReplaceRoute(_)
-            | Change::AddRule(_)
-            | Change::BuildTable(_)
-            | Change::Elements { .. } => false,
+            Change::ReplaceRoute(_) | Change::BuildTable(_) | Change::Elements { .. } => false,
         }
     }
 }

@@ -65,6 +65,16 @@ pub enum NfnlError {
         /// The kernel module.
         module: String,
     },
+    /// Somebody else's, who lets nobody else change it.
+    #[error(
+        "{object} belongs to another program (netlink port {port}), and only that one may change it"
+    )]
+    Owned {
+        /// The table.
+        object: String,
+        /// The netlink port of its owner: mostly the number of its process.
+        port: u32,
+    },
     /// The kernel refused one object.
     #[error("the kernel refused {object}: {errno}{detail}")]
     Refused {

@@ -8,10 +8,12 @@ use crate::engine::dataplane::diff::{Change, apply, diff};
 use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::KeyPart;
 use crate::engine::dataplane::plan::everything;
+use crate::engine::dataplane::ruleset::{NO_WAY, REFUSED_FOR, refusals};
 use crate::engine::dataplane::{ApplyReport, Dataplane, Route};
 use crate::engine::kernel::view::{
     Address, ForeignRoute, Hardware, KernelChange, KernelView, Link, Touched,
 };
+use crate::time::Instant;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, RulePriority, TableId};
 
 /// The router's kernel.
@@ -29,6 +31,8 @@ pub struct Kernel {
     next_index: u32,
     /// Of our table, until it is changed: what is asked for most often changes nothing.
     digest: Option<u64>,
+    /// Until when new flows are refused, unless it is said again.
+    refused_until: PerFamily<Option<Instant>>,
 }
 
 /// What stands behind one uplink's interface.
@@ -54,6 +58,7 @@ impl Kernel {
             devices: Vec::new(),
             next_index: 2,
             digest: None,
+            refused_until: PerFamily::default(),
         };
         for (place, uplink) in config.uplinks.iter().enumerate() {
             let name = uplink.device.interface.clone();
@@ -107,14 +112,56 @@ impl Kernel {
 
     /// Whether new flows of a family are refused at once.
     #[must_use]
-    pub fn refuses(&self, family: Family) -> bool {
-        let key = [KeyPart::Family(family)];
-        let no_way = self.plane.nft.sets.get("no_way");
-        no_way.is_some_and(|set| set.elements.contains_key(&key[..]))
+    pub fn refuses(&self, family: Family, now: Instant) -> bool {
+        self.refused_until.get(family).is_some_and(|until| now < until)
+    }
+
+    /// New flows of these families are refused for a while from now, and of no others.
+    pub fn refuse(&mut self, families: PerFamily<bool>, now: Instant) {
+        let until = now + Duration::from_secs(REFUSED_FOR.into());
+        for (family, refused) in families.iter() {
+            *self.refused_until.get_mut(family) = refused.then_some(until);
+        }
+        if !self.plane.nft.name.is_empty() {
+            self.plane.nft.sets.extend(refusals(families).sets);
+        }
+    }
+
+    /// What the kernel is told to refuse, and has not forgotten by now.
+    fn refused(&mut self, now: Instant) -> PerFamily<bool> {
+        let left =
+            PerFamily { v4: self.refuses(Family::V4, now), v6: self.refuses(Family::V6, now) };
+        if let Some(set) = self.plane.nft.sets.get_mut(NO_WAY).filter(|s| !s.elements.is_empty()) {
+            set.elements.clone_from(&refusals(left).sets[NO_WAY].elements);
+        }
+        left
+    }
+
+    /// Elements that have just been added live for a while.
+    fn remember_refusals(&mut self, before: PerFamily<bool>, now: Instant) {
+        let until = now + Duration::from_secs(REFUSED_FOR.into());
+        let set = self.plane.nft.sets.get(NO_WAY);
+        for family in Family::BOTH {
+            let key = [KeyPart::Family(family)];
+            let there = set.is_some_and(|set| set.elements.contains_key(&key[..]));
+            let place = self.refused_until.get_mut(family);
+            if !there {
+                *place = None;
+            } else if !*before.get(family) {
+                *place = Some(until);
+            }
+        }
     }
 
     /// Makes it as wished, change by change, and watches every state in between.
-    pub fn converge(&mut self, generation: u64, wish: &Dataplane, took: Duration) -> ApplyReport {
+    pub fn converge(
+        &mut self,
+        generation: u64,
+        wish: &Dataplane,
+        took: Duration,
+        now: Instant,
+    ) -> ApplyReport {
+        let refused = self.refused(now);
         let (digest, table) = (&mut self.digest, &self.plane.nft);
         let observed_digest =
             (!table.name.is_empty()).then(|| *digest.get_or_insert_with(|| table.digest()));
@@ -145,6 +192,7 @@ impl Kernel {
             }
             report.changes.push(change);
         }
+        self.remember_refusals(refused, now);
         for family in Family::BOTH {
             let index = self.active(family).and_then(|uplink| self.index_of(uplink));
             *report.verified.get_mut(family) = index;
@@ -220,7 +268,7 @@ impl Kernel {
                 route.table.is_ours() && route.dst == everything(route.family)
             }
             Change::AddRule(rule) | Change::DelRule(rule) => {
-                let ours = RulePriority::LAN..=RulePriority::ACTIVE;
+                let ours = RulePriority::LAN_NARROWED..=RulePriority::ACTIVE;
                 ours.contains(&rule.priority) || rule.priority == RulePriority::NOWHERE
             }
             Change::BuildTable(table) => table.name == "sparelink",
@@ -321,22 +369,22 @@ mod tests {
     #[test]
     fn it_sees_a_missing_default_and_a_foreign_object() {
         let mut kernel = kernel();
-        let report = kernel.converge(1, &wish(2, 8300), Duration::ZERO);
+        let report = kernel.converge(1, &wish(2, 8300), Duration::ZERO, Instant::ZERO);
         assert!(report.ok() && kernel.violations.is_empty(), "{report:?}");
         assert_eq!(kernel.active(Family::V4), Some(0));
-        kernel.converge(2, &Dataplane::default(), Duration::ZERO);
+        kernel.converge(2, &Dataplane::default(), Duration::ZERO, Instant::ZERO);
         assert_eq!(kernel.violations.len(), 1, "{:?}", kernel.violations);
-        kernel.converge(3, &wish(2, 254), Duration::ZERO);
+        kernel.converge(3, &wish(2, 254), Duration::ZERO, Instant::ZERO);
         assert!(kernel.violations[1].starts_with("not ours"), "{:?}", kernel.violations);
     }
 
     #[test]
     fn a_vanished_interface_takes_its_routes_along_and_returns_as_another() {
         let mut kernel = kernel();
-        kernel.converge(1, &wish(2, 8300), Duration::ZERO);
+        kernel.converge(1, &wish(2, 8300), Duration::ZERO, Instant::ZERO);
         kernel.vanish(0);
         assert!(kernel.plane.routes.is_empty() && kernel.view.links.is_empty());
-        assert!(!kernel.converge(2, &wish(2, 8300), Duration::ZERO).ok());
+        assert!(!kernel.converge(2, &wish(2, 8300), Duration::ZERO, Instant::ZERO).ok());
         kernel.appear(0);
         assert_eq!(kernel.index_of(0), Some(IfIndex(3)));
         assert!(kernel.set_carrier(0, true).is_empty(), "it has one");

@@ -191,6 +191,8 @@ impl World {
     /// The agent is asked to stop.
     pub fn stop_agent(&mut self) {
         self.tell(Input::Stop);
+        // Its door is shut after what it was asked for.
+        self.run_until(self.door_open_at.max(self.now));
         self.kill_agent();
     }
 
@@ -284,7 +286,7 @@ impl World {
             Happening::Converge(agent, generation, wish) if agent == self.agent => {
                 self.net.live(self.now);
                 let took = Duration::from_millis(2);
-                let report = self.net.kernel.converge(generation, &wish, took);
+                let report = self.net.kernel.converge(generation, &wish, took, self.now);
                 self.tell(Input::Applied(Box::new(report)));
             }
             Happening::Converge(..) => {}
@@ -345,6 +347,7 @@ impl World {
                 self.door_open_at = at;
                 self.schedule(at, Happening::Converge(self.agent, generation, wish));
             }
+            Output::Refuse(families) => self.net.kernel.refuse(families, self.now),
             Output::Flush(request) => {
                 let took = Duration::from_millis(5);
                 let report = self.net.flush(&request, &self.numbers, took);

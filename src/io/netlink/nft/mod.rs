@@ -29,7 +29,7 @@ use key::Element;
 use uapi::{
     DELSETELEM, DELTABLE, ELEM_LIST_ELEMENTS, ELEM_LIST_SET, ELEM_LIST_TABLE, GEN_ID, GETCHAIN,
     GETGEN, GETOBJ, GETRULE, GETSET, GETSETELEM, GETTABLE, NEWSETELEM, OBJ_TABLE, OBJ_TYPE,
-    OBJECT_COUNTER, RULE_TABLE, SET_TABLE, TABLE_NAME,
+    OBJECT_COUNTER, RULE_TABLE, SET_TABLE, TABLE_NAME, TABLE_OWNER,
 };
 
 pub use decode::Count;
@@ -80,7 +80,23 @@ impl Nft {
     /// # Errors
     /// What the kernel refused; the old table is then untouched.
     pub fn build(&mut self, table: &Table) -> Result<(), NfnlError> {
-        self.link.batch(SUBSYS_NFTABLES, &encode::build(table)?)
+        match self.link.batch(SUBSYS_NFTABLES, &encode::build(table)?) {
+            // The same answer as without the capability, which was there when the socket was opened.
+            Err(NfnlError::Permission) => {
+                Err(self.owned(&table.name).unwrap_or(NfnlError::Permission))
+            }
+            other => other,
+        }
+    }
+
+    /// The error that tells whose table it is, if it is somebody's alone (`NFT_TABLE_F_OWNER`).
+    fn owned(&mut self, name: &str) -> Option<NfnlError> {
+        let attrs = Attrs::new().text(TABLE_NAME, name);
+        let object = format!("table inet {name}");
+        let mut owner = None;
+        let ask = message(GETTABLE, 0, attrs, object.clone());
+        self.link.request(&ask, |table| owner = table.be32(TABLE_OWNER)).ok()?;
+        owner.map(|port| NfnlError::Owned { object, port })
     }
 
     /// Changes elements of any number of sets in one batch, removals first. `table` says how the
