@@ -521,6 +521,21 @@ fn the_stories_are_not_boring() {
     assert!(silent > 10, "{silent}");
 }
 
+/// The interface in use vanishes while the only other uplink has no carrier.
+#[test]
+fn a_dead_default_route_is_better_than_none() {
+    let deeds = vec![
+        (15_000, Deed::Line(1, Fault::Carrier(false))),
+        (2_000, Deed::Line(0, Fault::Absent(true))),
+    ];
+    let world = play(&Story { families: vec![BOTH; 2], deeds, seed: 1 }, fine).unwrap();
+    let kernel = &world.net.kernel;
+    assert_eq!(kernel.violations, Vec::<String>::new());
+    for family in Family::BOTH {
+        assert_eq!(kernel.adoptable(family), kernel.index_of(1), "{family}");
+    }
+}
+
 /// Somebody presses the button.
 #[test]
 fn what_is_tested_by_hand_is_proven_anew_or_refused_in_words() {
