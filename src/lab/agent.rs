@@ -57,7 +57,6 @@ pub struct Status {
     pub resolvers: Vec<String>,
     /// Spares that could take over now.
     pub spares_ready: u32,
-    /// All uplinks.
     pub uplinks: Vec<UplinkStatus>,
 }
 
@@ -65,7 +64,6 @@ pub struct Status {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct UplinkStatus {
-    /// Its name.
     pub name: String,
     /// `active`, `ready`, `not_ready` or `paused`.
     pub role: String,
@@ -73,14 +71,12 @@ pub struct UplinkStatus {
     pub health: String,
     /// `ok`, or what is wrong.
     pub condition: String,
-    /// Why.
     pub reason: String,
     /// Flows on it, when last counted.
     pub flows: Option<u64>,
 }
 
 impl Status {
-    /// One uplink's status.
     #[must_use]
     pub fn uplink(&self, name: &str) -> Option<&UplinkStatus> {
         self.uplinks.iter().find(|uplink| uplink.name == name)
@@ -180,7 +176,6 @@ impl Agent {
         Ok(Self { child, program: program.to_owned(), dir })
     }
 
-    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -31,7 +31,6 @@ pub struct Chatter {
 }
 
 impl Chatter {
-    /// Starts to talk.
     #[must_use]
     pub fn start(home: &Home) -> Self {
         let answers = Arc::new(AtomicU64::new(0));

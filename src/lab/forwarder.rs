@@ -41,7 +41,6 @@ pub struct Shape {
 /// One of the forwarder's interfaces and what is at the other end of its cable.
 #[derive(Clone, Debug)]
 pub struct Port {
-    /// The interface's name.
     pub interface: String,
     /// Its own link-layer address.
     pub mac: [u8; 6],

@@ -19,15 +19,12 @@ const HEAD_MAX: usize = 8192;
 /// A name server's answers: one address for each family, whatever the name.
 #[derive(Clone, Copy, Debug)]
 pub struct Zone {
-    /// Answer to A.
     pub v4: [u8; 4],
-    /// Answer to AAAA.
     pub v6: [u8; 16],
 }
 
 /// The web server that every name points to.
 pub const WEB4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 80);
-/// Its IPv6 address.
 pub const WEB6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xcafe, 0, 0, 0, 0, 0x80);
 /// What every name server of the lab answers.
 pub const ZONE: Zone = Zone { v4: WEB4.octets(), v6: WEB6.octets() };

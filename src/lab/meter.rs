@@ -25,7 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 const STREAM_EVERY: Duration = Duration::from_millis(20);
 /// Flows remembered: five minutes.
 const REMEMBERED: usize = 60_000;
-/// A flow that began less than so long before the newest may still get its answer.
+/// A flow that began less than this long before the newest may still get its answer.
 const UNDECIDED: Duration = Duration::from_millis(200);
 /// Source ports, each used once in a round: a port that came again while a router on the way still
 /// remembers the flow before would make an old flow of a new one.

@@ -49,6 +49,9 @@ use script::{Kind, Settings};
 use topology::{ECHO4, Home, Plan};
 use tour::Telling;
 
+use crate::engine::probe::window::Range;
+use crate::time::human;
+
 /// How long the agent has to prove every uplink.
 const PROVEN_LIMIT: Duration = Duration::from_secs(15);
 /// Exit code after Ctrl-C, as shells say it.
@@ -135,13 +138,15 @@ async fn lab(args: &LabArgs, entrance: io::Result<TcpListener>) -> Result<()> {
 fn introduce(out: &mut impl Write, plan: &Plan, settings: &Settings) -> Result<()> {
     writeln!(
         out,
-        "A home with {} ways out, in network namespaces; nothing of this machine is touched.\n",
+        "A home with {} uplinks, in network namespaces; nothing of this machine is touched.\n",
         plan.uplinks.len()
     )?;
     for uplink in &plan.uplinks {
         let kind =
             settings.kinds.iter().rfind(|(name, _)| *name == uplink.name).map(|(_, kind)| *kind);
-        let kind = match kind.unwrap_or_default() {
+        let kind = kind.unwrap_or_default();
+        let silence = human(Range::of(kind).start);
+        let kind = match kind {
             Kind::Wired => "wired",
             Kind::Wifi => "wifi",
             Kind::Cellular => "cellular",
@@ -149,7 +154,7 @@ fn introduce(out: &mut impl Write, plan: &Plan, settings: &Settings) -> Result<(
         let round_trip = 2 * uplink.delay.as_millis();
         writeln!(
             out,
-            "  {:<8} {:<6} {kind:<9} {round_trip:>3} ms to the Internet and back",
+            "  {:<8} {:<6} {kind:<9} {round_trip:>3} ms to the Internet and back, dead after {silence} of silence",
             uplink.name, uplink.interface
         )?;
     }

@@ -19,7 +19,6 @@ use crate::units::{Family, IfName};
 pub const PORTAL_PORT: u16 = 8080;
 /// The modem's own table: masquerade and counters.
 const MODEM_TABLE: &str = "lab_modem";
-/// What is wrong.
 const FAULT_TABLE: &str = "lab_fault";
 /// What a fault of kind `slow` adds each way.
 pub const SLOW: Duration = Duration::from_millis(400);
@@ -49,7 +48,6 @@ pub struct Condition {
     pub resolvers_broken: bool,
     /// The router's interface is gone.
     pub vanished: bool,
-    /// Packets take longer.
     pub slow: bool,
     /// The line is narrow, and full.
     pub bloat: bool,

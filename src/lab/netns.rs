@@ -21,7 +21,6 @@ use tokio::task::JoinHandle as Task;
 
 use super::stage;
 
-/// A network namespace.
 #[derive(Debug)]
 pub struct Netns {
     name: String,
@@ -52,11 +51,9 @@ pub fn end<'a>(netns: &'a Netns, interface: &'a str) -> End<'a> {
 pub struct Route<'a> {
     /// Where to; the prefix of length 0 is the default route.
     pub to: IpNet,
-    /// The next hop.
     pub via: IpAddr,
     /// Out of which interface.
     pub dev: &'a str,
-    /// Its metric.
     pub metric: u32,
     /// Who is said to have put it there.
     pub protocol: RouteProtocol,

@@ -33,7 +33,7 @@ const HELP: &str = "  unplug UPLINK     pull its cable out of the router
   reboot UPLINK     restart its modem: carrier after 2 s, a dead line for a minute
   restore UPLINK    everything well again
   drop target IP    one of the probed addresses goes silent; restore target IP
-  switch UPLINK     choose by hand; switch auto; also: pause UPLINK, resume UPLINK
+  switch UPLINK     prefer it; switch auto; also: pause UPLINK, resume UPLINK
   kill agent        also: stop agent, start agent
   status            how the agent sees it
   history           what it has done
@@ -57,7 +57,7 @@ pub async fn run(
         None => None,
     };
     let mut view = View { since: Instant::now(), active };
-    say(&format!("Type {EVENTS}, then an uplink; status, history, help, quit."))?;
+    say(&format!("Type {EVENTS}, then an uplink.\nAlso: status, history, help, quit."))?;
     prompt()?;
     loop {
         tokio::select! {
@@ -72,7 +72,10 @@ pub async fn run(
                     ["history"] => say(&history(agent.as_ref()).await?)?,
                     words => match Action::parse(words) {
                         Ok(action) => match act(home, agent, &action, &start).await {
-                            Ok(begun) => view.since = begun,
+                            Ok(begun) => {
+                                view.since = begun;
+                                say(&done(&action))?;
+                            }
                             Err(e) => say(&format!("{e:#}"))?,
                         },
                         Err(why) => say(&why)?,
@@ -87,6 +90,28 @@ pub async fn run(
                 }
             }
         }
+    }
+}
+
+/// What an action has done. What becomes of the traffic is told when it happens.
+fn done(action: &Action) -> String {
+    match action {
+        Action::KillAgent => {
+            "  agent killed (SIGKILL); traffic goes on as it was. `start agent` starts it again"
+                .into()
+        }
+        Action::StopAgent => {
+            "  agent stopped; traffic goes on as it was. `start agent` starts it again".into()
+        }
+        Action::StartAgent => "  agent started".into(),
+        Action::Switch(_)
+        | Action::Pause(_)
+        | Action::Resume(_)
+        | Action::Probe(_)
+        | Action::Stall(_)
+        | Action::Line { .. }
+        | Action::DropTarget(_)
+        | Action::RestoreTarget(_) => format!("  done: {action}"),
     }
 }
 

@@ -31,14 +31,11 @@ use crate::units::Family;
 pub enum Action {
     /// Something happens to an uplink.
     Line {
-        /// Its name.
         uplink: String,
-        /// What happens.
         event: LineEvent,
     },
     /// One of the Internet's well-known addresses stops answering on every uplink.
     DropTarget(IpAddr),
-    /// It answers again.
     RestoreTarget(IpAddr),
     /// Somebody chooses an uplink by hand; `None`: leaves the choice to the agent again.
     Switch(Option<String>),
@@ -54,7 +51,7 @@ pub enum Action {
     StopAgent,
     /// The agent is started again.
     StartAgent,
-    /// The agent is not scheduled for so long. Virtual only.
+    /// The agent is not scheduled for this long. Virtual only.
     Stall(Duration),
 }
 
@@ -75,7 +72,7 @@ pub enum LineEvent {
     BreakResolvers,
     /// The interface is gone; it comes back under another index.
     Vanish,
-    /// So many percent of the packets from the Internet are lost at random.
+    /// This many percent of the packets from the Internet are lost at random.
     Lose(u8),
     /// Every packet takes 400 ms longer, each way.
     Slow,
@@ -89,7 +86,6 @@ pub enum LineEvent {
     Restore,
 }
 
-/// A scenario file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scenario {
     /// The home before anything happens.
@@ -103,7 +99,6 @@ pub struct Scenario {
 pub struct Settings {
     /// The chain; empty: the three uplinks of the lab.
     pub uplinks: Vec<String>,
-    /// `kind UPLINK wired|wifi|cellular`.
     pub kinds: Vec<(String, Kind)>,
     /// `window TIME` (no uplink) and `window UPLINK TIME`.
     pub windows: Vec<(Option<String>, Duration)>,
@@ -128,7 +123,6 @@ pub use crate::config::Kind;
 pub struct Step {
     /// Line number in the file, from 1.
     pub line: usize,
-    /// What it says.
     pub what: What,
 }
 
@@ -139,7 +133,6 @@ pub enum What {
     At(Duration, Action),
     /// `after TIME ACTION`: that long after the step before has ended.
     After(Duration, Action),
-    /// `expect …`.
     Expect(Expect),
 }
 
@@ -154,7 +147,6 @@ pub enum Expect {
     NoDown {
         /// Whose health never becomes `down`.
         uplink: String,
-        /// For how long.
         lasting: Duration,
     },
     /// `expect lost N`: at most so many of the client's flows since the last action.
@@ -170,11 +162,8 @@ pub enum Wanted {
     Active(Option<String>),
     /// `active6 UPLINK|none`: the same for IPv6.
     Active6(Option<String>),
-    /// `health UPLINK STATE`.
     Health(String, String),
-    /// `condition UPLINK CONDITION`.
     Condition(String, String),
-    /// `role UPLINK ROLE`.
     Role(String, String),
     /// `spares N`: uplinks that could take over now.
     Spares(usize),
@@ -184,7 +173,6 @@ pub enum Wanted {
     Sentence(String),
     /// `resolver ADDRESS`: whom the box is told to ask first.
     Resolver(IpAddr),
-    /// `flows UPLINK some|none`.
     Flows(String, bool),
     /// `event CODE`: it has happened since the last action.
     Event(String),
@@ -200,9 +188,8 @@ pub struct Error {
     pub what: String,
 }
 
-/// The words of the prompt, for its help.
-pub const EVENTS: &str =
-    "unplug | sever | silence | lose 40 | slow | bloat | portal | vanish | reboot | restore";
+/// The words that people need most, for hints; the prompt's help has them all.
+pub const EVENTS: &str = "unplug, sever, lose 40, slow, portal or restore";
 
 impl Scenario {
     /// Reads a scenario, collecting every mistake.

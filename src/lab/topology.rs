@@ -88,13 +88,10 @@ impl Plan {
 /// The home and the Internet around it. Dropping it takes everything away.
 #[derive(Debug)]
 pub struct Home {
-    /// The LAN client.
     pub client: Netns,
     /// The router, where the agent runs.
     pub router: Arc<Netns>,
-    /// The Internet's core.
     pub core: Netns,
-    /// The servers.
     pub target: Netns,
     /// The uplinks, first of the chain first.
     pub uplinks: Vec<Arc<Uplink>>,

@@ -21,7 +21,6 @@ const CALM: Duration = Duration::from_millis(1500);
 /// How the tour is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Telling {
-    /// For people.
     Text,
     /// One JSON object a line.
     Json,

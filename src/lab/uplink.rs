@@ -27,7 +27,6 @@ use super::{forwarder, modem};
 pub struct UplinkPlan {
     /// What people call it.
     pub name: String,
-    /// The router's interface.
     pub interface: String,
     /// How long a packet takes through the provider, each way.
     pub delay: Duration,
@@ -41,15 +40,12 @@ pub struct UplinkPlan {
 pub struct Uplink {
     /// What people call it.
     pub name: String,
-    /// The router's interface.
     pub interface: String,
     /// Metric of its default routes in the router's `main`.
     metric: u32,
-    /// The router's namespace.
     router: Arc<Netns>,
     /// The modem's namespace: `lan` towards the router, `line` towards the provider.
     pub modem: Netns,
-    /// The provider's namespace.
     pub provider: Netns,
     /// The addresses on the way.
     pub at: Addresses,

@@ -16,12 +16,10 @@ use crate::engine::kernel::view::{
 use crate::time::Instant;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, RulePriority, TableId};
 
-/// The router's kernel.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     /// Links, addresses and foreign routes.
     pub view: KernelView,
-    /// Everything of ours.
     pub plane: Dataplane,
     /// What must never be seen, and was.
     pub violations: Vec<String>,

@@ -39,7 +39,6 @@ pub struct Faults {
     pub modem_dead: bool,
     /// The modem lets through only DNS and ICMP, and answers the web itself.
     pub portal: bool,
-    /// Nobody resolves names.
     pub dns_broken: bool,
     /// The line's own resolvers do not answer.
     pub resolvers_broken: bool,
@@ -58,9 +57,7 @@ pub enum Packet {
     Gateway,
     /// ICMP echo to the Internet.
     Echo,
-    /// A DNS question.
     Dns,
-    /// Everything else.
     Other,
 }
 
@@ -78,9 +75,9 @@ pub struct Line {
     drains: Option<(Instant, Duration)>,
 }
 
-/// A modem's queue is full at so much delay …
+/// A modem's queue is full at this much delay …
 const BLOAT_FULL: Duration = Duration::from_secs(2);
-/// … and fills by so much a second: the upload is half as fast again as the line.
+/// … and fills by this much a second: the upload is half as fast again as the line.
 const BLOAT_RATE: f64 = 0.5;
 /// The way to the modem and back.
 const TO_MODEM: Duration = Duration::from_micros(700);

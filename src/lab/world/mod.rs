@@ -32,7 +32,6 @@ use rng::Rng;
 /// What a world is made of.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The agent's configuration.
     pub config: Config,
     /// The line of each uplink of the configuration.
     pub natures: Vec<Nature>,
@@ -51,7 +50,7 @@ pub enum Fault {
     Sever(PerFamily<bool>),
     /// The modem dies behind its carrier, or lives again.
     ModemDead(bool),
-    /// So much more is lost.
+    /// This much more is lost.
     Loss(f64),
     /// Answers take 800 ms longer.
     Slow(bool),
@@ -59,7 +58,6 @@ pub enum Fault {
     Bloat(bool),
     /// The modem wants to be signed in to.
     Portal(bool),
-    /// Nobody resolves names.
     DnsBroken(bool),
     /// The line's own resolvers do not answer.
     ResolversBroken(bool),
@@ -74,11 +72,8 @@ pub enum Fault {
 /// One input that the engine was given, and what it asked for then.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Taped {
-    /// When.
     pub now: Now,
-    /// What.
     pub input: Input,
-    /// What followed.
     pub outputs: Vec<Output>,
 }
 
@@ -87,7 +82,6 @@ pub struct Taped {
 pub struct World {
     /// The engine; `None` while the agent does not run.
     pub engine: Option<Engine>,
-    /// Everything else.
     pub net: Network,
     /// What the engine recorded, oldest first, since somebody last took it.
     pub events: Vec<Event>,
@@ -165,7 +159,6 @@ impl World {
         this
     }
 
-    /// The agent starts.
     pub fn start_agent(&mut self) {
         // Another process, which stands still only when it is told to.
         self.stalled_until = self.now;
@@ -196,7 +189,6 @@ impl World {
         self.kill_agent();
     }
 
-    /// The time.
     #[must_use]
     pub const fn now(&self) -> Instant {
         self.now
@@ -209,7 +201,7 @@ impl World {
         Now { mono: self.now, utc: Some(Utc(DAWN_UTC.saturating_add(since_dawn))) }
     }
 
-    /// The agent's process is not scheduled for so long.
+    /// The agent's process is not scheduled for this long.
     pub fn stall(&mut self, time: Duration) {
         // One that begins inside another does not end it.
         self.stalled_until = self.stalled_until.max(self.now + time);
@@ -237,7 +229,6 @@ impl World {
         self.strike(uplink, fault);
     }
 
-    /// Lets time pass.
     pub fn run_for(&mut self, time: Duration) {
         self.run_until(self.now + time);
     }

@@ -17,7 +17,6 @@ use crate::units::{Family, PerFamily, Rtt, UplinkId};
 /// Everything that is not the engine.
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// The router's kernel.
     pub kernel: Kernel,
     /// The lines, in the order of the chain.
     pub lines: Vec<Line>,
@@ -193,7 +192,6 @@ impl Network {
         FlushReport { uplink, family, scope, flows, bytes, poked, destroyed, took, error: None }
     }
 
-    /// Flows by uplink.
     #[must_use]
     pub fn flows(&self, numbers: &[UplinkId]) -> BTreeMap<UplinkId, PerFamily<FlowCount>> {
         let count = |book: &Book| FlowCount { flows: book.flows, bytes: 0 };

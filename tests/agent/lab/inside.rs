@@ -151,7 +151,7 @@ async fn a_severed_line_has_a_living_modem() -> Result<()> {
 async fn carrier(home: &Home, interface: &str) -> Result<String> {
     let file = format!("/sys/class/net/{interface}/carrier");
     let read = home.router.run(async move { std::fs::read_to_string(file) }).await?;
-    // Where /sys could not be mounted anew, the interface is not there.
+    // Where /sys could not be mounted again, the interface is not there.
     Ok(read.context("/sys of the router")?.trim().to_owned())
 }
 

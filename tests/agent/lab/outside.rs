@@ -272,7 +272,10 @@ fn prompt() -> Result<()> {
         "(in truth: loses 40 %)",
         "`dance` is not understood",
         "there is no uplink `attic`; there are cable, mifi, phone",
+        "done: sever cable",
+        "agent killed (SIGKILL)",
         "There is no agent",
+        "agent started",
     ] {
         ensure!(text.contains(words), "no `{words}` in:\n{text}");
     }
