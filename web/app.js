@@ -133,13 +133,13 @@ async function askTimeline() {
   }
 }
 
-/** What happened while nobody listened. */
+/** What happened while the page was not connected. */
 function catchUp() {
   askHistory();
   askTimeline();
 }
 
-/** A phone that slept has an old picture, whatever its clocks say: the box is asked anew. */
+/** A phone that slept has an old picture, whatever its clocks say: the box is asked again. */
 function sleepAndWake() {
   let [wall, own] = [0, 0];
   document.addEventListener("visibilitychange", () => {

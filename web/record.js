@@ -60,7 +60,7 @@ function lanes(s) {
 
 export function renderDay(s) {
   if (!page.timeline) return;
-  const picture = `${timelineNow()}\n${s.uplinks.map((u) => u.name).join("\n")}`;
+  const picture = `${innerWidth}\n${timelineNow()}\n${s.uplinks.map((u) => u.name).join("\n")}`;
   if (page.timeline.drawn === picture) return;
   page.timeline.drawn = picture;
   const full = page.timeline.span_s || 86400;
@@ -119,10 +119,14 @@ function drawLane(svg, list, full) {
   );
 }
 
+/** The width of "now", of half a label, and of the gap between them, in pixels. */
+const NOW_ROOM = 50;
+
 /** Full hours of this place, every six; without a clock, how long ago. */
 function drawAxis(svg, full) {
   const now = timelineNow();
   const ticks = [{ at: 100, text: "now" }];
+  const room = svg.clientWidth || 200;
   if (now === null) {
     for (const part of [0.25, 0.5, 0.75])
       ticks.push({ at: part * 100, text: `${span(full * (1 - part))} ago` });
@@ -131,7 +135,7 @@ function drawAxis(svg, full) {
     hour.setMinutes(0, 0, 0);
     for (let h = 0; h <= full / 3600 + 1; h += 1, hour.setTime(hour.getTime() + 36e5)) {
       const at = 100 * (1 - (now - hour.getTime()) / (full * 1000));
-      if (hour.getHours() % 6 === 0 && at >= 2 && at < 88) ticks.push({ at, text: CLOCK.format(hour) });
+      if (hour.getHours() % 6 === 0 && at >= 2 && at < 100 - (100 * NOW_ROOM) / room) ticks.push({ at, text: CLOCK.format(hour) });
     }
   }
   keyed(
@@ -199,7 +203,7 @@ export function renderLog() {
       set(
         li,
         "data-severity",
-        ["debug", "info", "warning"].includes(entry.severity) ? entry.severity : "info",
+        ["debug", "info", "notice", "warning"].includes(entry.severity) ? entry.severity : "info",
       );
       put(time, at === null ? "no clock" : SECONDS.format(at));
       set(time, "datetime", at === null ? null : new Date(at).toISOString());

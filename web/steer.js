@@ -93,16 +93,16 @@ function openAsk(act, u) {
   const name = called(u.name);
   const pausing = act === "pause";
   asking = { act, uplink: u.name };
-  put($("ask-title"), pausing ? `Set ${name} aside` : `Use ${name} first`);
+  put($("ask-title"), pausing ? `Pause ${name}` : `Prefer ${name}`);
   const ready = u.role === "active" || u.role === "ready";
   const doubt = ready ? "" : ` It is not ready now (${clean(u.reason, 160)}), and will be used once it is.`;
   put(
     $("ask-text"),
     pausing
-      ? "It carries nothing while it is aside, not even when the others fail."
-      : `Traffic moves to it now; calls in progress finish where they are. If it fails, the chain takes over and returns to it.${doubt}`,
+      ? "It carries nothing while it is paused, not even when the others fail."
+      : `Traffic moves to it now; open connections stay where they are until they end. If it fails, the next in the chain takes over, and the traffic returns to it when it works again.${doubt}`,
   );
-  put($("ask-do"), pausing ? "Set aside" : "Use first");
+  put($("ask-do"), pausing ? "Pause" : "Prefer");
   show($("ask-why"), pausing);
   $("ask-for").value = pausing ? "86400" : "3600";
   $("ask-reason").value = "";
@@ -130,7 +130,7 @@ async function submitAsk(event) {
 
 let entered = null; // what waits for a login: called with whether it came
 
-/** A password may be set, or taken away, while somebody is asked for it. */
+/** A password may be set, or taken away, while the dialog asks for it. */
 export function renderEnter(s) {
   const unset = s?.login?.set === false;
   const appears = $("enter-password").disabled && !unset;

@@ -4,8 +4,8 @@ import { $, cells, icon, keyed, make, put, set, show } from "/nodes.js";
 import { SECONDS, boxNow, moment, page, parsed, passed, steady } from "/page.js";
 import { outages, recorded } from "/record.js";
 import {
-  COUNT,
   ago,
+  because,
   bytes,
   called,
   clean,
@@ -13,18 +13,17 @@ import {
   flowWords,
   headline,
   heroNext,
+  isFine,
   lasted,
   median,
   nextOf,
   number,
   reach,
   sentence,
-  soonest,
   span,
   spareCount,
   spareWords,
   standing,
-  withCountdown,
 } from "/words.js";
 
 export function renderHero(s) {
@@ -32,8 +31,12 @@ export function renderHero(s) {
   const onFirst = first && (s.active ?? s.active6) === first.name;
   const split = s.active && s.active6 && s.active !== s.active6;
   const calm = onFirst && !split && s.spares_ready > 0;
-  // Just begun: what is not proven yet is not dead.
-  const begins = !s.works && s.uplinks.some((u) => u.condition === "ok" && u.health !== "down");
+  const calls = s.uplinks.filter((u) => u.role !== "paused");
+  // Just begun: what is not proven yet is not dead. Where one is known to be, it is an outage.
+  const begins =
+    !s.works &&
+    calls.some((u) => u.health === "unknown" && u.condition === "ok") &&
+    !calls.some((u) => u.health === "down");
   const [sign, tone] = s.works
     ? calm
       ? ["ok", "good"]
@@ -43,12 +46,14 @@ export function renderHero(s) {
       : ["bad", "bad"];
   set($("hero"), "data-tone", page.live === "no" ? "idle" : tone);
   set($("hero-icon"), "href", page.live === "no" ? "#i-wait" : `#i-${sign}`);
-  const [head, why] = headline(s);
+  const { what, head } = headline(s);
+  const why = because(s);
   put($("head"), head);
-  put($("because"), why ? withCountdown(why, soonest(s)) : spareWords(s));
+  put($("because"), why || spareWords(s));
+  show($("observing"), s.observing === true);
   put($("next"), s.uplinks.length ? heroNext(s) : "The configuration names no uplink");
   // Read aloud only when it says something else, not when a count in it moves.
-  put($("spoken"), clean(s.sentence).replace(COUNT, ""));
+  put($("spoken"), why ? `${what}. ${why}` : what);
   const title = `${page.live === "no" ? "Not connected" : `${s.works ? "" : "✕ "}${head}`} · sparelink`;
   if (document.title !== title) document.title = title;
   renderFacts(s);
@@ -59,7 +64,7 @@ function renderFacts(s) {
   const last = s.last_switch;
   const at = parsed(last?.at);
   const felt =
-    typeof last?.felt_ms === "number" ? `${at === null ? "" : ", "}felt ${span(last.felt_ms / 1000)}` : "";
+    typeof last?.felt_ms === "number" ? `${at === null ? "" : ", "}${span(last.felt_ms / 1000)} interruption` : "";
   fact("fact-switch", last ? `${at === null ? "" : moment(at)}${felt}` || "yes" : "none");
   const lost = outages();
   const total = lost.reduce((sum, o) => sum + o.from_s_ago - o.to_s_ago, 0);
@@ -108,13 +113,13 @@ export function renderChain(s) {
     makeCard,
     (card, u, index) => fillCard(card, u, index, s),
   );
-  put($("manual"), s.manual ? `${called(s.manual)} is put first by hand` : "");
+  put($("manual"), s.manual ? `${called(s.manual)} is preferred manually` : "");
   show($("auto"), Boolean(s.manual));
   const costs = s.uplinks.map((u) => u.probe_bytes_month).filter((cost) => typeof cost === "number");
   const sum = costs.reduce((a, b) => a + b, 0);
   put(
     $("cost"),
-    costs.length ? `Probing costs about ${bytes(sum)} a month on all uplinks together, at this pace.` : "",
+    costs.length ? `Checks cost about ${bytes(sum)} a month on all uplinks together, at this pace.` : "",
   );
 }
 
@@ -152,32 +157,33 @@ function fillCard(card, u, index, s) {
   put(f.nr, String(index + 1));
   put(f.name, name);
   put(f.tag, word);
-  put(
-    f.why,
-    sentence(
-      u.reason,
-      s.uplinks.map((other) => other.name),
-    ),
-  );
+  const names = s.uplinks.map((other) => other.name);
+  put(f.why, isFine(u) ? "" : sentence(u.reason, names));
   fillLadder(f, u);
-  put(f.rtt, number(u.rtt_ms, "ms"));
-  put(f.jitter, number(u.jitter_ms, "ms"));
-  put(f.loss, number(u.loss_pct, "%"));
-  set(f.loss, "data-tone", u.loss_pct >= 20 ? "bad" : u.loss_pct >= 3 ? "warn" : "");
+  const lives = alive(u);
+  put(f.rtt, number(lives.rtt_ms, "ms"));
+  put(f.jitter, number(lives.jitter_ms, "ms"));
+  put(f.loss, number(lives.loss_pct, "%"));
+  set(f.loss, "data-tone", lives.loss_pct >= 20 ? "bad" : lives.loss_pct >= 3 ? "warn" : "");
   put(f.proven, typeof u.proven_s_ago === "number" ? ago(passed(u.proven_s_ago)) : "not yet");
-  put(f["flows-word"], u.draining ? "Old flows" : "Flows");
+  put(f["flows-word"], u.draining ? "Old connections" : "Connections");
   put(f.flows, flowWords(u));
   const data =
     typeof u.rx_bytes === "number" ? `${bytes(u.rx_bytes)} down, ${bytes(u.tx_bytes ?? 0)} up` : "–";
   put(f.data, u.metered ? `metered · ${data}` : data);
   put(f.probing, typeof u.probe_bytes_month === "number" ? `${bytes(u.probe_bytes_month)} a month` : "–");
-  put(f.next, nextOf(u, s));
+  const next = nextOf(u, s);
+  put(f.next, next);
+  set(f.next.parentNode, "data-empty", next ? null : "");
   const paused = u.role === "paused";
-  put(f["pause-word"], paused ? "Resume" : "Set aside");
+  put(f["pause-word"], paused ? "Resume" : "Pause");
   for (const node of card.querySelectorAll(".acts .unseen, summary .unseen")) put(node, ` ${name}`);
   fillStrip(f, u);
   if (f.more.open) fillMore(card);
 }
+
+/** The figures of a line; a dead one has none, whatever was measured before. */
+const alive = (line) => (line.health === "down" ? {} : line);
 
 function fillLadder(f, u) {
   const absent = u.condition === "absent";
@@ -255,9 +261,9 @@ function fillMore(card) {
   cells(f.lines, [
     pair("health", (l) => clean(l.health, 20)),
     pair("gateway", (l) => clean(l.gateway ?? "none", 64)),
-    pair("latency", (l) => number(l.rtt_ms, "ms")),
-    pair("jitter", (l) => number(l.jitter_ms, "ms")),
-    pair("loss", (l) => number(l.loss_pct, "%")),
+    pair("latency", (l) => number(alive(l).rtt_ms, "ms")),
+    pair("jitter", (l) => number(alive(l).jitter_ms, "ms")),
+    pair("loss", (l) => number(alive(l).loss_pct, "%")),
     pair("dead after", (l) =>
       typeof l.window_ms === "number" ? `${span(l.window_ms / 1000)} of silence` : "–",
     ),
@@ -301,7 +307,7 @@ export function renderLive() {
   const since = at === null ? "" : ` since ${moment(at, SECONDS)}`;
   put(
     $("live-word"),
-    live === "yes" ? "live" : live === "no" ? `Not connected to the box${since}.` : "asking the box",
+    live === "yes" ? "live" : live === "no" ? `Not connected to the box${since}.` : "connecting",
   );
   const age = Math.floor((steady() - page.heard) / 1000);
   put($("live-age"), live === "no" && status ? `What you see is ${span(age)} old.` : "");

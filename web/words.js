@@ -1,6 +1,6 @@
 // What is said, and how: the agent's words, numbers with units, and how long ago.
 
-import { left, moment, page, parsed, passed } from "/page.js";
+import { left, moment, parsed, passed } from "/page.js";
 
 // What cannot be seen, or turns the reading direction of what follows.
 const UNSEEN =
@@ -63,17 +63,25 @@ export const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s
 export const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 
 const CONDITIONS = {
-  ok: "works",
+  ok: "being checked",
+  resolvers_silent: "its own DNS is silent",
   degraded: "loses packets",
   portal: "sign-in page",
   dns_broken: "names fail (DNS)",
-  beyond_modem: "only up to the modem",
-  modem_silent: "modem is silent",
+  beyond_modem: "no Internet behind the modem",
+  modem_silent: "no answer, not even from its modem",
   no_gateway: "no gateway",
   no_address: "no address",
   no_carrier: "not connected",
   absent: "not plugged in",
 };
+
+/** It could take over: what the agent says, and nothing that a person would see first speaks against it. */
+export const isReady = (u) => u.role === "ready" && ["ok", "resolvers_silent"].includes(u.condition ?? "ok");
+
+/** In use or ready, and nothing about it needs to be explained. */
+export const isFine = (u) =>
+  (u.role === "active" && u.health === "up" && u.condition === "ok") || (isReady(u) && u.condition === "ok");
 
 /** The tag of an uplink: its words, icon and tone. */
 export function standing(u, s) {
@@ -84,81 +92,109 @@ export function standing(u, s) {
     const fine = u.health === "up" && u.condition === "ok";
     return [word, "run", fine && s.uplinks[0] === u ? "good" : "warn"];
   }
-  if (u.role === "ready") return ["Ready", "ok", "good"];
+  if (isReady(u)) return ["Ready", "ok", "good"];
   if (u.role === "paused") return ["Paused", "pause", "idle"];
   if (u.condition === "portal") return ["Sign-in page", "warn", "warn"];
   if (u.condition === "absent" || u.condition === "no_carrier" || u.carrier === false)
     return ["Not connected", "none", "idle"];
   if (u.health === "down") return ["Down", "bad", "bad"];
-  return [u.condition === "degraded" ? "Not ready" : "Being proven", "wait", "idle"];
+  return u.condition === "degraded" ? ["Loses packets", "warn", "warn"] : ["Being checked", "wait", "idle"];
 }
+
+// Where there is little room.
+const SHORTER = { beyond_modem: "only to the modem", modem_silent: "modem is silent" };
 
 /** How far a line reaches: state and words. */
 export function reach(l, quiet) {
   if (!l) return ["none", quiet ? "none" : "not yet"];
-  const why = CONDITIONS[l.condition] ?? clean(l.condition, 40);
+  const why = SHORTER[l.condition] ?? CONDITIONS[l.condition] ?? clean(l.condition, 40);
   if (l.health === "up") return l.condition === "ok" ? ["ok", "works"] : ["warn", why];
   if (l.health === "down") return ["bad", l.condition === "ok" ? "down" : why];
   if (l.condition !== "ok") return ["wait", why];
-  return ["wait", l.health === "failing" ? "suspected" : "being proven"];
+  return ["wait", l.health === "failing" ? "suspect" : "being checked"];
 }
 
-// The agent's own count at the end of a text, replaced by one that runs.
-export const COUNT = /( in | at most )[\d.]+ (?:ms|s|min|h|days)( more)?$/;
-
-export function withCountdown(text, seconds) {
-  const said = clean(text);
-  if (seconds === null) return page.live === "no" ? said.replace(COUNT, "").replace(/,$/, "") : said;
-  if (seconds < 1) return said.replace(COUNT, (_, before) => (before === " in " ? " now" : " a moment more"));
-  return said.replace(COUNT, (_, before, after = "") => `${before}${span(seconds)}${after}`);
-}
-
+/** What happens next on an uplink. Times and numbers are data, so that a count runs; the rest is the agent's. */
 export function nextOf(u, s) {
+  const seconds = left(`${u.name}/next`);
   if (u.role === "paused") {
-    if (typeof u.next_in_s !== "number") return "Stays aside until someone resumes it";
+    if (typeof u.next_in_s !== "number") return "Stays paused until it is resumed";
     const until = parsed(u.paused_until);
-    return `${sentence(withCountdown(u.next, left(`${u.name}/next`)), [])}${until === null ? "" : `, at ${moment(until)}`}`;
+    const at = until === null ? "" : `, at ${moment(until)}`;
+    return seconds === null ? `Used again${at}` : `Used again in ${span(seconds)}${at}`;
   }
-  if (u.next) return sentence(withCountdown(u.next, left(`${u.name}/next`)), []);
-  if (u.role === "active") return "Stays in use as long as it works";
-  const firstSpare = s.uplinks.find((other) => other.role === "ready") === u;
+  if (u.draining?.flows > 0) {
+    const time = left(`${u.name}/drain`);
+    return time === null ? "Old connections end here" : `Old connections end in ${span(time)} at most`;
+  }
+  if (typeof u.next_in_s === "number") return sentence(takesOver(seconds), []);
+  if (u.next) return sentence(u.next, []);
+  if (!isReady(u)) return "";
+  const firstSpare = s.uplinks.find(isReady) === u;
   return firstSpare
     ? `Takes over if ${clean(s.active ?? s.active6 ?? "the one in use")} fails`
     : "Takes over if those before it fail";
 }
 
-/** The sentence in two parts: what is, with since when, and why. */
-export function headline(s) {
-  const text = clean(s.sentence, 1200);
-  const lead = s.works ? `Internet works, on ${clean(s.active ?? s.active6)}` : "No Internet";
-  const rest = text.slice(lead.length);
-  if (!text.startsWith(lead) || !(rest === "" || rest.startsWith(": "))) return [text, ""];
-  const since = parsed(s.since);
-  return [since === null ? lead : `${lead} since ${moment(since)}`, rest.slice(2)];
+function takesOver(seconds) {
+  if (seconds === null) return "takes over soon";
+  return seconds < 1 ? "takes over now" : `takes over in ${span(seconds)}`;
 }
+
+/** What is: with since when, and in words that do not change while nothing does. */
+export function headline(s) {
+  const { active, active6 } = s;
+  let what = "No Internet";
+  if (s.works || (s.works === undefined && (active || active6)))
+    what =
+      active && active6 && active !== active6
+        ? `Internet works, on ${called(active)} (IPv4) and ${called(active6)} (IPv6)`
+        : `Internet works, on ${called(active ?? active6)}`;
+  const since = parsed(s.since);
+  return { what, head: since === null ? what : `${what} since ${moment(since)}` };
+}
+
+/** Why it is so: of the first uplink, or of all where none works. */
+export function because(s) {
+  const explained = (u) => `${called(u.name)}: ${clean(u.reason, 160)}`;
+  // Of all in few words: there may be many, and each card says more.
+  const short = (u) => `${called(u.name)}: ${u.role === "paused" ? "paused" : (CONDITIONS[u.condition] ?? clean(u.condition, 40))}`;
+  if (!s.works) return s.uplinks.map(short).join("; ");
+  const first = s.uplinks[0];
+  if (!first || first.role === "active") return "";
+  if (first.role === "paused" || !isReady(first)) return explained(first);
+  if (typeof first.next_in_s === "number") return `${called(first.name)} works again`;
+  return s.manual ? `${called(s.manual)} is preferred manually` : "";
+}
+
+const UNLINKED = ["absent", "no_carrier", "no_address", "no_gateway"];
 
 export function heroNext(s) {
   const name = (u) => called(u.name);
-  const counts = (u) => left(`${u.name}/next`) !== null;
   const first = s.uplinks[0];
-  const soon = s.uplinks.find((u) => u.role !== "paused" && !u.draining && counts(u));
-  if (soon) return `${name(soon)} ${withCountdown(soon.next, left(`${soon.name}/next`))}`;
-  if (!s.works) return "All are asked again and again; the first that answers is used";
+  const soon = s.uplinks.find((u) => u.role !== "paused" && !u.draining && typeof u.next_in_s === "number");
+  if (soon) return `${name(soon)} ${takesOver(left(`${soon.name}/next`))}`;
+  if (!s.works) return "All are retried every second; the first that answers is used";
   const drains = s.uplinks.find((u) => u.draining?.flows > 0);
   if (drains) return drainWords(drains);
-  if (first.role === "not_ready" && first.next) return `${name(first)}: ${clean(first.next)}`;
-  if (first.role === "paused")
-    return counts(first)
-      ? `${name(first)} ${withCountdown(first.next, left(`${first.name}/next`))}`
-      : `${name(first)} stays aside until someone resumes it`;
-  const spare = s.uplinks.find((u) => u.role === "ready");
+  if (first.role === "not_ready" || (first.role === "ready" && !isReady(first)))
+    return UNLINKED.includes(first.condition)
+      ? `${name(first)} is checked as soon as it is connected`
+      : `${name(first)} is used again after it passes all checks`;
+  if (first.role === "paused") {
+    const seconds = left(`${first.name}/next`);
+    return seconds === null
+      ? `${name(first)} stays paused until it is resumed`
+      : `${name(first)} is used again in ${span(seconds)}`;
+  }
+  const spare = s.uplinks.find(isReady);
   if (!spare) return s.uplinks.length > 1 ? "If it fails, nothing else is ready" : "There is no other uplink";
   return `If it fails, ${name(spare)} takes over`;
 }
 
 function drainWords(u) {
   const { flows } = u.draining;
-  const words = `${counted(flows, "old flow")} ${flows === 1 ? "finishes" : "finish"} on ${called(u.name)}`;
+  const words = `${counted(flows, "old connection")} ${flows === 1 ? "finishes" : "finish"} on ${called(u.name)}`;
   const time = left(`${u.name}/drain`);
   return time === null ? words : `${words}, at most ${span(time)} more`;
 }
@@ -170,7 +206,7 @@ export function spareCount(s) {
 
 export function spareWords(s) {
   if (!s.works) return "";
-  const ready = s.uplinks.filter((u) => u.role === "ready");
+  const ready = s.uplinks.filter(isReady);
   const others = s.uplinks.filter((u) => u.role !== "active");
   const more = (list) => (list.length > 3 ? ` and ${list.length - 3} more` : "");
   if (ready.length) {
@@ -179,7 +215,7 @@ export function spareWords(s) {
       .map(
         (u) =>
           called(u.name) +
-          (typeof u.proven_s_ago === "number" ? `, proven ${ago(passed(u.proven_s_ago))}` : ""),
+          (typeof u.proven_s_ago === "number" ? `, checked ${ago(passed(u.proven_s_ago))}` : ""),
       );
     return `Ready to take over: ${each.join("; ")}${more(ready)}`;
   }
@@ -191,12 +227,4 @@ export function flowWords(u) {
   if (!u.draining) return typeof u.flows === "number" ? String(u.flows) : "–";
   const time = left(`${u.name}/drain`);
   return `${u.draining.flows}, ${bytes(u.draining.bytes)}, ${time === null ? "until they end" : `${span(time)} left`}`;
-}
-
-export function soonest(s) {
-  const all = s.uplinks
-    .filter((u) => !u.draining && u.role !== "paused")
-    .map((u) => left(`${u.name}/next`))
-    .filter((seconds) => seconds !== null);
-  return all.length ? Math.min(...all) : null;
 }

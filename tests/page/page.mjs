@@ -176,10 +176,10 @@ export const tests = {
         await page.screenshot({ path: `${SHOTS}${name}-${theme}-360.png` });
       };
       await mkdir(SHOTS, { recursive: true });
-      await card(page, "mifi").getByRole("button", { name: "Set aside" }).click();
+      await card(page, "mifi").getByRole("button", { name: "Pause" }).click();
       await looks("dialog-pause");
       await page.keyboard.press("Escape");
-      await card(page, "mifi").getByRole("button", { name: "Use first" }).click();
+      await card(page, "mifi").getByRole("button", { name: "Prefer" }).click();
       await looks("dialog-switch");
       await page.keyboard.press("Escape");
       await page.locator("#login").click();
@@ -387,7 +387,7 @@ export const tests = {
     const bar = (await text(page, "#live")).replace(/\s+/g, " ");
     assert.match(bar, /Not connected to the box since 11:54:0\d/);
     assert.match(bar, /What you see is \d+ s old/);
-    assert.equal(await card(page, "mifi").getByRole("button", { name: "Use first" }).isDisabled(), true);
+    assert.equal(await card(page, "mifi").getByRole("button", { name: "Prefer" }).isDisabled(), true);
     assert.match(await page.locator("main").evaluate((n) => getComputedStyle(n).filter), /grayscale/);
     box.play(STATES.backup());
     await box.listen(box.port);
@@ -396,9 +396,9 @@ export const tests = {
     say(`live again ${Date.now() - back} ms after the box was`);
     assert.match(await text(page, "h1"), /on mifi/);
     await poll("what happened meanwhile", async () =>
-      (await text(page, "#entries")).includes("fails over from cable to mifi"),
+      (await text(page, "#entries")).includes("moved from cable to mifi"),
     );
-    assert.equal(await card(page, "mifi").getByRole("button", { name: "Use first" }).isDisabled(), false);
+    assert.equal(await card(page, "mifi").getByRole("button", { name: "Prefer" }).isDisabled(), false);
     await part({ box, page });
   },
 
@@ -418,7 +418,7 @@ export const tests = {
     await part({ box, page });
   },
 
-  "a phone that slept asks anew": async (context) => {
+  "a phone that slept asks again": async (context) => {
     const sleepy = () => {
       let [hidden, slept] = [false, 0];
       const real = Date.now.bind(Date);
@@ -528,7 +528,7 @@ export const tests = {
     await part({ box, page });
   },
 
-  "a person with a keyboard sets an uplink aside": async (context) => {
+  "a person with a keyboard pauses an uplink": async (context) => {
     const { box, page } = await meet(context, STATES.ok());
     const tabTo = async (check) => {
       for (let i = 0; i < 60; i += 1) {
@@ -547,11 +547,11 @@ export const tests = {
       }
       throw new Error("tab never came there");
     };
-    await tabTo((on) => on.name === "Set aside mifi");
+    await tabTo((on) => on.name === "Pause mifi");
     // What comes in meanwhile takes the focus from nobody.
     for (const name of ["backup", "ok"]) box.say(STATES[name]().status);
     await page.waitForTimeout(60);
-    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Set aside mifi");
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Pause mifi");
     await page.keyboard.press("Enter");
     await page.waitForSelector("#ask[open]");
     await tabTo((on) => on.id === "ask-reason");
@@ -574,7 +574,7 @@ export const tests = {
     assert.equal(await page.locator("dialog[open]").count(), 0);
     assert.equal(
       await page.evaluate(() => document.activeElement.textContent),
-      "Set aside mifi",
+      "Pause mifi",
       "the focus is where it was",
     );
     await page.context().clearCookies();
@@ -594,10 +594,10 @@ export const tests = {
       "both pages to know",
       async () => (await text(page, "#login")) === "Log out" && (await text(other, "#login")) === "Log out",
     );
-    await card(page, "mifi").getByRole("button", { name: "Use first" }).click();
+    await card(page, "mifi").getByRole("button", { name: "Prefer" }).click();
     await page.locator("#ask-for").selectOption("");
     await page.locator("#ask-do").click();
-    await card(page, "cable").getByRole("button", { name: "Test now" }).click();
+    await card(page, "cable").getByRole("button", { name: "Test" }).click();
     await page.locator("#auto").click();
     await page.locator("#led").click();
     await poll("four actions", () => box.asked.length === 4);
@@ -612,7 +612,7 @@ export const tests = {
       { path: "resume", body: { uplink: "phone" } },
     ]);
     // An uplink that another configuration no longer knows.
-    await card(page, "cable").getByRole("button", { name: "Use first" }).click();
+    await card(page, "cable").getByRole("button", { name: "Prefer" }).click();
     const gone = STATES.ok().status;
     gone.uplinks.shift();
     gone.uplinks[0].role = "active";
@@ -637,7 +637,7 @@ export const tests = {
     await page.locator("#enter-do").click();
     await poll("the login", async () => (await text(page, "#login")) === "Log out");
     box.known.clear();
-    await card(page, "cable").getByRole("button", { name: "Test now" }).click();
+    await card(page, "cable").getByRole("button", { name: "Test" }).click();
     await page.waitForSelector("#enter[open]");
     assert.equal(await text(page, "#login"), "Log in");
     assert.deepEqual(box.asked, []);
@@ -657,7 +657,7 @@ export const tests = {
 
   "without a password it says how to set one": async (context) => {
     const { box, page } = await meet(context, STATES.first_boot());
-    await card(page, "mifi").getByRole("button", { name: "Test now" }).click();
+    await card(page, "mifi").getByRole("button", { name: "Test" }).click();
     await page.waitForSelector("#enter[open]");
     assert.match(await text(page, "#enter"), /No password is set yet[\s\S]*sparelink passwd/);
     assert.equal(await page.locator("#enter-password").isVisible(), false);
@@ -669,7 +669,7 @@ export const tests = {
     box.say(unset);
     await page.waitForSelector("#enter-unset:visible");
     await page.keyboard.press("Escape");
-    await poll("the button", () => card(page, "mifi").getByRole("button", { name: "Test now" }).isEnabled());
+    await poll("the button", () => card(page, "mifi").getByRole("button", { name: "Test" }).isEnabled());
     assert.deepEqual(box.asked, []);
     await part({ box, page });
   },
@@ -696,8 +696,80 @@ export const tests = {
     box.say(STATES.returning().status);
     await poll(
       "the news",
-      async () => (await spoken()) === "Internet works, on mifi: cable works again and takes over",
+      async () => (await spoken()) === "Internet works, on mifi. cable works again",
     );
+    await part({ box, page });
+  },
+
+  "trouble looks like trouble": async (context) => {
+    const { box, page } = await meet(context, STATES.ok());
+    const tone = () => page.locator("#hero").getAttribute("data-tone");
+    const shows = async (name, want) => {
+      box.play(STATES[name]());
+      await page.goto(box.url);
+      await live(page);
+      assert.equal(await tone(), want, name);
+    };
+    // A total outage is red, whatever is paused or plugged in beside it; a start is not one.
+    await shows("none", "bad");
+    await shows("outage_paused", "bad");
+    await shows("outage_plugged", "bad");
+    await shows("first_boot", "idle");
+    // Ready is who could take over, and a dead line has no figures.
+    await shows("contradicting", "warn");
+    const said = (name, part) => card(page, name).locator(`[data-f=${part}]`).innerText();
+    assert.equal(await said("phone", "tag"), "Sign-in page");
+    assert.equal(await card(page, "phone").getAttribute("data-tone"), "warn");
+    assert.equal(await page.locator("#pills a", { hasText: "phone" }).getAttribute("data-tone"), "warn");
+    assert.match(await text(page, "#because"), /^No spare is ready: /);
+    for (const part of ["rtt", "jitter", "loss"]) assert.equal(await said("mifi", part), "–", part);
+    await shows("ok", "good");
+    assert.equal(await said("mifi", "tag"), "Ready");
+    assert.equal(await said("mifi", "rtt"), "46 ms");
+    // Who only watches says so.
+    assert.equal(await page.locator("#observing").isVisible(), false);
+    await shows("observing", "warn");
+    assert.match(await text(page, "#observing"), /^Observing only: nothing is changed/);
+    await part({ box, page });
+  },
+
+  "nothing breaks, collides or leaves a hole": async (context) => {
+    const { box, page } = await meet(context, STATES.backup());
+    await page.locator("#day-table summary").click();
+    // Every time in the table stands in one line.
+    const lines = () =>
+      page.locator("#segments td:not(:last-child)").evaluateAll((cells) =>
+        cells.map((cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return new Set([...range.getClientRects()].map((r) => Math.round(r.top))).size;
+        }),
+      );
+    assert.deepEqual([...new Set(await lines())], [1]);
+    // Whatever the hour, no label of the axis runs into another.
+    const overlaps = () =>
+      page.locator("#lanes text").evaluateAll((all) => {
+        const boxes = all.map((t) => t.getBoundingClientRect()).sort((a, b) => a.left - b.left);
+        return boxes.filter((b, i) => i && b.left < boxes[i - 1].right + 2).map((b) => `${b.left} ${JSON.stringify(boxes)}`);
+      });
+    for (let hour = 0; hour < 6; hour += 0.5) {
+      const state = STATES.backup();
+      state.status.time = new Date(Date.parse(state.status.time) + hour * 36e5).toISOString();
+      box.play(state);
+      await page.goto(box.url);
+      await live(page);
+      await page.waitForSelector("#lanes text");
+      assert.deepEqual(await overlaps(), [], `${hour} h later`);
+    }
+    // On a tablet the cards are rows; on a desk they stand beside each other.
+    const places = () =>
+      page.locator(".card").evaluateAll((all) => new Set(all.map((c) => Math.round(c.getBoundingClientRect().left))).size);
+    await page.setViewportSize({ width: 768, height: 1024 });
+    assert.equal(await places(), 1);
+    await fits(page, "rows");
+    await shoot(page, "backup-light-768");
+    await page.setViewportSize(DESK);
+    assert.equal(await places(), 3);
     await part({ box, page });
   },
 

@@ -93,7 +93,7 @@ export const tests = {
     const button = (name, words) =>
       page.locator(".card").filter({ hasText: name }).first().getByRole("button", { name: words });
     const first = await carries(page);
-    await button("phone", "Test now").click();
+    await button("phone", "Test").click();
     await page.waitForSelector("#enter[open]");
     await enter(page, "a wrong password");
     await refused(page, "The password is not right; try again in a second");
@@ -118,23 +118,23 @@ export const tests = {
     assert.equal(await other.textContent("#login"), "Log out", "a second tab knows");
     await page.bringToFront();
 
-    await button("phone", "Set aside").click();
+    await button("phone", "Pause").click();
     await page.locator("#ask-reason").fill("lent to a friend");
     await page.locator("#ask-do").click();
-    await said(page, "is set aside for");
+    await said(page, "paused for");
     await page.waitForSelector(".card[data-role=paused]", { timeout: PATIENCE });
     await button("phone", "Resume").click();
-    await said(page, "is back in the chain");
+    await said(page, "resumed");
     await page.waitForFunction(() => !document.querySelector(".card[data-role=paused]"));
-    await button("mifi", "Use first").click();
+    await button("mifi", "Prefer").click();
     await page.locator("#ask-do").click();
-    await said(page, "comes first, for");
+    await said(page, "Using mifi for");
     await page.waitForFunction((was) => {
       const names = [...document.querySelectorAll(".card[data-role=active] h3")];
       return names.length === 1 && names[0].textContent !== was;
     }, first);
     await page.locator("#auto").click();
-    await said(page, "Following the chain again");
+    await said(page, "Automatic again");
     await page.waitForFunction(
       (was) => {
         const names = [...document.querySelectorAll(".card[data-role=active] h3")];
@@ -150,7 +150,7 @@ export const tests = {
     lab.type("start agent");
     await page.waitForSelector("body[data-live=yes] .card[data-role=active]", { timeout: PATIENCE });
     await page.waitForFunction(() => document.getElementById("login").textContent === "Log in");
-    await button("phone", "Test now").click();
+    await button("phone", "Test").click();
     await page.waitForSelector("#enter[open]");
     await enter(page, lab.password);
     await said(page, "Phone is being tested");

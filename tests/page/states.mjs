@@ -31,7 +31,7 @@ export function uplink(name, more = {}) {
     v4: line("84.12.9.70"),
     v6: null,
     private_address: false,
-    reason: "works, and could take over now",
+    reason: "ready",
     next: "",
     next_in_s: null,
     rtt_ms: 11.2,
@@ -147,26 +147,26 @@ const STRIPS = {
 };
 
 const HISTORY = [
-  entry(80_000, "info", "started", "watching cable > mifi > phone"),
-  entry(79_988, "info", "switched", "IPv4 begins on cable: the first that works", "cable"),
+  entry(80_000, "info", "started", "Agent started: cable, mifi, phone"),
+  entry(79_988, "info", "switched", "Started on cable", "cable"),
   entry(26_400, "warning", "no_spare_left", "Internet works, but no spare is left"),
   entry(26_280, "info", "spare_back", "mifi is a ready spare", "mifi"),
   entry(
     1384,
     "debug",
     "health",
-    "cable (IPv4): failing to down: it answers nothing beyond the modem",
+    "cable (IPv4): failing to down: no Internet behind the modem (the modem itself answers)",
     "cable",
   ),
   entry(
     1383,
     "info",
     "switched",
-    "IPv4 fails over from cable to mifi: cable answers nothing beyond the modem",
+    "Traffic moved from cable to mifi: no Internet behind the modem of cable",
     "mifi",
   ),
   entry(1383, "debug", "flushed", "41 flows of cable flushed; 12 clients told", "cable"),
-  entry(1382, "debug", "felt", "answers come over mifi, 812 ms after the last one before", "mifi"),
+  entry(1382, "debug", "felt", "Internet answered again after 0.8 s", "mifi"),
 ];
 
 const ok = () => ({
@@ -181,8 +181,8 @@ const dead = (more) => ({
   role: "not_ready",
   health: "down",
   condition: "beyond_modem",
-  reason: "answers nothing beyond the modem",
-  next: "asked again and again; proven before it is used",
+  reason: "no Internet behind the modem (the modem itself answers)",
+  next: "retried every second; used again after it passes the checks and 60 s",
   loss_pct: 100,
   rtt_ms: null,
   jitter_ms: null,
@@ -209,17 +209,17 @@ const backup = () => ({
   status: status(
     [
       cable(dead()),
-      mifi({ role: "active", reason: "cable answers nothing beyond the modem", flows: 41 }),
+      mifi({ role: "active", reason: "no Internet behind the modem of cable", flows: 41 }),
       phone(),
     ],
     {
       since: at(1383),
-      sentence: "Internet works, on mifi: cable answers nothing beyond the modem",
+      sentence: "Internet works, on mifi: no Internet behind the modem of cable",
       last_switch: {
         at: at(1383),
         from: "cable",
         to: "mifi",
-        reason: "cable answers nothing beyond the modem",
+        reason: "no Internet behind the modem of cable",
         felt_ms: 812,
       },
       switches: 5,
@@ -275,8 +275,8 @@ const none = () => ({
         role: "not_ready",
         health: "down",
         condition: "modem_silent",
-        reason: "does not answer at all, not even the modem",
-        next: "asked again and again; proven before it is used",
+        reason: "no answer, not even from its modem",
+        next: "retried every second; used again after it passes the checks and 60 s",
         v4: line("172.20.10.4", {
           health: "down",
           condition: "modem_silent",
@@ -296,12 +296,12 @@ const none = () => ({
       since: at(372),
       spares_ready: 0,
       sentence:
-        "No Internet: cable answers nothing beyond the modem, mifi is not plugged in, phone does not answer at all, not even the modem",
+        "No Internet: no Internet behind the modem of cable, mifi is not plugged in, phone: no answer, not even from its modem",
     },
   ),
   history: [
     ...HISTORY.slice(0, 5),
-    entry(372, "warning", "no_way_out", "IPv4: no uplink is alive; stays on cable and keeps asking", "cable"),
+    entry(372, "warning", "no_way_out", "No uplink works. Keeping cable and retrying", "cable"),
   ],
   timeline: timeline(
     [
@@ -322,11 +322,11 @@ const draining = () => {
   Object.assign(state.status.uplinks[1], {
     draining: { flows: 12, bytes: 34.2e6, seconds_left: 565 },
     flows: 12,
-    next: "12 old flows (34.2 MB) finish on it, at most 9 min more",
+    next: "12 old connections finish on it",
   });
   Object.assign(state.status.uplinks[2], {
     draining: { flows: 1, bytes: 900, seconds_left: null },
-    next: "1 old flow (900 bytes) finishes on it",
+    next: "1 old connection finishes on it",
   });
   return state;
 };
@@ -335,15 +335,15 @@ const paused = () => {
   const state = ok();
   Object.assign(state.status.uplinks[1], {
     role: "paused",
-    reason: "set aside by hand: lent to a friend until Sunday",
-    next: "comes back in 2 days",
+    reason: "paused: lent to a friend until Sunday",
+    next: "used again in 2 days",
     next_in_s: 190_000,
     paused_until: at(-190_000),
   });
   Object.assign(state.status.uplinks[2], {
     role: "paused",
-    reason: "set aside by hand",
-    next: 'waits for "sparelink resume"',
+    reason: "paused",
+    next: "until it is resumed",
   });
   state.status.spares_ready = 0;
   return state;
@@ -355,8 +355,8 @@ const portal = () => {
     role: "not_ready",
     health: "down",
     condition: "portal",
-    reason: "shows a sign-in page instead of the Internet",
-    next: "asked again and again; proven before it is used",
+    reason: "asks for a sign-in",
+    next: "retried every second; used again after it passes the checks and 60 s",
     v4: line("10.5.0.77", { health: "down", condition: "portal" }),
     ssid: "Hotel Guest",
     proven_s_ago: null,
@@ -365,7 +365,7 @@ const portal = () => {
     role: "not_ready",
     condition: "degraded",
     reason: "loses many packets",
-    next: "asked again and again; proven before it is used",
+    next: "retried every second; used again after it passes the checks and 60 s",
     loss_pct: 34.5,
     v4: line("100.72.3.9", { condition: "degraded", loss_pct: 34.5 }),
   });
@@ -383,7 +383,7 @@ const manual = () => {
     spares_ready: 1,
     sentence: "Internet works, on mifi (IPv4) and cable (IPv6)",
   });
-  Object.assign(state.status.uplinks[1], { role: "active", reason: "asked for by hand", flows: 88 });
+  Object.assign(state.status.uplinks[1], { role: "active", reason: "preferred manually", flows: 88 });
   return state;
 };
 
@@ -394,8 +394,8 @@ const first_boot = () => {
       role: "not_ready",
       health: "unknown",
       condition: "ok",
-      reason: "being proven",
-      next: "asked again and again; proven before it is used",
+      reason: "being checked",
+      next: "retried every second; used again after it passes the checks and 60 s",
       rtt_ms: null,
       jitter_ms: null,
       loss_pct: null,
@@ -415,7 +415,7 @@ const first_boot = () => {
           condition: "no_address",
           v4: null,
           reason: "has no address",
-          next: "proven the moment it is connected",
+          next: "checked as soon as it is connected",
         }),
         fresh("phone", "", {
           condition: "absent",
@@ -468,7 +468,7 @@ const many = () => {
       private_address: i % 4 === 3,
       v4: line(`10.${i}.0.2`),
       v6: i % 2 ? null : line(`2001:db8:${i}:aaaa:bbbb:cccc:dddd:eeee`),
-      reason: i ? "works, and could take over now" : "works",
+      reason: i ? "ready" : "works",
       health: i % 4 === 3 || (i && i % 4 === 0) ? "down" : "up",
       flows: i * 7919,
       rx_bytes: 10 ** (i % 13),
@@ -500,4 +500,33 @@ const many = () => {
   };
 };
 
-export const STATES = { ok, backup, returning, none, draining, paused, portal, manual, first_boot, many };
+/** Nothing works, one is paused: as red as any outage. */
+const outage_paused = () => {
+  const state = none();
+  const { uplinks } = state.status;
+  uplinks[1] = mifi({ role: "paused", reason: "paused: lent to a friend", next: "" });
+  return state;
+};
+
+/** Nothing works, and one that was plugged in again is looked at. */
+const outage_plugged = () => {
+  const state = none();
+  Object.assign(state.status.uplinks[1], { health: "unknown", condition: "ok", carrier: true, reason: "being checked" });
+  return state;
+};
+
+/** What no agent should say: called ready, although a sign-in is asked for. And a dead line with old figures. */
+const contradicting = () => {
+  const state = portal();
+  Object.assign(state.status.uplinks[2], { role: "ready", health: "up" });
+  Object.assign(state.status.uplinks[1], dead({ rtt_ms: 10.2, jitter_ms: 1, loss_pct: 7 }));
+  return state;
+};
+
+const observing = () => {
+  const state = backup();
+  state.status.observing = true;
+  return state;
+};
+
+export const STATES = { ok, backup, returning, none, draining, paused, portal, manual, first_boot, many, outage_paused, outage_plugged, contradicting, observing };
