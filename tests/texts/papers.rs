@@ -2,11 +2,15 @@
 //! and what tools read can be read.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, what it calls too")]
-#![expect(clippy::disallowed_methods, reason = "systemd says what it thinks of the unit")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "systemd is asked what it thinks of the unit, and scripts are run"
+)]
 #![expect(clippy::print_stdout, reason = "a skipped test says so")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
 
 use sparelink::config;
 use toml::de::DeTable;
@@ -143,7 +147,7 @@ fn the_unit_is_shut_in_well_enough() {
         let more = if drop_in.is_empty() { String::new() } else { read(drop_in) };
         fs::write(&file, format!("{unit}\n{more}")).unwrap();
         let analyze = |words: &[&str]| {
-            let mut command = std::process::Command::new("systemd-analyze");
+            let mut command = Command::new("systemd-analyze");
             command.args(words).arg(&file).output()
         };
         let Ok(verified) = analyze(&["verify", "--man=no"]) else {
@@ -181,17 +185,66 @@ fn the_packaged_configuration_names_no_uplink_and_its_example_is_right() {
     assert_eq!(config.uplinks.len(), 2);
 }
 
-#[test]
-fn the_package_has_every_file_of_systemd() {
+/// Where the files of the package come from, and where they go.
+fn assets() -> Vec<(String, String)> {
     let text = read("Cargo.toml");
     let manifest = DeTable::parse(&text).unwrap();
     let mut at = manifest.get_ref();
     for key in ["package", "metadata", "deb"] {
         at = at[key].get_ref().as_table().unwrap();
     }
-    let assets: Vec<_> = at["assets"].get_ref().as_array().unwrap().iter().collect();
-    let packed =
-        |file: &str| assets.iter().any(|asset| asset.get_ref()[0].get_ref().as_str() == Some(file));
+    let word =
+        |value: &toml::Spanned<toml::de::DeValue<'_>>| value.get_ref().as_str().unwrap().to_owned();
+    let assets = at["assets"].get_ref().as_array().unwrap().iter();
+    assets.map(|asset| (word(&asset.get_ref()[0]), word(&asset.get_ref()[1]))).collect()
+}
+
+#[test]
+fn what_the_package_says_to_read_is_in_it() {
+    let readme = packed_readme();
+    let mut count = 0;
+    let packed = assets();
+    for (file, folder) in packed.iter().filter(|(file, _)| file.ends_with(".md")) {
+        let text = if file.ends_with("/README.md") { readme.clone() } else { read(file) };
+        for link in links(&text) {
+            count += 1;
+            // A link is followed from where the package puts the file.
+            let path = Path::new(folder).join(link.split('#').next().unwrap());
+            let leads = |(file, folder): &(String, String)| {
+                let name = Path::new(file).file_name().unwrap();
+                Path::new(folder).join(name) == without_dots(&path)
+            };
+            assert!(packed.iter().any(leads), "{file}: {link} is not in the package");
+        }
+    }
+    assert!(count > 5, "links were found");
+    assert!(links(&readme).len() < links(&read("README.md")).len(), "some stay at home");
+}
+
+/// README.md as the package has it.
+fn packed_readme() -> String {
+    let output = Command::new(root().join("packaging/deb/readme")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// `a/../b` is `b`.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    plain
+}
+
+#[test]
+fn the_package_has_every_file_of_systemd() {
+    let assets = assets();
+    let packed = |file: &str| assets.iter().any(|(from, _)| from == file);
     let mut folders = vec!["systemd".to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(root().join(&folder)).unwrap() {
