@@ -7,15 +7,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::failure::Failure;
+use super::history::Form;
 use super::spec::{self, COMMANDS, EARLY, Flag};
 use super::{help, spec::Command as Spec};
 use crate::config::{nearest, parse_duration};
 
-/// The longest `--for`: whoever wants more wants no limit.
+/// The longest `--for`; a longer one is as good as no limit.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
-/// What was meant.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Line {
     pub(super) command: Command,
     /// `--config`.
@@ -25,9 +25,12 @@ pub(super) struct Line {
 }
 
 /// A command with its arguments.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Command {
-    Help(String),
+    /// No word was typed: the status if an agent runs, else the short help.
+    Unnamed,
+    /// The help of the program (`None`) or of one command.
+    Help(Option<&'static Spec>),
     Version,
     Run {
         observe: bool,
@@ -35,7 +38,7 @@ pub(super) enum Command {
         verbose: bool,
     },
     Check {
-        /// Read in place of `--config`.
+        /// Which file, if it was named without `--config`.
         file: Option<PathBuf>,
     },
     Doctor {
@@ -66,9 +69,7 @@ pub(super) enum Command {
     Passwd {
         remove: bool,
     },
-    History {
-        json: bool,
-    },
+    History(Form),
     Replay(Recording),
     Purge,
     #[cfg(feature = "lab")]
@@ -83,7 +84,6 @@ pub(super) enum Command {
 pub(super) enum Recording {
     /// What was saved around the last switch.
     Last,
-    /// A file.
     File(PathBuf),
 }
 
@@ -91,12 +91,18 @@ pub(super) enum Recording {
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Line, Failure> {
     let typed = match typed(arguments)? {
         Typed::Command(typed) => typed,
-        Typed::Help(text) => return Ok(Line::of(Command::Help(text))),
+        Typed::Help(about) => return Ok(Line::of(Command::Help(about))),
         Typed::Version => return Ok(Line::of(Command::Version)),
     };
     let command = meant(&typed)?;
     let path = |flag: &Flag| typed.flags.get(flag.long).map(PathBuf::from);
-    Ok(Line { command, config: path(&spec::CONFIG), run_dir: path(&spec::RUN_DIR) })
+    let mut config = path(&spec::CONFIG);
+    if let Command::Check { file: Some(file) } = &command
+        && config.replace(file.clone()).is_some()
+    {
+        return Err(surplus(typed.spec, file.as_os_str()));
+    }
+    Ok(Line { command, config, run_dir: path(&spec::RUN_DIR) })
 }
 
 impl Line {
@@ -105,9 +111,8 @@ impl Line {
     }
 }
 
-/// What was typed.
 enum Typed {
-    Help(String),
+    Help(Option<&'static Spec>),
     Version,
     Command(Low),
 }
@@ -142,7 +147,7 @@ fn typed(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Failure
             lexopt::Arg::Short(short) => format!("-{short}"),
         };
         if is(&spec::HELP, &name) {
-            return Ok(Typed::Help(spec.map_or_else(help::program, help::command)));
+            return Ok(Typed::Help(spec.filter(|spec| spec.name != HELP_COMMAND.name)));
         }
         if is(&spec::VERSION, &name) {
             return Ok(Typed::Version);
@@ -154,13 +159,10 @@ fn typed(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Failure
         };
         flags.insert(flag.long, value);
     }
-    let Some(spec) = spec else {
-        let text = "which command?";
-        return Err(Failure::new(text, "sparelink status is a good start; --help lists them all"));
-    };
+    let spec = spec.unwrap_or(&UNNAMED);
     if spec.name == HELP_COMMAND.name {
         let about = argument.as_deref().map(find_command).transpose()?;
-        return Ok(Typed::Help(about.map_or_else(help::program, help::command)));
+        return Ok(Typed::Help(about));
     }
     if let Some(early) = flags.keys().find(|long| !spec.flags.iter().any(|f| f.long == **long)) {
         return Err(unknown_flag(spec, &format!("--{early}")));
@@ -175,7 +177,17 @@ const HELP_COMMAND: Spec = Spec {
     about: "print help",
     more: "",
     flags: &[],
-    group: spec::Group::Look,
+    group: spec::Group::Show,
+};
+
+/// What is meant by no word at all; as `status`, so that its socket is found in the same way.
+const UNNAMED: Spec = Spec {
+    name: "",
+    argument: None,
+    about: "show the status, or how to begin",
+    more: "",
+    flags: &EARLY,
+    group: spec::Group::Show,
 };
 
 /// From what was typed to what was meant.
@@ -183,6 +195,7 @@ fn meant(low: &Low) -> Result<Command, Failure> {
     let given = |flag: &Flag| low.flags.contains_key(flag.long);
     let path = |flag: &Flag| low.flags.get(flag.long).map(PathBuf::from);
     Ok(match low.spec.name {
+        "" => Command::Unnamed,
         "run" => Command::Run {
             observe: given(&spec::OBSERVE),
             record: path(&spec::RECORD),
@@ -201,7 +214,11 @@ fn meant(low: &Low) -> Result<Command, Failure> {
         "probe" => Command::Probe { uplink: low.word()? },
         "reload" => Command::Reload,
         "passwd" => Command::Passwd { remove: given(&spec::REMOVE) },
-        "history" => Command::History { json: given(&spec::JSON) },
+        "history" => Command::History(match (given(&spec::JSON), given(&spec::ALL)) {
+            (true, _) => Form::Json,
+            (false, true) => Form::Detailed,
+            (false, false) => Form::Text,
+        }),
         "replay" => match low.required()? {
             last if last == "last" => Command::Replay(Recording::Last),
             file => Command::Replay(Recording::File(PathBuf::from(file))),
@@ -255,15 +272,46 @@ fn is(flag: &Flag, name: &str) -> bool {
         || flag.short.is_some_and(|short| name == format!("-{short}"))
 }
 
+/// Words that other programs taught people, and what they are here.
+const USUAL: [(&str, &str); 12] = [
+    ("start", START),
+    ("stop", "stop the agent with: sudo systemctl stop sparelink"),
+    ("restart", "restart the agent with: sudo systemctl restart sparelink"),
+    ("enable", "start the agent at boot with: sudo systemctl enable --now sparelink"),
+    ("log", LOG),
+    ("logs", LOG),
+    ("events", LOG),
+    ("version", "did you mean --version?"),
+    ("test", "did you mean probe UPLINK?"),
+    ("auto", "did you mean switch auto?"),
+    ("install", START),
+    ("config", "did you mean check? The file is /etc/sparelink/sparelink.toml"),
+];
+const START: &str =
+    "start the agent with: sudo systemctl start sparelink, or in a terminal: sudo sparelink run";
+const LOG: &str = "did you mean history? The agent's log: journalctl -u sparelink";
+
+/// The same for flags.
+const USUAL_FLAGS: [(&str, &str); 4] = [
+    ("-j", "did you mean --json?"),
+    ("-v", "did you mean --version? run -v logs more"),
+    ("-n", "there is no limit to set; use a pipe: sparelink history | tail -n 20"),
+    ("-f", "did you mean status --watch? The log as it goes on: journalctl -fu sparelink"),
+];
+
+fn usual_flag(name: &str) -> Option<String> {
+    USUAL_FLAGS.iter().find(|(flag, _)| *flag == name).map(|(_, hint)| (*hint).to_owned())
+}
+
 fn find_command(word: &OsStr) -> Result<&'static Spec, Failure> {
     if let Some(spec) = COMMANDS.iter().find(|spec| word == spec.name) {
         return Ok(spec);
     }
     let word = word.to_string_lossy();
-    let hint = nearest(&word, COMMANDS.iter().map(|spec| spec.name)).map_or_else(
-        || "sparelink --help lists the commands".to_owned(),
-        |near| format!("did you mean {near}?"),
-    );
+    let usual = USUAL.iter().find(|(other, _)| *other == word).map(|(_, hint)| (*hint).to_owned());
+    let near = || nearest(&word, COMMANDS.iter().map(|spec| spec.name));
+    let hint = usual.or_else(|| near().map(|near| format!("did you mean {near}?")));
+    let hint = hint.unwrap_or_else(|| "sparelink --help lists the commands".to_owned());
     Err(Failure::new(format!("there is no command {:?}", shown(&word)), hint))
 }
 
@@ -276,10 +324,12 @@ fn find_flag(spec: Option<&'static Spec>, name: &str) -> Result<&'static Flag, F
         Some(spec) => Err(unknown_flag(spec, name)),
         None => {
             let belongs = COMMANDS.iter().any(|spec| spec.flags.iter().any(|f| is(f, name)));
-            let hint = if belongs {
-                "it belongs behind a command, as in sparelink status --json"
-            } else {
-                "sparelink --help lists commands and flags"
+            let hint = match usual_flag(name) {
+                Some(hint) => hint,
+                None if belongs => {
+                    "it belongs behind a command, as in sparelink status --json".into()
+                }
+                None => "sparelink --help lists commands and flags".into(),
             };
             Err(Failure::new(format!("there is no flag {} here", shown(name)), hint))
         }
@@ -288,7 +338,12 @@ fn find_flag(spec: Option<&'static Spec>, name: &str) -> Result<&'static Flag, F
 
 fn unknown_flag(spec: &Spec, name: &str) -> Failure {
     let near = nearest(name.trim_start_matches('-'), spec.flags.iter().map(|flag| flag.long));
+    let usual = usual_flag(name).filter(|hint| {
+        // Only what the command has.
+        name != "-j" || spec.flags.iter().any(|f| hint.contains(f.long))
+    });
     let hint = match near {
+        _ if usual.is_some() => usual.unwrap_or_default(),
         Some(near) if !name.ends_with(near) => format!("did you mean --{near}?"),
         _ => format!("sparelink {} --help lists its flags", spec.name),
     };
@@ -350,8 +405,13 @@ mod tests {
         let minutes = |m: u64| Some(Duration::from_secs(m * 60));
         let name = |n: &str| n.to_owned();
         let cases = [
+            ("", Command::Unnamed),
+            ("--run-dir r", Command::Unnamed),
             ("check", Command::Check { file: None }),
             ("check a.toml", Command::Check { file: Some("a.toml".into()) }),
+            ("history", Command::History(Form::Text)),
+            ("history --all", Command::History(Form::Detailed)),
+            ("history --json", Command::History(Form::Json)),
             ("status", Command::Status { json: false, watch: false }),
             ("status --json -w", Command::Status { json: true, watch: true }),
             ("switch mifi --for 30m", Command::Switch { to: name("mifi"), limit: minutes(30) }),
@@ -390,22 +450,31 @@ mod tests {
         for spec in COMMANDS {
             let words = format!("{} {}", spec.name, spec.argument.unwrap_or_default());
             assert!(!matches!(command(&words), Command::Help(_)), "{words}");
-            let help = command(&format!("{} --help", spec.name));
-            assert_eq!(help, command(&format!("help {}", spec.name)));
-            assert!(matches!(help, Command::Help(text) if text.contains("Usage: sparelink")));
+            let about = command(&format!("{} --help", spec.name));
+            assert_eq!(about, command(&format!("help {}", spec.name)));
+            assert!(matches!(about, Command::Help(Some(about)) if about.name == spec.name));
         }
     }
 
     #[test]
     fn mistakes_come_with_a_hint() {
         let cases = [
-            ("", "which command?"),
+            ("start", "systemctl start sparelink"),
+            ("stop", "systemctl stop sparelink"),
+            ("log", "did you mean history?"),
+            ("version", "did you mean --version?"),
+            ("-j", "did you mean --json?"),
+            ("status -j", "did you mean --json?"),
+            ("plan -j", "plan --help lists its flags"),
+            ("history -n 5", "history | tail"),
             ("statsu", "did you mean status?"),
             ("frobnicate", "--help lists the commands"),
             ("status --jsn", "did you mean --json?"),
             ("status --observe", "status --help lists its flags"),
             ("--json status", "behind a command"),
             ("status now", "takes no argument"),
+            ("check a b", "\"b\" is one more"),
+            ("check a --config b", "\"a\" is one more"),
             ("passwd secret", "takes no argument"),
             ("switch", "needs UPLINK|auto"),
             ("switch a b", "\"b\" is one more"),

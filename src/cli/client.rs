@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest answer, in bytes; bounds memory, not use.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// A way to the agent of one run directory.
+/// Reaches the agent of one run directory.
 #[derive(Debug)]
 pub(super) struct Client {
     socket: PathBuf,
@@ -104,14 +104,16 @@ impl Client {
         let socket = self.socket.display();
         let kind = error.kind();
         if kind == io::ErrorKind::NotFound {
-            Failure::new(format!("no agent is running (no socket at {socket})"), START)
+            let text = format!("no agent is running (no socket at {socket})");
+            Failure::new(text, START).with_no_agent()
         } else if kind == io::ErrorKind::ConnectionRefused {
-            Failure::new(format!("no agent is running (nobody answers at {socket})"), START)
+            let text = format!("no agent is running (nothing answers at {socket})");
+            Failure::new(text, START).with_no_agent()
         } else if kind == io::ErrorKind::PermissionDenied {
             let hint = "try it as root, for example with sudo";
             Failure::new(format!("you may not talk to the agent at {socket}"), hint)
         } else {
-            Failure::plain(format!("no way to the agent at {socket}: {error}"))
+            Failure::plain(format!("cannot reach the agent at {socket}: {error}"))
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn switch(
     ask(client, "switch", &json!({ "uplink": to, "for_s": seconds(limit) }))
 }
 
-/// Sets an uplink aside.
+/// Stops using an uplink.
 pub(super) fn pause(
     client: &Client,
     uplink: &str,
@@ -28,12 +28,12 @@ pub(super) fn pause(
     ask(client, "pause", &json!({ "uplink": uplink, "for_s": seconds(limit), "reason": reason }))
 }
 
-/// Takes a paused uplink back into the chain.
+/// Uses a paused uplink again.
 pub(super) fn resume(client: &Client, uplink: &str) -> Result<ExitCode, Failure> {
     ask(client, "resume", &json!({ "uplink": uplink }))
 }
 
-/// Has an uplink proven anew.
+/// Tests an uplink now.
 pub(super) fn probe(client: &Client, uplink: &str) -> Result<ExitCode, Failure> {
     ask(client, "probe", &json!({ "uplink": uplink }))
 }

@@ -1,4 +1,4 @@
-//! `sparelink doctor`: what stands in the way, and what to do about it.
+//! `sparelink doctor`: problems on this box, and what to do about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -25,7 +25,6 @@ pub(super) enum Form {
     Json,
 }
 
-/// What is told.
 #[derive(Debug, Serialize)]
 struct Report {
     ok: bool,
@@ -47,10 +46,7 @@ pub(super) fn doctor(config: &Config, form: Form) -> Result<ExitCode, Failure> {
             let text = serde_json::to_string_pretty(&report);
             text.map_err(|error| Failure::plain(error.to_string()))? + "\n"
         }
-        Form::Text => {
-            let colour = if terminal::has_colour() { Colour::Yes } else { Colour::No };
-            tell(&findings, &facts, colour) + &about(&board)
-        }
+        Form::Text => tell(&findings, &facts, terminal::colour()) + &about(&board),
     };
     terminal::print(&text)?;
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(NO) })
@@ -60,9 +56,9 @@ pub(super) fn doctor(config: &Config, form: Form) -> Result<ExitCode, Failure> {
 fn tell(findings: &[Finding], facts: &Facts, colour: Colour) -> String {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let mut text = match count(Level::Wrong) {
-        0 => "nothing stands in the way\n".to_owned(),
-        1 => "1 thing stands in the way\n".to_owned(),
-        many => format!("{many} things stand in the way\n"),
+        0 => "no problem found\n".to_owned(),
+        1 => "1 problem found\n".to_owned(),
+        many => format!("{many} problems found\n"),
     };
     for finding in findings {
         text.push('\n');
@@ -74,14 +70,14 @@ fn tell(findings: &[Finding], facts: &Facts, colour: Colour) -> String {
         text.push_str(&format!("{}  {what}\n", style.paint(word, colour)));
         text.push_str(&format!("       {}\n", printable(&finding.why)));
         for (line, lead) in
-            finding.mend.lines().zip(std::iter::once("mend: ").chain(std::iter::repeat("      ")))
+            finding.mend.lines().zip(std::iter::once("fix: ").chain(std::iter::repeat("     ")))
         {
             text.push_str(&format!("       {lead}{}\n", printable(line)));
         }
     }
     let parts = facts.parts.values().filter(|presence| **presence == Presence::Works).count();
     text.push_str(&format!(
-        "\nlooked at: {parts} parts of the kernel that work, {} rules and {} nftables tables of others, \
+        "\nchecked: {parts} kernel features, {} rules and {} nftables tables of others, \
          {} settings, {} interfaces\n",
         facts.rules.len(),
         facts.tables.len(),
@@ -89,7 +85,7 @@ fn tell(findings: &[Finding], facts: &Facts, colour: Colour) -> String {
         facts.view.links.len(),
     ));
     for Hidden { what, why } in &facts.hidden {
-        text.push_str(&format!("not looked at: {} ({})\n", printable(what), printable(why)));
+        text.push_str(&format!("not checked: {} ({})\n", printable(what), printable(why)));
     }
     text
 }
@@ -109,7 +105,10 @@ fn about(board: &Board) -> String {
     if let Some(lan) = &board.lan {
         let uplinks: Vec<String> =
             board.uplinks.iter().map(|(port, what)| format!("{port} ({what})")).collect();
-        text.push_str(&format!("; usually the LAN is {lan}, and out lead {}", uplinks.join(", ")));
+        text.push_str(&format!(
+            "; usually the LAN is {lan}, and the uplinks are {}",
+            uplinks.join(", ")
+        ));
     }
     if let Some(led) = &board.status {
         text.push_str(&format!("; its LED is {led}"));
@@ -148,7 +147,7 @@ fn gather(config: &Config) -> Result<Facts, Failure> {
     }
     match kernel::try_parts() {
         Ok(parts) => facts.parts = parts,
-        Err(error) => hide("parts of the kernel", as_root(&error.to_string())),
+        Err(error) => hide("kernel features", as_root(&error.to_string())),
     }
     if nix::unistd::geteuid().is_root() {
         let purposes = [

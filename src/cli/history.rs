@@ -1,7 +1,6 @@
 //! `sparelink history`: what happened, oldest first.
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,18 +8,26 @@ use serde_json::Value;
 use super::client::Client;
 use super::failure::Failure;
 use super::table::{Align, Cell, Colour, Style, Table};
-use super::terminal;
+use super::{terminal, when};
 
 const ROUTE: &str = "/api/v1/history";
 
+/// How much is shown, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// What a user would notice.
+    Text,
+    Detailed,
+    Json,
+}
+
 /// Prints the history for a person, or as the agent gave it.
-pub(super) fn history(client: &Client, as_json: bool) -> Result<ExitCode, Failure> {
+pub(super) fn history(client: &Client, form: Form) -> Result<ExitCode, Failure> {
     let document = client.get(ROUTE)?;
-    if as_json {
+    if form == Form::Json {
         return terminal::print(&format!("{document:#}\n"));
     }
-    let colour = if terminal::has_colour() { Colour::Yes } else { Colour::No };
-    terminal::print(&render(&events(document)?, colour))
+    terminal::print(&render(&events(document)?, form, terminal::colour()))
 }
 
 /// One thing that happened, as far as `history` shows it.
@@ -44,42 +51,42 @@ fn events(mut document: Value) -> Result<Vec<Event>, Failure> {
     })
 }
 
-fn render(events: &[Event], colour: Colour) -> String {
-    if events.is_empty() {
-        return "nothing has happened since the agent was started\n".to_owned();
+impl Event {
+    /// The sentence, with the uplink's name before it where it does not name it itself.
+    fn sentence(&self) -> String {
+        let text = self.text.clone().unwrap_or_else(|| self.code.replace('_', " "));
+        match self.uplink.as_deref() {
+            Some(name) if !names(&text, name) => format!("{name}: {text}"),
+            Some(_) | None => text,
+        }
     }
-    let columns = [("TIME (UTC)", Align::Left), ("UPLINK", Align::Left), ("WHAT", Align::Left)];
-    let mut table = Table::new(columns);
-    for event in events {
+}
+
+/// Whether a name is a word of a text.
+fn names(text: &str, name: &str) -> bool {
+    let apart = |side: Option<char>| side.is_none_or(|c| !c.is_alphanumeric());
+    text.match_indices(name).any(|(at, _)| {
+        apart(text[..at].chars().next_back()) && apart(text[at + name.len()..].chars().next())
+    })
+}
+
+fn render(events: &[Event], form: Form, colour: Colour) -> String {
+    let is_shown = |e: &&Event| form == Form::Detailed || e.severity.as_deref() != Some("debug");
+    let mut table = Table::new([("TIME", Align::Left), ("WHAT", Align::Left)]);
+    for event in events.iter().filter(is_shown) {
         let style = match event.severity.as_deref() {
             Some("debug") => Style::Faint,
             Some("error" | "critical") => Style::Bad,
             Some("warning" | "warn") => Style::Careful,
             _ => Style::Plain,
         };
-        let text = event.text.clone().unwrap_or_else(|| event.code.replace('_', " "));
-        table.row([
-            Cell::new(time(&event.at), Style::Faint),
-            event.uplink.as_deref().unwrap_or_default().into(),
-            Cell::new(text, style),
-        ]);
+        let time = when::moment(&event.at).and_then(when::full).unwrap_or_else(|| "-".to_owned());
+        table.row([Cell::new(time, Style::Faint), Cell::new(event.sentence(), style)]);
+    }
+    if table.is_empty() {
+        return "nothing has happened since the agent was started\n".to_owned();
     }
     table.render(colour)
-}
-
-/// `2026-01-01 12:00:00`; a dash where the time is not known.
-fn time(at: &Value) -> String {
-    /// The last second of the year 9999, which is the last that RFC 3339 can write.
-    const LAST: Duration = Duration::from_secs(253_402_300_799);
-    let since_1970 = at.as_u64().map(Duration::from_millis).filter(|since| *since < LAST);
-    let time = match at.as_str() {
-        Some(text) => humantime::parse_rfc3339(text).ok(),
-        None => since_1970.map(|since| SystemTime::UNIX_EPOCH + since),
-    };
-    let Some(time) = time else {
-        return "-".to_owned();
-    };
-    humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', "")
 }
 
 #[cfg(test)]
@@ -87,25 +94,43 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::time::Utc;
+
+    fn example() -> Value {
+        json!([
+            { "at": "2026-01-01T12:00:00.250Z", "code": "switched", "uplink": "mifi",
+              "severity": "warning", "text": "cable is down, the traffic goes by mifi" },
+            { "at": "2026-01-01T12:00:01Z", "code": "health", "uplink": "mifi",
+              "severity": "debug", "text": "mifi (IPv4): up to down" },
+            { "at": 1_767_268_860_000_u64, "code": "spare_back", "uplink": "if" },
+            { "at": null, "code": "started", "text": "watching 2 uplinks" },
+        ])
+    }
+
+    fn shown(document: Value, form: Form) -> String {
+        render(&events(document).unwrap(), form, Colour::No)
+    }
 
     #[test]
     fn history_reads_well() {
-        let list = json!([
-            { "at": "2026-01-01T12:00:00.250Z", "code": "switched", "uplink": "mifi",
-              "severity": "warning", "text": "cable is down, the traffic goes by mifi" },
-            { "at": 1_767_268_860_000_u64, "code": "reloaded" },
-            { "at": null, "code": "started", "text": "watching 2 uplinks" },
-        ]);
-        let expected = "\
-TIME (UTC)           UPLINK  WHAT
-2026-01-01 12:00:00  mifi    cable is down, the traffic goes by mifi
-2026-01-01 12:01:00          reloaded
--                            watching 2 uplinks
-";
-        assert_eq!(render(&events(list.clone()).unwrap(), Colour::No), expected);
-        assert_eq!(render(&events(json!({ "events": list })).unwrap(), Colour::No), expected);
-        assert!(render(&[], Colour::No).starts_with("nothing has happened"));
+        let time = |ms| when::full(Utc(ms)).unwrap();
+        let (noon, later) = (time(1_767_268_800_250), time(1_767_268_860_000));
+        let expected = format!(
+            "\
+TIME                 WHAT
+{noon}  cable is down, the traffic goes by mifi
+{later}  if: spare back
+-                    watching 2 uplinks
+"
+        );
+        assert_eq!(shown(example(), Form::Text), expected);
+        assert_eq!(shown(json!({ "events": example() }), Form::Text), expected);
+        assert!(shown(json!([]), Form::Text).starts_with("nothing has happened"));
         assert!(events(json!({ "no": 1 })).is_err());
-        assert_eq!(time(&json!(u64::MAX)), "-");
+    }
+
+    #[test]
+    fn details_are_shown_when_asked_for() {
+        assert!(shown(example(), Form::Detailed).contains("mifi (IPv4): up to down\n"));
     }
 }

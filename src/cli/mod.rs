@@ -2,7 +2,7 @@
 //!
 //! `spec` defines every command and flag, `args` turns words into a `args::Command`, `help`
 //! prints the spec. Data goes to stdout, everything else to stderr. Exit codes: 0 yes, 1 no,
-//! 2 error.
+//! 2 error; each command's help says what that means there.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -28,20 +28,20 @@ mod spec;
 mod status;
 mod table;
 mod terminal;
+mod watch;
+mod when;
 mod work;
 
 use args::{Command, Line, Recording};
 use client::Client;
 use failure::Failure;
-
-/// Where the configuration is if nobody says otherwise.
-const CONFIG_FILE: &str = "/etc/sparelink/sparelink.toml";
+use spec::CONFIG_FILE;
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = args::parse(arguments).and_then(dispatch);
-    done.unwrap_or_else(|failure| failure.tell())
+    done.unwrap_or_else(|failure| terminal::tell(&failure))
 }
 
 fn dispatch(line: Line) -> Result<ExitCode, Failure> {
@@ -49,9 +49,18 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
     let client = || Ok::<_, Failure>(Client::new(&find_run_dir(run_dir.clone(), file.as_deref())?));
     let config_file = || file.clone().unwrap_or_else(|| PathBuf::from(CONFIG_FILE));
     match command {
-        Command::Help(text) => terminal::print(&text),
+        Command::Unnamed => begin(&client()?),
+        Command::Help(about) => {
+            let colour = terminal::colour();
+            terminal::print(
+                &about.map_or_else(
+                    || help::program(colour),
+                    |command| help::command(command, colour),
+                ),
+            )
+        }
         Command::Version => terminal::print(concat!("sparelink ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Check { file } => check::check(&file.unwrap_or_else(config_file)),
+        Command::Check { file: _ } => check::check(&config_file()),
         Command::Run { observe, record, verbose } => {
             let config = load(&config_file(), run_dir.clone())?;
             logs::start(verbose);
@@ -72,7 +81,10 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::Plan => Ok(work::plan(&load(&config_file(), run_dir)?)?),
         Command::Status { json: true, watch: false } => status::json(&client()?),
         Command::Status { json: false, watch: false } => status::show(&client()?),
-        Command::Status { json, watch: true } => status::watch(&client()?, json),
+        Command::Status { json: true, watch: true } => watch::watch(&client()?, watch::Form::Json),
+        Command::Status { json: false, watch: true } => {
+            watch::watch(&client()?, watch::Form::of_stdout())
+        }
         Command::Switch { to, limit } => control::switch(&client()?, to, limit),
         Command::Pause { uplink, limit, reason } => {
             control::pause(&client()?, &uplink, limit, reason)
@@ -81,7 +93,7 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::Probe { uplink } => control::probe(&client()?, &uplink),
         Command::Passwd { remove } => passwd::passwd(file.as_deref(), remove),
         Command::Reload => control::reload(&client()?),
-        Command::History { json } => history::history(&client()?, json),
+        Command::History(form) => history::history(&client()?, form),
         Command::Replay(recording) => {
             let recording = match recording {
                 Recording::Last => {
@@ -101,6 +113,16 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::Purge => Ok(work::purge(&find_run_dir(run_dir, file.as_deref())?)?),
         #[cfg(feature = "lab")]
         Command::Lab { tour, json } => Ok(work::lab(tour, json)?),
+    }
+}
+
+/// The status if an agent runs, else how to begin.
+fn begin(client: &Client) -> Result<ExitCode, Failure> {
+    match status::show(client) {
+        Err(failure) if failure.means_no_agent() => {
+            terminal::print(&help::short(terminal::colour()))
+        }
+        other => other,
     }
 }
 

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use nix::unistd::geteuid;
 
-use super::CONFIG_FILE;
 use super::failure::Failure;
+use super::spec::CONFIG_FILE;
 use super::terminal;
 use crate::config;
 use crate::io::web::password::{self, Error};
@@ -24,9 +24,9 @@ pub(super) fn passwd(config: Option<&Path>, remove: bool) -> Result<ExitCode, Fa
     if remove {
         let was_there = password::remove(&file).map_err(told)?;
         return terminal::print(&if was_there {
-            format!("{shown} is removed; nobody can log in to the page now\n")
+            format!("{shown} is deleted; no login to the page is possible now\n")
         } else {
-            format!("there was no password in {shown}; nobody can log in to the page\n")
+            format!("there was no password in {shown}; no login to the page is possible\n")
         });
     }
     let password = ask()?;

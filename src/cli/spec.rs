@@ -1,7 +1,10 @@
 //! Every command and every flag, in the words of the help. The one place that defines them.
 
+/// Where the configuration is if it is not named.
+pub(super) const CONFIG_FILE: &str = "/etc/sparelink/sparelink.toml";
+
 /// A flag, with or without a value.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Flag {
     /// Its name after `--`.
     pub(super) long: &'static str,
@@ -9,14 +12,11 @@ pub(super) struct Flag {
     pub(super) short: Option<char>,
     /// What its value is called, if it has one.
     pub(super) value: Option<&'static str>,
-    /// What it does.
     pub(super) about: &'static str,
 }
 
-/// A command.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Command {
-    /// Its name.
     pub(super) name: &'static str,
     /// What its one argument is called, if it has one.
     pub(super) argument: Option<&'static str>,
@@ -24,7 +24,6 @@ pub(super) struct Command {
     pub(super) about: &'static str,
     /// What else there is to know.
     pub(super) more: &'static str,
-    /// Its flags.
     pub(super) flags: &'static [&'static Flag],
     /// Under which heading the help lists it.
     pub(super) group: Group,
@@ -33,18 +32,18 @@ pub(super) struct Command {
 /// The headings of the help, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
-    Look,
-    Act,
-    Operate,
+    Show,
+    Control,
+    Service,
     Try,
 }
 
 impl Group {
     pub(super) const ALL: [(Self, &'static str); 4] = [
-        (Self::Look, "Look"),
-        (Self::Act, "Act"),
-        (Self::Operate, "Operate"),
-        (Self::Try, "Try out"),
+        (Self::Show, "Show"),
+        (Self::Control, "Control"),
+        (Self::Service, "Service"),
+        (Self::Try, "Try"),
     ];
 }
 
@@ -55,19 +54,20 @@ pub(super) const CONFIG: Flag =
 pub(super) const RUN_DIR: Flag =
     valued("run-dir", "DIR", "where the agent keeps its socket [default: as configured]");
 pub(super) const OBSERVE: Flag =
-    switch("observe", None, "probe, judge and tell what it would do; change nothing");
+    switch("observe", None, "probe and log what it would do; change nothing");
 pub(super) const RECORD: Flag =
     valued("record", "FILE", "write every input and decision to FILE, for replay");
-pub(super) const VERBOSE: Flag = switch("verbose", Some('v'), "log every condition as well");
+pub(super) const VERBOSE: Flag = switch("verbose", Some('v'), "more detail");
 pub(super) const JSON: Flag = switch("json", None, "print JSON, for programs");
 pub(super) const WATCH: Flag =
-    switch("watch", Some('w'), "show it anew every second, until Ctrl-C");
+    switch("watch", Some('w'), "show it again every second, until Ctrl-C");
+pub(super) const ALL: Flag = switch("all", None, "details as well");
 pub(super) const FOR: Flag = valued("for", "DURATION", "for how long, such as 30m or 2h");
-pub(super) const REASON: Flag = valued("reason", "TEXT", "why, for those who wonder later");
+pub(super) const REASON: Flag = valued("reason", "TEXT", "a note; others will see it");
 pub(super) const REMOVE: Flag =
-    switch("remove", None, "take the password away; nobody can log in then");
+    switch("remove", None, "delete the password; then no login is possible");
 #[cfg(feature = "lab")]
-pub(super) const TOUR: Flag = switch("tour", None, "play the story without a keyboard");
+pub(super) const TOUR: Flag = switch("tour", None, "play a 25-second demo");
 
 /// The flags that are understood before the command as well.
 pub(super) const EARLY: [&Flag; 2] = [&CONFIG, &RUN_DIR];
@@ -77,127 +77,132 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "status",
         argument: None,
-        about: "what works, what is spare, and why",
+        about: "show which uplink is in use and what could take over",
         more: "Exit code: 0 if some uplink works, 1 if none does, 2 if no agent runs.",
         flags: &[&JSON, &WATCH, &CONFIG, &RUN_DIR],
-        group: Group::Look,
+        group: Group::Show,
     },
     Command {
         name: "history",
         argument: None,
-        about: "what happened, and when",
-        more: "",
-        flags: &[&JSON, &CONFIG, &RUN_DIR],
-        group: Group::Look,
+        about: "show what happened, and when",
+        more: "The agent's last 500 events, the oldest first, in local time. A longer log: journalctl -u sparelink.",
+        flags: &[&ALL, &JSON, &CONFIG, &RUN_DIR],
+        group: Group::Show,
     },
     Command {
         name: "check",
         argument: Some("[FILE]"),
-        about: "read the configuration and list every mistake",
+        about: "check the configuration and list every mistake",
         more: "Exit code: 0 if it is right, 2 if not. A running agent is not touched.",
         flags: &[&CONFIG],
-        group: Group::Look,
+        group: Group::Show,
     },
     Command {
         name: "doctor",
         argument: None,
-        about: "what on this box stands in the way, and the mend",
-        more: "Looks at the kernel, its settings, other programs that steer or filter, and the uplinks as\n\
-               they are; changes nothing. Needs no agent, and sees most as root.\n\
+        about: "check this box for problems and show fixes",
+        more: "Looks at the kernel, its settings, other programs that route or filter, and the uplinks;\n\
+               changes nothing. Needs no running agent, and sees most as root.\n\
                Exit code: 0 if nothing is wrong, 1 if something is, 2 if the configuration is.",
         flags: &[&JSON, &CONFIG, &RUN_DIR],
-        group: Group::Look,
+        group: Group::Show,
     },
     Command {
         name: "plan",
         argument: None,
-        about: "print what would stand in the kernel, as ip and nft text",
+        about: "show the routes and nftables rules it would install",
         more: "Changes nothing.",
         flags: &[&CONFIG, &RUN_DIR],
-        group: Group::Look,
+        group: Group::Show,
     },
     Command {
         name: "replay",
         argument: Some("FILE|last"),
-        about: "decide a recording again, and print the decisions",
-        more: "FILE is what run --record wrote; last is the recording around the last switch.\n\
+        about: "replay a recorded switch",
+        more: "Runs the recorded inputs again and compares the decisions. FILE is what run --record wrote;\n\
+               last is the recording around the last switch.\n\
                Exit code: 0 if every decision is the same, 1 at the first that differs.",
         flags: &[&CONFIG, &RUN_DIR],
-        group: Group::Look,
+        group: Group::Show,
     },
     Command {
         name: "switch",
         argument: Some("UPLINK|auto"),
-        about: "move the traffic to UPLINK, or back to the chain",
-        more: "Without --for it stays until `sparelink switch auto` or a reboot. If UPLINK dies, the\n\
-               chain takes over, and returns to UPLINK when it is back.",
+        about: "move the traffic to UPLINK, or back to automatic",
+        more: "Without --for it stays until `sparelink switch auto` or a reboot. If UPLINK fails, the next\n\
+               in the chain takes over, and the traffic returns to UPLINK when it works again.\n\n\
+               Example: sparelink switch mifi --for 30m",
         flags: &[&FOR, &CONFIG, &RUN_DIR],
-        group: Group::Act,
+        group: Group::Control,
     },
     Command {
         name: "pause",
         argument: Some("UPLINK"),
-        about: "set an uplink aside",
-        more: "Without --for it stays aside until `sparelink resume UPLINK`.",
+        about: "stop using an uplink",
+        more: "Without --for it stays paused until `sparelink resume UPLINK`.\n\n\
+               Example: sparelink pause mifi --for 2h --reason \"lent to Anna\"",
         flags: &[&FOR, &REASON, &CONFIG, &RUN_DIR],
-        group: Group::Act,
+        group: Group::Control,
     },
     Command {
         name: "resume",
         argument: Some("UPLINK"),
-        about: "take a paused uplink back into the chain",
+        about: "use a paused uplink again",
         more: "",
         flags: &[&CONFIG, &RUN_DIR],
-        group: Group::Act,
+        group: Group::Control,
     },
     Command {
         name: "probe",
         argument: Some("UPLINK"),
-        about: "prove an uplink anew, at once",
-        more: "Asks its targets, its resolvers and the web check. `sparelink status` tells what came of it.",
+        about: "test an uplink now",
+        more: "Probes its targets, its DNS resolvers and the web check. `sparelink status` shows the result.",
         flags: &[&CONFIG, &RUN_DIR],
-        group: Group::Act,
+        group: Group::Control,
     },
     Command {
         name: "reload",
         argument: None,
-        about: "let the agent read its configuration again",
+        about: "reload the configuration",
         more: "No connection is touched. If the file is wrong, the agent keeps what it has.",
         flags: &[&CONFIG, &RUN_DIR],
-        group: Group::Act,
+        group: Group::Control,
     },
     Command {
         name: "run",
         argument: None,
-        about: "be the agent: watch the uplinks, and switch between them",
-        more: "Usually started by the system. When it ends, the traffic keeps flowing as it was.",
+        about: "run the agent (normally done by systemd)",
+        more: "Monitors the uplinks and fails over between them. When it ends, the traffic keeps flowing as\n\
+               it was.",
         flags: &[&OBSERVE, &RECORD, &VERBOSE, &CONFIG, &RUN_DIR],
-        group: Group::Operate,
+        group: Group::Service,
     },
     Command {
         name: "passwd",
         argument: None,
         about: "set the password of the page",
-        more: "Everyone in the LAN may read the page; who knows the password may change things from there.\n\
-               Asks for it twice, or takes one line of stdin if that is no terminal. A running agent knows it\n\
-               at once, and who was logged in has to log in again. It is kept, as a hash, in the file password\n\
-               beside the configuration.",
+        more: "Anyone in the LAN can see the page; to change something there, the password is needed.\n\
+               Asks for it twice, or takes one line of stdin if that is no terminal. It is valid at once, and\n\
+               every session has to log in again. It is kept, as a hash, in the file password beside the\n\
+               configuration.",
         flags: &[&REMOVE, &CONFIG],
-        group: Group::Operate,
+        group: Group::Service,
     },
     Command {
         name: "purge",
         argument: None,
-        about: "take everything of sparelink's out of the kernel",
-        more: "The routes, rules and settings of others stay. Works without an agent; stop it first.",
+        about: "remove all routes, rules and settings of sparelink",
+        more: "The routes, rules and settings of other programs stay. Stop the agent first:\n\
+               sudo systemctl stop sparelink. Then the LAN is not forwarded any more.",
         flags: &[&CONFIG, &RUN_DIR],
-        group: Group::Operate,
+        group: Group::Service,
     },
     #[cfg(feature = "lab")]
     Command {
         name: "lab",
         argument: None,
-        about: "a home with three providers on this computer, to pull cables in",
+        about: "try it: a simulated home with three lines to cut",
         more: "Everything lives in network namespaces; your own network is not touched.\n\
                Type unplug, sever, lose 40, slow, portal or restore, and an uplink's name;\n\
                or status, or quit.",

@@ -1,24 +1,22 @@
 //! `sparelink status`: the agent's status as a person reads it, or as JSON.
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::Client;
 use super::failure::{Failure, NO};
-use super::table::{Align, Cell, Colour, Style, Table, printable};
-use super::terminal;
-use crate::io::clock;
-use crate::time::{Utc, human};
+use super::table::{Align, Cell, Colour, Style, Table, printable, width, wrapped};
+use super::terminal::{self, Look};
+use super::when;
 
-const ROUTE: &str = "/api/v1/status";
+pub(super) const ROUTE: &str = "/api/v1/status";
 
 /// Prints the status for a person.
 pub(super) fn show(client: &Client) -> Result<ExitCode, Failure> {
     let status = Status::of(&client.get(ROUTE)?)?;
-    terminal::print(&render(&status, colour(), clock::now().utc))?;
+    terminal::print(&render(&status, &Look::of_stdout()))?;
     Ok(status.exit_code())
 }
 
@@ -29,64 +27,24 @@ pub(super) fn json(client: &Client) -> Result<ExitCode, Failure> {
     Ok(Status::of(&document)?.exit_code())
 }
 
-/// Prints the status anew every second until Ctrl-C. An agent that goes away is waited for.
-pub(super) fn watch(client: &Client, as_json: bool) -> Result<ExitCode, Failure> {
-    let mut document = client.get(ROUTE)?;
-    loop {
-        let status = Status::of(&document)?;
-        let text = if as_json {
-            format!("{document}\n")
-        } else if terminal::is_terminal() {
-            format!("{CLEAR}{}", render(&status, colour(), clock::now().utc))
-        } else {
-            format!("{}\n", render(&status, Colour::No, clock::now().utc))
-        };
-        if terminal::print_more(&text)?.is_break() {
-            return Ok(status.exit_code());
-        }
-        document = loop {
-            if wait_a_second()? {
-                return Ok(status.exit_code());
-            }
-            match client.get(ROUTE) {
-                Ok(document) => break document,
-                Err(failure) => terminal::print_error(&format!("{failure}\n")),
-            }
-        };
-    }
-}
-
-/// Clears the screen and goes to its upper left corner (ECMA-48).
-const CLEAR: &str = "\x1b[2J\x1b[H";
-
-/// Waits for the next second or for Ctrl-C; returns whether it was Ctrl-C.
-fn wait_a_second() -> Result<bool, Failure> {
-    let cannot = |error| Failure::plain(format!("cannot wait: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(cannot)?.block_on(async {
-        tokio::select! {
-            pressed = tokio::signal::ctrl_c() => pressed.map(|()| true).map_err(cannot),
-            () = tokio::time::sleep(Duration::from_secs(1)) => Ok(false),
-        }
-    })
-}
-
-fn colour() -> Colour {
-    if terminal::has_colour() { Colour::Yes } else { Colour::No }
-}
-
 /// What `status` reads of the agent's document; an older or newer agent may say less or more.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Status {
+pub(super) struct Status {
     active: Option<String>,
     active6: Option<String>,
-    since: Option<String>,
+    since: Value,
     sentence: String,
     last_switch: Option<Switch>,
     /// The agent's own word on whether some uplink works.
     works: Option<bool>,
-    /// Whom the box is told to ask for names.
+    /// The agent only watches.
+    observing: bool,
+    /// The uplink that a person prefers.
+    manual: Option<String>,
+    /// Addresses of the page, the best first.
+    page: Vec<String>,
+    /// Which servers the box is told to ask for names.
     resolvers: Vec<String>,
     uplinks: Vec<Uplink>,
 }
@@ -94,10 +52,7 @@ struct Status {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Switch {
-    at: Option<String>,
-    from: Option<String>,
     to: Option<String>,
-    reason: Option<String>,
     felt_ms: Option<f64>,
 }
 
@@ -113,10 +68,11 @@ struct Uplink {
     next: Option<String>,
     rtt_ms: Option<f64>,
     loss_pct: Option<f64>,
+    proven_s_ago: Option<u64>,
 }
 
 impl Status {
-    fn of(document: &Value) -> Result<Self, Failure> {
+    pub(super) fn of(document: &Value) -> Result<Self, Failure> {
         Self::deserialize(document).map_err(|error| {
             let hint = "agent and command may be of different versions; --json shows it as it is";
             Failure::new(format!("the agent's status cannot be understood: {error}"), hint)
@@ -124,9 +80,12 @@ impl Status {
     }
 
     /// 0 if some uplink works, 1 if none does.
-    fn exit_code(&self) -> ExitCode {
-        let works = self.works.unwrap_or_else(|| self.uplinks.iter().any(Uplink::works));
-        if works { ExitCode::SUCCESS } else { ExitCode::from(NO) }
+    pub(super) fn exit_code(&self) -> ExitCode {
+        if self.works() { ExitCode::SUCCESS } else { ExitCode::from(NO) }
+    }
+
+    fn works(&self) -> bool {
+        self.works.unwrap_or_else(|| self.uplinks.iter().any(Uplink::works))
     }
 }
 
@@ -140,132 +99,196 @@ impl Uplink {
         }
     }
 
-    /// `up`, `up, degraded`, `down: no carrier`.
-    fn health_in_words(&self) -> String {
-        let health = words(&self.health);
-        match self.condition.as_str() {
-            "" | "ok" => health,
-            "degraded" => format!("{health}, degraded"),
-            other => format!("{health}: {}", words(other)),
+    /// Nothing about it needs to be explained.
+    fn is_fine(&self) -> bool {
+        let healthy = self.health == "up" && matches!(self.condition.as_str(), "ok" | "");
+        matches!(self.role.as_str(), "active" | "ready") && healthy
+    }
+
+    /// What it is, in one or two words, and how they look.
+    fn word(&self, status: &Status) -> (String, Style) {
+        let split = matches!((&status.active, &status.active6), (Some(v4), Some(v6)) if v4 != v6);
+        match (self.role.as_str(), self.condition.as_str(), self.health.as_str()) {
+            ("active", _, "down") | ("not_ready", "beyond_modem" | "modem_silent", _) => {
+                ("down".to_owned(), Style::Bad)
+            }
+            ("active", ..) => {
+                let is_v4 = status.active.as_deref() == Some(self.name.as_str());
+                let word = match (split, is_v4) {
+                    (false, _) => "in use",
+                    (true, true) => "in use, IPv4",
+                    (true, false) => "in use, IPv6",
+                };
+                (word.to_owned(), if self.is_fine() { Style::Good } else { Style::Careful })
+            }
+            ("ready", ..) => ("ready".to_owned(), Style::Plain),
+            ("paused", ..) => ("paused".to_owned(), Style::Faint),
+            (_, "absent" | "no_carrier", _) => ("not connected".to_owned(), Style::Faint),
+            (_, "portal", _) => ("sign-in page".to_owned(), Style::Careful),
+            (_, "degraded", _) => ("degraded".to_owned(), Style::Careful),
+            (_, _, "down") => ("down".to_owned(), Style::Bad),
+            ("not_ready", ..) => ("being checked".to_owned(), Style::Careful),
+            (other, ..) => (other.replace('_', " "), Style::Plain),
         }
     }
 
-    fn health_style(&self) -> Style {
-        match (self.health.as_str(), self.condition.as_str()) {
-            ("up", "ok" | "") => Style::Good,
-            ("down", _) => Style::Bad,
-            _ => Style::Careful,
+    /// Round-trip time and loss; of a dead line there are none.
+    fn figures(&self) -> (String, String) {
+        if self.health == "down" {
+            return (NO_FIGURE.to_owned(), String::new());
         }
+        let rtt = self.rtt_ms.map_or_else(|| NO_FIGURE.to_owned(), milliseconds);
+        (rtt, self.loss_pct.map(|loss| format!("{loss:.0} %")).unwrap_or_default())
     }
 
-    fn role_style(&self) -> Style {
-        match self.role.as_str() {
-            "active" => Style::Strong,
-            "ready" => Style::Plain,
-            _ => Style::Faint,
-        }
+    /// What is wrong with it, and what happens next.
+    fn explained(&self) -> Option<String> {
+        let reason = self.reason.as_deref().filter(|_| !self.is_fine());
+        let words = [reason, self.next.as_deref()].into_iter().flatten().filter(|w| !w.is_empty());
+        let words = words.collect::<Vec<_>>().join("; ");
+        (!words.is_empty()).then(|| format!("{}: {words}", self.name))
     }
 }
 
-fn render(status: &Status, colour: Colour, now: Option<Utc>) -> String {
-    let strong = |text: &str| Style::Strong.paint(&printable(text), colour);
-    let mut text = strong(&status.sentence);
-    if let Some(since) = status.since.as_deref().and_then(|since| ago(since, now)) {
-        text.push_str(&format!(" (for {since})"));
+/// What stands where there is nothing to measure.
+const NO_FIGURE: &str = "–";
+
+/// The whole status: what is, why, the chain, and what is left.
+pub(super) fn render(status: &Status, look: &Look) -> String {
+    let line = |text: &str, indent: usize, style: Style| {
+        let lines = wrapped(&printable(text), look.width, indent, indent);
+        lines.iter().map(|line| style.paint(line, look.colour) + "\n").collect::<String>()
+    };
+    let mut text = String::new();
+    if status.observing {
+        text += &line("observing only: nothing is changed", 0, Style::Careful);
     }
-    text.push_str("\n\n");
-    text.push_str(&uplinks(status).render(colour));
-    match (status.active.as_deref(), status.active6.as_deref()) {
-        (Some(v4), Some(v6)) if v4 != v6 => {
-            text.push_str(&format!(
-                "\nIPv4 goes by {}, IPv6 by {}\n",
-                printable(v4),
-                printable(v6)
-            ));
-        }
-        (None, Some(v6)) => {
-            text.push_str(&format!("\nIPv4 does not work; IPv6 goes by {}\n", printable(v6)));
-        }
-        (Some(_) | None, Some(_) | None) => {}
+    text += &line(&headline(status, look), 0, Style::Strong);
+    for explained in status.uplinks.iter().filter_map(Uplink::explained) {
+        text += &line(&explained, 2, Style::Plain);
     }
+    if let Some(name) = &status.manual {
+        let back = "`sparelink switch auto` ends that";
+        text += &line(&format!("{name} is preferred manually; {back}"), 2, Style::Plain);
+    }
+    text += "\n";
+    text += &chain(status, look);
+    text += "\n";
+    let (left, style) = left(status);
+    text += &line(&left, 0, style);
     if let Some(names) = names(status) {
-        text.push_str(&format!("\n{names}\n"));
-    }
-    if let Some(switch) = &status.last_switch {
-        text.push_str(&format!("\n{}\n", last_switch(switch, now)));
+        text += &line(&names, 0, Style::Plain);
     }
     text
 }
 
-/// Whom the box asks for names, where it is not the resolvers of the uplink in use although they are
-/// known.
+/// `Internet works, on mifi since 18:11 (23 s). Interruption 0.6 s.`
+fn headline(status: &Status, look: &Look) -> String {
+    let mut text = match (status.works, &status.active, &status.active6) {
+        (Some(true), Some(v4), Some(v6)) if v4 != v6 => {
+            format!("Internet works, on {v4} (IPv4) and {v6} (IPv6)")
+        }
+        (Some(true), Some(name), _) => format!("Internet works, on {name}"),
+        (Some(true), None, Some(name)) => format!("Internet works, on {name} (IPv6 only)"),
+        (Some(false), None, None) => "No Internet".to_owned(),
+        _ => status.sentence.clone(),
+    };
+    if let Some(since) = when::moment(&status.since) {
+        let clock = when::clock(since, look.now);
+        text += &clock.map(|clock| format!(" since {clock}")).unwrap_or_default();
+        text += &when::ago(since, look.now).map(|ago| format!(" ({ago})")).unwrap_or_default();
+    }
+    text += ".";
+    let carries = |name: &String| [&status.active, &status.active6].contains(&&Some(name.clone()));
+    if let Some(switch) = &status.last_switch
+        && let (Some(to), Some(felt)) = (&switch.to, switch.felt_ms)
+        && carries(to)
+        && felt >= SHORTEST_MS
+    {
+        text += &format!(" Interruption {:.1} s.", felt / 1e3);
+    }
+    text
+}
+
+/// A shorter interruption reads as none.
+const SHORTEST_MS: f64 = 50.0;
+
+/// The uplinks in order, each in one line, or in two where the terminal is narrow.
+fn chain(status: &Status, look: &Look) -> String {
+    let notes: Vec<_> = status.uplinks.iter().map(note).collect();
+    let wide = rows(status, &notes).render(look.colour);
+    let widest = rows(status, &notes).render(Colour::No);
+    let widest = widest.lines().map(width).max().unwrap_or(0);
+    if look.width.is_none_or(|columns| widest <= columns) {
+        return wide;
+    }
+    let narrow = rows(status, &[]).render(look.colour);
+    let second = |note: &String| {
+        if note.is_empty() { String::new() } else { format!("       {note}\n") }
+    };
+    narrow.lines().zip(&notes).map(|(line, note)| format!("{line}\n{}", second(note))).collect()
+}
+
+fn rows(status: &Status, notes: &[String]) -> Table {
+    use Align::{Left, Right};
+    let mut table = Table::bare([Left, Right, Left, Left, Right, Right, Left]);
+    for (index, uplink) in status.uplinks.iter().enumerate() {
+        let (word, style) = uplink.word(status);
+        let (rtt, loss) = uplink.figures();
+        let is_active = uplink.role == "active";
+        table.row([
+            Cell::from(if is_active { " →" } else { "  " }),
+            (index + 1).to_string().into(),
+            Cell::new(uplink.name.as_str(), if is_active { Style::Strong } else { Style::Plain }),
+            Cell::new(word, style),
+            rtt.into(),
+            loss.into(),
+            Cell::new(notes.get(index).cloned().unwrap_or_default(), Style::Faint),
+        ]);
+    }
+    table
+}
+
+/// `checked 20 s ago`, of what could take over.
+fn note(uplink: &Uplink) -> String {
+    let seconds = uplink.proven_s_ago.filter(|_| uplink.role == "ready");
+    let ago = |s| crate::time::human(std::time::Duration::from_secs(s));
+    seconds.map(|s| format!("checked {} ago", ago(s))).unwrap_or_default()
+}
+
+/// What could take over, what is paused, and where the page is.
+fn left(status: &Status) -> (String, Style) {
+    let named = |role: &str| -> Vec<&str> {
+        status.uplinks.iter().filter(|u| u.role == role).map(|u| u.name.as_str()).collect()
+    };
+    let (ready, paused) = (named("ready"), named("paused"));
+    let (text, style) = match ready.len() {
+        0 if status.uplinks.len() < 2 => {
+            ("No other uplink is configured.".to_owned(), Style::Plain)
+        }
+        0 => ("No spare left.".to_owned(), Style::Careful),
+        1 => (format!("1 spare ready ({}).", ready.join(", ")), Style::Plain),
+        many => (format!("{many} spares ready ({}).", ready.join(", ")), Style::Plain),
+    };
+    let paused = if paused.is_empty() { "none".to_owned() } else { paused.join(", ") };
+    let page = status.page.first().map(|page| format!(" Page: {page}")).unwrap_or_default();
+    (format!("{text} Paused: {paused}.{page}"), style)
+}
+
+/// Which servers the box asks for names, where it is not the resolvers of the uplink in use although
+/// they are known.
 fn names(status: &Status) -> Option<String> {
     let first = status.resolvers.first()?;
     let mut active = status.uplinks.iter().filter(|u| u.role == "active");
     let passed_over = |u: &&Uplink| !u.resolvers.is_empty() && !u.resolvers.contains(first);
     let own = |u: &Uplink| u.resolvers.contains(first);
     let uplink = active.clone().find(passed_over).filter(|_| !active.any(own))?;
-    let (list, name) = (printable(&status.resolvers.join(", ")), printable(&uplink.name));
-    Some(format!("names are asked of {list}, not of {name}'s own resolvers"))
-}
-
-fn uplinks(status: &Status) -> Table {
-    let mut table = Table::new([
-        ("UPLINK", Align::Left),
-        ("ROLE", Align::Left),
-        ("HEALTH", Align::Left),
-        ("RTT", Align::Right),
-        ("LOSS", Align::Right),
-        ("WHY", Align::Left),
-        ("NEXT", Align::Left),
-    ]);
-    for uplink in &status.uplinks {
-        table.row([
-            Cell::new(uplink.name.as_str(), uplink.role_style()),
-            Cell::new(words(&uplink.role), uplink.role_style()),
-            Cell::new(uplink.health_in_words(), uplink.health_style()),
-            uplink.rtt_ms.map(milliseconds).unwrap_or_default().into(),
-            uplink.loss_pct.map(|loss| format!("{loss:.0} %")).unwrap_or_default().into(),
-            uplink.reason.as_deref().unwrap_or_default().into(),
-            uplink.next.as_deref().unwrap_or_default().into(),
-        ]);
-    }
-    table
-}
-
-/// `last switch 12 min ago: cable to mifi, beyond the modem nothing answers (felt for 0.7 s)`.
-fn last_switch(switch: &Switch, now: Option<Utc>) -> String {
-    let when = switch.at.as_deref().map(|at| {
-        ago(at, now).map_or_else(|| format!(" at {}", printable(at)), |ago| format!(" {ago} ago"))
-    });
-    let name = |side: &Option<String>| side.as_deref().map_or("none".into(), printable);
-    let mut text = format!(
-        "last switch{}: {} to {}",
-        when.unwrap_or_default(),
-        name(&switch.from),
-        name(&switch.to)
-    );
-    if let Some(reason) = switch.reason.as_deref().filter(|reason| !reason.is_empty()) {
-        text.push_str(&format!(", {}", printable(reason)));
-    }
-    if let Some(felt) = switch.felt_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok()) {
-        text.push_str(&format!(" (felt for {})", human(felt)));
-    }
-    text
-}
-
-/// How long ago an RFC 3339 time was, unless it is in the future or the time is not known.
-fn ago(at: &str, now: Option<Utc>) -> Option<String> {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now?.0);
-    now.duration_since(humantime::parse_rfc3339(at).ok()?).ok().map(human)
+    let list = status.resolvers.join(", ");
+    Some(format!("DNS: {list} are asked, not {}'s own resolvers.", uplink.name))
 }
 
 fn milliseconds(ms: f64) -> String {
     if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
-}
-
-fn words(code: &str) -> String {
-    code.replace('_', " ")
 }
 
 #[cfg(test)]
@@ -273,64 +296,141 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::time::Utc;
 
-    fn example() -> Value {
+    const NOW: Utc = Utc(1_767_268_800_000); // 2026-01-01T12:00:00Z
+
+    fn shown_at(document: &Value, width: Option<usize>) -> String {
+        let look = Look { colour: Colour::No, width, now: Some(NOW) };
+        render(&Status::of(document).unwrap(), &look)
+    }
+
+    fn shown(document: &Value) -> String {
+        shown_at(document, None)
+    }
+
+    /// On the second of three, as an agent tells it.
+    fn on_backup() -> Value {
         json!({
-            "version": "0.1.0", "active": "mifi", "active6": "cable",
-            "since": "2026-01-01T09:58:00Z", "sentence": "Internet works, on mifi",
-            "last_switch": { "at": "2026-01-01T11:48:00Z", "from": "cable", "to": "mifi",
-                "reason": "nothing beyond the modem answers", "felt_ms": 712 },
-            "spares_ready": 1,
+            "version": "0.1.0", "works": true, "active": "mifi", "active6": "mifi",
+            "since": "2026-01-01T11:59:37Z", "sentence": "not read",
+            "last_switch": { "at": "2026-01-01T11:59:37Z", "from": "cable", "to": "mifi",
+                "reason": "not read", "felt_ms": 623 },
+            "spares_ready": 1, "page": ["http://192.168.77.1:8300/", "http://[fd77::1]:8300/"],
             "uplinks": [
                 { "name": "cable", "role": "not_ready", "health": "down", "condition": "beyond_modem",
-                  "reason": "3 of 3 targets silent", "next": "back 60 s after it answers",
-                  "rtt_ms": null, "loss_pct": 100 },
-                { "name": "mifi", "role": "active", "health": "up", "condition": "degraded",
-                  "rtt_ms": 48.4, "loss_pct": 22.5, "reason": "first that answers", "flows": null },
-                { "name": "phone", "role": "paused", "health": "unknown", "rtt_ms": 3.25 },
+                  "reason": "no Internet behind the modem (the modem itself answers)",
+                  "next": "retried every second", "rtt_ms": 10.1, "loss_pct": 7 },
+                { "name": "mifi", "role": "active", "health": "up", "condition": "ok",
+                  "rtt_ms": 26.4, "loss_pct": 0, "reason": "cable has no Internet", "next": "" },
+                { "name": "phone", "role": "ready", "health": "up", "condition": "ok", "reason": "ready",
+                  "rtt_ms": 52.2, "loss_pct": 0, "proven_s_ago": 20, "next": "" },
             ],
         })
     }
 
-    fn shown(document: &Value) -> String {
-        let now = Some(Utc(1_767_268_800_000)); // 2026-01-01T12:00:00Z
-        render(&Status::of(document).unwrap(), Colour::No, now)
+    #[test]
+    fn status_on_backup_fits_eighty_columns() {
+        let since = when::clock(Utc(NOW.0 - 23_000), Some(NOW)).unwrap();
+        let expected = format!(
+            "\
+Internet works, on mifi since {since} (23 s). Interruption 0.6 s.
+  cable: no Internet behind the modem (the modem itself answers); retried every
+  second
+
+    1  cable  down        –
+ →  2  mifi   in use  26 ms  0 %
+    3  phone  ready   52 ms  0 %  checked 20 s ago
+
+1 spare ready (phone). Paused: none. Page: http://192.168.77.1:8300/
+"
+        );
+        assert_eq!(shown_at(&on_backup(), Some(80)), expected);
+        let piped = shown(&on_backup());
+        assert!(piped.contains("answers); retried every second\n"), "{piped}");
     }
 
     #[test]
-    fn status_reads_well() {
-        let expected = "\
-Internet works, on mifi (for 2 h)
+    fn a_narrow_terminal_gets_a_second_line() {
+        let narrow = shown_at(&on_backup(), Some(40));
+        let widest = narrow.lines().map(width).max().unwrap_or(0);
+        assert!(widest <= 40, "{widest} columns:\n{narrow}");
+        assert!(
+            narrow.contains("phone  ready   52 ms  0 %\n       checked 20 s ago\n"),
+            "{narrow}"
+        );
+    }
 
-UPLINK  ROLE       HEALTH                 RTT   LOSS  WHY                    NEXT
-cable   not ready  down: beyond modem          100 %  3 of 3 targets silent  back 60 s after it answers
-mifi    active     up, degraded         48 ms   22 %  first that answers
-phone   paused     unknown             3.2 ms
+    #[test]
+    fn what_is_left_is_said() {
+        let mut document = on_backup();
+        document["uplinks"][2]["role"] = json!("not_ready");
+        document["uplinks"][2]["condition"] = json!("portal");
+        document["uplinks"][2]["reason"] = json!("asks for a sign-in");
+        let text = shown(&document);
+        assert!(text.contains("\nNo spare left. Paused: none. Page: "), "{text}");
+        assert!(
+            text.contains("phone  sign-in page") && text.contains("  phone: asks for a sign-in\n")
+        );
+        document["uplinks"][2]["role"] = json!("paused");
+        assert!(shown(&document).contains("\nNo spare left. Paused: phone. Page: "));
+    }
 
-IPv4 goes by mifi, IPv6 by cable
+    #[test]
+    fn nothing_works_is_said_without_a_figure_of_the_dead() {
+        let mut document = on_backup();
+        document["works"] = json!(false);
+        (document["active"], document["active6"]) = (json!(null), json!(null));
+        document["uplinks"][1]["health"] = json!("down");
+        let text = shown(&document);
+        assert!(text.starts_with("No Internet since "), "{text}");
+        assert!(text.contains("→  2  mifi   down       –\n"), "{text}");
+        assert!(!text.contains("26 ms") && !text.contains("10 ms"), "{text}");
+    }
 
-last switch 12 min ago: cable to mifi, nothing beyond the modem answers (felt for 712 ms)
-";
-        assert_eq!(shown(&example()), expected);
+    #[test]
+    fn who_only_watches_says_so_first() {
+        let mut document = on_backup();
+        assert!(!shown(&document).contains("observing"), "the control");
+        document["observing"] = json!(true);
+        assert!(shown(&document).starts_with("observing only: nothing is changed\nInternet works"));
+    }
+
+    #[test]
+    fn two_uplinks_in_use_and_a_preferred_one_are_told() {
+        let mut document = on_backup();
+        document["active6"] = json!("phone");
+        document["uplinks"][2]["role"] = json!("active");
+        document["manual"] = json!("phone");
+        let text = shown(&document);
+        assert!(
+            text.starts_with("Internet works, on mifi (IPv4) and phone (IPv6) since"),
+            "{text}"
+        );
+        assert!(text.contains("in use, IPv4") && text.contains("in use, IPv6"), "{text}");
+        assert!(
+            text.contains("  phone is preferred manually; `sparelink switch auto` ends that\n")
+        );
     }
 
     #[test]
     fn public_resolvers_are_told_only_when_the_own_are_passed_over() {
-        let mut document = example();
+        let mut document = on_backup();
         document["resolvers"] = json!(["192.168.8.1", "1.1.1.1", "8.8.8.8"]);
-        assert!(!shown(&document).contains("names are"), "nobody's own are known");
+        assert!(!shown(&document).contains("DNS: "), "its own are not known");
         document["uplinks"][1]["resolvers"] = json!(["192.168.8.1"]);
-        assert!(!shown(&document).contains("names are"), "they are asked");
+        assert!(!shown(&document).contains("DNS: "), "they are asked");
         document["resolvers"] = json!(["1.1.1.1", "8.8.8.8", "9.9.9.9"]);
-        let line = "\nnames are asked of 1.1.1.1, 8.8.8.8, 9.9.9.9, not of mifi's own resolvers\n";
+        let line = "\nDNS: 1.1.1.1, 8.8.8.8, 9.9.9.9 are asked, not mifi's own resolvers.\n";
         assert!(shown(&document).contains(line), "{}", shown(&document));
     }
 
     #[test]
     fn an_agent_that_says_little_is_understood() {
+        let text = shown(&json!({ "sentence": "So it is", "uplinks": [{ "name": "a" }] }));
         assert_eq!(
-            shown(&json!({})).lines().nth(2),
-            Some("UPLINK  ROLE  HEALTH  RTT  LOSS  WHY  NEXT")
+            text,
+            "So it is.\n\n    1  a    –\n\nNo other uplink is configured. Paused: none.\n"
         );
     }
 

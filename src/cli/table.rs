@@ -73,8 +73,18 @@ impl Table {
         Self { columns: columns.into_iter().collect(), rows: Vec::new() }
     }
 
+    /// Rows without a header.
+    pub(super) fn bare(columns: impl IntoIterator<Item = Align>) -> Self {
+        Self::new(columns.into_iter().map(|align| ("", align)))
+    }
+
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Whether there is no row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// The table as text, a line for each row, without trailing blanks.
@@ -86,7 +96,8 @@ impl Table {
             rows().filter_map(|row| row.get(column)).map(|c| width(&c.text)).max().unwrap_or(0)
         };
         let widths: Vec<_> = (0..self.columns.len()).map(width).collect();
-        rows().map(|row| self.line(row, &widths, colour)).collect()
+        let headed = usize::from(self.columns.iter().all(|(name, _)| name.is_empty()));
+        rows().skip(headed).map(|row| self.line(row, &widths, colour)).collect()
     }
 
     fn line(&self, row: &[Cell], widths: &[usize], colour: Colour) -> String {
@@ -107,7 +118,6 @@ impl Table {
     }
 }
 
-/// Blanks between columns.
 const GAP: usize = 2;
 
 /// Text in one line that does nothing to a terminal.
@@ -115,9 +125,29 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// Text in lines of at most so many columns, broken between words; without a limit it is one line. A
+/// longer word stands alone and is not cut, so that it can be copied.
+pub(super) fn wrapped(text: &str, most: Option<usize>, first: usize, others: usize) -> Vec<String> {
+    let mut lines = vec![" ".repeat(first)];
+    let mut begun = false;
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let mut used = lines.last().map_or(0, |line| width(line));
+        if begun && most.is_some_and(|most| used + 1 + width(word) > most) {
+            lines.push(" ".repeat(others));
+            (begun, used) = (false, others);
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(if begun && used > 0 { " " } else { "" });
+            line.push_str(word);
+        }
+        begun = true;
+    }
+    lines
+}
+
 /// How many columns of a terminal a text takes: wide letters (East Asian, most pictures) two,
 /// combining ones none.
-fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     let width = |c: char| match u32::from(c) {
         0x0300..=0x036f | 0x200b..=0x200f | 0x20d0..=0x20ff | 0xfe00..=0xfe0f => 0,
         0x1100..=0x115f
@@ -137,6 +167,15 @@ fn width(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_wrapped_between_words_and_never_inside_one() {
+        let text = "one two three-and-four five";
+        assert_eq!(wrapped(text, None, 2, 4), ["  one two three-and-four five"]);
+        let lines = ["  one two", "    three-and-four", "    five"];
+        assert_eq!(wrapped(text, Some(12), 2, 4), lines);
+        assert_eq!(wrapped("", Some(3), 0, 0), [""]);
+    }
 
     #[test]
     fn columns_are_aligned_whatever_the_letters() {

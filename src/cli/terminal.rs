@@ -1,37 +1,72 @@
 //! What is at the other end of stdin, stdout and stderr, and the few variables that a command reads.
 
 use std::io::{self, IsTerminal, Read, Write};
-use std::ops::ControlFlow;
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
 
 use super::failure::Failure;
+use super::table::Colour;
+use crate::io::clock;
+use crate::io::sys::terminal_columns;
+use crate::time::Utc;
 
 /// What a terminal sends for Ctrl-C.
 const CTRL_C: u8 = 3;
-/// The longest line that is read, in bytes. A terminal lets nobody type more (termios(3)).
+/// The longest line that is read, in bytes. No terminal lets a person type more (termios(3)).
 const LONGEST_LINE: u64 = 4096;
 
-/// Writes data to stdout. A reader that has gone away (`| head`) is no error.
-pub(super) fn print(text: &str) -> Result<ExitCode, Failure> {
-    print_more(text).map(|_| ExitCode::SUCCESS)
+/// How text looks where it is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    pub(super) colour: Colour,
+    /// Columns of the terminal; `None`: nothing is wrapped.
+    pub(super) width: Option<usize>,
+    /// What time it is, for "ago"; `None`: the box does not know.
+    pub(super) now: Option<Utc>,
 }
 
-/// The same for one who goes on writing: whether the reader has gone away.
-pub(super) fn print_more(text: &str) -> Result<ControlFlow<()>, Failure> {
+impl Look {
+    pub(super) fn of_stdout() -> Self {
+        let width = is_terminal().then(|| terminal_columns(io::stdout().as_fd())).flatten();
+        Self { colour: colour(), width, now: clock::now().utc }
+    }
+}
+
+/// What became of those who read stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    There,
+    /// A pipe's other end is closed (`| head`).
+    Gone,
+}
+
+/// Writes data to stdout, and tells whether it is still read.
+pub(super) fn write(text: &str) -> Result<Reader, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(ControlFlow::Continue(())),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
         Err(error) => Err(Failure::plain(format!("cannot write the answer: {error}"))),
     }
 }
 
+/// Writes data to stdout. A reader that has gone away (`| head`) is no error.
+pub(super) fn print(text: &str) -> Result<ExitCode, Failure> {
+    write(text).map(|_| ExitCode::SUCCESS)
+}
+
 /// Writes words for people to stderr, if there is one.
 pub(super) fn print_error(text: &str) {
-    // Where stderr is closed there is nobody to tell.
+    // Where stderr is closed there is no reader to tell.
     let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Says on stderr why a command could not do its work, and returns the exit code.
+pub(super) fn tell(failure: &Failure) -> ExitCode {
+    print_error(&format!("{}\n", failure.painted(colour_on_stderr())));
+    failure.code()
 }
 
 /// One line of stdin, without its end. At a terminal it is asked for with `prompt` and not shown;
@@ -44,7 +79,7 @@ pub(super) fn secret(prompt: &str) -> io::Result<Option<String>> {
     let before = tcgetattr(&stdin)?;
     let mut hidden = before.clone();
     hidden.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
-    // Whoever presses Ctrl-C must get a terminal back that shows what is typed. Without ISIG it is a
+    // After Ctrl-C the terminal must show again what is typed. Without ISIG it is a
     // character like others; here it ends the line.
     hidden.control_chars[SpecialCharacterIndices::VEOL as usize] = CTRL_C;
     tcsetattr(&stdin, SetArg::TCSAFLUSH, &hidden)?;
@@ -76,7 +111,7 @@ fn line_of(input: impl Read) -> io::Result<Option<String>> {
     String::from_utf8(line).map(Some).map_err(wrong)
 }
 
-/// Whether stdin is a terminal, at which somebody can be asked.
+/// Whether stdin is a terminal, at which a person can be asked.
 pub(super) fn can_ask() -> bool {
     io::stdin().is_terminal()
 }
@@ -86,19 +121,20 @@ pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether stdout is a terminal that shows colours, and nobody asked for none
+/// Whether stdout is a terminal that shows colours, and the user did not ask for none
 /// (<https://no-color.org>).
-pub(super) fn has_colour() -> bool {
-    is_terminal() && wants_colour()
+pub(super) fn colour() -> Colour {
+    colour_of(&io::stdout())
 }
 
 /// The same for stderr.
-pub(super) fn has_colour_on_stderr() -> bool {
-    io::stderr().is_terminal() && wants_colour()
+pub(super) fn colour_on_stderr() -> Colour {
+    colour_of(&io::stderr())
 }
 
-fn wants_colour() -> bool {
-    variable("NO_COLOR").is_none() && variable("TERM").is_none_or(|term| term != "dumb")
+fn colour_of(stream: &impl IsTerminal) -> Colour {
+    let refused = variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|t| t == "dumb");
+    if stream.is_terminal() && !refused { Colour::Yes } else { Colour::No }
 }
 
 /// Whether stderr goes to the journal, which adds the time itself (systemd.exec(5)).

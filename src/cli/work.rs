@@ -73,8 +73,14 @@ pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
 /// Builds the home in network namespaces and plays.
 #[cfg(feature = "lab")]
 pub(super) fn lab(tour: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let args = crate::lab::LabArgs { tour, json, ..Default::default() };
-    Ok(crate::lab::main(&args))
+    use crate::lab::{
+        LabArgs,
+        script::{Kind, Settings},
+    };
+    // As in a real home: a MiFi and a phone are mobile lines, which are given more time.
+    let kinds = ["mifi", "phone"].map(|name| (name.to_owned(), Kind::Cellular)).into();
+    let settings = Settings { kinds, ..Settings::default() };
+    Ok(crate::lab::main(&LabArgs { tour, json, settings, ..LabArgs::default() }))
 }
 
 pub(super) fn print(text: &str) -> anyhow::Result<()> {

@@ -76,7 +76,7 @@ async fn wrong_sources(switches: usize, flows: usize) -> Result<()> {
     Ok(())
 }
 
-/// So many packets of each family.
+/// This many packets of each family.
 const INVALID: u8 = 20;
 
 /// Packets of the LAN that conntrack takes for invalid, so that nobody translates their source: TCP
@@ -256,7 +256,7 @@ async fn purge_leaves_the_kernel_as_it_was() -> Result<()> {
     let said = stage.purge().await?.must(0)?;
     ensure!(said.out.contains("nothing of sparelink is left"), "{said:?}");
     let mut after = dump(&stage.home).await?;
-    // The phone's routes were made anew by the lab when its carrier came back; compare the others.
+    // The phone's routes were made again by the lab when its carrier came back; compare the others.
     let phone = |line: &String| !line.contains("Oif(4)");
     let mut before = before;
     for dump in [&mut before, &mut after] {
@@ -279,6 +279,9 @@ async fn an_observer_writes_nothing() -> Result<()> {
     ensure!(down.uplink("cable").is_some_and(|u| u.health == "down"), "{down:?}");
     let history = stage.command(&["history"]).await?.must(0)?;
     ensure!(history.out.contains("mifi"), "{history:?}");
+    let status = stage.command(&["status"]).await?.must(0)?;
+    ensure!(status.out.starts_with("observing only: nothing is changed\n"), "{status:?}");
+    ensure!(stage.json().await?["observing"] == true, "{status:?}");
     before.must_equal(&dump(&stage.home).await?)?;
     let file = stage.agent.run_dir().join("resolv.conf");
     ensure!(!file.exists(), "it tells others whom to ask for names");

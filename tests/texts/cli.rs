@@ -4,11 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 mod passwd;
 
@@ -45,7 +46,7 @@ fn check_names_the_chain_or_every_mistake() {
 
 #[test]
 fn mistakes_on_the_command_line_end_with_2() {
-    for words in ["", "statsu", "status --jsn", "switch", "run --config /nonexistent.toml"] {
+    for words in ["statsu", "status --jsn", "switch", "run --config /nonexistent.toml"] {
         let output = sparelink(words);
         assert_eq!((stdout(&output), output.status.code()), (String::new(), Some(2)), "{words}");
         assert!(stderr(&output).contains("\n  hint: "), "{words}: {}", stderr(&output));
@@ -67,7 +68,7 @@ fn without_an_agent_it_says_so() {
     // A socket that a dead agent left behind.
     drop(UnixListener::bind(dir.0.join("sparelink.sock")).unwrap());
     let output = sparelink(&format!("status --run-dir {}", dir.0.display()));
-    assert!(stderr(&output).contains("(nobody answers at "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("(nothing answers at "), "{}", stderr(&output));
 }
 
 #[test]
@@ -78,8 +79,8 @@ fn status_tells_and_its_exit_code_too() {
         )
     };
     let up = Agent::answers("up", 200, &uplink("active", "up")).ask("status");
-    let table = "So it is\n\nUPLINK  ROLE    HEALTH     RTT  LOSS  WHY  NEXT\n\
-                 cable   active  up      9.5 ms\n";
+    let table = "So it is.\n\n →  1  cable  in use  9.5 ms\n\n\
+                 No other uplink is configured. Paused: none.\n";
     assert_eq!((up.stdout.as_str(), up.code), (table, 0));
     assert!(up.request.starts_with("GET /api/v1/status HTTP/1.1\r\n"), "{}", up.request);
 
@@ -129,8 +130,50 @@ fn a_refusal_is_told_in_the_agents_words() {
 fn history_lists_what_happened() {
     let events = r#"[{"at":"2026-01-01T12:00:00Z","code":"x","uplink":"mifi","text":"it rained"}]"#;
     let got = Agent::answers("history", 200, events).ask("history");
-    assert!(got.stdout.ends_with("2026-01-01 12:00:00  mifi    it rained\n"), "{}", got.stdout);
+    assert!(got.stdout.ends_with("2026-01-01 15:00:00  mifi: it rained\n"), "{}", got.stdout);
     assert_eq!(got.code, 0);
+}
+
+#[test]
+fn no_word_at_all_shows_the_status_or_how_to_begin() {
+    let dir = Dir::new("begin");
+    let none = sparelink(&format!("--run-dir {}", dir.0.display()));
+    let text = stdout(&none);
+    assert!(
+        text.contains("No agent is running here.") && text.contains("sparelink --help"),
+        "{text}"
+    );
+    assert_eq!((stderr(&none), none.status.code()), (String::new(), Some(0)));
+
+    let status = Agent::answers("unnamed", 200, r#"{"sentence":"So it is","works":true}"#).ask("");
+    assert!(status.stdout.starts_with("So it is.\n"), "{}", status.stdout);
+    assert_eq!(status.code, 0);
+}
+
+#[test]
+fn watching_ends_with_its_reader_and_waits_in_one_line_for_an_agent() {
+    let agent = Agent::answers_times("watch", 2, 200, r#"{"sentence":"So it is","works":true}"#);
+    let words = format!("status --watch --run-dir {}", agent.dir.0.display());
+    let mut watching =
+        command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It sees the agent twice, then none; its error is told once however often it asks.
+    agent.request.join().unwrap();
+    fs::remove_file(agent.dir.0.join("sparelink.sock")).unwrap();
+    let mut told = BufReader::new(watching.stderr.take().unwrap()).lines();
+    let line = told.next().unwrap().unwrap();
+    assert!(line.starts_with("agent gone since ") && line.ends_with(", waiting"), "{line}");
+    std::thread::sleep(Duration::from_secs(3));
+    // The agent is back; its answer finds nobody who reads.
+    drop(watching.stdout.take());
+    let back = Agent::answers("watch", 200, r#"{"sentence":"So it is","works":true}"#);
+    back.request.join().unwrap();
+    let mut looks = 0;
+    while watching.try_wait().unwrap().is_none() {
+        looks += 1;
+        assert!(looks < 1000, "it is not read any more, and it goes on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(told.count(), 0, "told once");
 }
 
 /// An agent that answers one request.
@@ -150,6 +193,11 @@ struct Answer {
 
 impl Agent {
     fn answers(name: &str, status: u16, body: &str) -> Self {
+        Self::answers_times(name, 1, status, body)
+    }
+
+    /// The same for several requests; the last is the one that is returned.
+    fn answers_times(name: &str, times: usize, status: u16, body: &str) -> Self {
         let dir = Dir::new(name);
         let listener = UnixListener::bind(dir.0.join("sparelink.sock")).unwrap();
         let length = body.len();
@@ -157,9 +205,12 @@ impl Agent {
             "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         let request = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let request = read_request(&mut stream);
-            stream.write_all(answer.as_bytes()).unwrap();
+            let mut request = String::new();
+            for _ in 0..times {
+                let (mut stream, _) = listener.accept().unwrap();
+                request = read_request(&mut stream);
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
             request
         });
         Self { dir, request }
@@ -209,9 +260,16 @@ impl Drop for Dir {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the test starts what it tests")]
 fn sparelink(words: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sparelink")).args(words.split_whitespace()).output().unwrap()
+    command(words).output().unwrap()
+}
+
+/// The program, in a time zone three hours ahead of UTC.
+#[expect(clippy::disallowed_methods, reason = "the test starts what it tests")]
+fn command(words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparelink"));
+    command.args(words.split_whitespace()).env("TZ", "TST-3");
+    command
 }
 
 fn stdout(output: &Output) -> String {

@@ -1,6 +1,6 @@
 //! Every `tests/config/*.toml` is read, and what comes out is the `.expect` file beside it: the
 //! mistakes as they are printed, or the configuration with its defaults. `UPDATE_GOLDEN=1` writes
-//! them anew.
+//! them again.
 
 use std::fs;
 use std::path::Path;

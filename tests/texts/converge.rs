@@ -1,5 +1,5 @@
 //! What is changed in the kernel, case by case, as `ip` and `nft` text: a person reads the file and
-//! says whether it is right. `UPDATE_GOLDEN=1` writes the files anew.
+//! says whether it is right. `UPDATE_GOLDEN=1` writes the files again.
 
 #![expect(clippy::unwrap_used, reason = "what a test puts together by hand is there")]
 
@@ -162,7 +162,7 @@ fn golden(case: &str, observed: &Dataplane, desired: &Dataplane) {
         std::fs::write(&file, &text).unwrap();
     }
     let expected = std::fs::read_to_string(&file).unwrap_or_default();
-    assert_eq!(text, expected, "{case}: UPDATE_GOLDEN=1 writes it anew");
+    assert_eq!(text, expected, "{case}: UPDATE_GOLDEN=1 writes it again");
     let mut kernel = observed.clone();
     diff::apply(&changes, &mut kernel);
     kernel.sysctls.clone_from(&desired.sysctls);

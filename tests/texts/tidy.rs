@@ -51,10 +51,8 @@ const FLOORS: [(&str, usize); 17] = [
 ];
 
 /// Breaches of the two rules below that are still to be put right, by the file at which they are found.
-const STILL_OPEN: [&str; 9] = [
+const STILL_OPEN: [&str; 7] = [
     "src/engine/uplink/mod.rs:",
-    "src/cli/failure.rs,",
-    "src/cli/mod.rs,",
     "src/daemon.rs,",
     "src/engine/dataplane/diff.rs,",
     "src/engine/dataplane/plan.rs,",

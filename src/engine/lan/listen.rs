@@ -17,12 +17,22 @@ use crate::units::{Gather as _, IfIndex, IfName};
 /// One address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
-    /// Address and port.
     pub addr: SocketAddr,
     /// Only what comes in by this interface is answered, even before the packet filter stands. One
     /// that comes back under the same name is another one. `None`: a person wrote the address
     /// down, or it is the box's own loopback.
     pub dev: Option<(IfIndex, IfName)>,
+}
+
+impl Place {
+    /// Its address is good on one link only, and has to be typed with the interface's name.
+    #[must_use]
+    pub const fn is_link_local(&self) -> bool {
+        match self.addr {
+            SocketAddr::V4(_) => false,
+            SocketAddr::V6(addr) => addr.ip().is_unicast_link_local(),
+        }
+    }
 }
 
 /// More addresses than this are nobody's LAN.

@@ -2,7 +2,7 @@
 //! log say the same.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub sentence: String,
     /// Some uplink works.
     pub works: bool,
+    /// The agent only watches and tells what it would do; nothing is changed.
+    pub observing: bool,
     /// The last switch, with its wall-clock time.
     pub last_switch: Option<(LastSwitch, Option<Utc>)>,
     /// How many uplinks could take over now.
@@ -59,6 +61,8 @@ pub struct Snapshot {
     pub resolvers: Vec<String>,
     /// The uplink that a person put first.
     pub manual: Option<String>,
+    /// Where the page is in the LAN, IPv4 first.
+    pub page: Vec<SocketAddr>,
     /// The LEDs that show something.
     pub leds: Vec<String>,
     /// The chain in order.

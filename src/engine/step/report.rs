@@ -9,7 +9,7 @@ use crate::engine::status::snapshot::{LineState, Role, Snapshot, UplinkState};
 use crate::engine::status::usage::{MINUTES_A_MONTH, MONTH, Spent, price};
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::standing::Standing;
-use crate::engine::{Active, Engine};
+use crate::engine::{Active, Engine, Mode};
 use crate::time::{Instant, Now, human};
 use crate::units::{ByteCount, Family, PerFamily, UplinkId};
 
@@ -43,6 +43,7 @@ impl Engine {
         Snapshot {
             now,
             works,
+            observing: self.mode == Mode::Observe,
             sentence: self.sentence(&active, now),
             active,
             since: since.and_then(|at| now.utc_of(at)),
@@ -60,6 +61,7 @@ impl Engine {
                 list.map(ToString::to_string).collect()
             },
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
+            page: self.page.iter().filter(|p| !p.is_link_local()).map(|p| p.addr).collect(),
             leds: self.led_names(),
             uplinks,
         }
@@ -137,15 +139,15 @@ impl Engine {
         let name = &u.config.name;
         let family = if u.lines.v4.way.is_some() { Family::V4 } else { Family::V6 };
         if u.paused.is_some() {
-            return format!("{name} is set aside by hand");
+            return format!("{name} is paused");
         }
         match self.active.get(family).whys.get(&u.id) {
             Some(Why::Holding(at)) => {
                 format!("{name} works again and takes over in {}", human(at.since(now.mono)))
             }
-            Some(Why::NotChosen) => "asked for by hand".to_owned(),
+            Some(Why::NotChosen) => "preferred manually".to_owned(),
             Some(Why::NotCalm) => format!("{name} still loses packets now and then"),
-            _ if self.worst(u.id, now) == Condition::Ok => format!("{name} is being proven"),
+            _ if self.worst(u.id, now) == Condition::Ok => format!("{name} is being checked"),
             _ => format!("{name} {}", self.worst(u.id, now).phrase()),
         }
     }
@@ -236,8 +238,8 @@ impl Engine {
         let worst = self.worst(u.id, now);
         match role {
             Role::Paused => match u.paused.as_ref().and_then(|paused| paused.reason.as_ref()) {
-                Some(reason) => format!("set aside by hand: {reason}"),
-                None => "set aside by hand".to_owned(),
+                Some(reason) => format!("paused: {reason}"),
+                None => "paused".to_owned(),
             },
             Role::Active | Role::NotReady if worst != Condition::Ok => {
                 let subnet = u.attachment.overlap().filter(|_| worst == Condition::OverlapsLan);
@@ -251,10 +253,10 @@ impl Engine {
                     Some(last) if last.to == u.config.name => last.reason.clone(),
                     _ => "works".to_owned(),
                 },
-                Some(_) => "being proven".to_owned(),
+                Some(_) => "being checked".to_owned(),
             },
-            Role::Ready => "works, and could take over now".to_owned(),
-            Role::NotReady => "being proven".to_owned(),
+            Role::Ready => "ready".to_owned(),
+            Role::NotReady => "being checked".to_owned(),
         }
     }
 
@@ -268,8 +270,8 @@ impl Engine {
         }
         let until = u.paused.as_ref().and_then(|paused| paused.until);
         match (role, until) {
-            (Role::Paused, Some(at)) => format!("comes back in {}", human(at.since(now.mono))),
-            (Role::Paused, None) => "waits for \"sparelink resume\"".to_owned(),
+            (Role::Paused, Some(at)) => format!("used again in {}", human(at.since(now.mono))),
+            (Role::Paused, None) => "until \"sparelink resume\"".to_owned(),
             (Role::Active, _) => {
                 let stuck = self.active.iter().any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
                 if stuck { "moves as soon as any uplink answers".to_owned() } else { String::new() }
@@ -286,9 +288,9 @@ impl Engine {
             (Role::NotReady, _) => match self.worst(u.id, now) {
                 Condition::Absent => "waits to be plugged in".to_owned(),
                 Condition::NoCarrier | Condition::NoAddress | Condition::NoGateway => {
-                    "proven the moment it is connected".to_owned()
+                    "checked as soon as it is connected".to_owned()
                 }
-                Condition::OverlapsLan => "proven the moment its subnet is another".to_owned(),
+                Condition::OverlapsLan => "checked as soon as its subnet is another".to_owned(),
                 Condition::Ok
                 | Condition::ResolversSilent
                 | Condition::Degraded
@@ -296,7 +298,7 @@ impl Engine {
                 | Condition::DnsBroken
                 | Condition::BeyondModem
                 | Condition::ModemSilent => {
-                    "asked again and again; proven before it is used".to_owned()
+                    "retried; used again after it passes the checks".to_owned()
                 }
             },
         }

@@ -18,7 +18,6 @@ use super::via::Via;
 use crate::io::clock;
 use crate::time::Instant;
 
-/// The cookie's name.
 pub(super) const COOKIE: &str = "sparelink";
 /// Tokens that one request may show; a browser shows one.
 pub(super) const MOST_SHOWN: usize = 4;
@@ -32,7 +31,6 @@ pub(super) struct Access(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    /// The password's.
     pub(super) file: PathBuf,
     pub(super) known: Mutex<Known>,
     /// One try at a time: each takes memory and most of a core.

@@ -17,6 +17,7 @@ use super::problem::{busy, malformed, problem, with_hint};
 use super::site::{Done, MAX_BODY, Site};
 use super::via::Via;
 use super::{assets, events, guard, json, login, metrics};
+use crate::config::nearest;
 use crate::engine::input::Command;
 use crate::engine::output::Refusal;
 
@@ -162,12 +163,28 @@ async fn reload(State(asks): Asks) -> Response {
     }
 }
 
+/// Which uplink a command is about.
+fn uplink_of(command: &Command) -> Option<&str> {
+    match command {
+        Command::Switch { uplink, .. }
+        | Command::Pause { uplink, .. }
+        | Command::Resume { uplink }
+        | Command::Probe { uplink } => Some(uplink),
+        Command::SwitchAuto | Command::LedTest => None,
+    }
+}
+
 async fn carry_out(asks: &mpsc::Sender<Ask>, command: Command) -> Response {
+    let asked_for = uplink_of(&command).map(str::to_owned);
     match ask(asks, |answer| Ask::Command(command, answer)).await {
         Some(Ok(message)) => Json(Done { message }).into_response(),
         Some(Err(Refusal::NotNow(why))) => problem(StatusCode::CONFLICT, &why),
         Some(Err(Refusal::UnknownUplink(names))) => {
-            let hint = format!("the uplinks are {}", names.join(", "));
+            let near = asked_for
+                .as_deref()
+                .and_then(|name| nearest(name, names.iter().map(String::as_str)));
+            let meant = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+            let hint = format!("{meant}the uplinks are {}", names.join(", "));
             with_hint(StatusCode::NOT_FOUND, "there is no uplink of that name", Some(hint))
         }
         None => busy(),

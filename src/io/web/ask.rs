@@ -14,11 +14,9 @@ use crate::engine::status::snapshot::Snapshot;
 /// What a request asks of the loop. Each carries the way back.
 #[derive(Debug)]
 pub enum Ask {
-    /// The state now.
     Status(oneshot::Sender<Snapshot>),
     /// The last day at a glance.
     Timeline(oneshot::Sender<View>),
-    /// What happened lately.
     History(oneshot::Sender<Vec<Event>>),
     /// A person wants something.
     Command(Command, oneshot::Sender<Result<String, Refusal>>),

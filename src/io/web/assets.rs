@@ -15,7 +15,6 @@ struct Asset {
     kind: &'static str,
     /// As `ETag` has it, with its quotation marks.
     tag: &'static str,
-    /// gzip.
     packed: &'static [u8],
 }
 

@@ -15,7 +15,7 @@ use super::problem::{busy, problem};
 use super::site::Site;
 use super::via::Via;
 
-/// A browser that lost its stream asks for another after so long, in milliseconds.
+/// A browser that lost its stream asks for another after this long, in milliseconds.
 const RETRY: u32 = 1000;
 
 /// What one stream hangs on.

@@ -19,7 +19,7 @@ use super::site::MAX_BODY;
 use super::via::Via;
 use crate::io::clock;
 
-/// A request must have been answered within so long; what is sent after is bounded by itself.
+/// A request must have been answered within this long; what is sent after is bounded by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Domains that no name server of the Internet hands out (RFC 6762, RFC 8375), besides what home routers use.
 const HOME_DOMAINS: [&str; 7] =

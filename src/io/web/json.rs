@@ -24,6 +24,7 @@ pub(super) struct Status {
     host: Option<String>,
     login: Login,
     works: bool,
+    observing: bool,
     active: Option<String>,
     active6: Option<String>,
     since: Option<String>,
@@ -36,6 +37,8 @@ pub(super) struct Status {
     loop_gap_ms: f64,
     resolvers: Vec<String>,
     manual: Option<String>,
+    /// Addresses of the page.
+    page: Vec<String>,
     /// The LEDs that show something; a page without any has nothing to test.
     leds: Vec<String>,
     uplinks: Vec<Uplink>,
@@ -141,6 +144,7 @@ impl Status {
             host: crate::io::clock::hostname(),
             login,
             works: snapshot.works,
+            observing: snapshot.observing,
             active: snapshot.active.v4.clone(),
             active6: snapshot.active.v6.clone(),
             since: snapshot.since.map(|since| since.to_string()),
@@ -153,6 +157,7 @@ impl Status {
             loop_gap_ms: round(snapshot.loop_gap.as_secs_f64() * 1e3),
             resolvers: snapshot.resolvers.clone(),
             manual: snapshot.manual.clone(),
+            page: snapshot.page.iter().map(|place| format!("http://{place}/")).collect(),
             leds: snapshot.leds.iter().map(|led| plain(led)).collect(),
             uplinks: uplinks.collect(),
         }

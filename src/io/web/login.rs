@@ -20,7 +20,7 @@ use super::tries::pause;
 use super::via::Via;
 use crate::io::clock;
 
-/// A try must have been looked at within so long, the wait for those before it included.
+/// A try must have been looked at within this long, the wait for those before it included.
 const PATIENCE: Duration = Duration::from_secs(8);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +28,6 @@ pub(super) struct Password {
     password: String,
 }
 
-/// `POST /api/v1/login`.
 pub(super) async fn login(
     State(access): State<Access>,
     Extension(via): Extension<Via>,
@@ -46,9 +45,9 @@ pub(super) async fn login(
         Ok(None) => return with_hint(StatusCode::CONFLICT, UNSET, Some(SET_ONE.to_owned())),
         Err(error) => {
             let why = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(%error, why, "nobody can log in");
-            let words = "the password on the box cannot be read, so nobody can log in";
-            let hint = "set it anew: sparelink passwd".to_owned();
+            tracing::warn!(%error, why, "no login is possible");
+            let words = "the password on the box cannot be read, so no login is possible";
+            let hint = "set it again: sparelink passwd".to_owned();
             return with_hint(StatusCode::INTERNAL_SERVER_ERROR, words, Some(hint));
         }
     };
@@ -83,7 +82,6 @@ async fn is_right(access: &Access, stored: Stored, password: String) -> Option<b
     work.await.ok()
 }
 
-/// `POST /api/v1/logout`.
 pub(super) async fn logout(State(access): State<Access>, headers: HeaderMap) -> Response {
     access.known().sessions.end(&tokens(&headers));
     let gone = cookie("", Duration::ZERO);
@@ -93,7 +91,7 @@ pub(super) async fn logout(State(access): State<Access>, headers: HeaderMap) -> 
 impl Access {
     fn welcome(&self, peer: IpAddr, password: &str) -> Response {
         let Ok(random) = clock::random() else {
-            let words = "the box has no random numbers, so nobody can log in";
+            let words = "the box has no random numbers, so no login is possible";
             return problem(StatusCode::INTERNAL_SERVER_ERROR, words);
         };
         let token = Token::new(random);
@@ -101,7 +99,7 @@ impl Access {
         let mut known = self.known();
         known.tries.forgive(peer);
         known.sessions.begin(token, password, clock::now().mono);
-        tracing::info!(%peer, "somebody logged in to the page");
+        tracing::info!(%peer, "login to the page");
         (shown, Json(Done { message: "logged in".to_owned() })).into_response()
     }
 }

@@ -148,7 +148,7 @@ fn about_uplinks(text: &mut Text, snapshot: &Snapshot) {
     let is = |role: Role| per_uplink(snapshot, move |u| Some(u64::from(u.role == role)));
     let help = "Whether the uplink is a spare that could take over now.";
     text.family(&About("sparelink_uplink_ready", "", Gauge, help), is(Role::Ready));
-    let help = "Whether a person has set the uplink aside.";
+    let help = "Whether the uplink is paused.";
     text.family(&About("sparelink_uplink_paused", "", Gauge, help), is(Role::Paused));
     let help = "Flows on the uplink, when last counted.";
     let flows = per_uplink(snapshot, |uplink| uplink.flows);

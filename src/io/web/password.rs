@@ -57,7 +57,7 @@ pub enum Error {
     #[error(transparent)]
     Unfit(#[from] Unfit),
     /// The system has no random numbers.
-    #[error("there is no salt to be had")]
+    #[error("there are no random bytes for the salt")]
     Salt(#[source] io::Error),
     /// The parameters do not fit together.
     #[error("the password cannot be hashed: {0}")]

@@ -25,16 +25,16 @@ use super::via::Via;
 use crate::engine::lan::listen::Place;
 use crate::io::socket::{Stream, words};
 
-/// The head of a request must be there within so long, and the next one on the same connection.
+/// The head of a request must be there within this long, and the next one on the same connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// The largest head, in bytes, and the most headers.
 const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 /// What a connection may hold of what was read and is not understood yet, in bytes.
 const MAX_BUFFER: usize = 16 * 1024;
-/// A connection takes no new requests after so long. A stream of events goes on.
+/// A connection takes no new requests after this long. A stream of events goes on.
 const MAX_AGE: Duration = Duration::from_secs(60);
-/// A client that takes or acknowledges nothing for so long is gone (`TCP_USER_TIMEOUT`, tcp(7)).
+/// A client that takes or acknowledges nothing for this long is gone (`TCP_USER_TIMEOUT`, tcp(7)).
 const GONE_AFTER: Duration = Duration::from_secs(20);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::password::same;
 use crate::time::Instant;
 
-/// A session that nobody has used for so long is over: a tablet left behind in the evening cannot steer
+/// A session that nobody has used for this long is over: a tablet left behind in the evening cannot steer
 /// the next day. Whoever only looks needs none.
 const IDLE: Duration = Duration::from_secs(12 * 3600);
 /// None lasts longer, however much it is used.

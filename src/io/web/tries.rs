@@ -1,6 +1,6 @@
 //! How often a password may be tried. Time is an argument.
 //!
-//! Whoever fails waits: one second, then two, four, up to a quarter of an hour. All together have so
+//! Whoever fails waits: one second, then two, four, up to a quarter of an hour. All together have this
 //! many tries a minute, whoever they are. These come out of two purses: one for addresses that have not failed
 //! lately, one for those that have. So a device that guesses all day uses up its own purse and not that
 //! of the person who comes home and types the password; and there is no number of failures after
@@ -94,7 +94,7 @@ impl Tries {
     }
 }
 
-/// The wait after so many failures in a row.
+/// The wait after this many failures in a row.
 pub(super) fn pause(times: u32) -> Duration {
     let doubled = 1_u32.checked_shl(times.saturating_sub(1)).unwrap_or(u32::MAX);
     FIRST.saturating_mul(doubled).min(LONGEST)
@@ -187,7 +187,7 @@ mod tests {
         assert!(tries.admit(ip("192.168.1.2"), NOW).is_ok());
     }
 
-    /// So many tries, one every so often, from so many addresses in turn: how many pass.
+    /// This many tries, one every so often, from this many addresses in turn: how many pass.
     fn pass(number: u32, every: Duration, addresses: usize) -> u32 {
         let mut tries = Tries::default();
         let (mut now, mut passed) = (NOW, 0);

@@ -7,11 +7,8 @@ use std::net::IpAddr;
 pub(super) enum Via {
     /// The Unix socket: its permissions say who may change things.
     Socket,
-    /// The page's address.
     Page {
-        /// The box's end.
         local: IpAddr,
-        /// The client's.
         peer: IpAddr,
     },
 }

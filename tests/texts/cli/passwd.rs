@@ -79,7 +79,7 @@ fn a_line_of_stdin_is_kept_as_a_hash() {
     assert!(first.starts_with("$argon2id$v=19$m=4096,t=3,p=1$"), "{first}");
     assert!(!first.contains("horse"));
     assert_eq!(etc.file().metadata().unwrap().permissions().mode() & 0o7777, 0o600);
-    // Without a line's end, or with another system's, it is the same password; it is hashed anew.
+    // Without a line's end, or with another system's, it is the same password; it is hashed again.
     for typed in [PASSWORD.to_owned(), format!("{PASSWORD}\r\n")] {
         assert_eq!(etc.passwd(typed.as_bytes(), &[]).status.code(), Some(0));
         assert_ne!(fs::read_to_string(etc.file()).unwrap(), first);
@@ -124,7 +124,7 @@ fn it_is_taken_away_as_well() {
     etc.passwd(PASSWORD.as_bytes(), &[]);
     let output = etc.passwd(b"", &["--remove"]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(stdout(&output).ends_with("is removed; nobody can log in to the page now\n"));
+    assert!(stdout(&output).ends_with("is deleted; no login to the page is possible now\n"));
     assert!(!etc.file().exists());
     let again = etc.passwd(b"", &["--remove"]);
     assert_eq!(again.status.code(), Some(0));

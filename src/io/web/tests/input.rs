@@ -42,6 +42,8 @@ fn wrong_input_gets_one_plain_sentence() {
         let unknown = post("/api/v1/switch", "{\"uplink\":\"dsl\"}").await;
         assert_eq!(unknown.sentence(), "there is no uplink of that name");
         assert_eq!(unknown.json()["hint"], "the uplinks are cable");
+        let near = post("/api/v1/switch", "{\"uplink\":\"cabel\"}").await;
+        assert_eq!(near.json()["hint"], "did you mean cable? the uplinks are cable");
         let missing = post("/api/v1/switch", "{}").await;
         assert!(missing.sentence().contains("missing field `uplink`"), "{missing:?}");
         let wrong = get("/api/v1/switch").await;

@@ -210,6 +210,7 @@ fn snapshot() -> Snapshot {
         since: None,
         sentence: "Internet works, on cable".to_owned(),
         works: true,
+        observing: false,
         last_switch: None,
         spares_ready: 1,
         switches: 4,
@@ -218,6 +219,7 @@ fn snapshot() -> Snapshot {
         resolvers: vec!["192.168.8.1".to_owned()],
         loop_gap: Duration::from_micros(1500),
         manual: None,
+        page: vec!["192.168.1.1:8300".parse().unwrap()],
         leds: vec!["ACT".to_owned()],
         uplinks: vec![uplink("cable", Role::Active), uplink("mi\"fi\\\n", Role::Ready)],
     }
