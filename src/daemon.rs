@@ -56,7 +56,7 @@ pub struct Options {
 
 /// Where the recording of the last switch is kept, below the run directory.
 pub const LAST_RECORDING: &str = "last-switch.jsonl";
-/// A recording is cut out so long after a switch, so that it shows what came of it.
+/// A recording is cut out this long after a switch, so that it shows what came of it.
 const AFTERMATH: Duration = Duration::from_secs(6);
 /// Probe ends that may wait: three uplinks in a burst make some 200 a second.
 const REPLIES: usize = 1024;
@@ -165,7 +165,7 @@ fn flows(door: &mut netlink::Door, done: mpsc::Sender<Input>) -> Result<Option<F
         Ok(()) => Flows::start(done).map(Some),
         Err(missing @ NfnlError::Missing { .. }) => {
             tracing::warn!(
-                "flows can not be kept on their uplink, nor moved off a dead one; \
+                "flows cannot be kept on their uplink, nor moved off a dead one; \
                  failover works all the same: {missing}"
             );
             Ok(None)
@@ -410,7 +410,7 @@ impl Agent {
                     config.run_dir.clone_from(run_dir);
                 }
                 board::fit(&mut config);
-                let message = format!("{} is in force", file.display());
+                let message = format!("configuration reloaded: {}", file.display());
                 self.take(Input::Reload(Box::new(config)));
                 Ok(message)
             }

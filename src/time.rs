@@ -77,7 +77,6 @@ impl fmt::Display for Utc {
 /// What time it is: monotonic for logic, wall clock (if the box knows it) for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
-    /// The monotonic clock.
     pub mono: Instant,
     /// The wall clock; `None` until it has been set (a Pi before NTP has no idea).
     pub utc: Option<Utc>,

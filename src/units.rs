@@ -36,7 +36,6 @@ impl UplinkId {
         if n >= 1 && n <= Self::MAX { Some(Self(n)) } else { None }
     }
 
-    /// The number.
     #[must_use]
     pub const fn get(self) -> u8 {
         self.0
@@ -77,14 +76,12 @@ pub struct Fwmark {
 }
 
 impl Fwmark {
-    /// The uplink bits.
     pub const UPLINK_MASK: u32 = 0x0f00_0000;
-    /// The traffic-class bits.
     pub const CLASS_MASK: u32 = 0x7000_0000;
     /// All bits that are ours.
     pub const OURS_MASK: u32 = 0x7f00_0000;
     /// Flows that would leave with a source address which is not their uplink's: they began when
-    /// our table was not there, and can only begin anew. Uplinks are numbered 1 to 14.
+    /// our table was not there, and can only begin again. Uplinks are numbered 1 to 14.
     pub const STRAY: Self = Self { value: Self::UPLINK_MASK, mask: Self::UPLINK_MASK };
     /// The agent's own pokes to idle TCP clients.
     pub const POKE: Self = Self { value: Self::OURS_MASK, mask: Self::OURS_MASK };
@@ -198,13 +195,10 @@ impl fmt::Display for IfName {
     }
 }
 
-/// IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
-    /// IPv4.
     V4,
-    /// IPv6.
     V6,
 }
 
@@ -234,9 +228,7 @@ impl fmt::Display for Family {
 /// One value per IP version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PerFamily<T> {
-    /// For IPv4.
     pub v4: T,
-    /// For IPv6.
     pub v6: T,
 }
 
@@ -263,7 +255,6 @@ impl<T> PerFamily<T> {
     }
 }
 
-/// A round-trip time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Rtt(pub Duration);

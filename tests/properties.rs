@@ -382,7 +382,7 @@ properties! {
                 prop_assert!(event.at.since(*left) >= HOLD, "{to} after {:?}", event.at.since(*left));
             }
             if let (SwitchKind::Failover | SwitchKind::Quality, Some(from)) = (kind, from)
-                && !reason.contains("set aside")
+                && !reason.contains("paused")
             {
                 left.insert((from.clone(), *family), event.at);
             }
@@ -572,6 +572,6 @@ fn what_is_tested_by_hand_is_proven_anew_or_refused_in_words() {
     );
     world.command(Command::Pause { uplink: "u0".to_owned(), lasts: None, reason: None });
     let words = refused(probe(&mut world, "u0"));
-    assert_eq!(words, "u0 is set aside; take it back with: sparelink resume u0");
+    assert_eq!(words, "u0 is paused; use it again with: sparelink resume u0");
     assert!(matches!(probe(&mut world, "dsl"), Err(Refusal::UnknownUplink(_))));
 }

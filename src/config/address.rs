@@ -51,7 +51,7 @@ fn unicast(addr: IpAddr) -> Result<IpAddr, Wrong> {
     let broadcast = addr == IpAddr::V4(Ipv4Addr::BROADCAST);
     if addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() || broadcast {
         let hint = "give the address of one machine out there";
-        return Err(Wrong::new(format!("{addr} is nobody's address on an uplink"), hint));
+        return Err(Wrong::new(format!("{addr} cannot be an address on an uplink"), hint));
     }
     Ok(addr)
 }

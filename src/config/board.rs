@@ -17,7 +17,6 @@ use super::value::{interface, string};
 use super::{Error, leds, mistakes, syntax};
 use crate::units::IfName;
 
-/// A board.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Board {
     /// Its name in `[leds] board`.

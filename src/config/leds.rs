@@ -12,7 +12,7 @@ use super::notes::{Wrong, excerpt};
 use super::raw::Section;
 use super::value::{flag, string};
 
-/// What a LED looks like in the file.
+/// What an LED looks like in the file.
 const LOOK: &str = "\"ACT\", a name in /sys/class/leds, or { gpio = \"gpiochip0\", line = 17 }";
 
 /// Reads `[leds]`. `uplinks` are the names that there are.
@@ -103,7 +103,7 @@ pub(super) fn led<'d>(section: &mut Section<'d>, key: &'d str) -> Option<Spanned
     Some(Spanned::new(span, Led::Line { chip: chip?, line: line?, active_low }))
 }
 
-/// The name of a LED, or several of which the first that there is counts.
+/// The name of an LED, or several of which the first that there is counts.
 fn class(value: &DeValue<'_>) -> Result<Led, Wrong> {
     let DeValue::Array(names) = value else {
         return Ok(Led::Class(vec![class_name(value)?]));
@@ -111,7 +111,7 @@ fn class(value: &DeValue<'_>) -> Result<Led, Wrong> {
     let names: Vec<String> =
         names.iter().map(|name| class_name(name.get_ref())).collect::<Result<_, _>>()?;
     if names.is_empty() {
-        return Err(Wrong::new("this list is empty", "name a LED"));
+        return Err(Wrong::new("this list is empty", "name an LED"));
     }
     Ok(Led::Class(names))
 }
@@ -119,7 +119,7 @@ fn class(value: &DeValue<'_>) -> Result<Led, Wrong> {
 fn class_name(value: &DeValue<'_>) -> Result<String, Wrong> {
     /// `LED_MAX_NAME_SIZE` in linux/leds.h, with its zero byte.
     const LONGEST: usize = 63;
-    let name = value.as_str().ok_or_else(|| Wrong::kind(value, "a LED", LOOK))?;
+    let name = value.as_str().ok_or_else(|| Wrong::kind(value, "an LED", LOOK))?;
     let plain = |c: char| !c.is_control() && c != '/';
     if !name.is_empty()
         && name.len() <= LONGEST
@@ -129,7 +129,7 @@ fn class_name(value: &DeValue<'_>) -> Result<String, Wrong> {
         return Ok(name.to_owned());
     }
     let hint = "the names are those in /sys/class/leds, such as ACT or green:wan";
-    Err(Wrong::new(format!("{:?} cannot be a LED's name", excerpt(name)), hint))
+    Err(Wrong::new(format!("{:?} cannot be an LED's name", excerpt(name)), hint))
 }
 
 fn chip(value: &DeValue<'_>) -> Result<String, Wrong> {

@@ -38,9 +38,7 @@ pub enum Error {
     Unreadable {
         /// The file, as it was named.
         file: String,
-        /// What is wrong.
         what: String,
-        /// What helps.
         hint: &'static str,
         /// What the operating system said.
         #[source]
@@ -74,7 +72,6 @@ pub struct Mistake {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// What is wrong.
     pub text: String,
     /// What to do about it.
     pub hint: Option<String>,

@@ -36,7 +36,6 @@ pub struct Config {
     pub run_dir: PathBuf,
 }
 
-/// One `[[uplink]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UplinkConfig {
     /// What people call it.
@@ -62,13 +61,11 @@ pub struct UplinkConfig {
 /// How an uplink's interface is recognised. All given fields must fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceMatch {
-    /// The interface name.
     pub interface: Option<IfName>,
     /// The USB port path as in sysfs, for example `1-1.3`.
     pub usb_path: Option<String>,
     /// The kernel driver, for example `cdc_ether`.
     pub driver: Option<String>,
-    /// The link-layer address.
     pub mac: Option<[u8; 6]>,
     /// The Wi-Fi network that it is associated with.
     pub ssid: Option<String>,
@@ -99,10 +96,8 @@ pub enum OnReturn {
     Cut,
 }
 
-/// `[lan]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LanConfig {
-    /// The LAN's interfaces.
     pub interfaces: Vec<IfName>,
     /// Whether new flows from an uplink to the LAN are dropped unless port-forwarded.
     pub guard: bool,
@@ -110,7 +105,6 @@ pub struct LanConfig {
     pub announce: bool,
 }
 
-/// `[probe]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeConfig {
     /// Whom to ask, by literal address, best three operators (`targets`, `targets6`).
@@ -148,13 +142,11 @@ pub struct HttpCheck {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HttpExpect {
-    /// This status code.
     Status(u16),
     /// Status 200 and exactly this body, white space at its ends aside.
     Body(String),
 }
 
-/// `[failback]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailbackConfig {
     /// How long a better uplink must have been good before traffic climbs back.
@@ -163,7 +155,6 @@ pub struct FailbackConfig {
     pub hold_max: Duration,
 }
 
-/// `[web]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebConfig {
     /// Where the page listens; empty: nowhere.
@@ -176,11 +167,9 @@ pub struct WebConfig {
 pub enum Listen {
     /// `lan:PORT`: the LAN interfaces' own addresses.
     Lan(u16),
-    /// `ADDRESS:PORT`.
     Addr(std::net::SocketAddr),
 }
 
-/// `[leds]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedsConfig {
     /// Whose LEDs are used where nothing else is said.
@@ -204,7 +193,6 @@ pub enum BoardChoice {
     Named(String),
 }
 
-/// One LED.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Led {

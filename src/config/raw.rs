@@ -28,7 +28,6 @@ impl<'d> Section<'d> {
         Self { title, at: 0, table, asked: Vec::new(), notes }
     }
 
-    /// Where it begins.
     pub(super) fn at(&self) -> usize {
         self.at
     }

@@ -161,9 +161,7 @@ fn in_words(text: &str, span: &Range<usize>, message: &str) -> Note {
     Note::new(span.start, message, None)
 }
 
-/// A broken statement.
 struct Broken {
-    /// Where exactly.
     error: Range<usize>,
     /// What the parser says.
     message: String,

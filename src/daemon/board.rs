@@ -30,7 +30,7 @@ pub(super) fn leds(config: &Config, mode: Mode) -> Leds {
         && mode == Mode::Steer
         && let Err(error) = leds::give_back(root, &config.run_dir)
     {
-        tracing::debug!(%error, "a LED shows what a killed agent left");
+        tracing::debug!(%error, "an LED shows what a killed agent left");
     }
     Leds::new(root, &config.run_dir)
 }

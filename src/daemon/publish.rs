@@ -102,7 +102,7 @@ mod tests {
     use crate::engine::{Engine, Mode};
     use crate::time::Now;
 
-    /// What is shown at so many milliseconds.
+    /// What is shown at this many milliseconds.
     fn snapshot(milliseconds: u64, sentence: &str) -> Snapshot {
         let file = "[[uplink]]\nname = \"cable\"\ninterface = \"wan0\"\n";
         let config = config::parse(file, "test").unwrap();

@@ -77,7 +77,6 @@ fn link(dev: &IfName) -> io::Result<LinkAddr> {
         .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
-/// The Ethernet frame.
 fn frame(mac: [u8; 6], advert: &Advert) -> Vec<u8> {
     let mut message = advertisement(advert);
     let sum = checksum(&message);

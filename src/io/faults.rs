@@ -47,7 +47,7 @@ mod deadly {
 
     /// Names a file with the moment of death, `before 3` or `after 3` for the third change from
     /// now on. As long as there is no such file nothing is counted; when its words change counting
-    /// begins anew. Each change adds a line to the file with `.log` at its name's end.
+    /// begins again. Each change adds a line to the file with `.log` at its name's end.
     const VARIABLE: &str = "SPARELINK_DIE_AT_SEND";
 
     /// The words that counting began with, and how many changes there were since.

@@ -47,14 +47,14 @@ pub struct Flows {
 
 /// More work than this cannot wait: a switch asks for a handful.
 const QUEUE: usize = 32;
-/// So many TCP connections are told of in one flush; a home has some hundred.
+/// This many TCP connections are told of in one flush; a home has some hundred.
 const TOLD_AT_MOST: usize = 4096;
-/// So many clients are poked before anything else is done: a home's are all told within some
+/// This many clients are poked before anything else is done: a home's are all told within some
 /// milliseconds, sooner than the flows of the other IP version could be flushed.
 const AT_ONCE: usize = 256;
-/// So many of those that are left are poked together …
+/// This many of those that are left are poked together …
 const VOLLEY: usize = 64;
-/// … and then the LAN has so long to carry it: a wireless one queues no thousands.
+/// … and then the LAN has this long to carry it: a wireless one queues no thousands.
 const PAUSE: Duration = Duration::from_millis(1);
 
 impl Flows {
@@ -92,7 +92,7 @@ impl Flows {
         match self.jobs.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(job)) => tracing::warn!(?job, "conntrack is behind; left out"),
-            Err(TrySendError::Disconnected(job)) => tracing::debug!(?job, "nobody is there"),
+            Err(TrySendError::Disconnected(job)) => tracing::debug!(?job, "the thread has ended"),
         }
     }
 }
@@ -100,7 +100,7 @@ impl Flows {
 /// Ways to the kernel, opened in the agent's own network namespace.
 struct Tools {
     conntrack: Conntrack,
-    /// `None`: the kernel can not end connections.
+    /// `None`: the kernel cannot end connections.
     sockets: Option<SockDiag>,
     /// `None`: no permission.
     poker: Option<Poker>,
@@ -164,11 +164,11 @@ struct Telling {
     flows: VecDeque<Flow>,
 }
 
-/// Flows with a source that is not their uplink's begin anew.
+/// Flows with a source that is not their uplink's begin again.
 fn flush_strays(conntrack: &mut Conntrack) {
     for family in Family::BOTH {
         if let Err(error) = conntrack.flush(Fwmark::STRAY, family) {
-            tracing::warn!(%error, "stray flows could not be flushed");
+            tracing::warn!(%error, "un-NATed flows could not be flushed");
         }
     }
 }

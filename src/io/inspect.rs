@@ -12,7 +12,6 @@ use crate::units::{Gather as _, IfName};
 /// Where to look; tests look elsewhere.
 #[derive(Clone, Debug)]
 pub struct Roots {
-    /// `/proc`.
     pub proc: PathBuf,
     /// What stands for `/`, above `etc`, `run` and `usr`.
     pub root: PathBuf,

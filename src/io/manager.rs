@@ -10,7 +10,7 @@ use crate::time::Instant;
 /// What the service manager was told.
 #[derive(Debug)]
 pub struct Manager {
-    /// How often it wants a sign of life: twice in the time after which it starts the agent anew.
+    /// How often it wants a sign of life: twice in the time after which it starts the agent again.
     every: Option<Duration>,
     fed: Option<Instant>,
     said: String,
@@ -60,7 +60,7 @@ impl Manager {
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "the service manager does not hear");
+        tracing::debug!(%error, "systemd cannot be told");
     }
 }
 

@@ -67,9 +67,9 @@ pub enum Line {
     Out(Output),
 }
 
-/// So much is kept in RAM at the least.
+/// This much is kept in RAM at the least.
 const KEPT: Duration = Duration::from_secs(600);
-/// A segment is closed after so long …
+/// A segment is closed after this long …
 const SEGMENT: Duration = Duration::from_secs(300);
 /// … or when it has grown so large, in bytes.
 const SEGMENT_BYTES: usize = 1 << 20;

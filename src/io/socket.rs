@@ -27,9 +27,7 @@ pub enum Error {
     /// `SO_BINDTODEVICE` was refused.
     #[error("cannot bind to {dev}")]
     Device {
-        /// The interface.
         dev: IfName,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -39,16 +37,13 @@ pub enum Error {
     /// The address is not (or no longer) the box's own.
     #[error("cannot send from {address}")]
     Source {
-        /// The address.
         address: IpAddr,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The other end has an address of the other IP version.
     #[error("{target} cannot be reached from {address}: not the same IP version")]
     Family {
-        /// The other end.
         target: IpAddr,
         /// The uplink's own address.
         address: IpAddr,

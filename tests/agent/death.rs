@@ -33,7 +33,7 @@ crate::tests![
     dying_before_every_change_of_a_first_start,
 ];
 
-/// A switch is over if nothing is written for so long.
+/// A switch is over if nothing is written for this long.
 const QUIET: Duration = Duration::from_millis(1200);
 /// A look at what somebody touched comes at once.
 const LOOK: Duration = Duration::from_millis(300);

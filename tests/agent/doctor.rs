@@ -23,10 +23,10 @@ async fn a_sound_box_is_left_in_peace() -> Result<()> {
     std::fs::write(file("sparelink.toml"), &text)?;
     let before = dump(&home).await?;
     let said = doctor(&home, &[]).await?.must(0)?;
-    ensure!(said.out.starts_with("nothing stands in the way\n"), "{said:?}");
+    ensure!(said.out.starts_with("no problem found\n"), "{said:?}");
     // The agent will turn forwarding on.
     ensure!(said.out.contains("note   forwarding is off"), "{}", said.out);
-    ensure!(said.out.contains("looked at: 15 parts of the kernel that work"), "{}", said.out);
+    ensure!(said.out.contains("checked: 15 kernel features"), "{}", said.out);
     before.must_equal(&dump(&home).await?)?;
 
     let stage = Stage::in_home(home, Settings::default(), &[]).await?;
@@ -58,11 +58,11 @@ async fn what_stands_in_the_way_is_found() -> Result<()> {
         "an IPv4 rule (1000) sends every packet to table 200",
         "mwan3 is active",
         "mifi has the subnet 192.168.11.0/24, and the LAN on lan0 has 192.168.11.0/24",
-        "the firewall ip filter drops what is forwarded (chain FORWARD), and names no wan0, usb0 and wlan0",
-        "mend: iptables -I FORWARD -i lan0 -o wan0 -j ACCEPT",
+        "the firewall ip filter drops what is forwarded (chain FORWARD) and does not allow wan0, usb0 or wlan0",
+        "fix: iptables -I FORWARD -i lan0 -o wan0 -j ACCEPT",
         "the firewall ip nat writes fixed source addresses into packets (snat)",
         "phone: wlan0 has an address, but no gateway is known",
-        "mend: ip rule del pref 1000",
+        "fix: ip rule del pref 1000",
     ] {
         ensure!(said.out.contains(found), "no `{found}` in:\n{}", said.out);
     }
@@ -73,8 +73,8 @@ async fn what_stands_in_the_way_is_found() -> Result<()> {
     let words = ["--user", AGENT, "doctor", "--config", &path];
     let said = in_router(&home, "/usr/bin/unshare", &words).await?.must(1)?;
     ensure!(said.out.contains("mwan3 is active"), "{}", said.out);
-    ensure!(said.out.contains("not looked at: nftables tables of others"), "{}", said.out);
-    ensure!(said.out.contains("not looked at: parts of the kernel"), "{}", said.out);
+    ensure!(said.out.contains("not checked: nftables tables of others"), "{}", said.out);
+    ensure!(said.out.contains("not checked: kernel features"), "{}", said.out);
     std::fs::write(&path, "[[uplink]]\n")?;
     doctor(&home, &[]).await?.must(2).map(drop)
 }

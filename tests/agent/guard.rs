@@ -196,7 +196,7 @@ async fn undo_all(cases: &[(&str, &str, &str)]) -> Result<()> {
         let words = words.replace("{routes}", &routes.to_string());
         let undone = undo(&stage, &whole, script).await.with_context(|| (*name).to_owned())?;
         let Undone { took, lost, stuck, said } = undone;
-        let begins = |text: &String| text.starts_with(&format!("others {words}: put back in "));
+        let begins = |text: &String| text.starts_with(&format!("others {words}: restored in "));
         let as_one = said.len() == 1 && said.iter().all(begins);
         // In pieces, each thing is named all the same.
         let named =

@@ -77,7 +77,7 @@ pub(crate) async fn get(from: &Netns, ip: IpAddr, path: &str) -> Result<Answer> 
     ask(from, SocketAddr::new(ip, PORT), &format!("GET {path}"), &host, "").await
 }
 
-/// Whether a connection is accepted there within so long.
+/// Whether a connection is accepted there within this long.
 pub(crate) async fn is_open(from: &Netns, to: SocketAddr, patience: Duration) -> Result<bool> {
     let open = async move { timeout(patience, TcpStream::connect(to)).await };
     Ok(matches!(from.run(open).await?, Ok(Ok(_))))

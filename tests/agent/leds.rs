@@ -50,7 +50,7 @@ fn led(name: &str) -> PathBuf {
     Path::new(PRIVATE_DIR).join("leds").join(format!("lab:{name}"))
 }
 
-/// What a LED shows, in the words of docs/LEDS.md.
+/// What an LED shows, in the words of docs/LEDS.md.
 fn shows(name: &str) -> String {
     let read = |file| fs::read_to_string(led(name).join(file)).unwrap_or_default();
     let delays = (read("delay_on"), read("delay_off"));
@@ -155,10 +155,15 @@ async fn doctor_knows_the_board() -> Result<()> {
     let program = env!("CARGO_BIN_EXE_sparelink");
     let words = ["doctor", "--config", &path];
     let said = in_router(&home, program, &words).await?;
-    ensure!(said.out.contains("\nboard: a board that is not known\n"), "{}", said.out);
+    ensure!(
+        said.out.contains("\nboard: unknown (LEDs off, nothing else depends on it)\n"),
+        "{}",
+        said.out
+    );
     shell(&home.router, TREE).await?;
     let said = in_router(&home, program, &words).await?;
-    let expected = "\nboard: Raspberry Pi 4 Model B; usually the LAN is eth0, and out lead eth1";
+    let expected =
+        "\nboard: Raspberry Pi 4 Model B; usually the LAN is eth0, and the uplinks are eth1";
     ensure!(said.out.contains(expected), "{}", said.out);
     Ok(())
 }

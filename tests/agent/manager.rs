@@ -17,7 +17,7 @@ use crate::stage::{Stage, file, with_environment};
 
 crate::tests![the_service_manager_hears_the_loop];
 
-/// After so long without a sign of life it would start the agent anew.
+/// After so long without a sign of life it would start the agent again.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// What the service manager has heard: each message, and how often.

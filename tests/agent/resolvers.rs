@@ -360,7 +360,7 @@ async fn learned_ones_that_do_not_answer_give_way_to_public_ones() -> Result<()>
     ensure!(status.active.as_deref() == Some("cable"), "the traffic moved: {status:?}");
     let said = agent.command(&["status"]).await?;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    ensure!(said.contains("not of cable's own resolvers"), "{said}");
+    ensure!(said.contains("not cable's own resolvers"), "{said}");
     let file = || fs::read_to_string(resolv_conf(&agent));
     ensure!(file()?.contains("its own do not answer"), "{}", file()?);
 

@@ -428,7 +428,7 @@ fn the_nftables_table_goes_through_the_same_door() {
         assert_eq!((again.changes, again.observed_digest), (vec![], Some(wish.nft.digest())));
         println!("a converge without changes: {:?}", again.took);
 
-        // What moves is elements; the table is not built anew.
+        // What moves is elements; the table is not built again.
         wish.nft = table("sparelink", &["up2"]);
         let moved = door.converge(1, &wish).await;
         assert_clean(&moved);

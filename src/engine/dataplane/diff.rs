@@ -23,16 +23,13 @@ use crate::units::{Family, Gather as _, Metric, TableId};
 pub enum Change {
     /// Write a value under `/proc/sys`.
     SetSysctl {
-        /// Path below `/proc/sys`.
         path: String,
-        /// The new value.
         value: String,
     },
     /// Add a route, or replace the one with the same family, table, destination and metric.
     ReplaceRoute(Route),
     /// Remove a route of ours.
     DelRoute(Route),
-    /// Add a rule.
     AddRule(Rule),
     /// Remove a rule of ours.
     DelRule(Rule),
@@ -44,9 +41,7 @@ pub enum Change {
     Elements {
         /// The set or map.
         set: String,
-        /// Elements to add.
         add: Vec<(Key, Option<Value>)>,
-        /// Elements to remove.
         del: Vec<Key>,
     },
 }

@@ -39,7 +39,6 @@ pub struct Facts {
 /// A policy rule of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForeignRule {
-    /// IP version.
     pub family: Family,
     /// Its priority; lower is looked at first.
     pub priority: RulePriority,
@@ -64,14 +63,12 @@ pub struct ForeignTable {
     pub mentions: BTreeSet<String>,
     /// A rule writes a fixed source address into packets.
     pub fixed_source: bool,
-    /// Its flowtables.
     pub flowtables: Vec<Flowtable>,
 }
 
 /// A flowtable: packets of a known flow go around all chains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flowtable {
-    /// Its name.
     pub name: String,
     /// The devices between which packets take the short way.
     pub devices: BTreeSet<String>,
@@ -79,23 +76,17 @@ pub struct Flowtable {
     pub hardware: bool,
 }
 
-/// systemd-networkd.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Networkd {
-    /// It runs.
     pub running: bool,
-    /// `ManageForeignRoutes=no`.
     pub leaves_routes: bool,
-    /// `ManageForeignRoutingPolicyRules=no`.
     pub leaves_rules: bool,
 }
 
 /// A directory that the agent writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
-    /// Which.
     pub path: PathBuf,
-    /// What for.
     pub purpose: &'static str,
     /// Why it cannot be written to; `None`: it can.
     pub error: Option<String>,
@@ -104,7 +95,6 @@ pub struct Directory {
 /// Something that was not looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hidden {
-    /// What.
     pub what: String,
     /// Why, and how it could be.
     pub why: String,

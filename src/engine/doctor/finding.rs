@@ -8,7 +8,6 @@ use serde::Serialize;
 pub enum Level {
     /// It stands in the way.
     Wrong,
-    /// Good to know.
     Note,
 }
 
@@ -17,7 +16,6 @@ pub enum Level {
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
-    /// What was found.
     pub what: String,
     /// What it means for this box.
     pub why: String,
@@ -45,9 +43,18 @@ impl Finding {
 
 /// `a, b and c`.
 pub(super) fn listed(all: &[String]) -> String {
+    joined(all, "and")
+}
+
+/// `a, b or c`.
+pub(super) fn any_of(all: &[String]) -> String {
+    joined(all, "or")
+}
+
+fn joined(all: &[String], word: &str) -> String {
     match all {
         [] => String::new(),
         [one] => one.clone(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+        [most @ .., last] => format!("{} {word} {last}", most.join(", ")),
     }
 }

@@ -111,7 +111,7 @@ fn lan(config: &Config, facts: &Facts, uplinks: &[(&str, Attachment)]) -> Vec<Fi
         let Some(link) = facts.view.links.values().find(|link| link.name == *dev) else {
             findings.push(Finding::wrong(
                 format!("there is no LAN interface {dev}"),
-                "Nobody can be served on it.",
+                "No client can be served on it.",
                 "compare [lan] interfaces with `ip link`",
             ));
             continue;

@@ -39,7 +39,6 @@ struct Origin {
     name: &'static str,
     /// What would be without it.
     without: &'static str,
-    /// The kernel option.
     option: &'static str,
     /// Its module, and the OpenWrt package with it, where it can be one.
     module: Option<(&'static str, &'static str)>,
@@ -61,7 +60,6 @@ const CORE: Option<(&str, &str)> = Some(("nf_tables", "kmod-nft-core"));
 const NO_PIN: &str = "Connections could not stay on the uplink on which they began.";
 const ONE_TABLE: &str = "There could be one routing table only, and so one uplink.";
 
-/// Every part.
 const ORIGINS: [(Part, Origin); 15] = [
     (
         Part::Nftables,

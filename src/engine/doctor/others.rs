@@ -1,7 +1,7 @@
 //! Who else steers, filters or rewrites packets on this box.
 
 use super::facts::{Facts, ForeignRule, ForeignTable};
-use super::finding::{Finding, listed};
+use super::finding::{Finding, any_of, listed};
 use crate::config::Config;
 use crate::engine::uplink::attachment::Attachment;
 use crate::units::{RulePriority, TableId};
@@ -60,7 +60,7 @@ fn networkd(facts: &Facts) -> Option<Finding> {
     let harmless = !networkd.running || (networkd.leaves_routes && networkd.leaves_rules);
     (!harmless).then(|| {
         Finding::wrong(
-            "systemd-networkd deletes other people's routes and rules when it restarts",
+            "systemd-networkd deletes routes and rules of other programs when it restarts",
             "The agent puts its own back, but for a moment traffic goes astray.",
             "write into /etc/systemd/networkd.conf.d/sparelink.conf, and restart systemd-networkd:\n\
              [Network]\n\
@@ -120,8 +120,8 @@ fn drops(
         devices.iter().filter(|dev| !table.mentions.contains(*dev)).cloned().collect();
     let (name, lan_dev) = (&table.name, lan.interfaces.first()?);
     let what = format!(
-        "the firewall {name} drops what is forwarded (chain {chain}), and names no {}",
-        listed(&unknown)
+        "the firewall {name} drops what is forwarded (chain {chain}) and does not allow {}",
+        any_of(&unknown)
     );
     let mend = let_through(facts, name, lan_dev.as_str(), &unknown);
     let knows_lan = lan.interfaces.iter().any(|dev| table.mentions.contains(dev.as_str()));

@@ -6,13 +6,11 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// nftables as such.
     Nftables,
     /// Tables of family inet.
     Inet,
     /// `ct state` and notrack.
     Tracking,
-    /// `ct mark`.
     ConntrackMark,
     /// Chains of type nat, and masquerade.
     Masquerade,
@@ -24,7 +22,6 @@ pub enum Part {
     Mss,
     /// Sets of several fields with prefixes.
     Intervals,
-    /// Conntrack over netlink.
     ConntrackNetlink,
     /// Policy rules for IPv4.
     Rules4,
@@ -32,7 +29,6 @@ pub enum Part {
     Rules6,
     /// Destroying other programs' sockets.
     SocketDestroy,
-    /// `SO_BINDTODEVICE`.
     BindToDevice,
     /// Raw sockets (`CAP_NET_RAW`).
     RawSockets,
@@ -41,7 +37,6 @@ pub enum Part {
 /// What came of trying it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It works.
     Works,
     /// It does not; the kernel's words.
     Missing(String),

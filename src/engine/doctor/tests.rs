@@ -219,7 +219,7 @@ fn other_managers() {
     };
     assert_eq!(
         said(networkd),
-        ["wrong: systemd-networkd deletes other people's routes and rules when it restarts"]
+        ["wrong: systemd-networkd deletes routes and rules of other programs when it restarts"]
     );
     let asleep = |facts: &mut Facts| facts.networkd.leaves_routes = true;
     assert_eq!(said(asleep), Vec::<String>::new());
@@ -257,13 +257,15 @@ fn firewalls_that_do_not_know_an_uplink() {
     assert_eq!(
         said(docker),
         [
-            "wrong: the firewall inet fw4 drops what is forwarded (chain forward), and names no wan0 and usb0"
+            "wrong: the firewall inet fw4 drops what is forwarded (chain forward) and does not allow wan0 or usb0"
         ]
     );
     let zone = |facts: &mut Facts| facts.tables.push(firewall(true, &["wan0", "br-lan"]));
     assert_eq!(
         said(zone),
-        ["note: the firewall inet fw4 drops what is forwarded (chain forward), and names no usb0"]
+        [
+            "note: the firewall inet fw4 drops what is forwarded (chain forward) and does not allow usb0"
+        ]
     );
     let snat = |facts: &mut Facts| {
         facts.tables.push(ForeignTable { fixed_source: true, ..firewall(false, &[]) });

@@ -267,9 +267,9 @@ impl SwitchKind {
         match self {
             Self::First => "begins",
             Self::Failover => "fails over",
-            Self::Failback => "climbs back",
+            Self::Failback => "fails back",
             Self::Quality => "moves",
-            Self::Manual => "is moved by hand",
+            Self::Manual => "is moved manually",
         }
     }
 }
@@ -385,7 +385,7 @@ impl Fact {
 impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started { chain } => write!(f, "watching {}", chain.join(" > ")),
+            Self::Started { chain } => write!(f, "agent started: {}", chain.join(" > ")),
             Self::Stopped => f.write_str("stopped; traffic goes on as it is"),
             Self::Health { uplink, family, from, to, condition } => {
                 write!(f, "{uplink} ({family}): {from} to {to}{}", because(*condition))
@@ -395,7 +395,7 @@ impl fmt::Display for Fact {
                 None => write!(f, "{family} {} on {to}: {reason}", kind.verb()),
             },
             Self::Felt { to, gap } => {
-                write!(f, "answers come over {to}, {} after the last one before", human(*gap))
+                write!(f, "traffic resumed on {to} after {}", human(*gap))
             }
             Self::NoWayOut { stays_on, family } => {
                 f.write_str(&super::words::no_way_out(stays_on.as_deref(), *family))
@@ -428,7 +428,7 @@ impl fmt::Display for Fact {
                 f.write_str(&super::words::drain_over(uplink, *family, *after))
             }
             Self::Repaired { what, took } => {
-                write!(f, "others {what}: put back in {}", human(*took))
+                write!(f, "others {what}: restored in {}", human(*took))
             }
             Self::Fight { what, times, pause } => {
                 f.write_str(&super::words::fight(what, *times, *pause))
@@ -436,7 +436,9 @@ impl fmt::Display for Fact {
             Self::Offload { uplinks, offloaded } => {
                 f.write_str(&super::words::offload(uplinks, *offloaded))
             }
-            Self::FightOver => f.write_str("nobody has touched what is ours for a minute"),
+            Self::FightOver => {
+                f.write_str("no other program has changed sparelink's rules for a minute")
+            }
             Self::Astray { uplink, family, by } => {
                 f.write_str(&super::words::astray(uplink, *family, by))
             }
@@ -450,9 +452,9 @@ impl fmt::Display for Fact {
             }
             Self::ByHand { what } => f.write_str(what),
             Self::Stalled { gap } => {
-                write!(f, "the agent stood still for {}; silence in it does not count", human(*gap))
+                write!(f, "the agent stalled for {}; probes of that time are ignored", human(*gap))
             }
-            Self::Reloaded => f.write_str("a new configuration is in force"),
+            Self::Reloaded => f.write_str("configuration reloaded"),
         }
     }
 }

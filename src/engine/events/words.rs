@@ -11,7 +11,7 @@ use crate::units::{ByteCount, Family};
 
 pub(super) fn no_way_out(stays_on: Option<&str>, family: Family) -> String {
     let stays = stays_on.map_or_else(String::new, |name| format!("stays on {name} and "));
-    format!("{family}: no uplink is alive; {stays}keeps asking")
+    format!("{family}: no uplink works; {stays}keeps retrying")
 }
 
 pub(super) fn quality(uplink: &str, degraded: bool, loss: f32) -> String {
@@ -37,14 +37,14 @@ pub(super) fn draining(
 
 pub(super) fn drain_over(uplink: &str, family: Family, after: Duration) -> String {
     let after = human(after);
-    format!("old {family} flows had {after} to finish on {uplink}; the rest begins anew")
+    format!("old {family} flows had {after} to finish on {uplink}; the rest is cut")
 }
 
 pub(super) fn fight(what: &str, times: usize, pause: Duration) -> String {
     let pause = human(pause);
     format!(
-        "somebody keeps undoing what is ours, {times} times in a minute (last: {what}); from now on it \
-         is put back every {pause} at most; `sparelink doctor` looks for who it is"
+        "another program keeps undoing sparelink's rules, {times} times in a minute (last: {what}); from now \
+         on they are restored every {pause} at most; `sparelink doctor` looks for the cause"
     )
 }
 
@@ -62,8 +62,8 @@ pub(super) fn offload(uplinks: &[String], offloaded: bool) -> String {
 
 pub(super) fn astray(uplink: &str, family: Family, by: &str) -> String {
     format!(
-        "{family} packets to the Internet leave by {by}, not by {uplink}: somebody's rule stands \
-         before ours, and `ip rule` shows it"
+        "{family} packets to the Internet leave by {by}, not by {uplink}: a rule of another program \
+         comes before sparelink's; `ip rule` shows it"
     )
 }
 

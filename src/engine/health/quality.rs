@@ -16,7 +16,6 @@ pub enum Quality {
     Good,
     /// Loss was above the bar; `calm_since` is when it last fell to the bar of return.
     Degraded {
-        /// Since when.
         since: Instant,
         /// Since when loss has been low again.
         calm_since: Option<Instant>,
@@ -33,7 +32,6 @@ pub const CALM_FOR: Duration = Duration::from_secs(120);
 pub const BETTER_BY: f32 = 10.0;
 /// Active and spares are sampled side by side for so long …
 pub const SAMPLE_FOR: Duration = Duration::from_secs(15);
-/// … so often.
 pub const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// If no uplink was better, look again after so long.
 pub const SAMPLE_AGAIN: Duration = Duration::from_secs(60);

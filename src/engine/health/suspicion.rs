@@ -12,9 +12,7 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Duty {
-    /// Carries the traffic.
     Active,
-    /// Could take over.
     #[default]
     Spare,
     /// Could take over, but every probe costs.
@@ -91,7 +89,6 @@ impl Profile {
 /// A burst under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Burst {
-    /// Ticks sent.
     pub ticks: u32,
     /// When the next tick is due.
     pub next: Instant,

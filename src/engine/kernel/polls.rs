@@ -22,7 +22,6 @@ pub(in crate::engine) struct Polls {
 pub(in crate::engine) const POLL_SUSPECTED: Duration = Duration::from_millis(50);
 /// While traffic flows: the last sign of life must be known to a tenth of a second.
 pub(in crate::engine) const POLL_BUSY: Duration = Duration::from_millis(100);
-/// At rest.
 pub(in crate::engine) const POLL_IDLE: Duration = Duration::from_secs(1);
 /// Byte counts are for people.
 pub(in crate::engine) const BYTES_EVERY: Duration = Duration::from_secs(5);

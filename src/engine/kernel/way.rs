@@ -9,9 +9,7 @@ use crate::units::{IfIndex, IfName};
 /// A way out of the box in one IP version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Way {
-    /// The interface.
     pub index: IfIndex,
-    /// Its name.
     pub dev: IfName,
     /// The box's own address on it.
     pub source: IpAddr,

@@ -24,7 +24,6 @@ use crate::units::{IfIndex, UplinkId};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Prefixes {
     claims: BTreeMap<UplinkId, Claim>,
-    /// The chain's first.
     first: Option<UplinkId>,
 }
 
@@ -37,7 +36,6 @@ pub(in crate::engine) enum Held {
     Once,
 }
 
-/// One uplink's prefixes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Claim {
     /// Known to be its own now.

@@ -32,14 +32,11 @@ pub struct Resolvers {
     pub uplinks: Vec<String>,
     /// Some of them are public because the uplink's own do not answer.
     pub own_are_silent: bool,
-    /// The best first.
     pub list: Vec<Nameserver>,
 }
 
-/// One of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nameserver {
-    /// Its address.
     pub address: IpAddr,
     /// The interface behind which a link-local address is meant (RFC 4007).
     pub scope: Option<IfName>,
@@ -62,7 +59,7 @@ impl Resolvers {
             true => "public resolvers, for its own do not answer",
         };
         let mut text = format!(
-            "# Written by sparelink, anew whenever another uplink is used.\n# For {whose}: {order}.\n"
+            "# Written by sparelink, again whenever another uplink is used.\n# For {whose}: {order}.\n"
         );
         for nameserver in &self.list {
             let _ = writeln!(text, "nameserver {nameserver}");

@@ -35,7 +35,6 @@ use crate::units::{LossPercent, UplinkId};
 /// What selection knows of one uplink in one slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
-    /// Which uplink.
     pub id: UplinkId,
     /// Its place in the chain, 0 first.
     pub place: usize,
@@ -43,7 +42,6 @@ pub struct Candidate {
     pub standing: Standing,
     /// What a person wants of it.
     pub choice: Choice,
-    /// Its loss.
     pub loss: Loss,
     /// How often it was left in the last hour; each time it must be better by more to be taken again.
     pub left: u8,
@@ -58,7 +56,6 @@ pub struct Candidate {
 /// What a person wants of an uplink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// Nothing.
     #[default]
     None,
     /// Chosen, and not left since.
@@ -81,7 +78,6 @@ pub struct Loss {
 /// How it stands with the uplink that carries the traffic now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incumbent {
-    /// Which uplink.
     pub id: UplinkId,
     /// How firmly it is in use.
     pub footing: Footing,
@@ -105,20 +101,17 @@ pub enum Footing {
 }
 
 impl Footing {
-    /// Whether it answers.
     #[must_use]
     pub const fn is_alive(self) -> bool {
         matches!(self, Self::Firm | Self::Open)
     }
 }
 
-/// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// Leave it as it is.
     Stay,
-    /// Move the traffic.
     Move(UplinkId, SwitchKind),
     /// The one in use is dead and no other is alive: stay, and say so.
     AllDown,
@@ -153,7 +146,6 @@ pub enum Why {
 /// What was decided for a slot, with a reason for each uplink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// What to do.
     pub decision: Decision,
     /// Why each uplink carries the slot's traffic after that, or does not.
     pub whys: BTreeMap<UplinkId, Why>,
@@ -239,7 +231,6 @@ pub fn select(chain: &[Candidate], incumbent: Option<Incumbent>, now: Instant) -
     Selection { decision, whys: chain.iter().map(why).collect() }
 }
 
-/// Rule 1.
 fn first(chain: &[Candidate]) -> Ruling {
     let best = chain.iter().filter(|c| c.standing.may_carry()).min_by_key(|c| c.rank());
     Ruling::Decided(best.map_or(Decision::Stay, |c| Decision::Move(c.id, SwitchKind::First)))

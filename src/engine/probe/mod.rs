@@ -37,7 +37,6 @@ pub struct Path {
 /// A question to send now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeRequest {
-    /// Its name.
     pub id: ProbeId,
     /// Which way it goes.
     pub path: Path,
@@ -56,21 +55,12 @@ pub enum Question {
     /// A TCP handshake, closed at once.
     TcpConnect(IpAddr, u16),
     /// The addresses of a name, asked over UDP port 53 at that resolver.
-    Dns {
-        /// Whom.
-        resolver: IpAddr,
-        /// Which name.
-        name: String,
-    },
+    Dns { resolver: IpAddr, name: String },
     /// A plain HTTP GET.
     Http {
-        /// The server's address.
         server: IpAddr,
-        /// Its port.
         port: u16,
-        /// The `Host` header.
         host: String,
-        /// Path and query.
         path: String,
         /// What it must answer.
         expect: HttpExpect,
@@ -80,11 +70,9 @@ pub enum Question {
 /// How a probe ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeReply {
-    /// Which probe.
     pub id: ProbeId,
     /// Which uplink it went through.
     pub uplink: UplinkId,
-    /// How it ended.
     pub outcome: Outcome,
 }
 
@@ -101,12 +89,7 @@ pub enum Outcome {
     /// The HTTP answer was the expected one.
     HttpExpected(Rtt),
     /// The HTTP answer was another: a portal. Where it sends people, if it says so.
-    HttpOther {
-        /// The status code.
-        status: u16,
-        /// The `Location` header.
-        location: Option<String>,
-    },
+    HttpOther { status: u16, location: Option<String> },
     /// Nothing came within the time limit.
     Silent,
     /// It could not even be sent, or the far end refused (the operating system's words).
@@ -116,11 +99,8 @@ pub enum Outcome {
 /// Gives numbers to questions and hands them out through one door.
 #[derive(Debug)]
 pub struct Asker<'a> {
-    /// The next number.
     pub next_id: &'a mut u64,
-    /// Where requests go.
     pub requests: &'a mut Vec<ProbeRequest>,
-    /// The door.
     pub path: &'a Path,
 }
 

@@ -27,9 +27,7 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pattern {
-    /// It is dark.
     Off,
-    /// It is lit.
     Steady,
     /// It blinks once in two seconds.
     Slow,
@@ -42,7 +40,6 @@ pub enum Pattern {
 /// One LED and what it shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lamp {
-    /// Which one.
     pub led: Led,
     /// What it does until told otherwise.
     pub pattern: Pattern,
@@ -84,7 +81,6 @@ impl Pattern {
     }
 }
 
-/// Where traffic goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Way {
     None,
@@ -168,7 +164,6 @@ impl Test {
 /// What the LEDs were last told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Leds {
-    /// How things were.
     pub(in crate::engine) real: Vec<Lamp>,
     /// What was shown of it.
     pub(in crate::engine) shown: Vec<Lamp>,

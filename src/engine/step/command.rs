@@ -56,7 +56,7 @@ impl Engine {
             return Err(Refusal::UnknownUplink(vec![]));
         };
         if u.paused.is_some() {
-            let words = format!("{name} is set aside; take it back with: sparelink resume {name}");
+            let words = format!("{name} is paused; use it again with: sparelink resume {name}");
             return Err(Refusal::NotNow(words));
         }
         let ready = self.whole(u, now).usable() != Use::None;
@@ -67,10 +67,10 @@ impl Engine {
             |lasts| format!("for {}", human(lasts)),
         );
         Ok(if ready {
-            format!("{name} comes first, {time}")
+            format!("using {name} {time}")
         } else {
             format!(
-                "{name} comes first, {time}; it does not work now, so traffic stays where it is until it does"
+                "{name} is preferred {time}; it does not work now, so traffic stays where it is until it does"
             )
         })
     }
@@ -78,8 +78,8 @@ impl Engine {
     fn switch_auto(&mut self) -> String {
         self.manual_fresh = false;
         match self.run.manual.take() {
-            Some((name, _)) => format!("following the chain again; {name} no longer comes first"),
-            None => "following the chain, as before".to_owned(),
+            Some((name, _)) => format!("automatic again; {name} is no longer preferred"),
+            None => "automatic, as before".to_owned(),
         }
     }
 
@@ -95,10 +95,10 @@ impl Engine {
         let useful = |u: &Uplink| u.id != id && self.whole(u, now).may_carry();
         let others = self.uplinks.values().any(useful);
         if others {
-            format!("{name} is set aside {time}")
+            format!("{name} paused {time}")
         } else {
             format!(
-                "{name} is set aside {time}; no other uplink is ready, so traffic stays on it until one is"
+                "{name} paused {time}; no other uplink is ready, so traffic stays on it until one is"
             )
         }
     }
@@ -107,8 +107,8 @@ impl Engine {
         self.run.paused.remove(name);
         let paused = self.uplinks.get_mut(&id).and_then(|u| u.paused.take());
         match paused {
-            Some(_) => Ok(format!("{name} is back in the chain")),
-            None => Err(Refusal::NotNow(format!("{name} is not set aside"))),
+            Some(_) => Ok(format!("{name} resumed")),
+            None => Err(Refusal::NotNow(format!("{name} is not paused"))),
         }
     }
 
@@ -117,7 +117,7 @@ impl Engine {
             return Err(Refusal::UnknownUplink(vec![]));
         };
         if u.paused.is_some() {
-            let words = format!("{name} is set aside; take it back with: sparelink resume {name}");
+            let words = format!("{name} is paused; use it again with: sparelink resume {name}");
             return Err(Refusal::NotNow(words));
         }
         let there: Vec<Family> = u.present().map(|(family, _)| family).collect();

@@ -271,7 +271,7 @@ impl Engine {
         let over = |until: &Option<Instant>| until.is_some_and(|at| at <= now.mono);
         let mut expired = Vec::new();
         if self.run.manual.take_if(|(_, until)| over(until)).is_some() {
-            expired.push("the switch by hand is over; following the chain".to_owned());
+            expired.push("the manual switch is over; automatic again".to_owned());
         }
         for u in self.uplinks.values_mut() {
             if u.paused.take_if(|paused| over(&paused.until)).is_some() {

@@ -97,7 +97,7 @@ impl Engine {
             format!("{name} {}", self.condition(id, family, now).phrase())
         };
         match (kind, from) {
-            (SwitchKind::Manual, _) => "asked for by hand".to_owned(),
+            (SwitchKind::Manual, _) => "preferred manually".to_owned(),
             (SwitchKind::First, _) | (_, None) => {
                 format!("{} is the first in the chain that works", self.name(to))
             }
@@ -109,7 +109,7 @@ impl Engine {
             }
             (SwitchKind::Failover | SwitchKind::Quality, Some(id)) => {
                 match self.uplinks.get(&id).and_then(|u| u.paused.as_ref()) {
-                    Some(_) => format!("{} is set aside by hand", self.name(id)),
+                    Some(_) => format!("{} is paused", self.name(id)),
                     None => state(id),
                 }
             }

@@ -1,4 +1,4 @@
-//! A LED in `/sys/class/leds` (Documentation/leds/leds-class.rst in the kernel).
+//! An LED in `/sys/class/leds` (Documentation/leds/leds-class.rst in the kernel).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,16 +12,14 @@ use super::error::Error;
 use super::kept::Before;
 use crate::engine::status::leds::Pattern;
 
-/// A kernel trigger drives a LED; this one leaves it to whoever writes its brightness.
+/// A kernel trigger drives an LED; this one leaves it to whoever writes its brightness.
 const NONE: &str = "none";
-/// Blinks evenly (ledtrig-timer).
 const TIMER: &str = "timer";
 /// Blinks in any rhythm (ledtrig-pattern, since Linux 4.20).
 const PATTERN: &str = "pattern";
 /// A trigger's own files belong to root until udev has heard of them and changed that.
 const UDEV: (Duration, u32) = (Duration::from_millis(50), 20);
 
-/// One LED.
 #[derive(Debug)]
 pub(super) struct Class {
     name: String,
@@ -175,7 +173,7 @@ impl OutputPin for Class {
     }
 }
 
-/// Has a LED show again what it showed; whether there is such a LED.
+/// Has an LED show again what it showed; whether there is such an LED.
 ///
 /// # Errors
 ///

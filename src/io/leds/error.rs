@@ -1,34 +1,26 @@
-//! Why a LED does not do what it should.
+//! Why an LED does not do what it should.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a LED does not do what it should.
+/// Why an LED does not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such LED.
     #[error("there is no such LED in {}", folder.display())]
-    NoLed {
-        /// Where LEDs are.
-        folder: PathBuf,
-    },
+    NoLed { folder: PathBuf },
     /// The kernel does not let it be written.
     #[error("{} cannot be written", path.display())]
     Write {
-        /// The LED's file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// There is no such GPIO chip.
     #[error("there is no {}", chip.display())]
-    NoChip {
-        /// The chip.
-        chip: PathBuf,
-    },
+    NoChip { chip: PathBuf },
     /// The GPIO line cannot be had.
-    #[error("the line cannot be had ({reason})")]
+    #[error("the line is not available ({reason})")]
     Line {
         /// What the kernel says.
         reason: String,
@@ -36,9 +28,7 @@ pub enum Error {
     /// What was there before could not be kept.
     #[error("what it showed before cannot be kept in {}", file.display())]
     Keep {
-        /// Where.
         file: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },

@@ -14,7 +14,7 @@ const FILE: &str = "leds.json";
 /// It is never larger: a few words for each LED of the box.
 const MOST: u64 = 64 * 1024;
 
-/// What a LED showed.
+/// What an LED showed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Before {
     /// What drove it; `None`: the kernel has no triggers.
@@ -47,7 +47,7 @@ impl Kept {
         self.known.get(name).cloned()
     }
 
-    /// Remembers what a LED showed. What is remembered already stays: it is the older.
+    /// Remembers what an LED showed. What is remembered already stays: it is the older.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Kept {
         self.write()
     }
 
-    /// Forgets a LED, which shows again what it did.
+    /// Forgets an LED, which shows again what it did.
     ///
     /// # Errors
     ///

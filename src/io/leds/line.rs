@@ -1,4 +1,4 @@
-//! A LED on a GPIO line that nobody else drives, by the kernel's character device
+//! An LED on a GPIO line that nobody else drives, by the kernel's character device
 //! (linux/gpio.h, version 2, since Linux 5.10).
 
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! LEDs: shows what the engine says, on a thread of its own.
 //!
-//! Where the kernel can blink by itself it does (the triggers `timer` and `pattern` of a LED in
+//! Where the kernel can blink by itself it does (the triggers `timer` and `pattern` of an LED in
 //! `/sys/class/leds`), and the thread sleeps until there is something else to show. A GPIO line, or
-//! a LED on a kernel without those triggers, is blinked by the thread.
+//! an LED on a kernel without those triggers, is blinked by the thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ impl Leds {
 
     /// Gives every LED back and ends; waits a second for it at the most.
     pub fn stop(mut self) {
-        /// A write to a LED takes microseconds, unless its driver hangs.
+        /// A write to an LED takes microseconds, unless its driver hangs.
         const PATIENCE: Duration = Duration::from_secs(1);
         let Some(thread) = self.thread.take() else {
             return;
@@ -258,11 +258,11 @@ impl Room {
     fn put_back(&mut self, name: &str, before: &kept::Before) {
         let done = class::restore(&self.root, name, before).map(drop);
         if let Err(error) = done.and_then(|()| self.kept.forget(name)) {
-            tracing::debug!(%error, led = name, "does not show again what it showed before");
+            tracing::debug!(%error, led = name, "could not be restored");
         }
     }
 
-    /// Says once that a LED does not work.
+    /// Says once that an LED does not work.
     fn tell(&mut self, led: &Led, error: &Error) {
         if self.told.insert(led.clone()) {
             let why = std::error::Error::source(error).map(|source| format!(": {source}"));
@@ -305,7 +305,6 @@ impl Player {
         Self { pattern: None, began: now, lit: None }
     }
 
-    /// Somebody else plays.
     const fn rest(&mut self) {
         (self.pattern, self.lit) = (None, None);
     }

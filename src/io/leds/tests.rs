@@ -19,7 +19,7 @@ impl Sys {
         Self(root)
     }
 
-    /// A LED as the kernel shows it, with these triggers' files.
+    /// An LED as the kernel shows it, with these triggers' files.
     fn led(&self, name: &str, trigger: &str, extra: &[&str]) {
         let dir = self.0.join("sys/class/leds").join(name);
         fs::create_dir_all(&dir).unwrap();
@@ -200,7 +200,7 @@ fn what_does_not_work_is_said_once_and_tried_again() {
     assert!(error(&leds[2]).ends_with("dev/gpiochip7"), "{}", error(&leds[2]));
     fs::create_dir_all(sys.0.join("dev")).unwrap();
     fs::write(sys.0.join("dev/gpiochip7"), "").unwrap();
-    assert!(error(&leds[2]).starts_with("the line cannot be had ("), "{}", error(&leds[2]));
+    assert!(error(&leds[2]).starts_with("the line is not available ("), "{}", error(&leds[2]));
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Door {
             Err(missing @ NfnlError::Missing { .. }) => Err(missing),
             Err(error) => {
                 // The table itself will tell, if it is not for this moment only.
-                tracing::debug!(%error, "the parts of nftables could not be tried");
+                tracing::debug!(%error, "the parts of nftables could not be tested");
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -102,7 +102,7 @@ impl Door {
     }
 
     /// Looks whether this kernel can pin flows to their uplink, and can be made to forget them when
-    /// it dies. Where it can not, no flow is pinned from now on: one that is pinned and never
+    /// it dies. Where it cannot, no flow is pinned from now on: one that is pinned and never
     /// forgotten would be stuck to a dead uplink for days. All else goes on.
     ///
     /// # Errors

@@ -8,7 +8,6 @@
 pub struct Attrs(Vec<u8>);
 
 impl Attrs {
-    /// No attributes yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

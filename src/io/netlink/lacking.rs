@@ -11,7 +11,6 @@ pub(super) fn is_lacking(part: &str) -> bool {
     std::env::var_os(VARIABLE).is_some_and(|parts| parts.to_string_lossy().contains(part))
 }
 
-/// Nothing is.
 #[cfg(not(all(feature = "faults", debug_assertions)))]
 pub(super) const fn is_lacking(_part: &str) -> bool {
     false

@@ -17,29 +17,17 @@ use super::attrs::{Attributes, Attrs};
 /// A message to or from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// `RTM_NEWLINK`
     NewLink(LinkMessage),
-    /// `RTM_DELLINK`
     DelLink(LinkMessage),
-    /// `RTM_GETLINK`
     GetLink(LinkMessage),
-    /// `RTM_NEWADDR`
     NewAddress(AddressMessage),
-    /// `RTM_DELADDR`
     DelAddress(AddressMessage),
-    /// `RTM_GETADDR`
     GetAddress(AddressMessage),
-    /// `RTM_NEWROUTE`
     NewRoute(RouteMessage),
-    /// `RTM_DELROUTE`
     DelRoute(RouteMessage),
-    /// `RTM_GETROUTE`
     GetRoute(RouteMessage),
-    /// `RTM_NEWRULE`
     NewRule(RuleMessage),
-    /// `RTM_DELRULE`
     DelRule(RuleMessage),
-    /// `RTM_GETRULE`
     GetRule(RuleMessage),
 }
 
@@ -49,7 +37,6 @@ pub(super) enum Message {
 pub(super) struct LinkMessage {
     /// `ifi_family`; `AF_UNSPEC`, or `AF_BRIDGE` where a bridge speaks about its ports.
     pub(super) family: u8,
-    /// `ifi_index`
     pub(super) index: u32,
     /// `ifi_flags`, the `IFF_*` of linux/if.h
     pub(super) flags: u32,

@@ -44,7 +44,7 @@ const QUIET_AT_MOST: Duration = Duration::from_millis(500);
 /// After a dump failed (out of memory; nothing else is known to do it).
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// So many datagrams are read before the changes among them are handed out.
+/// This many datagrams are read before the changes among them are handed out.
 const DRAIN: usize = 512;
 
 /// `NFNLGRP_NFTABLES` as a bit mask (linux/netfilter/nfnetlink.h: group 7).
@@ -90,7 +90,7 @@ impl Monitor {
         Self::open_with_buffer(RCVBUF).await
     }
 
-    /// The same with a receive buffer of so many bytes, to see it overflow.
+    /// The same with a receive buffer of this many bytes, to see it overflow.
     ///
     /// # Errors
     ///

@@ -86,7 +86,7 @@ pub enum NfnlError {
         detail: String,
     },
     /// A value that nftables has no bytes for, such as an IPv6 prefix in a set of IPv4 addresses.
-    #[error("{object} can not be written as nftables")]
+    #[error("{object} cannot be written as nftables")]
     Unwritable {
         /// What it was.
         object: String,

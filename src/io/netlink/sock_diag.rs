@@ -2,7 +2,7 @@
 //! (linux/sock_diag.h, linux/inet_diag.h).
 //!
 //! A program that waits for an answer over a dead uplink would wait for minutes. Its `read` or
-//! `write` fails with `ECONNABORTED` instead, and it connects anew.
+//! `write` fails with `ECONNABORTED` instead, and it connects again.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,14 +13,11 @@ use super::ask::{Asker, PATIENCE_MS};
 use super::nfnl::F_DUMP;
 use crate::io::faults;
 
-/// `NETLINK_SOCK_DIAG`.
 const PROTOCOL_SOCK_DIAG: isize = 4;
 /// `SOCK_DIAG_BY_FAMILY`: tell about sockets.
 const TELL: u16 = 20;
-/// `SOCK_DESTROY`: end one.
 const DESTROY: u16 = 21;
 const TCP: u8 = 6;
-/// `AF_INET`, `AF_INET6`.
 const INET: u8 = 2;
 const INET6: u8 = 10;
 /// `INET_DIAG_NOCOOKIE`: whichever socket has these ends.
@@ -35,10 +32,10 @@ const COOKIE: std::ops::Range<usize> = 44..52;
 #[derive(Debug, thiserror::Error)]
 pub enum SockDiagError {
     /// The kernel was built without the way to look up TCP sockets, or its module is missing.
-    #[error("this kernel can not look up connections: it needs CONFIG_INET_DIAG (module tcp_diag)")]
+    #[error("this kernel cannot look up connections: it needs CONFIG_INET_DIAG (module tcp_diag)")]
     NoDiag,
     /// The kernel was built without the way to end them.
-    #[error("this kernel can not end connections: it needs CONFIG_INET_DIAG_DESTROY")]
+    #[error("this kernel cannot end connections: it needs CONFIG_INET_DIAG_DESTROY")]
     NoDestroy,
     /// The process may not change the network.
     #[error("no permission to end connections: CAP_NET_ADMIN is missing")]
@@ -125,7 +122,7 @@ impl SockDiag {
         }
     }
 
-    /// Asks for what changes nothing: a list of no states, and the end of a connection that can not
+    /// Asks for what changes nothing: a list of no states, and the end of a connection that cannot
     /// be.
     fn check(&mut self) -> Result<(), SockDiagError> {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));

@@ -8,7 +8,7 @@ use crate::engine::dataplane::nft::{
 use crate::engine::doctor::parts::Part;
 use crate::units::{Fwmark, IfName};
 
-/// Everything that our table is made of and can not do without, in one table. Flows can be left
+/// Everything that our table is made of and cannot do without, in one table. Flows can be left
 /// where they are, so conntrack marks are not in it.
 pub(super) fn whole() -> Table {
     let mut whole = Table { name: "trial".to_owned(), ..Table::default() };

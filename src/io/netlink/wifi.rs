@@ -5,11 +5,9 @@ use super::attrs::{Attributes, Attrs};
 use super::nfnl::F_DUMP;
 use crate::units::IfIndex;
 
-/// `NETLINK_GENERIC`.
 const PROTOCOL_GENERIC: isize = 16;
 /// `GENL_ID_CTRL`: who knows the numbers of the others.
 const CONTROLLER: u16 = 16;
-/// `CTRL_CMD_GETFAMILY`, `CTRL_ATTR_FAMILY_ID`, `CTRL_ATTR_FAMILY_NAME`.
 const GET_FAMILY: u8 = 3;
 const FAMILY_ID: u16 = 1;
 const FAMILY_NAME: u16 = 2;
@@ -26,7 +24,6 @@ const STATUS: u16 = 9;
 const ASSOCIATED: u32 = 1;
 /// The element of a beacon that is the network's name (IEEE 802.11-2020, table 9-92).
 const NAME_ELEMENT: u8 = 0;
-/// `sizeof(struct genlmsghdr)`.
 const HEADER: usize = 4;
 
 /// nl80211, once a Wi-Fi device made it necessary.

@@ -54,7 +54,7 @@ impl EchoSockets {
         if !self.told_kind {
             self.told_kind = true;
             let raw = client.get_socket().get_type() == Type::RAW;
-            tracing::debug!(raw, "echo sockets open (raw: ping_group_range does not cover us)");
+            tracing::debug!(raw, "echo sockets are raw: ping_group_range does not cover the agent");
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct Error {
     source: io::Error,
 }
 
-/// Writes the file, if it says something else now: whoever watches it would begin anew.
+/// Writes the file, if it says something else now: whoever watches it would begin again.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-"""The service as its drop-ins make it: without CAP_NET_RAW, and with a LED on a GPIO line beside a LED device."""
+"""The service as its drop-ins make it: without CAP_NET_RAW, and with an LED on a GPIO line beside an LED device."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from service import UNIT, begin_again, configure, pid, status_of
 from tools import ensure, run, until
 
 EXAMPLES, FOLDER = "/usr/share/doc/sparelink/examples", f"/etc/systemd/system/{UNIT}.d"
-# Line 4 is a LED device (see `board`), 7 is free.
+# Line 4 is an LED device (see `board`), 7 is free.
 BOX, ITS_HOTSPOT = 4, 7
 LEDS = f"""
 [leds]
@@ -45,4 +45,4 @@ def play(world):
     configure()
     begin_again()
     at_peace()
-    return f"CapEff {capabilities:x}: failed over and back; a LED device and a GPIO line showed it"
+    return f"CapEff {capabilities:x}: failed over and back; an LED device and a GPIO line showed it"

@@ -1,4 +1,4 @@
-"""A kernel whose connections can not be listed or flushed: one warning, and failover all the same."""
+"""A kernel whose connections cannot be listed or flushed: one warning, and failover all the same."""
 
 import time
 

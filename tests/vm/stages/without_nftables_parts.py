@@ -1,4 +1,4 @@
-"""Kernels that lack a part which our table can not do without: the agent says which, and has changed nothing."""
+"""Kernels that lack a part which our table cannot do without: the agent says which, and has changed nothing."""
 
 from agent import BINARY, Agent, footprint
 from missing import without

@@ -144,7 +144,7 @@ fn what_is_undone_in_one_go_is_told_once() {
     }
     assert!(bench.told.is_empty(), "it may not be over");
     bench.wait(SECOND * 2);
-    assert_eq!(bench.told, ["others deleted the nftables table: put back in 12 ms"]);
+    assert_eq!(bench.told, ["others deleted the nftables table: restored in 12 ms"]);
     let now = bench.now;
     let snapshot = bench.engine.snapshot(now);
     assert_eq!((snapshot.repairs, snapshot.repairs_of[&drift::Kind::Nftables]), (1, 1));
@@ -164,7 +164,7 @@ fn six_times_in_a_minute_are_a_fight_until_there_is_peace() {
     bench.wait(Duration::from_secs(9));
     assert!(bench.told.is_empty());
     bench.wait(Duration::from_secs(100));
-    assert_eq!(bench.told, ["nobody has touched what is ours for a minute"]);
+    assert_eq!(bench.told, ["no other program has changed sparelink's rules for a minute"]);
     assert!(bench.deletes(), "all is as before");
 }
 
@@ -243,7 +243,7 @@ fn what_is_refused_for_a_moment_is_tried_again_at_once_and_told_as_theirs() {
     bench.applied(ApplyReport { generation, ..rest });
     assert!(bench.engine.kernel.is_settled());
     bench.wait(SECOND * 2);
-    let theirs = "others deleted 1 of 4 rules and the nftables table: put back in 8 ms";
+    let theirs = "others deleted 1 of 4 rules and the nftables table: restored in 8 ms";
     assert_eq!(bench.told, [theirs]);
 }
 
@@ -277,8 +277,8 @@ fn packets_that_go_astray_are_told_once() {
     for by in [2, 9, 9, 2, 9] {
         look(&mut bench, by);
     }
-    let astray = "IPv4 packets to the Internet leave by eth9, not by cable: somebody's rule stands \
-                  before ours, and `ip rule` shows it";
+    let astray = "IPv4 packets to the Internet leave by eth9, not by cable: a rule of another \
+                  program comes before sparelink's; `ip rule` shows it";
     assert_eq!(bench.told, [astray, astray]);
 }
 

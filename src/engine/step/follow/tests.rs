@@ -210,7 +210,7 @@ fn the_file_reads_well() {
         list: vec![one("192.0.2.1"), one("1.1.1.1")],
     };
     let expected = "\
-# Written by sparelink, anew whenever another uplink is used.
+# Written by sparelink, again whenever another uplink is used.
 # For cable: its own resolvers if they are known, then public ones.
 nameserver 192.0.2.1
 nameserver 1.1.1.1

@@ -17,9 +17,7 @@ use crate::engine::dataplane::nft::Table;
 /// Packets and bytes that a named counter has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Packets.
     pub packets: u64,
-    /// Bytes.
     pub bytes: u64,
 }
 
@@ -32,7 +30,6 @@ pub(super) struct Shape {
     pub(super) rules: BTreeMap<String, Vec<Vec<u8>>>,
     /// Flags, type of key, and timeout of each set.
     pub(super) sets: BTreeMap<String, (u32, u32, u64)>,
-    /// Named counters.
     pub(super) counters: Vec<String>,
 }
 

@@ -21,7 +21,7 @@ use crate::engine::dataplane::nft::{
 /// Elements in one message: an attribute holds 64 KiB, and an element takes less than 130 bytes.
 const ELEMENTS_PER_MESSAGE: usize = 400;
 
-/// The whole table anew: add (so that there is something to delete), delete, add, in one batch.
+/// The whole table again: add (so that there is something to delete), delete, add, in one batch.
 pub(super) fn build(table: &Table) -> Result<Vec<Message>, NfnlError> {
     let name = &table.name;
     let bare = Attrs::new().text(TABLE_NAME, name);

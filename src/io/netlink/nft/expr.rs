@@ -51,7 +51,6 @@ const RTN_LOCAL: u32 = 2;
 const META_SREG: u16 = 3;
 const CT_SREG: u16 = 4;
 const BYTEORDER_HTON: u32 = 1;
-/// `NFT_LOOKUP_F_INV`.
 const LOOKUP_INVERT: u32 = 1;
 // NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_*
 const FIB_ADDRTYPE: u32 = 3;
@@ -62,7 +61,6 @@ const NUMGEN_RANDOM: u32 = 1;
 const REJECT_TCP_RST: u32 = 1;
 const REJECT_ICMPX: u32 = 2;
 const ICMPX_ADMIN_PROHIBITED: u8 = 3;
-/// `NFT_RT_TCPMSS`.
 const RT_TCPMSS: u32 = 3;
 const EXTHDR_TCPOPT: u32 = 1;
 const NAT_DNAT: u32 = 1;
@@ -110,7 +108,6 @@ pub(super) fn ifname(name: &IfName) -> [u8; 16] {
     bytes
 }
 
-/// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
 pub(super) const fn nfproto(family: Family) -> u8 {
     match family {
         Family::V4 => NFPROTO_IPV4,

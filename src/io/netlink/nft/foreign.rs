@@ -14,9 +14,7 @@ use super::{Nft, TRIES};
 use crate::engine::doctor::{Flowtable, ForeignTable};
 use crate::units::NFT_TABLE;
 
-/// `NF_INET_FORWARD`.
 const FORWARD: u32 = 2;
-/// `NFT_NAT_SNAT`.
 const SNAT: u32 = 0;
 /// Families in which packets to and from the Internet can be met, with `nft`'s words for them.
 const FAMILIES: [(u8, &str); 3] =

@@ -52,7 +52,7 @@ pub struct ElementChange<'a> {
     /// The name of the set.
     pub set: &'a str,
     /// Elements to add; those that are there already are no error, and in a set with a timeout
-    /// their time begins anew.
+    /// their time begins again.
     pub add: &'a [(Key, Option<Value>)],
     /// Elements to remove; those that are not there are no error.
     pub del: &'a [Key],
@@ -75,7 +75,7 @@ impl Nft {
         Ok(nft)
     }
 
-    /// Builds the table anew, atomically, whether or not one of its name was there.
+    /// Builds the table again, atomically, whether or not one of its name was there.
     ///
     /// # Errors
     /// What the kernel refused; the old table is then untouched.
@@ -122,7 +122,7 @@ impl Nft {
     }
 
     /// What is in the kernel of the table that is wished for: the wish's structure with the elements
-    /// that are there, or an empty [`Table`] if it has to be built anew, because it is missing, is of
+    /// that are there, or an empty [`Table`] if it has to be built again, because it is missing, is of
     /// another structure, or somebody took something out of it.
     ///
     /// # Errors
@@ -153,7 +153,7 @@ impl Nft {
     }
 
     /// Makes sure that the kernel would take a table like this. Nothing is changed: the batch that
-    /// tries it can not succeed. Modules that it needs are loaded by then.
+    /// tries it cannot succeed. Modules that it needs are loaded by then.
     ///
     /// # Errors
     /// [`NfnlError::Missing`] names the part that this kernel lacks; else what it answered.
