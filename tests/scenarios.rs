@@ -56,11 +56,13 @@ scenarios! {
     flapping_is_damped
     interface_vanishes
     loss_30_percent
+    metered_spare_dies
     modem_reboots
     modem_silent
     old_flows_are_cut
     old_flows_drain
     one_target_dies
+    outages_in_a_row
     pause_and_resume
     portal_and_a_spare_that_loses_20
     portal_and_a_spare_that_loses_40

@@ -66,6 +66,7 @@ const CONDITIONS = {
   ok: "being checked",
   resolvers_silent: "its own DNS is silent",
   degraded: "loses packets",
+  no_web: "loads no web page",
   portal: "sign-in page",
   dns_broken: "names fail (DNS)",
   beyond_modem: "no Internet behind the modem",

@@ -114,6 +114,9 @@ pub fn config(plan: &Plan, settings: &Settings) -> String {
             Kind::Wifi => writeln!(text, "kind = \"wifi\""),
             Kind::Cellular => writeln!(text, "kind = \"cellular\""),
         };
+        if settings.metered.contains(&uplink.name) {
+            let _ = writeln!(text, "metered = true");
+        }
         if let Some((_, policy)) = settings.on_return.iter().rfind(|(of, _)| *of == uplink.name) {
             let _ = writeln!(text, "on_return = {policy:?}");
         }

@@ -5,6 +5,7 @@
 //! # The crew in the street severs the cable.
 //! uplinks cable mifi phone              # the chain; this is the default
 //! kind mifi cellular                    # wired unless said otherwise
+//! metered phone                         # what goes over it costs
 //! window 300ms                          # other settings: window UPLINK, hold, hold_max, on_return
 //! chatter                               # clients keep asking the modems' DNS proxies and pages
 //!
@@ -100,6 +101,8 @@ pub struct Settings {
     /// The chain; empty: the three uplinks of the lab.
     pub uplinks: Vec<String>,
     pub kinds: Vec<(String, Kind)>,
+    /// `metered UPLINK`: what goes over it costs.
+    pub metered: Vec<String>,
     /// `window TIME` (no uplink) and `window UPLINK TIME`.
     pub windows: Vec<(Option<String>, Duration)>,
     /// `hold TIME`; the lab's is 3 s.
@@ -219,6 +222,7 @@ impl Scenario {
             ["kind", uplink, kind] => {
                 settings.kinds.push(((*uplink).to_owned(), parse_kind(kind)?))
             }
+            ["metered", uplink] => settings.metered.push((*uplink).to_owned()),
             ["window", time] => settings.windows.push((None, parse_time(time)?)),
             ["window", uplink, time] => {
                 settings.windows.push((Some((*uplink).to_owned()), parse_time(time)?));
@@ -243,7 +247,7 @@ impl Scenario {
             ["expect", rest @ ..] => self.push(line, What::Expect(parse_expect(rest)?)),
             [word, ..] => {
                 return Err(format!(
-                    "`{word}` is not known here; try at, after, expect, uplinks, kind, window, hold, hold_max, on_return, chatter"
+                    "`{word}` is not known here; try at, after, expect, uplinks, kind, metered, window, hold, hold_max, on_return, chatter"
                 ));
             }
         }

@@ -96,6 +96,7 @@ fn way(name: &str, device: &DeviceMatch, attachment: &Attachment) -> Option<Find
         )),
         Condition::Ok
         | Condition::Degraded
+        | Condition::NoWeb
         | Condition::Portal
         | Condition::DnsBroken
         | Condition::ResolversSilent

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::asking::{Asking, Fate, Found, Pending, Use};
 use super::proof::{Finding, Plan, Proof};
 use super::quality::{self, Quality, Sample};
 use super::suspicion::{Burst, Duty, Profile};
@@ -65,46 +66,6 @@ pub enum News {
     Sampled,
 }
 
-/// Why a probe was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Use {
-    Base,
-    Burst,
-    Gateway,
-    Proof,
-    Sample,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Pending {
-    sent: Instant,
-    target: IpAddr,
-    purpose: Use,
-    method: Method,
-    /// Already given up for the statistics; an answer still is a sign of life.
-    counted: bool,
-}
-
-/// How a line is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Method {
-    #[default]
-    Echo,
-    /// Its operator drops ICMP: handshakes with the targets' DNS port.
-    Tcp,
-}
-
-impl Method {
-    const fn other(self) -> Self {
-        match self {
-            Self::Echo => Self::Tcp,
-            Self::Tcp => Self::Echo,
-        }
-    }
-}
-
 /// The quick burst that proves a line that comes up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Trial {
@@ -152,8 +113,7 @@ pub struct Line {
     pub proof: Proof,
     /// Loss as last sampled beside the others.
     pub sampled: Option<Sample>,
-    /// The one that was answered last.
-    method: Method,
+    asking: Asking,
     pending: BTreeMap<ProbeId, Pending>,
     /// The agent's own packets, to tell them from the traffic.
     own: Own,
@@ -195,8 +155,6 @@ const DEAD_METERED: Duration = Duration::from_secs(60);
 const TARGET_FAULT: u32 = 4;
 /// A verdict was wrong if the line answers by itself within so long.
 const PREMATURE: Duration = Duration::from_secs(3);
-/// The DNS port of the targets, for lines that drop ICMP.
-const TCP_PORT: u16 = 53;
 
 impl Line {
     /// Begins anew with another way out, or none. What was learned of the line stays.
@@ -275,7 +233,7 @@ impl Line {
             *burst = Burst::begin(now);
         }
         for pending in self.pending.values_mut() {
-            pending.counted = true;
+            (pending.fate, pending.measures) = (Fate::Void, false);
         }
     }
 
@@ -302,8 +260,7 @@ impl Line {
             Health::Recovering { .. } => {
                 self.burst = None;
                 self.linger_until = None;
-                self.loss.clear();
-                self.quality = Quality::Good;
+                self.begin_again();
                 self.trial = Some(Trial { next: now, ..Trial::default() });
                 if let (Health::Down { since, .. }, Signal::Life) = (transition.from, signal)
                     && self.condemned
@@ -316,6 +273,7 @@ impl Line {
             Health::Down { condition, .. } => {
                 self.condemned = transition.from.is_alive();
                 self.trial = None;
+                self.proof.abandon();
                 self.sampling = None;
                 let soft = !condition.is_hard() && self.burst.is_some();
                 // The burst goes on for one more window: a wrong verdict should cost no flow.
@@ -325,6 +283,17 @@ impl Line {
             }
         }
         news.push(News::Health(transition));
+    }
+
+    /// A line that comes up is measured again: what was asked before says nothing of it, and when it is
+    /// answered now, it was held back.
+    fn begin_again(&mut self) {
+        self.loss.clear();
+        self.quality = Quality::Good;
+        self.asking.begin();
+        for pending in self.pending.values_mut() {
+            pending.measures = false;
+        }
     }
 
     /// Takes the evidence counters.
@@ -382,9 +351,12 @@ impl Line {
             return;
         }
         self.own.answered();
-        self.method = pending.method;
-        self.rtt.sample(*rtt);
-        self.tally.time(*rtt);
+        let proven = self.health.is_alive();
+        self.asking.answered(pending.method, if proven { Found::Proven } else { Found::Proving });
+        if self.asking.is_measured(&pending, *rtt, self.rtt.rtt()) {
+            self.rtt.sample(*rtt);
+            self.tally.time(*rtt);
+        }
         self.settle(pending, true);
         if let Some(trial) = &mut self.trial {
             trial.answers += 1;
@@ -395,9 +367,10 @@ impl Line {
     }
 
     /// What decisions depend on.
-    fn findings(&self) -> (Finding, Finding, bool, bool) {
+    fn findings(&self) -> (Finding, Finding, [bool; 3]) {
         let (dns, http) = (self.proof.dns().clone(), self.proof.http().clone());
-        (dns, http, self.dns_is_broken(), self.shows_portal())
+        let silent = self.proof.pages_are_silent();
+        (dns, http, [self.dns_is_broken(), self.shows_portal(), silent])
     }
 
     /// A sign of life from beyond the uplink.
@@ -419,13 +392,16 @@ impl Line {
     fn settle(&mut self, pending: Pending, answered: bool) {
         match pending.purpose {
             Use::Base => {
+                let open = pending.fate == Fate::Open;
                 let misses = self.misses.entry(pending.target).or_default();
-                *misses = if answered { 0 } else { *misses + u32::from(!pending.counted) };
-                self.tally.count(answered, pending.counted);
-                if pending.counted && answered {
-                    self.loss.answered_late();
-                } else if !pending.counted {
-                    self.loss.sample(answered);
+                *misses = if answered { 0 } else { *misses + u32::from(open) };
+                if pending.fate != Fate::Void {
+                    self.tally.count(answered, !open);
+                }
+                match pending.fate {
+                    Fate::Open if pending.measures => self.loss.sample(answered),
+                    Fate::Lost if pending.measures && answered => self.loss.answered_late(),
+                    Fate::Open | Fate::Lost | Fate::Void => {}
                 }
             }
             Use::Sample => {
@@ -433,7 +409,7 @@ impl Line {
                     sampling.sample.answered += u32::from(answered);
                 }
             }
-            Use::Burst | Use::Gateway | Use::Proof => {}
+            Use::Burst | Use::Gateway | Use::Proof | Use::Echo => {}
         }
     }
 
@@ -456,8 +432,12 @@ impl Line {
         let no_page = match self.proof.http() {
             Finding::Wrong(_) => return Some(Condition::Portal),
             Finding::Unknown if !s.plan.pages.is_empty() => return Some(Condition::Ok),
-            Finding::NoAnswer => s.page_works_somewhere,
-            Finding::Unknown | Finding::Passed => false,
+            // One page that did not load is no verdict on a line that is proven.
+            Finding::NoAnswer => {
+                let sure = self.proof.pages_are_silent() || !self.health.is_alive();
+                s.page_works_somewhere && sure
+            }
+            Finding::Unknown | Finding::Passed | Finding::Blocked => false,
         };
         match self.proof.dns() {
             // Where names do not resolve no page can be found, which is no portal's doing.
@@ -465,7 +445,9 @@ impl Line {
             Finding::Unknown if s.plan.name.is_some() && self.proof.is_busy() => {
                 Some(Condition::Ok)
             }
-            Finding::Unknown | Finding::Passed => no_page.then_some(Condition::Portal),
+            Finding::Unknown | Finding::Passed | Finding::Blocked => {
+                no_page.then_some(Condition::NoWeb)
+            }
         }
     }
 
@@ -490,6 +472,7 @@ impl Line {
     }
 }
 
+mod asking;
 /// What the passing of time does to a line.
 mod clockwork;
 mod tally;

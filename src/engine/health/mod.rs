@@ -65,6 +65,8 @@ pub enum Condition {
     ResolversSilent,
     /// It loses many packets.
     Degraded,
+    /// It loads no web page, while another line does.
+    NoWeb,
     /// It answers the web check with a page of its own.
     Portal,
     /// Nobody resolves names by it.
@@ -101,6 +103,7 @@ impl Condition {
         match self {
             Self::Ok => "ok",
             Self::Degraded => "degraded",
+            Self::NoWeb => "no_web",
             Self::Portal => "portal",
             Self::ResolversSilent | Self::DnsBroken => "dns_broken",
             Self::BeyondModem => "beyond_modem",
@@ -122,6 +125,7 @@ impl Condition {
                 "resolves names by public resolvers only; its own do not answer"
             }
             Self::Degraded => "loses many packets",
+            Self::NoWeb => "answers, but loads no web page",
             Self::Portal => "shows a sign-in page instead of the Internet",
             Self::DnsBroken => "does not resolve names",
             Self::BeyondModem => "has no Internet behind its modem",

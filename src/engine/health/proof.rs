@@ -6,7 +6,7 @@
 //! Where an uplink's own resolvers do not resolve, public ones are asked by the same line: if they do,
 //! names resolve there, and only who is asked has to change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub enum Finding {
     NoAnswer,
     /// It answered something else: a portal, and where it sends people.
     Wrong(Option<String>),
+    /// The resolvers name no server for it, as those do that block advertising: says nothing of the line.
+    Blocked,
 }
 
 /// What is to be checked, and whom to ask.
@@ -74,6 +76,8 @@ enum Purpose {
     HostOfPage(usize),
     HostByPublic(usize),
     Page(usize),
+    /// The same, of a server in a private network: a portal's, or none at all.
+    PrivatePage(usize),
 }
 
 impl Purpose {
@@ -85,7 +89,7 @@ impl Purpose {
     const fn host_of(self) -> Option<usize> {
         match self {
             Self::HostOfPage(page) | Self::HostByPublic(page) => Some(page),
-            Self::Name(_) | Self::NameByPublic | Self::Page(_) => None,
+            Self::Name(_) | Self::NameByPublic | Self::Page(_) | Self::PrivatePage(_) => None,
         }
     }
 }
@@ -125,22 +129,62 @@ pub struct Proof {
     widened: bool,
     /// It has shown whether names resolve.
     names_done: bool,
+    /// Pages whose host was given no server on the Internet in the round under way.
+    blocked: BTreeSet<usize>,
+    /// Rounds in a row in which every page was asked for and nobody answered.
+    page_failures: u32,
+    /// It has shown how pages are answered.
+    pages_done: bool,
+    /// How long an answer counts in the round under way.
+    patience: Duration,
     conduct: Conduct,
 }
 
-/// An answer to a check counts for so long.
-const TIMEOUT: Duration = Duration::from_millis(2500);
+/// An answer to a check counts for this long on a quick line …
+const PATIENCE: Duration = Duration::from_millis(2500);
+/// … and at most for this long on a slow one.
+const PATIENCE_MAX: Duration = Duration::from_secs(15);
+/// Round trips in the longest check: a handshake, a request, and one of either that was lost.
+const ROUND_TRIPS: u32 = 4;
+
+/// How long a check is waited for on a line whose answers are late after this time.
+#[must_use]
+pub fn patience(late_after: Option<Duration>) -> Duration {
+    late_after.map_or(PATIENCE, |late| (late * ROUND_TRIPS).clamp(PATIENCE, PATIENCE_MAX))
+}
+
+/// Whether an address that a resolver gave for a page's host can be a server beyond the line. Resolvers
+/// that block a name answer with the unspecified address, or with the box's own.
+fn is_server(ip: IpAddr, own: IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_loopback() && ip != own
+}
+
+/// Whether it is nobody's on the Internet (RFC 1918, RFC 4193, RFC 3927).
+const fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
 
 impl Proof {
-    /// Begins a round now, unless one is under way.
-    pub fn begin(&mut self, round: Round, plan: Plan<'_>, now: Instant, asker: &mut Asker<'_>) {
+    /// Begins a round now, unless one is under way. Answers count for `patience`.
+    pub fn begin(
+        &mut self,
+        round: Round,
+        patience: Duration,
+        plan: Plan<'_>,
+        now: Instant,
+        asker: &mut Asker<'_>,
+    ) {
         if self.is_busy() {
             return;
         }
-        self.round = round;
+        (self.round, self.patience) = (round, patience);
         self.names_asked = Some(now);
         (self.resolved, self.right, self.wrong) = (false, false, None);
-        (self.widened, self.names_done) = (false, false);
+        (self.widened, self.names_done, self.pages_done) = (false, false, round == Round::Names);
+        self.blocked.clear();
         self.heard.clear();
         self.conduct.keep(plan.resolvers);
         if plan.name.is_some() {
@@ -196,19 +240,30 @@ impl Proof {
                 Purpose::HostOfPage(n) | Purpose::HostByPublic(n),
                 Outcome::Resolved(_, addresses),
             ) => {
-                // Several resolvers were asked; the first answer is enough.
-                self.asked.retain(|_, other| other.host_of() != Some(n));
-                if let (Some(page), Some(server)) = (plan.pages.get(n), addresses.first()) {
+                let own = asker.path.source;
+                let server = addresses.iter().find(|ip| is_server(**ip, own));
+                if let (Some(page), Some(server)) = (plan.pages.get(n), server) {
+                    // Several resolvers were asked; the first server is enough.
+                    self.asked.retain(|_, other| other.host_of() != Some(n));
                     self.ask_page(page, *server, n, asker);
+                } else {
+                    self.no_server(purpose, n, plan, asker);
                 }
             }
+            (Purpose::HostOfPage(n) | Purpose::HostByPublic(n), Outcome::NoSuchName(_)) => {
+                self.no_server(purpose, n, plan, asker);
+            }
             (Purpose::HostOfPage(n), _) => self.ask_public_for_host(n, plan, asker),
-            (Purpose::Page(_), Outcome::HttpExpected(_)) => {
+            (Purpose::Page(_) | Purpose::PrivatePage(_), Outcome::HttpExpected(_)) => {
                 self.right = true;
                 self.http = Finding::Passed;
+                self.page_failures = 0;
             }
-            (Purpose::Page(_), Outcome::HttpOther { location, .. }) => {
+            (Purpose::Page(_) | Purpose::PrivatePage(_), Outcome::HttpOther { location, .. }) => {
                 self.wrong.get_or_insert_with(|| location.clone());
+            }
+            (Purpose::PrivatePage(n), _) => {
+                self.blocked.insert(n);
             }
             _ => {}
         }
@@ -224,6 +279,14 @@ impl Proof {
         }
     }
 
+    /// A resolver knows of no server for a page.
+    fn no_server(&mut self, purpose: Purpose, n: usize, plan: Plan<'_>, asker: &mut Asker<'_>) {
+        self.blocked.insert(n);
+        if matches!(purpose, Purpose::HostOfPage(_)) {
+            self.ask_public_for_host(n, plan, asker);
+        }
+    }
+
     /// None of the line's own resolvers knows a page's host: perhaps public ones do.
     fn ask_public_for_host(&mut self, n: usize, plan: Plan<'_>, asker: &mut Asker<'_>) {
         let open = self.asked.values().any(|purpose| *purpose == Purpose::HostOfPage(n));
@@ -232,6 +295,19 @@ impl Proof {
                 self.ask_name(&page.host, resolver, Purpose::HostByPublic(n), asker);
             }
         }
+    }
+
+    /// The line has died: what is still open shows nothing, and when it answers again everything is asked
+    /// at once.
+    pub fn abandon(&mut self) {
+        self.asked.clear();
+        (self.names_asked, self.pages_asked) = (None, None);
+    }
+
+    /// Whether nobody answered for any page, more than once.
+    #[must_use]
+    pub const fn pages_are_silent(&self) -> bool {
+        self.page_failures >= 2
     }
 
     /// Forgets everything; the line is another one now.
@@ -306,7 +382,7 @@ impl Proof {
 
     fn ask_name(&mut self, name: &str, resolver: IpAddr, purpose: Purpose, asker: &mut Asker<'_>) {
         let question = Question::Dns { resolver, name: name.to_owned() };
-        self.asked.insert(asker.ask(question, TIMEOUT), purpose);
+        self.asked.insert(asker.ask(question, self.patience), purpose);
     }
 
     fn ask_page(&mut self, page: &HttpCheck, server: IpAddr, n: usize, asker: &mut Asker<'_>) {
@@ -317,7 +393,8 @@ impl Proof {
             path: page.path.clone(),
             expect: page.expect.clone(),
         };
-        self.asked.insert(asker.ask(question, TIMEOUT), Purpose::Page(n));
+        let purpose = if is_private(server) { Purpose::PrivatePage(n) } else { Purpose::Page(n) };
+        self.asked.insert(asker.ask(question, self.patience), purpose);
     }
 
     /// Draws the conclusion of each check that has no question open.
@@ -332,12 +409,16 @@ impl Proof {
         if self.round == Round::All && !self.right {
             if let Some(location) = &self.wrong {
                 self.http = Finding::Wrong(location.clone());
-            } else if !pages_open && !plan.pages.is_empty() {
-                self.http = Finding::NoAnswer;
+                self.page_failures = 0;
+            } else if !pages_open && !plan.pages.is_empty() && !self.pages_done {
+                self.pages_done = true;
+                let blocked = (0..plan.pages.len()).all(|n| self.blocked.contains(&n));
+                self.page_failures = if blocked { 0 } else { self.page_failures + 1 };
+                self.http = if blocked { Finding::Blocked } else { Finding::NoAnswer };
             }
         }
         let named = plan.name.is_none() || self.resolved;
-        let paged = plan.pages.is_empty() || self.right;
+        let paged = plan.pages.is_empty() || self.right || self.http == Finding::Blocked;
         if self.round == Round::All && self.asked.is_empty() && named && paged {
             self.passed = self.pages_asked;
         }
@@ -399,6 +480,10 @@ mod tests {
         next_id: u64,
         /// Everybody who was asked for the name in the last round, in order.
         asked: Vec<IpAddr>,
+        /// What all resolvers say of the pages' hosts, if they block them: no such name, or an address.
+        blocking: Option<Option<&'static str>>,
+        /// How a page is answered.
+        page: Outcome,
     }
 
     impl Table {
@@ -411,6 +496,8 @@ mod tests {
                 pages: Vec::new(),
                 next_id: 0,
                 asked: Vec::new(),
+                blocking: None,
+                page: Outcome::HttpExpected(RTT),
             }
         }
 
@@ -435,7 +522,7 @@ mod tests {
             let mut requests: Vec<ProbeRequest> = Vec::new();
             let mut asker =
                 Asker { next_id: &mut self.next_id, requests: &mut requests, path: &path };
-            self.proof.begin(round, plan, Instant::from_micros(1), &mut asker);
+            self.proof.begin(round, PATIENCE, plan, Instant::from_micros(1), &mut asker);
             self.asked.clear();
             let mut at = 0;
             while let Some(request) = asker.requests.get(at).cloned() {
@@ -446,14 +533,19 @@ mod tests {
                             self.asked.push(resolver);
                         }
                         let found = answering.contains(&resolver);
-                        if found {
+                        let host = name != "example.com";
+                        if host && let Some(blocking) = self.blocking {
+                            blocking.map_or(Outcome::NoSuchName(RTT), |ip| {
+                                Outcome::Resolved(RTT, ips(ip))
+                            })
+                        } else if found {
                             Outcome::Resolved(RTT, ips("198.51.100.1"))
                         } else {
                             Outcome::Silent
                         }
                     }
                     Question::Echo(_) | Question::TcpConnect(..) | Question::Http { .. } => {
-                        Outcome::HttpExpected(RTT)
+                        self.page.clone()
                     }
                 };
                 assert!(self.proof.reply(request.id, &outcome, plan, &mut asker));
@@ -526,6 +618,40 @@ mod tests {
         let mut table = Table::new("1.1.1.1 8.8.8.8");
         assert_eq!(table.names(""), (Finding::NoAnswer, 1, false));
         assert_eq!(table.asked.len(), 2, "nobody is asked twice");
+    }
+
+    #[test]
+    fn a_blocking_resolver_is_no_portal_and_no_silence() {
+        let pages = || {
+            let text = "[[uplink]]\nname = \"a\"\ninterface = \"b\"\n";
+            crate::config::parse(text, "test").unwrap().probe.http
+        };
+        // Own address, nobody's address, and a private one at which nobody answers.
+        let blocking = [None, Some("0.0.0.0"), Some("127.0.0.1"), Some(A), Some("10.77.0.1")];
+        for blocking in blocking {
+            let mut table = Table::new(A);
+            (table.pages, table.blocking, table.page) = (pages(), Some(blocking), Outcome::Silent);
+            table.round(Round::All, A);
+            assert_eq!(table.proof.http(), &Finding::Blocked, "{blocking:?}");
+            assert!(table.proof.passed().is_some(), "nothing is wrong");
+        }
+        let sign_in = Outcome::HttpOther { status: 302, location: None };
+        let mut table = Table::new(A);
+        (table.pages, table.blocking, table.page) = (pages(), Some(Some("10.77.0.1")), sign_in);
+        table.round(Round::All, A);
+        assert_eq!(table.proof.http(), &Finding::Wrong(None), "control: a portal was seen there");
+        let mut table = Table::new(A);
+        (table.pages, table.page) = (pages(), Outcome::Silent);
+        table.round(Round::All, A);
+        assert_eq!(table.proof.http(), &Finding::NoAnswer, "control: the server is silent");
+    }
+
+    #[test]
+    fn a_slow_line_is_waited_for() {
+        assert_eq!(patience(None), PATIENCE);
+        assert_eq!(patience(Some(Duration::from_millis(20))), PATIENCE);
+        assert!(patience(Some(Duration::from_secs(2))) >= Duration::from_secs(6));
+        assert_eq!(patience(Some(Duration::from_secs(60))), PATIENCE_MAX);
     }
 
     #[test]

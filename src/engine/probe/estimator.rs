@@ -7,26 +7,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{LossPercent, Rtt};
 
-/// Smoothed round-trip time and its variation (RFC 6298 §2: alpha 1/8, beta 1/4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Smoothed round-trip time and its variation (RFC 6298 §2: alpha 1/8, beta 1/4), bounded by what
+/// the last measurements were: one outlier is forgotten when it is ten measurements old.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RttEstimator {
     smoothed: Option<Duration>,
     variation: Duration,
+    /// The last measurements, oldest first.
+    recent: VecDeque<Duration>,
 }
+
+/// Measurements after which an outlier is forgotten.
+const MEMORY: usize = 10;
 
 impl RttEstimator {
     /// Takes one measurement.
     pub fn sample(&mut self, rtt: Rtt) {
+        // The first answers wait until the gateway's link-layer address is known (ARP, RFC 4861 §7.2),
+        // up to a second each: the first one that did not wait shows what the line is like.
+        let waited = |smoothed| self.recent.len() < MEMORY && rtt.0 < smoothed / 2;
         match self.smoothed {
-            None => {
-                self.smoothed = Some(rtt.0);
-                self.variation = rtt.0 / 2;
-            }
-            Some(smoothed) => {
+            Some(smoothed) if !waited(smoothed) => {
                 let deviation = smoothed.abs_diff(rtt.0);
                 self.variation = (self.variation * 3 + deviation) / 4;
                 self.smoothed = Some((smoothed * 7 + rtt.0) / 8);
             }
+            Some(_) | None => {
+                self.recent.clear();
+                self.smoothed = Some(rtt.0);
+                self.variation = rtt.0 / 2;
+            }
+        }
+        self.remember(rtt.0);
+    }
+
+    fn remember(&mut self, rtt: Duration) {
+        if self.recent.len() == MEMORY {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(rtt);
+        let (least, most) = (self.recent.iter().min(), self.recent.iter().max());
+        if let (MEMORY, Some(least), Some(most)) = (self.recent.len(), least, most) {
+            self.smoothed = self.smoothed.map(|smoothed| smoothed.clamp(*least, *most));
+            self.variation = self.variation.min(*most - *least);
         }
     }
 
@@ -107,6 +130,35 @@ mod tests {
         e.sample(Rtt(Duration::from_millis(28)));
         assert_eq!(e.rtt().unwrap().0, Duration::from_millis(21));
         assert_eq!(e.jitter().unwrap().0, Duration::from_micros(9500));
+    }
+
+    #[test]
+    fn first_answers_that_waited_for_neighbours_are_forgotten_at_once() {
+        let mut e = RttEstimator::default();
+        for ms in [936, 836, 736, 36] {
+            e.sample(Rtt(Duration::from_millis(ms)));
+        }
+        let quick = Rtt(Duration::from_micros(300));
+        for _ in 0..3 {
+            e.sample(quick);
+        }
+        assert_eq!(e.rtt(), Some(quick));
+        assert!(e.late_after() < Duration::from_millis(2), "{:?}", e.late_after());
+    }
+
+    #[test]
+    fn an_outlier_is_forgotten_within_ten_measurements() {
+        let mut e = RttEstimator::default();
+        let usual = Rtt(Duration::from_millis(8));
+        for _ in 0..20 {
+            e.sample(usual);
+        }
+        e.sample(Rtt(Duration::from_secs(3)));
+        assert!(e.late_after() > Duration::from_secs(1), "control: it is taken");
+        for _ in 0..10 {
+            e.sample(usual);
+        }
+        assert_eq!(e.late_after(), usual.0);
     }
 
     #[test]

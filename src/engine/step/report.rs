@@ -294,6 +294,7 @@ impl Engine {
                 Condition::Ok
                 | Condition::ResolversSilent
                 | Condition::Degraded
+                | Condition::NoWeb
                 | Condition::Portal
                 | Condition::DnsBroken
                 | Condition::BeyondModem

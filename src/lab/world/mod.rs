@@ -12,11 +12,11 @@ use crate::engine::input::{Command, Input};
 use crate::engine::kernel::view::KernelChange;
 use crate::engine::names::resolvers::Resolvers;
 use crate::engine::output::{Output, Refusal};
-use crate::engine::probe::ProbeReply;
+use crate::engine::probe::{Outcome, ProbeReply, ProbeRequest, Question};
 use crate::engine::state::Restored;
 use crate::engine::{Engine, Mode};
 use crate::time::{Instant, Now, Utc};
-use crate::units::{PerFamily, UplinkId};
+use crate::units::{PerFamily, Rtt, UplinkId};
 
 pub mod kernel;
 pub mod line;
@@ -117,6 +117,8 @@ enum Happening {
     Told(u64, Input),
     Converge(u64, u64, Box<Dataplane>),
     Fault(usize, u64, Fault),
+    /// A handshake that nobody answered is asked for again: by which agent, when first, which time.
+    AskedAgain(u64, Box<ProbeRequest>, Instant, u32),
 }
 
 /// The clock at the birth of a world: boxes have been up for a while when the agent starts.
@@ -266,7 +268,8 @@ impl World {
     }
 
     fn happen(&mut self, happening: Happening) {
-        let waits = !matches!(happening, Happening::Fault(..)) && self.now < self.stalled_until;
+        let waits = !matches!(happening, Happening::Fault(..) | Happening::AskedAgain(..))
+            && self.now < self.stalled_until;
         if waits {
             self.schedule(self.stalled_until, happening);
             return;
@@ -274,6 +277,10 @@ impl World {
         match happening {
             Happening::Told(agent, input) if agent == self.agent => self.tell(input),
             Happening::Told(..) => {}
+            Happening::AskedAgain(agent, request, first, times) if agent == self.agent => {
+                self.probe(*request, first, times);
+            }
+            Happening::AskedAgain(..) => {}
             Happening::Converge(agent, generation, wish) if agent == self.agent => {
                 self.net.live(self.now);
                 let took = Duration::from_millis(2);
@@ -321,11 +328,7 @@ impl World {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Probe(request) => {
-                let (after, outcome) = self.net.probe(&request, self.now);
-                let (id, uplink) = (request.id, request.path.uplink);
-                self.answer(after, Input::Probe(ProbeReply { id, uplink, outcome }));
-            }
+            Output::Probe(request) => self.probe(request, self.now, 0),
             Output::ReadCounters { bytes } => {
                 let counters = self.net.counters(&self.numbers, bytes, self.now);
                 self.answer(Duration::from_micros(200), Input::Counters(counters));
@@ -365,6 +368,26 @@ impl World {
             | Output::Leds(_)
             | Output::Listen(_) => {}
         }
+    }
+
+    /// Sends a question. Kernels ask for a handshake again after 1, 3, 7 … seconds (RFC 6298 §5.5).
+    fn probe(&mut self, request: ProbeRequest, first: Instant, times: u32) {
+        let (after, outcome) = self.net.probe(&request, self.now);
+        let waited = self.now.since(first);
+        let again = Duration::from_secs(1 << times.min(8));
+        let handshake = matches!(request.question, Question::TcpConnect(..));
+        if handshake && outcome == Outcome::Silent && waited + again < request.timeout {
+            let next = Happening::AskedAgain(self.agent, Box::new(request), first, times + 1);
+            self.schedule(self.now + again, next);
+            return;
+        }
+        let outcome = match outcome {
+            Outcome::Answered(rtt) => Outcome::Answered(Rtt(rtt.0 + waited)),
+            other => other,
+        };
+        let after = if outcome == Outcome::Silent { after.saturating_sub(waited) } else { after };
+        let (id, uplink) = (request.id, request.path.uplink);
+        self.answer(after, Input::Probe(ProbeReply { id, uplink, outcome }));
     }
 
     fn answer(&mut self, after: Duration, input: Input) {

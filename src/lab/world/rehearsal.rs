@@ -81,6 +81,9 @@ fn plan(settings: &Settings, seed: u64) -> Result<Plan, String> {
             text,
             "[[uplink]]\nname = {name:?}\ninterface = {interface:?}\nkind = {kind:?}"
         );
+        if settings.metered.contains(&name) {
+            let _ = writeln!(text, "metered = true");
+        }
         if let Some(window) = window(Some(&name)) {
             let _ = writeln!(text, "window = \"{}ms\"", window.as_millis());
         }

@@ -4,21 +4,24 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::asking::{Fate, Method, Pending, Use};
 use super::{
-    DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, Method, News, PATIENCE, Pending, Sampling,
-    Surroundings, TARGET_FAULT, TCP_PORT, TRIAL_GIVE_UP, TRIAL_TICK, Use,
+    DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, News, PATIENCE, Sampling, Surroundings,
+    TARGET_FAULT, TRIAL_GIVE_UP, TRIAL_TICK,
 };
-use crate::engine::health::proof::{Finding, Round};
+use crate::engine::health::proof::{self, Finding, Round};
 use crate::engine::health::quality::SAMPLE_EVERY;
 use crate::engine::health::suspicion::{Duty, Profile};
 use crate::engine::health::{Condition, Health, Signal};
-use crate::engine::probe::{Asker, Question};
+use crate::engine::probe::Asker;
 use crate::time::Instant;
 
 /// Every so many questions a dead line is asked by the other method.
 const OTHERWISE: usize = 4;
 /// Lines without traffic are asked at the same time, and the box wakes once for all.
 const BEAT: Duration = Duration::from_secs(1);
+/// However slow a line is, after this time an answer is late.
+const LATE_AT_LAST: Duration = Duration::from_secs(3);
 /// An instant that never comes.
 const NEVER: Instant = Instant::from_micros(u64::MAX);
 
@@ -54,7 +57,8 @@ impl Line {
 
     fn begin_proof(&mut self, round: Round, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
         let asked = asker.requests.len();
-        self.proof.begin(round, s.plan, s.now, asker);
+        let patience = proof::patience(self.rtt.rtt().map(|_| self.rtt.late_after()));
+        self.proof.begin(round, patience, s.plan, s.now, asker);
         self.own.asked_names(&asker.requests[asked..], self.way.as_ref());
     }
 
@@ -80,7 +84,7 @@ impl Line {
     }
 
     fn ask(&mut self, target: IpAddr, purpose: Use, now: Instant, asker: &mut Asker<'_>) {
-        self.ask_by(self.method, target, purpose, now, asker);
+        self.ask_by(self.asking.method(), target, purpose, now, asker);
     }
 
     fn ask_by(
@@ -91,12 +95,14 @@ impl Line {
         now: Instant,
         asker: &mut Asker<'_>,
     ) {
-        let question = match method {
-            Method::Tcp if purpose != Use::Gateway => Question::TcpConnect(target, TCP_PORT),
-            Method::Echo | Method::Tcp => Question::Echo(target),
+        let method = if purpose == Use::Gateway { Method::Echo } else { method };
+        let id = asker.ask(method.question(target), PATIENCE);
+        let measures = match self.health {
+            Health::Up { .. } | Health::Recovering { .. } | Health::Unknown => true,
+            Health::Failing { .. } | Health::Down { .. } => false,
         };
-        let id = asker.ask(question, PATIENCE);
-        self.pending.insert(id, Pending { sent: now, target, purpose, method, counted: false });
+        let fate = Fate::Open;
+        self.pending.insert(id, Pending { sent: now, target, purpose, method, fate, measures });
         if purpose != Use::Gateway {
             self.own.asked();
             self.asked_since.get_or_insert(now);
@@ -133,9 +139,16 @@ impl Line {
         }
         if let Some(target) = self.next_target(s.targets) {
             // What answered once may be dropped today: a dead line is now and then asked otherwise.
+            let usual = self.asking.method();
             let otherwise = !self.health.is_alive() && self.turn.is_multiple_of(OTHERWISE);
-            let method = if otherwise { self.method.other() } else { self.method };
+            let method = if otherwise { usual.other() } else { usual };
             self.ask_by(method, target, Use::Base, s.now, asker);
+            if usual != Method::Echo
+                && self.health.is_alive()
+                && self.turn.is_multiple_of(OTHERWISE)
+            {
+                self.ask_by(Method::Echo, target, Use::Echo, s.now, asker);
+            }
         }
         self.base_last = s.now;
         let interval = self.base_interval(s);
@@ -166,10 +179,9 @@ impl Line {
         let lost_after = self.lost_after();
         let mut lost = Vec::new();
         for pending in self.pending.values_mut() {
-            if pending.purpose == Use::Base && !pending.counted && now >= pending.sent + lost_after
-            {
+            if pending.is_open_base() && now >= pending.sent + lost_after {
                 lost.push(*pending);
-                pending.counted = true;
+                pending.fate = Fate::Lost;
             }
         }
         for pending in lost {
@@ -188,17 +200,26 @@ impl Line {
     }
 
     fn lost_at(&self) -> Instant {
-        let open = self.pending.values().find(|p| p.purpose == Use::Base && !p.counted);
+        let open = self.pending.values().find(|p| p.is_open_base());
         open.map_or(NEVER, |pending| pending.sent + self.lost_after())
     }
 
     /// When the oldest base probe that nothing has answered since becomes late.
     fn late_at(&self, s: &Surroundings<'_>) -> Instant {
         let profile = Profile::of(s.kind, s.duty);
-        let late = self.rtt.late_after().clamp(profile.late_min, profile.late_max);
+        let estimate = self.rtt.late_after();
+        // An answer cannot be late before it can be there.
+        let slow = self.rtt.rtt().is_some_and(|rtt| rtt.0 >= profile.late_max);
+        let late = if slow {
+            estimate.clamp(profile.late_min, LATE_AT_LAST)
+        } else {
+            estimate.clamp(profile.late_min, profile.late_max)
+        };
         let heard = self.last_life.unwrap_or(Instant::ZERO);
-        let open =
-            self.pending.values().find(|p| p.purpose == Use::Base && !p.counted && p.sent >= heard);
+        // Booked as lost or not: a line that is asked seldom may be late after that.
+        let unanswered =
+            |p: &&Pending| p.purpose == Use::Base && p.fate != Fate::Void && p.sent >= heard;
+        let open = self.pending.values().find(unanswered);
         open.map_or(NEVER, |pending| pending.sent + late)
     }
 
@@ -268,9 +289,13 @@ impl Line {
         // Nothing at all so far: the operator may drop ICMP. Try the other method in between; the
         // one that is answered stays.
         let otherwise = trial.answers == 0 && asked > 5 && asked % 2 == 0;
-        let method = if otherwise { self.method.other() } else { self.method };
+        let usual = self.asking.method();
+        let method = if otherwise { usual.other() } else { usual };
         if let Some(target) = self.next_target(s.targets) {
             self.ask_by(method, target, Use::Proof, s.now, asker);
+            if method != Method::Echo && asked % 4 == 0 {
+                self.ask_by(Method::Echo, target, Use::Echo, s.now, asker);
+            }
         }
         if asked == 1
             && let Some(gateway) = self.way.as_ref().and_then(|way| way.gateway)
@@ -407,7 +432,7 @@ mod tests {
     use crate::engine::health::suspicion::Duty;
     use crate::engine::health::traffic::Packets;
     use crate::engine::kernel::way::Way;
-    use crate::engine::probe::{Outcome, Path, ProbeRequest};
+    use crate::engine::probe::{Outcome, Path, ProbeRequest, Question};
     use crate::units::{Family, Fwmark, IfIndex, IfName, Rtt, UplinkId};
 
     /// A wired spare with two targets, on a clock that is turned by hand.
@@ -581,6 +606,56 @@ mod tests {
         let packets = bench.packets;
         bench.turn(|line, s, _, news| line.counters(packets, s, news));
         assert!(bench.line.traffic.is_busy(bench.now), "control: that was somebody else's");
+    }
+
+    #[test]
+    fn what_was_held_back_while_the_line_was_dead_measures_nothing() {
+        let mut bench = Bench::new();
+        bench.until(true, UP);
+        bench.pass(SECOND * 40, true);
+        let before = bench.line.rtt.clone();
+        // A modem's queue keeps everything for eight seconds, and delivers it then.
+        let (cut, mut held) = (bench.now, Vec::new());
+        while bench.now < cut + SECOND * 8 {
+            let asked = bench.turn(|line, s, asker, news| line.timeout(s, asker, news));
+            let sent = bench.now;
+            held.extend(asked.into_iter().map(|request| (request, sent)));
+            bench.now = bench.now + TICK;
+        }
+        assert!(DOWN(&bench.line.health));
+        let handshakes = held.iter().filter(|h| matches!(h.0.question, Question::TcpConnect(..)));
+        assert!(handshakes.count() > 0, "control: it was asked by the other method, too");
+        for (request, sent) in held {
+            let answer = Outcome::Answered(Rtt(bench.now.since(sent)));
+            bench.turn(|line, s, asker, news| line.reply(request.id, &answer, s, asker, news));
+        }
+        assert!(RECOVERING(&bench.line.health), "control: it is life");
+        assert_eq!(bench.line.rtt, before);
+        assert_eq!(bench.line.loss.percent(), None);
+        bench.until(true, UP);
+        bench.pass(SECOND * 3, true);
+        let asked = bench.line.pending.values().all(|p| p.method == Method::Echo || !p.measures);
+        assert!(asked && bench.line.asking.method() == Method::Echo, "echoes are answered again");
+        assert!(bench.line.rtt.late_after() < Duration::from_millis(50));
+    }
+
+    #[test]
+    fn a_line_asked_by_handshakes_is_asked_by_echoes_once_they_are_answered() {
+        let echo = |q: &Question| matches!(q, Question::Echo(_));
+        let mut bench = Bench::new();
+        while !UP(&bench.line.health) {
+            bench.tick(|question| !echo(question));
+        }
+        assert_eq!(bench.line.asking.method(), Method::Tcp);
+        for _ in 0..3_000 {
+            bench.tick(|question| !echo(question));
+        }
+        assert!(UP(&bench.line.health), "control: handshakes are enough");
+        assert_eq!(bench.line.loss.percent().map(|loss| loss.0), Some(0.0));
+        for _ in 0..6_000 {
+            bench.tick(|_| true);
+        }
+        assert_eq!(bench.line.asking.method(), Method::Echo);
     }
 
     /// When a line is proven that answers these questions from then on.
