@@ -54,9 +54,11 @@ scenarios! {
     dns_breaks
     failback_with_hold
     flapping_is_damped
+    hijacked_names
     interface_vanishes
     loss_30_percent
     metered_spare_dies
+    modem_poses_as_target
     modem_reboots
     modem_silent
     old_flows_are_cut
@@ -73,10 +75,13 @@ scenarios! {
     resolvers_follow
     second_failover
     severed
+    short_outages
     short_window
+    slow_spare
     switched_by_hand
     the_last_spare_loses_packets
     v6_dies_alone
+    v6_dies_early
 }
 
 #[test]

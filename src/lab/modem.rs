@@ -48,7 +48,14 @@ pub struct Condition {
     pub resolvers_broken: bool,
     /// The router's interface is gone.
     pub vanished: bool,
+    /// The modem answers names and plain web pages in the name of others.
+    pub hijacks: bool,
+    /// The modem answers echoes in the name of this target.
+    pub poses_as: Option<IpAddr>,
+    /// Packets take longer.
     pub slow: bool,
+    /// By this much each way, besides.
+    pub delay: Duration,
     /// The line is narrow, and full.
     pub bloat: bool,
     /// A login page is in the way.
@@ -70,14 +77,16 @@ impl Condition {
     /// The line behind the modem.
     pub(super) fn shape(&self, base: Shape) -> Shape {
         Shape {
-            delay: base.delay + if self.slow { SLOW } else { Duration::ZERO },
+            delay: base.delay + self.delay + if self.slow { SLOW } else { Duration::ZERO },
             rate: self.bloat.then_some(BLOATED_RATE),
         }
     }
 
     /// Whatever needs rules; where two agree on it, so do their tables.
     pub(super) fn rules(&self) -> Self {
-        Self { unplugged: false, vanished: false, slow: false, bloat: false, changes: 0, ..*self }
+        let delay = Duration::ZERO;
+        let (unplugged, vanished, slow, bloat) = (false, false, false, false);
+        Self { unplugged, vanished, slow, delay, bloat, changes: 0, ..*self }
     }
 
     /// What the modem does to packets.
@@ -108,6 +117,18 @@ impl Condition {
             rules.push(vec![Stmt::Iifname(name("line")), random, drop()]);
         }
         let mut chains = Vec::new();
+        let redirect = |protocol, from, to| {
+            let lan = Stmt::Iifname(name("lan"));
+            vec![lan, Stmt::L4proto(protocol), Stmt::Dport(from), Stmt::Redirect(to)]
+        };
+        let redirects = match (self.hijacks, self.portal) {
+            (true, _) => vec![redirect(UDP, 53, 53), redirect(TCP, 80, PORTAL_PORT)],
+            (false, true) => vec![redirect(TCP, 80, PORTAL_PORT)],
+            (false, false) => Vec::new(),
+        };
+        if !redirects.is_empty() {
+            chains.push(chain("login", ChainKind::Nat, HookPoint::Prerouting, -100, redirects));
+        }
         if self.portal {
             let pass = || Stmt::Verdict(Verdict::Return);
             rules.push(vec![Stmt::L4proto(ICMP), pass()]);
@@ -115,19 +136,6 @@ impl Condition {
             rules.push(vec![Stmt::L4proto(UDP), Stmt::Dport(53), pass()]);
             rules.push(vec![Stmt::L4proto(UDP), Stmt::Sport(53), pass()]);
             rules.push(vec![drop()]);
-            let redirect = vec![
-                Stmt::Iifname(name("lan")),
-                Stmt::L4proto(TCP),
-                Stmt::Dport(80),
-                Stmt::Redirect(PORTAL_PORT),
-            ];
-            chains.push(chain(
-                "login",
-                ChainKind::Nat,
-                HookPoint::Prerouting,
-                -100,
-                vec![redirect],
-            ));
         }
         chains.push(forward_chain(rules));
         chains.push(chain("own", ChainKind::Filter, HookPoint::Input, 0, own));

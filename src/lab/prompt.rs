@@ -234,7 +234,7 @@ fn in_words(now: Condition) -> String {
     add(now.dns_broken, "no DNS");
     add(now.vanished, "gone");
     add(now.loss > 0, &format!("loses {} %", now.loss));
-    add(now.slow, "slow");
+    add(now.slow || !now.delay.is_zero(), "slow");
     add(now.bloat, "bloated");
     add(now.portal, "portal");
     if words.is_empty() { String::new() } else { format!("(in truth: {})", words.join(", ")) }

@@ -63,6 +63,8 @@ pub enum LineEvent {
     Unplug,
     /// The line is cut beyond the modem, which goes on answering by itself.
     Sever,
+    /// The same, and the modem answers names and plain web pages in the name of others.
+    Hijack,
     /// The same for one IP version only.
     SeverOnly(Family),
     /// The modem dies behind its carrier.
@@ -77,6 +79,10 @@ pub enum LineEvent {
     Lose(u8),
     /// Every packet takes 400 ms longer, each way.
     Slow,
+    /// The modem answers echoes in the name of this target from now on, whatever its line does.
+    Pose(IpAddr),
+    /// Answers take this much longer.
+    Delay(Duration),
     /// The line is filled by an upload: packets queue for up to two seconds.
     Bloat,
     /// The modem shows a login page and lets nothing but DNS and ICMP echo through.
@@ -111,6 +117,8 @@ pub struct Settings {
     pub hold_max: Option<Duration>,
     /// `chatter`: LAN clients keep asking the modems' own DNS proxies and pages.
     pub chatter: bool,
+    /// `only names TIME`: the LAN asks for names, one each TIME, and for nothing else. Virtual only.
+    pub only_names: Option<Duration>,
     /// `on_return UPLINK drain|drain:TIME|cut`: what becomes of its flows when it is left alive.
     pub on_return: Vec<(String, String)>,
     /// `resolvers UPLINK ADDRESS…`: its own resolvers, known to the agent.
@@ -227,6 +235,7 @@ impl Scenario {
             ["window", uplink, time] => {
                 settings.windows.push((Some((*uplink).to_owned()), parse_time(time)?));
             }
+            ["only", "names", time] => settings.only_names = Some(parse_time(time)?),
             ["chatter"] => settings.chatter = true,
             ["hold", time] => settings.hold = Some(parse_time(time)?),
             ["hold_max", time] => settings.hold_max = Some(parse_time(time)?),
@@ -281,6 +290,7 @@ impl Action {
             ["kill", "agent"] => Ok(Self::KillAgent),
             ["stop", "agent"] => Ok(Self::StopAgent),
             ["start", "agent"] => Ok(Self::StartAgent),
+            ["delay", time, uplink] => Ok(Self::line(uplink, LineEvent::Delay(parse_time(time)?))),
             ["lose", percent, uplink] => {
                 let number = percent.trim_end_matches('%').parse().ok().filter(|n| *n <= 100);
                 let number =
@@ -311,6 +321,7 @@ impl LineEvent {
         Some(match word {
             "unplug" => Self::Unplug,
             "sever" => Self::Sever,
+            "hijack" => Self::Hijack,
             "silence" => Self::Silence,
             "vanish" => Self::Vanish,
             "slow" => Self::Slow,

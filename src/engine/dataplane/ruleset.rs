@@ -279,6 +279,10 @@ fn per_uplink(id: UplinkId) -> [Chain; 3] {
         vec![Stmt::CtState(CtState::New), Stmt::CtMark(UNPINNED), Stmt::SetCtMark(mark)],
         // A modem can forge a reset: no proof of life.
         vec![Stmt::L4proto(TCP), flags(tcp::RST, tcp::RST), leave()],
+        // Nor are names and plain web pages: a modem whose line is dead answers them in the name of others.
+        vec![Stmt::L4proto(UDP), Stmt::Sport(53), leave()],
+        vec![Stmt::L4proto(TCP), Stmt::Sport(53), leave()],
+        vec![Stmt::L4proto(TCP), Stmt::Sport(80), leave()],
         // Answers count; ICMP errors (related) and what the modem's own subnet sends do not.
         proof(Family::V4),
         proof(Family::V6),

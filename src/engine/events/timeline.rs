@@ -21,9 +21,6 @@ pub(in crate::engine) const MOST: usize = 512;
 pub(in crate::engine) const MINUTE: Duration = Duration::from_secs(60);
 /// A gap in the agent's own loop longer than this is shown as one.
 pub(in crate::engine) const GAP: Duration = Duration::from_secs(10);
-/// What is measured of the cost of probing counts after so many minutes; before, the proofs of the
-/// start would outweigh everything.
-pub(in crate::engine) const ENOUGH: usize = 5;
 
 /// Who carries the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,17 +168,9 @@ impl Timeline {
         strip.bytes += bytes;
     }
 
-    /// Bytes that asking an uplink has taken so far, and a minute's mean of the last hour once there
-    /// is one.
-    pub(in crate::engine) fn spent(&self, id: UplinkId) -> (u64, Option<u64>) {
-        let Some(strip) = self.strips.get(&id) else {
-            return (0, None);
-        };
-        // The first minute is full of proofs.
-        let sum: u64 = strip.past.iter().skip(1).map(|minute| minute.bytes).sum();
-        let count = strip.past.len().saturating_sub(1);
-        let count = (count >= ENOUGH).then_some(count as u64);
-        (strip.bytes, count.map(|count| sum / count))
+    /// Bytes that asking an uplink has taken so far.
+    pub(in crate::engine) fn spent(&self, id: UplinkId) -> u64 {
+        self.strips.get(&id).map_or(0, |strip| strip.bytes)
     }
 
     pub(in crate::engine) fn minute_is_over(&self, now: Instant) -> bool {
@@ -331,20 +320,5 @@ mod tests {
         assert_eq!(timeline.strips[&id].past.len(), MINUTES);
         timeline.end_minute(&BTreeMap::new(), at(12_060));
         assert!(timeline.strips.is_empty(), "an uplink that is no more");
-    }
-
-    #[test]
-    fn what_probing_takes_is_told_after_some_minutes() {
-        let id = UplinkId::new(1).unwrap();
-        let mut timeline = Timeline::new(at(0));
-        let tallies = || [(id, Tally::default())].into_iter().gather();
-        timeline.spend(id, 90_000);
-        for n in 1..=6 {
-            timeline.end_minute(&tallies(), at(n * 60));
-            let mean = timeline.spent(id).1;
-            assert_eq!(mean, (n == 6).then_some(500), "after {n} minutes");
-            timeline.spend(id, 500);
-        }
-        assert_eq!(timeline.spent(id).0, 93_000);
     }
 }

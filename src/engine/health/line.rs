@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::asking::{Asking, Fate, Found, Pending, Use};
+use self::asking::{Asking, Fate, Found, Method, Pending, Use};
+use self::hiccups::Hiccups;
+use self::witnesses::{Scrutiny, Witnesses};
 use super::proof::{Finding, Plan, Proof};
 use super::quality::{self, Quality, Sample};
 use super::suspicion::{Burst, Duty, Profile};
@@ -133,6 +135,8 @@ pub struct Line {
     /// It was alive when it was last judged dead.
     condemned: bool,
     tally: Tally,
+    hiccups: Hiccups,
+    witnesses: Witnesses,
 }
 
 /// How long an echo is waited for: late is slow, not lost.
@@ -176,6 +180,12 @@ impl Line {
             self.rtt.late_after().min(Duration::from_secs(3)) + profile.tick * 4
         });
         fixed.unwrap_or(learned).max(if s.fixed_window.is_some() { Duration::ZERO } else { slow })
+    }
+
+    /// Short silences that keep coming, if they do.
+    #[must_use]
+    pub fn pattern(&self, now: Instant) -> Option<Pattern> {
+        self.hiccups.pattern(now)
     }
 
     /// When the line last gave a sign of life.
@@ -262,13 +272,6 @@ impl Line {
                 self.linger_until = None;
                 self.begin_again();
                 self.trial = Some(Trial { next: now, ..Trial::default() });
-                if let (Health::Down { since, .. }, Signal::Life) = (transition.from, signal)
-                    && self.condemned
-                    && now.since(since) <= PREMATURE
-                {
-                    self.learned.premature(Range::of(s.kind));
-                    news.push(News::Premature);
-                }
             }
             Health::Down { condition, .. } => {
                 self.condemned = transition.from.is_alive();
@@ -322,7 +325,6 @@ impl Line {
     ) {
         let before = (self.findings(), self.proof.own_are_silent(s.plan));
         let asked = asker.requests.len();
-        self.own.name_ended(id, outcome);
         if self.proof.reply(id, outcome, s.plan, asker) {
             self.own.asked_names(&asker.requests[asked..], self.way.as_ref());
             if before.0 != self.findings() {
@@ -344,18 +346,38 @@ impl Line {
             return;
         };
         if pending.purpose == Use::Gateway {
+            self.witnesses.gateway_answered(rtt.0);
             self.gateway_answers = true;
             if let Some(burst) = &mut self.burst {
                 burst.gateway_answered = true;
             }
             return;
         }
-        self.own.answered();
+        match pending.method {
+            Method::Echo => self.own.answered(),
+            Method::Tcp => self.own.shook_hands(),
+            Method::Web => {
+                self.own.answered();
+                self.own.shook_hands();
+            }
+        }
+        let well = matches!(self.health, Health::Up { .. });
+        let scrutiny = if well { Scrutiny::Usual } else { Scrutiny::Strict };
+        if self.witnesses.is_doubtful(pending.target, rtt.0, s.targets, scrutiny) {
+            // The modem's own answer, by all appearances. Others will tell.
+            self.own.doubted();
+            if pending.measures {
+                self.witnesses.answered(pending.target, rtt.0);
+            }
+            self.settle(pending, true);
+            return;
+        }
         let proven = self.health.is_alive();
         self.asking.answered(pending.method, if proven { Found::Proven } else { Found::Proving });
         if self.asking.is_measured(&pending, *rtt, self.rtt.rtt()) {
             self.rtt.sample(*rtt);
             self.tally.time(*rtt);
+            self.witnesses.answered(pending.target, rtt.0);
         }
         self.settle(pending, true);
         if let Some(trial) = &mut self.trial {
@@ -376,9 +398,21 @@ impl Line {
     /// A sign of life from beyond the uplink.
     fn life(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
         let silence = self.asked_since.take().map_or(Duration::ZERO, |since| s.now.since(since));
+        let premature = match self.health {
+            Health::Down { since, .. } => self.condemned && s.now.since(since) <= PREMATURE,
+            Health::Unknown
+            | Health::Up { .. }
+            | Health::Failing { .. }
+            | Health::Recovering { .. } => false,
+        };
         let suspected = matches!(self.health, Health::Failing { .. });
-        if suspected && s.duty == Duty::Active {
+        if (suspected && s.duty == Duty::Active) || premature {
+            // A wrong verdict teaches what the silence was, no more: the next one like it is covered.
             self.learned.silence(silence, Range::of(s.kind));
+            self.hiccups.note(silence, s.now);
+        }
+        if premature {
+            news.push(News::Premature);
         }
         let fresh = !self.is_confirmed();
         self.last_life = Some(s.now);
@@ -475,6 +509,9 @@ impl Line {
 mod asking;
 /// What the passing of time does to a line.
 mod clockwork;
+mod hiccups;
 mod tally;
+mod witnesses;
 
-pub use tally::Tally;
+pub use hiccups::Pattern;
+pub use tally::{Figures, Rest, Tally};

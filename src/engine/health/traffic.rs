@@ -1,12 +1,11 @@
 //! Return traffic as evidence: packets that came back from beyond the uplink are life.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::kernel::way::Way;
-use crate::engine::probe::{Outcome, ProbeId, ProbeRequest, Question};
+use crate::engine::probe::{ProbeRequest, Question};
 use crate::time::Instant;
 
 /// Packets of one line so far.
@@ -18,13 +17,13 @@ pub struct Packets {
     pub outward: u64,
 }
 
-/// The agent's own packets on a line, as far as the counters see them: questions to targets, and for names. Pages are
-/// asked for so seldom that they may pass for traffic.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The agent's own packets on a line, as far as the counters see them: echoes, handshakes, and questions for names.
+/// Pages are asked for so seldom that they may pass for traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Own {
     packets: Packets,
-    /// Questions for names that have not ended.
-    names: BTreeSet<ProbeId>,
+    /// Answers among them that are the modem's own.
+    doubted: u64,
 }
 
 impl Own {
@@ -33,12 +32,23 @@ impl Own {
         self.packets.outward += 1;
     }
 
-    /// A target has answered.
+    /// A target has answered an echo.
     pub const fn answered(&mut self) {
         self.packets.inward += 1;
     }
 
-    /// Takes note of those among these requests that ask for names. The modem's own resolver is not beyond it.
+    /// The last answer was the modem's own, and proves nothing.
+    pub const fn doubted(&mut self) {
+        self.doubted += 1;
+    }
+
+    /// A handshake is complete, and was reset. Its answer came from a port whose packets are not counted.
+    pub const fn shook_hands(&mut self) {
+        self.packets.outward += 2;
+    }
+
+    /// Takes note of those among these requests that ask for names; answers to those are not counted. The modem's
+    /// own resolver is not beyond it.
     pub fn asked_names(&mut self, requests: &[ProbeRequest], way: Option<&Way>) {
         let modem = way.and_then(|way| way.gateway);
         for request in requests {
@@ -46,16 +56,7 @@ impl Own {
                 && Some(*resolver) != modem
             {
                 self.packets.outward += 1;
-                self.names.insert(request.id);
             }
-        }
-    }
-
-    /// Takes note of a probe's end, if it asked for a name.
-    pub fn name_ended(&mut self, id: ProbeId, outcome: &Outcome) {
-        let answered = matches!(outcome, Outcome::Resolved(..) | Outcome::NoSuchName(_));
-        if self.names.remove(&id) && answered {
-            self.packets.inward += 1;
         }
     }
 }
@@ -64,7 +65,7 @@ impl Own {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     seen: Option<Packets>,
-    own: Packets,
+    own: Own,
     polled: Option<Instant>,
     moved: Option<Instant>,
     asked: Option<Instant>,
@@ -91,10 +92,11 @@ impl Traffic {
     /// Own packets prove life, but they are nobody's traffic: a line that nobody uses would be asked
     /// ever so often because it is asked, and one whose portal answers echoes would look fine.
     pub fn look(&mut self, seen: Packets, own: &Own, now: Instant) -> Evidence {
-        let own = own.packets;
         let before = self.polled.replace(now).unwrap_or(now);
         let old = self.seen.replace(seen).unwrap_or(seen);
-        let own_old = std::mem::replace(&mut self.own, own);
+        let (own_old, doubted_old) = (self.own.packets, self.own.doubted);
+        self.own = *own;
+        let own = own.packets;
         let grown = |new: u64, old: u64, own: u64, own_old: u64| {
             new.saturating_sub(old).saturating_sub(own.saturating_sub(own_old))
         };
@@ -108,7 +110,7 @@ impl Traffic {
         } else if went {
             self.asked.get_or_insert(before);
         }
-        if seen.inward > old.inward {
+        if grown(seen.inward, old.inward, self.own.doubted, doubted_old) > 0 {
             return Evidence::Life;
         }
         self.asked.map_or(Evidence::Quiet, Evidence::OneSided)

@@ -45,6 +45,8 @@ const TAIL: usize = 20;
 const WRONG_PER_YEAR: f64 = 0.5;
 /// Longer silences are outages, not hiccups, and teach nothing.
 const OUTAGE: Duration = Duration::from_secs(10);
+/// This many silences show whether they are alike.
+const ALIKE: usize = 3;
 /// A line that nothing longer was ever seen on is clean.
 const CLEAN: Duration = Duration::from_millis(100);
 
@@ -113,11 +115,6 @@ impl Learned {
         }
     }
 
-    /// A verdict was wrong: the line answered again within seconds, by itself.
-    pub fn premature(&mut self, range: Range) {
-        self.window = Some(self.window(range).mul_f64(1.5).min(range.max));
-    }
-
     fn keep_longest_of_the_day(&mut self) {
         let today = self.age.as_secs() / DAY.as_secs();
         let of_today = |at: &Duration| at.as_secs() / DAY.as_secs() == today;
@@ -136,6 +133,17 @@ impl Learned {
         }
     }
 
+    /// What several silences call for by themselves. Where they are all alike (a satellite hands the line
+    /// over every quarter of a minute) the next one will not be longer by much.
+    fn by_pattern(longest: &[f64], years: f64) -> Option<f64> {
+        let known: Vec<f64> =
+            longest.iter().copied().filter(|l| *l > CLEAN.as_secs_f64()).collect();
+        let least = *known.last().filter(|_| known.len() >= ALIKE)?;
+        let count = known.len() as f64;
+        let excess = known.iter().map(|l| l - least).sum::<f64>() / count;
+        Some(1.1 * (least + excess * (count / years / WRONG_PER_YEAR).ln()))
+    }
+
     /// The window that the known silences call for.
     fn earned(&self, range: Range) -> Duration {
         let mut longest: Vec<f64> = self.silences.iter().map(|(_, l)| l.as_secs_f64()).collect();
@@ -149,6 +157,7 @@ impl Learned {
         let years = self.age.clamp(DAY, MEMORY).as_secs_f64() / (365.0 * DAY.as_secs_f64());
         let odds = (TAIL as f64 / years / WRONG_PER_YEAR).ln();
         let by_tail = 1.1 * (threshold + excess * odds);
+        let by_tail = by_tail.min(Self::by_pattern(&longest, years).unwrap_or(by_tail));
         let by_longest = 1.25 * longest[0];
         let earned = Duration::try_from_secs_f64(by_tail.max(by_longest)).unwrap_or(range.max);
         earned.clamp(range.min, range.max)
@@ -187,16 +196,25 @@ mod tests {
     }
 
     #[test]
-    fn outages_teach_nothing_and_wrong_verdicts_teach_much() {
+    fn silences_that_are_alike_are_covered_and_no_more() {
+        let mut line = Learned::default();
+        for n in 0..40 {
+            line.silence(MS(1000 + n % 3), WIRED);
+            let window = line.window(WIRED);
+            assert!(window >= MS(1250) && window < MS(1300), "after {n}: {window:?}");
+        }
+        let mut control = Learned::default();
+        for ms in [200, 400, 800, 1000, 600] {
+            control.silence(MS(ms), WIRED);
+        }
+        assert!(control.window(WIRED) > MS(1500), "a long tail: {:?}", control.window(WIRED));
+    }
+
+    #[test]
+    fn outages_teach_nothing() {
         let mut line = Learned::default();
         line.silence(Duration::from_secs(60), WIRED);
         assert_eq!(line.window(WIRED), MS(600));
-        line.premature(WIRED);
-        assert_eq!(line.window(WIRED), MS(900));
-        for _ in 0..20 {
-            line.premature(WIRED);
-        }
-        assert_eq!(line.window(WIRED), WIRED.max);
     }
 
     #[test]

@@ -4,9 +4,8 @@ use crate::engine::events::facts::{counted, overlaps_lan};
 use crate::engine::health::line::Line;
 use crate::engine::health::{Condition, Health};
 use crate::engine::policy::select::Why;
-use crate::engine::probe::Question;
 use crate::engine::status::snapshot::{LineState, Role, Snapshot, UplinkState};
-use crate::engine::status::usage::{MINUTES_A_MONTH, MONTH, Spent, price};
+use crate::engine::status::usage::{Spent, a_month};
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::standing::Standing;
 use crate::engine::{Active, Engine, Mode};
@@ -221,15 +220,16 @@ impl Engine {
         let line = u.lines.get(family);
         let way = line.way.as_ref()?;
         let s = u.surroundings(&self.config, &self.household, family, now.mono);
+        let figures = line.figures();
         Some(LineState {
             health: line.health,
             condition: line.condition(&s),
             standing: u.fitness(&self.config, &self.household, family, now.mono),
             address: way.source.to_string(),
             gateway: way.gateway.map(|gateway| gateway.to_string()),
-            rtt: line.rtt.rtt(),
-            jitter: line.rtt.jitter(),
-            loss: line.loss.percent(),
+            rtt: figures.rtt,
+            jitter: figures.jitter,
+            loss: figures.loss,
             window: line.window(&s),
         })
     }
@@ -330,19 +330,10 @@ const fn badness_of(health: &Health) -> u8 {
 impl Engine {
     /// What asking an uplink has cost and will cost.
     pub(in crate::engine) fn spent(&self, u: &Uplink, now: Now) -> Spent {
-        let (bytes, minute) = self.timeline.spent(u.id);
-        let measured = minute.map(|minute| minute.saturating_mul(MINUTES_A_MONTH));
-        Spent { bytes, month: measured.unwrap_or_else(|| self.planned(u, now)) }
-    }
-
-    /// Base probes at the present pace.
-    fn planned(&self, u: &Uplink, now: Now) -> u64 {
-        let of = |(family, line): (Family, &Line)| {
+        let rest = |(family, _): (Family, &Line)| {
             let s = u.surroundings(&self.config, &self.household, family, now.mono);
-            let echo = s.targets.first().map_or(0, |ip| price(&Question::Echo(*ip), family));
-            let pace = u64::try_from(line.pace(&s).as_millis()).unwrap_or(u64::MAX).max(1);
-            u64::try_from(MONTH.as_millis()).unwrap_or(u64::MAX) / pace * echo
+            a_month(&Line::rest(&s), s.targets, s.plan)
         };
-        u.present().map(of).sum()
+        Spent { bytes: self.timeline.spent(u.id), month: u.present().map(rest).sum() }
     }
 }

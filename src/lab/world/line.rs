@@ -1,5 +1,6 @@
 //! A model of one line: how long an answer takes, and whether it comes at all.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::rng::Rng;
@@ -37,6 +38,10 @@ pub struct Faults {
     pub severed: PerFamily<bool>,
     /// The modem is dead; the link to it still has carrier (a switch stands in between).
     pub modem_dead: bool,
+    /// The modem answers names and plain web pages in the name of others while the line is cut.
+    pub hijacks: bool,
+    /// The modem answers echoes in the name of this target.
+    pub poses_as: Option<IpAddr>,
     /// The modem lets through only DNS and ICMP, and answers the web itself.
     pub portal: bool,
     pub dns_broken: bool,
@@ -44,6 +49,8 @@ pub struct Faults {
     pub resolvers_broken: bool,
     /// 400 ms longer, each way.
     pub slow: bool,
+    /// Answers take this much longer.
+    pub delay: Duration,
     /// Probability of loss on top of the line's own.
     pub loss: f64,
     /// An upload fills the modem's queue, since then.
@@ -90,10 +97,13 @@ impl Line {
         let faults = Faults {
             severed: PerFamily { v4: false, v6: false },
             modem_dead: false,
+            hijacks: false,
+            poses_as: None,
             portal: false,
             dns_broken: false,
             resolvers_broken: false,
             slow: false,
+            delay: Duration::ZERO,
             loss: 0.0,
             bloated: None,
         };
@@ -104,6 +114,12 @@ impl Line {
     #[must_use]
     pub const fn is_dead(&self, family: Family) -> bool {
         *self.faults.severed.get(family) || self.faults.modem_dead || self.faults.loss >= 1.0
+    }
+
+    /// Whether the modem answers in the name of others.
+    #[must_use]
+    pub const fn answers_for_others(&self, family: Family) -> bool {
+        self.faults.hijacks && *self.faults.severed.get(family) && !self.faults.modem_dead
     }
 
     /// The upload ends: the queue runs empty.
@@ -119,6 +135,9 @@ impl Line {
         if packet == Packet::Gateway {
             return (!self.faults.modem_dead).then_some(TO_MODEM);
         }
+        if packet == Packet::Dns && self.answers_for_others(family) {
+            return Some(TO_MODEM);
+        }
         if self.is_dead(family) || (self.faults.portal && packet == Packet::Other) {
             return None;
         }
@@ -130,7 +149,7 @@ impl Line {
         {
             return None;
         }
-        let slow = if self.faults.slow { SLOW } else { Duration::ZERO };
+        let slow = self.faults.delay + if self.faults.slow { SLOW } else { Duration::ZERO };
         let jitter = self.rng.exponential(self.nature.jitter);
         Some(self.nature.delay + jitter + slow + self.queue(now))
     }

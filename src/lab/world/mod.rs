@@ -3,6 +3,7 @@
 //! Pure: chance comes from a seed, and what happened once happens again.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -48,6 +49,12 @@ pub enum Fault {
     Carrier(bool),
     /// The line is cut beyond the modem in these families, or mended.
     Sever(PerFamily<bool>),
+    /// The line is cut beyond a modem that answers names and plain web pages in the name of others.
+    Hijack,
+    /// The modem answers echoes in the name of this target from now on, whatever its line does.
+    Pose(IpAddr),
+    /// Answers take this much longer.
+    Delay(Duration),
     /// The modem dies behind its carrier, or lives again.
     ModemDead(bool),
     /// This much more is lost.
@@ -406,6 +413,12 @@ impl World {
         match fault {
             Fault::Carrier(carrier) => changes = kernel.set_carrier(uplink, carrier),
             Fault::Sever(severed) => faults.severed = severed,
+            Fault::Hijack => {
+                faults.severed = PerFamily { v4: true, v6: true };
+                faults.hijacks = true;
+            }
+            Fault::Pose(target) => faults.poses_as = Some(target),
+            Fault::Delay(delay) => faults.delay = delay,
             Fault::ModemDead(dead) => faults.modem_dead = dead,
             Fault::Loss(loss) => faults.loss = loss,
             Fault::Slow(slow) => faults.slow = slow,

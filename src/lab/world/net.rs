@@ -34,6 +34,8 @@ pub struct People {
     pub every: Option<Duration>,
     /// Whether they also use IPv6.
     pub use_v6: bool,
+    /// They ask for names, and for nothing else.
+    pub only_names: bool,
     /// What became of their IPv4 flows, if somebody wants to know: when each was begun and when it
     /// was answered.
     pub flows: Option<Vec<(Instant, Option<Instant>)>>,
@@ -71,12 +73,13 @@ impl Network {
         if !self.kernel.has_carrier(uplink) {
             return (REFUSED_AFTER, Outcome::Failed("network is unreachable".to_owned()));
         }
-        let (target, packet, packets) = match &request.question {
-            Question::Echo(ip) if is_near(*ip) => (*ip, Packet::Gateway, 0),
-            Question::Echo(ip) => (*ip, Packet::Echo, 1),
-            Question::TcpConnect(ip, _) => (*ip, Packet::Other, 2),
-            Question::Dns { resolver, .. } => (*resolver, Packet::Dns, 1),
-            Question::Http { server, .. } => (*server, Packet::Other, 5),
+        // What goes out is counted, what comes back from ports 53 and 80 is not.
+        let (target, packet, (outward, inward)) = match &request.question {
+            Question::Echo(ip) if is_near(*ip) => (*ip, Packet::Gateway, (0, 0)),
+            Question::Echo(ip) => (*ip, Packet::Echo, (1, 1)),
+            Question::TcpConnect(ip, port) => (*ip, Packet::Other, (1, u64::from(*port != 53))),
+            Question::Dns { resolver, .. } => (*resolver, Packet::Dns, (1, 0)),
+            Question::Http { server, .. } => (*server, Packet::Other, (5, 0)),
         };
         let family = Family::of(&target);
         let (Some(line), Some(books)) = (self.lines.get_mut(uplink), self.books.get_mut(uplink))
@@ -84,21 +87,27 @@ impl Network {
             return (request.timeout, Outcome::Silent);
         };
         let book = books.get_mut(family);
-        book.outward += packets;
+        book.outward += outward;
         let is_web = matches!(request.question, Question::Http { .. });
-        if is_web && line.faults.portal && !line.is_dead(family) {
+        let signs_in = line.faults.portal && !line.is_dead(family);
+        if is_web && (signs_in || line.answers_for_others(family)) {
             let location = Some("http://login.example/".to_owned());
             return (Duration::from_millis(5), Outcome::HttpOther { status: 302, location });
         }
         let answer = line.pass(packet, family, now);
+        let posed = packet == Packet::Echo && line.faults.poses_as == Some(target);
+        let answer = if posed { line.pass(Packet::Gateway, family, now) } else { answer };
         let answer = answer.filter(|_| !self.dead_targets.contains(&target));
         let own = packet == Packet::Dns && !is_public(target);
         let answer = answer.filter(|_| !own || !line.faults.resolvers_broken);
         let Some(rtt) = answer.filter(|rtt| *rtt < request.timeout) else {
             return (request.timeout, Outcome::Silent);
         };
-        for _ in 0..packets {
+        for _ in 0..inward {
             book.expect(now + rtt);
+        }
+        if matches!(request.question, Question::TcpConnect(..)) {
+            book.outward += 2;
         }
         let outcome = match &request.question {
             Question::Echo(_) | Question::TcpConnect(..) => Outcome::Answered(Rtt(rtt)),
@@ -145,8 +154,11 @@ impl Network {
         let book = self.books.get_mut(uplink)?.get_mut(family);
         book.outward += 1;
         book.flows += 1;
-        let arrival = at + self.lines.get_mut(uplink)?.pass(Packet::Other, family, at)?;
-        book.expect(arrival);
+        let packet = if self.people.only_names { Packet::Dns } else { Packet::Other };
+        let arrival = at + self.lines.get_mut(uplink)?.pass(packet, family, at)?;
+        if packet != Packet::Dns {
+            book.expect(arrival);
+        }
         Some(arrival)
     }
 

@@ -36,7 +36,8 @@ pub fn play(scenario: &Scenario, seed: u64) -> Result<(), String> {
     let mut world = World::new(plan(&scenario.settings, seed)?);
     world.start_agent();
     world.net.people.flows = Some(Vec::new());
-    world.net.set_people(Some(EVERY), world.now());
+    world.net.people.only_names = scenario.settings.only_names.is_some();
+    world.net.set_people(Some(scenario.settings.only_names.unwrap_or(EVERY)), world.now());
     let mut player = Player {
         last_action: world.now(),
         names: chain(&scenario.settings).into_iter().map(|c| c.0).collect(),
@@ -358,6 +359,9 @@ fn faults(event: LineEvent) -> Vec<Fault> {
             vec![Fault::Sever(PerFamily { v4: family == Family::V4, v6: family == Family::V6 })]
         }
         LineEvent::Lose(percent) => vec![Fault::Loss(f64::from(percent) / 100.0)],
+        LineEvent::Hijack => vec![Fault::Hijack],
+        LineEvent::Pose(target) => vec![Fault::Pose(target)],
+        LineEvent::Delay(time) => vec![Fault::Delay(time)],
         LineEvent::Slow => vec![Fault::Slow(true)],
         LineEvent::Bloat => vec![Fault::Bloat(true)],
         LineEvent::Portal => vec![Fault::Portal(true)],

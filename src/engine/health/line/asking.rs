@@ -61,10 +61,14 @@ pub(super) enum Method {
     Echo,
     /// Its operator drops ICMP: handshakes with the targets' DNS port.
     Tcp,
+    /// It lets nothing out but names and the web: handshakes with the targets' HTTPS port.
+    Web,
 }
 
 /// The DNS port of the targets, for lines that drop ICMP.
 const TCP_PORT: u16 = 53;
+/// Their HTTPS port: the well-known resolvers serve DNS over HTTPS (RFC 8484) there.
+const WEB_PORT: u16 = 443;
 /// A handshake that took this long was asked for again (RFC 6298 §2.1, `TCP_TIMEOUT_INIT`): nobody
 /// knows which question was answered (Karn and Partridge 1987).
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
@@ -72,10 +76,12 @@ const ASKED_AGAIN: Duration = Duration::from_secs(1);
 const BELIEVED: u32 = 8;
 
 impl Method {
-    pub(super) const fn other(self) -> Self {
-        match self {
-            Self::Echo => Self::Tcp,
-            Self::Tcp => Self::Echo,
+    /// Another method; which of the two depends on how often it has been tried.
+    pub(super) const fn other(self, times: usize) -> Self {
+        match (self, times.is_multiple_of(2)) {
+            (Self::Echo, true) | (Self::Web, false) => Self::Tcp,
+            (Self::Echo, false) | (Self::Tcp, false) => Self::Web,
+            (Self::Tcp | Self::Web, true) => Self::Echo,
         }
     }
 
@@ -83,6 +89,7 @@ impl Method {
         match self {
             Self::Echo => Question::Echo(target),
             Self::Tcp => Question::TcpConnect(target, TCP_PORT),
+            Self::Web => Question::TcpConnect(target, WEB_PORT),
         }
     }
 }
@@ -114,8 +121,8 @@ impl Asking {
                 self.method = Method::Echo;
                 self.echoes = true;
             }
-            (Method::Tcp, Found::Proving) if !self.echoes => self.method = method,
-            (Method::Tcp, _) => {}
+            (Method::Tcp | Method::Web, Found::Proving) if !self.echoes => self.method = method,
+            (Method::Tcp | Method::Web, _) => {}
         }
     }
 

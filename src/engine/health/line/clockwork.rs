@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::asking::{Fate, Method, Pending, Use};
+use super::tally::{METERED_SPARE, NAMES_EVERY, PAGES_EVERY};
 use super::{
     DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, News, PATIENCE, Sampling, Surroundings,
     TARGET_FAULT, TRIAL_GIVE_UP, TRIAL_TICK,
 };
 use crate::engine::health::proof::{self, Finding, Round};
 use crate::engine::health::quality::SAMPLE_EVERY;
-use crate::engine::health::suspicion::{Duty, Profile};
+use crate::engine::health::suspicion::{Duty, MIN_TICKS, Profile};
 use crate::engine::health::{Condition, Health, Signal};
 use crate::engine::probe::Asker;
 use crate::time::Instant;
@@ -115,7 +116,8 @@ impl Line {
         }
     }
 
-    /// The next target in turn; those at fault themselves only when there is no other.
+    /// The next target in turn; those at fault themselves, and those that the modem answers, only when there
+    /// is no other.
     fn next_target(&mut self, targets: &[IpAddr]) -> Option<IpAddr> {
         let faulty = |misses: &std::collections::BTreeMap<IpAddr, u32>, target: &IpAddr| {
             misses.get(target).is_some_and(|misses| *misses >= TARGET_FAULT)
@@ -126,7 +128,8 @@ impl Line {
             let target = targets[self.turn % targets.len()];
             // A target set aside gets a chance on every sixteenth round.
             let chance = (self.turn / targets.len()).is_multiple_of(16);
-            if !alive || chance || !faulty(&self.misses, &target) {
+            let unfit = faulty(&self.misses, &target) || self.witnesses.is_near(target, targets);
+            if !alive || chance || !unfit {
                 return Some(target);
             }
         }
@@ -141,7 +144,8 @@ impl Line {
             // What answered once may be dropped today: a dead line is now and then asked otherwise.
             let usual = self.asking.method();
             let otherwise = !self.health.is_alive() && self.turn.is_multiple_of(OTHERWISE);
-            let method = if otherwise { usual.other() } else { usual };
+            let times = self.turn / OTHERWISE;
+            let method = if otherwise { usual.other(times) } else { usual };
             self.ask_by(method, target, Use::Base, s.now, asker);
             if usual != Method::Echo
                 && self.health.is_alive()
@@ -157,15 +161,19 @@ impl Line {
         self.base_at = if rests { next.on_the_beat(BEAT) } else { next };
     }
 
-    pub(super) fn base_interval(&self, s: &Surroundings<'_>) -> Duration {
+    fn base_interval(&self, s: &Surroundings<'_>) -> Duration {
         if !self.health.is_alive() {
             let save = s.metered && !s.desperate;
             return if save { DEAD_METERED } else { DEAD_EVERY };
         }
         let profile = Profile::of(s.kind, s.duty);
         let unanswered = |since| self.last_life.is_none_or(|life| life < since);
-        if self.traffic.one_sided_since(s.now).is_some_and(unanswered) {
+        let one_sided = self.traffic.one_sided_since(s.now);
+        if one_sided.is_some_and(unanswered) {
             profile.one_sided
+        } else if one_sided.is_some() {
+            // Only the agent itself is answered. What people ask for may be answered by a modem.
+            profile.base.min(profile.one_sided * 2)
         } else if self.traffic.is_busy(s.now) {
             profile.base
         } else {
@@ -240,6 +248,9 @@ impl Line {
         }
         burst.tick(s.now, Profile::of(s.kind, s.duty).tick);
         self.burst = Some(burst);
+        if burst.ticks == MIN_TICKS && matches!(self.health, Health::Failing { .. }) {
+            self.look_for_portal(s, asker);
+        }
         self.ask_all(s, Use::Burst, asker);
         if let Some(gateway) = self.way.as_ref().and_then(|way| way.gateway) {
             self.ask(gateway, Use::Gateway, s.now, asker);
@@ -290,7 +301,8 @@ impl Line {
         // one that is answered stays.
         let otherwise = trial.answers == 0 && asked > 5 && asked % 2 == 0;
         let usual = self.asking.method();
-        let method = if otherwise { usual.other() } else { usual };
+        let times = usize::try_from(asked / 2).unwrap_or_default();
+        let method = if otherwise { usual.other(times) } else { usual };
         if let Some(target) = self.next_target(s.targets) {
             self.ask_by(method, target, Use::Proof, s.now, asker);
             if method != Method::Echo && asked % 4 == 0 {
@@ -330,10 +342,16 @@ impl Line {
         if !self.is_confirmed() {
             self.ask_all(s, Use::Burst, asker);
         }
-        // Most suspicions end with the first answer; one that lasts is worth a look for a portal.
+        if candidacy.ticks == 2 {
+            self.look_for_portal(s, asker);
+        }
+    }
+
+    /// Most suspicions end with the first answer; one that lasts is worth a look for a portal.
+    fn look_for_portal(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
         let stale = if s.metered { 300 } else { 5 };
         let fresh = |at: Instant| s.now.since(at) < Duration::from_secs(stale);
-        if candidacy.ticks == 2 && !self.proof.pages_asked().is_some_and(fresh) {
+        if !self.proof.pages_asked().is_some_and(fresh) {
             self.begin_proof(Round::All, s, asker);
         }
     }
@@ -389,12 +407,11 @@ impl Line {
                 all_every(2)
             }
             (Health::Up { .. }, Duty::Spare) if unwell => all_every(10),
-            (Health::Up { .. }, Duty::MeteredSpare) => all_every(3600),
+            (Health::Up { .. }, Duty::MeteredSpare) => (pages + METERED_SPARE, Round::All),
             (Health::Up { .. }, Duty::Active | Duty::Spare) => {
-                let slower =
-                    if s.duty == Duty::Active { 1 } else { 2 } * if saving { 3 } else { 1 };
+                let slower = Self::slower(s);
                 let names = names + self.names_every(s.duty, s.now) * slower;
-                let pages = pages + Duration::from_secs(300) * slower;
+                let pages = pages + PAGES_EVERY * slower;
                 if pages <= names { (pages, Round::All) } else { (names, Round::Names) }
             }
             (Health::Unknown | Health::Failing { .. } | Health::Down { .. }, _) => {
@@ -407,12 +424,12 @@ impl Line {
     /// silent is not waited for longer than need be; and where people are at work they soon notice.
     fn names_every(&self, duty: Duty, now: Instant) -> Duration {
         let conduct = self.proof.conduct();
-        Duration::from_secs(match duty {
-            Duty::Active if conduct.is_in_doubt() => 2,
-            Duty::Active if self.traffic.is_busy(now) => 8,
-            Duty::Active if conduct.is_uneasy() => 10,
-            Duty::Active | Duty::Spare | Duty::MeteredSpare => 30,
-        })
+        match duty {
+            Duty::Active if conduct.is_in_doubt() => Duration::from_secs(2),
+            Duty::Active if self.traffic.is_busy(now) => Duration::from_secs(8),
+            Duty::Active if conduct.is_uneasy() => Duration::from_secs(10),
+            Duty::Active | Duty::Spare | Duty::MeteredSpare => NAMES_EVERY,
+        }
     }
 
     /// Traffic goes out, probes are answered, and yet nothing comes back: a portal, perhaps; or one
@@ -675,8 +692,9 @@ mod tests {
     #[test]
     fn a_line_that_wakes_late_is_proven_by_whatever_it_answers() {
         let echo = |q: &Question| matches!(q, Question::Echo(_));
-        let handshake = |q: &Question| matches!(q, Question::TcpConnect(..));
-        for answers in [echo, handshake] {
+        let handshake = |q: &Question| matches!(q, Question::TcpConnect(_, 53));
+        let web = |q: &Question| matches!(q, Question::TcpConnect(_, 443));
+        for answers in [echo, handshake, web] {
             // Asked otherwise in between, it must not be asked so for ever; and where the trial was
             // given up long ago, either answer must still be found.
             for wake in [0, 500, 600, 700, 1_500, 8_000] {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Line, Surroundings};
+use crate::engine::health::suspicion::{Duty, Profile};
 use crate::engine::health::{Condition, Health};
 use crate::time::Instant;
-use crate::units::Rtt;
+use crate::units::{LossPercent, Rtt};
 
 /// The base probes of a line since somebody last asked; nothing is decided by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,35 @@ impl Tally {
     }
 }
 
+/// Figures for people; `None`: not measured, or not of now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Round-trip time.
+    pub rtt: Option<Rtt>,
+    /// Mean deviation of it.
+    pub jitter: Option<Rtt>,
+    /// Loss of the last probes.
+    pub loss: Option<LossPercent>,
+}
+
+/// How often a line is asked at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// From one base probe to the next.
+    pub base: Duration,
+    /// From one question for a name to the next.
+    pub names: Duration,
+    /// From one look at every page to the next.
+    pub pages: Duration,
+}
+
+/// Names are asked for this often on a line in use where nothing is in doubt …
+pub(super) const NAMES_EVERY: Duration = Duration::from_secs(30);
+/// … and pages this often.
+pub(super) const PAGES_EVERY: Duration = Duration::from_secs(300);
+/// A spare whose packets cost is checked above ICMP this often.
+pub(super) const METERED_SPARE: Duration = Duration::from_secs(3600);
+
 impl Line {
     /// What was counted since it was last taken.
     #[must_use]
@@ -87,9 +117,34 @@ impl Line {
         self.proven_at.max(self.proof.passed())
     }
 
-    /// The time between base probes as it is now, if nothing is suspected.
+    /// Round-trip time, jitter and loss, as far as they are those of a line that answers now.
     #[must_use]
-    pub fn pace(&self, s: &Surroundings<'_>) -> Duration {
-        self.base_interval(s)
+    pub fn figures(&self) -> Figures {
+        let measured = match self.health {
+            Health::Up { .. } | Health::Failing { .. } => true,
+            Health::Recovering { .. } => self.trial.as_ref().is_some_and(|trial| trial.answers > 0),
+            Health::Unknown | Health::Down { .. } => false,
+        };
+        let lines = || (self.rtt.rtt(), self.rtt.jitter(), self.loss.percent());
+        let (rtt, jitter, loss) = if measured { lines() } else { (None, None, None) };
+        Figures { rtt, jitter, loss }
+    }
+
+    /// How often it is asked while nothing happens on it.
+    #[must_use]
+    pub fn rest(s: &Surroundings<'_>) -> Rest {
+        let slower = Self::slower(s);
+        let (names, pages) = match s.duty {
+            Duty::MeteredSpare => (METERED_SPARE, METERED_SPARE),
+            Duty::Active | Duty::Spare => (NAMES_EVERY * slower, PAGES_EVERY * slower),
+        };
+        Rest { base: Profile::of(s.kind, s.duty).idle, names, pages }
+    }
+
+    /// By how much the checks above ICMP are rarer than on the line in use.
+    pub(super) const fn slower(s: &Surroundings<'_>) -> u32 {
+        let duty = if matches!(s.duty, Duty::Active) { 1 } else { 2 };
+        let saving = if s.metered && !s.desperate { 3 } else { 1 };
+        duty * saving
     }
 }
