@@ -388,9 +388,10 @@ impl World {
             self.schedule(self.now + again, next);
             return;
         }
-        let outcome = match outcome {
-            Outcome::Answered(rtt) => Outcome::Answered(Rtt(rtt.0 + waited)),
-            other => other,
+        let outcome = if let Outcome::Answered(rtt) = outcome {
+            Outcome::Answered(Rtt(rtt.0 + waited))
+        } else {
+            outcome
         };
         let after = if outcome == Outcome::Silent { after.saturating_sub(waited) } else { after };
         let (id, uplink) = (request.id, request.path.uplink);
