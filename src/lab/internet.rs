@@ -32,14 +32,15 @@ pub const ZONE: Zone = Zone { v4: WEB4.octets(), v6: WEB6.octets() };
 /// A web page: the whole answer to a request for `host` and `path`.
 pub type Page = fn(host: &str, path: &str) -> String;
 
-/// Serves DNS over UDP at an address.
+/// Serves DNS over UDP at an address. TCP connections are accepted there, too, as at the well-known resolvers,
+/// and closed.
 ///
 /// # Errors
 /// If the address is taken or not ours.
 pub async fn dns(at: IpAddr, zone: Zone) -> Result<()> {
     let socket = udp(SocketAddr::new(at, 53)).await?;
     each_datagram(socket, move |query| answer(query, &zone));
-    Ok(())
+    each_connection(SocketAddr::new(at, 53), |_| async { Ok(()) }).await
 }
 
 /// Echoes UDP datagrams and TCP bytes at an address, and swallows what comes to the discard port.

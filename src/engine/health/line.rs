@@ -337,9 +337,11 @@ impl Line {
             self.conclude_trial(s, news);
             return;
         }
-        let Some(pending) = self.pending.remove(&id) else {
+        let Some(mut pending) = self.pending.remove(&id) else {
             return;
         };
+        // What ends a death was held back by it.
+        pending.measures &= !matches!(self.health, Health::Down { .. });
         let Outcome::Answered(rtt) = outcome else {
             // Not even sent, or refused on the way: the same as silence, seen at once.
             self.settle(pending, false);
