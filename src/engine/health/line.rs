@@ -1,16 +1,19 @@
 //! One line: an uplink in one IP version, how it is watched and what is known of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use self::asking::{Asking, Fate, Found, Method, Pending, Use};
+use self::candidacy::Candidacy;
 use self::hiccups::Hiccups;
+use self::sampling::Sampling;
+use self::trial::Trial;
 use self::witnesses::{Scrutiny, Witnesses};
 use super::proof::{Finding, Plan, Proof};
-use super::quality::{self, Quality, Sample};
+use super::quality::{Quality, Sample};
 use super::suspicion::{Burst, Duty, Profile};
 use super::traffic::{Evidence, Own, Packets, Traffic};
 use super::{Condition, Health, Signal, Transition};
@@ -68,32 +71,6 @@ pub enum News {
     Sampled,
 }
 
-/// The quick burst that proves a line that comes up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Trial {
-    next: Instant,
-    pause: Duration,
-    asked: u32,
-    answers: u32,
-    targets: BTreeSet<IpAddr>,
-}
-
-/// Asked as a candidate while the active line is suspected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Candidacy {
-    since: Instant,
-    next: Instant,
-    ticks: u32,
-}
-
-/// Side-by-side loss measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Sampling {
-    next: Instant,
-    until: Instant,
-    sample: Sample,
-}
-
 /// One line.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Line {
@@ -143,14 +120,6 @@ pub struct Line {
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A base probe without an answer for so long counts as lost (until it is answered after all).
 const LOST_AFTER: Duration = Duration::from_secs(2);
-/// Ticks of the proving burst.
-const TRIAL_TICK: Duration = Duration::from_millis(100);
-/// A proof needs so many answers …
-const TRIAL_ANSWERS: u32 = 10;
-/// … from so many targets.
-const TRIAL_TARGETS: usize = 2;
-/// A trial without an answer for so long has failed.
-const TRIAL_GIVE_UP: Duration = Duration::from_secs(3);
 /// Between questions to a dead line.
 const DEAD_EVERY: Duration = Duration::from_secs(1);
 /// Between questions to a dead line that costs, while another one works.
@@ -197,7 +166,7 @@ impl Line {
     /// Whether it answered since it became a candidate.
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
-        self.candidacy.is_some_and(|c| self.last_life.is_some_and(|life| life >= c.since))
+        self.candidacy.is_some_and(|candidacy| candidacy.is_confirmed(self.last_life))
     }
 
     /// Whether it is a candidate.
@@ -209,7 +178,7 @@ impl Line {
     /// Asks at once whether it could take over.
     pub fn become_candidate(&mut self, now: Instant) {
         if self.candidacy.is_none() && self.way.is_some() {
-            self.candidacy = Some(Candidacy { since: now, next: now, ticks: 0 });
+            self.candidacy = Some(Candidacy::begin(now));
         }
     }
 
@@ -220,9 +189,8 @@ impl Line {
 
     /// Measures loss beside the others.
     pub fn begin_sampling(&mut self, now: Instant) {
-        let until = now + quality::SAMPLE_FOR;
         self.sampled = None;
-        self.sampling = Some(Sampling { next: now, until, sample: Sample::default() });
+        self.sampling = Some(Sampling::begin(now));
     }
 
     /// Whether loss is being measured beside the others.
@@ -271,7 +239,7 @@ impl Line {
                 self.burst = None;
                 self.linger_until = None;
                 self.begin_again();
-                self.trial = Some(Trial { next: now, ..Trial::default() });
+                self.trial = Some(Trial::begin(now));
             }
             Health::Down { condition, .. } => {
                 self.condemned = transition.from.is_alive();
@@ -383,8 +351,7 @@ impl Line {
         }
         self.settle(pending, true);
         if let Some(trial) = self.trial.as_mut().filter(|_| pending.measures) {
-            trial.answers += 1;
-            trial.targets.insert(pending.target);
+            trial.answered(pending.target);
         }
         self.life(s, news);
         self.conclude_trial(s, news);
@@ -442,7 +409,7 @@ impl Line {
             }
             Use::Sample => {
                 if let Some(sampling) = &mut self.sampling {
-                    sampling.sample.answered += u32::from(answered);
+                    sampling.settled(answered);
                 }
             }
             Use::Burst | Use::Gateway | Use::Proof | Use::Echo => {}
@@ -458,8 +425,7 @@ impl Line {
 
     /// Whether the trial's ICMP half is done.
     fn trial_answered(&self, s: &Surroundings<'_>) -> bool {
-        let enough = TRIAL_TARGETS.min(s.targets.len());
-        self.trial.as_ref().is_some_and(|t| t.answers >= TRIAL_ANSWERS && t.targets.len() >= enough)
+        self.trial.as_ref().is_some_and(|trial| trial.is_complete(s.targets.len()))
     }
 
     /// What stands against trusting the line although it answers; `Some(Ok)` while the checks run.
@@ -509,10 +475,13 @@ impl Line {
 }
 
 mod asking;
+mod candidacy;
 /// What the passing of time does to a line.
 mod clockwork;
 mod hiccups;
+mod sampling;
 mod tally;
+mod trial;
 mod witnesses;
 
 pub use hiccups::Pattern;

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::asking::{Fate, Method, Pending, Use};
+use super::sampling::Due;
 use super::tally::{METERED_SPARE, NAMES_EVERY, PAGES_EVERY};
+use super::trial::Trial;
 use super::{
-    DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, News, PATIENCE, Sampling, Surroundings,
-    TARGET_FAULT, TRIAL_GIVE_UP, TRIAL_TICK,
+    DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, News, PATIENCE, Surroundings, TARGET_FAULT,
 };
 use crate::engine::health::proof::{self, Finding, Round};
-use crate::engine::health::quality::SAMPLE_EVERY;
 use crate::engine::health::suspicion::{Duty, MIN_TICKS, Profile};
 use crate::engine::health::{Condition, Health, Signal};
 use crate::engine::probe::Asker;
@@ -73,11 +73,11 @@ impl Line {
             Health::Up { .. } => self.base_at.min(self.late_at(s)),
             Health::Unknown | Health::Down { .. } => self.base_at,
             Health::Failing { .. } => self.verdict_at(s),
-            Health::Recovering { .. } => self.trial.as_ref().map_or(NEVER, |trial| trial.next),
+            Health::Recovering { .. } => self.trial.as_ref().map_or(NEVER, Trial::deadline),
         };
         let burst = self.burst.map_or(NEVER, |burst| burst.next);
-        let candidacy = self.candidacy.map_or(NEVER, |candidacy| candidacy.next);
-        let sampling = self.sampling.map_or(NEVER, |sampling| sampling.next.min(sampling.until));
+        let candidacy = self.candidacy.map_or(NEVER, |candidacy| candidacy.deadline());
+        let sampling = self.sampling.map_or(NEVER, |sampling| sampling.deadline());
         let given_up = self.lost_at();
         [by_health, burst, candidacy, sampling, given_up, self.proof_due(s).0]
             .into_iter()
@@ -279,37 +279,28 @@ impl Line {
         let Health::Recovering { since } = self.health else {
             return;
         };
-        let Some(trial) = self.trial.as_mut().filter(|trial| trial.next <= s.now) else {
+        let Some(trial) = self.trial.as_mut().filter(|trial| trial.deadline() <= s.now) else {
             return;
         };
         let heard = self.last_life.map_or(since, |life| life.max(since));
-        if s.now.since(heard) >= TRIAL_GIVE_UP + trial.pause {
+        if trial.has_failed(heard, s.now) {
             let gateway = self.way.as_ref().is_some_and(|way| way.gateway.is_some());
             let silent = gateway && !self.gateway_answers;
             let condition = if silent { Condition::ModemSilent } else { Condition::BeyondModem };
             self.signal(Signal::Silent(condition), s, news);
             return;
         }
-        // Answered, but a check above stands against it: go on asking, more slowly.
-        let waiting = trial.answers >= super::TRIAL_ANSWERS * 2;
         let slowly = if s.metered && !s.desperate { DEAD_METERED } else { DEAD_EVERY };
-        trial.pause = if waiting { slowly } else { TRIAL_TICK };
-        trial.next = s.now + trial.pause;
-        trial.asked += 1;
-        let asked = trial.asked;
-        // Nothing at all so far: the operator may drop ICMP. Try the other method in between; the
-        // one that is answered stays.
-        let otherwise = trial.answers == 0 && asked > 5 && asked % 2 == 0;
+        let turn = trial.tick(slowly, s.now);
         let usual = self.asking.method();
-        let times = usize::try_from(asked / 2).unwrap_or_default();
-        let method = if otherwise { usual.other(times) } else { usual };
+        let method = turn.otherwise.map_or(usual, |times| usual.other(times));
         if let Some(target) = self.next_target(s.targets) {
             self.ask_by(method, target, Use::Proof, s.now, asker);
-            if method != Method::Echo && asked % 4 == 0 {
+            if method != Method::Echo && turn.number.is_multiple_of(4) {
                 self.ask_by(Method::Echo, target, Use::Echo, s.now, asker);
             }
         }
-        if asked == 1
+        if turn.number == 1
             && let Some(gateway) = self.way.as_ref().and_then(|way| way.gateway)
         {
             self.ask(gateway, Use::Gateway, s.now, asker);
@@ -322,8 +313,8 @@ impl Line {
         self.probe_soon(s.now);
         self.ask_all(s, Use::Burst, asker);
         let answers = self.trial.as_mut().is_some_and(|trial| {
-            trial.next = s.now;
-            trial.answers > 0
+            trial.hurry(s.now);
+            trial.is_answered()
         });
         // Nobody is asked for names and pages by a line that answers nothing at all.
         if self.health.is_alive() || answers {
@@ -333,16 +324,14 @@ impl Line {
 
     /// A candidate is asked at once, then a little more slowly, until the decision is made.
     fn candidate_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
-        let due = self.candidacy.filter(|candidacy| candidacy.next <= s.now);
-        let Some(mut candidacy) = due else { return };
-        candidacy.ticks += 1;
-        let pause = if candidacy.ticks <= 3 { 100 } else { 250 };
-        candidacy.next = s.now + Duration::from_millis(pause);
-        self.candidacy = Some(candidacy);
+        let Some(ticks) = self.candidacy.as_mut().and_then(|candidacy| candidacy.tick(s.now))
+        else {
+            return;
+        };
         if !self.is_confirmed() {
             self.ask_all(s, Use::Burst, asker);
         }
-        if candidacy.ticks == 2 {
+        if ticks == 2 {
             self.look_for_portal(s, asker);
         }
     }
@@ -357,30 +346,19 @@ impl Line {
     }
 
     fn sample_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {
-        let Some(sampling) = self.sampling else {
-            return;
-        };
-        if sampling.until <= s.now {
-            self.sampled = Some(sampling.sample);
-            self.sampling = None;
-            news.push(News::Sampled);
-            return;
-        }
-        if sampling.next > s.now {
-            return;
-        }
-        // From now, not from when it was due: after a stall there is nothing to catch up with.
-        let (mut next, mut sample) = (s.now + SAMPLE_EVERY, sampling.sample);
-        // The last ones would have no time to be answered.
-        if sampling.until.since(s.now) > Duration::from_secs(1) {
-            if let Some(target) = self.next_target(s.targets) {
-                self.ask(target, Use::Sample, s.now, asker);
+        match self.sampling.as_mut().map_or(Due::Nothing, |sampling| sampling.tick(s.now)) {
+            Due::Nothing => {}
+            Due::Question => {
+                if let Some(target) = self.next_target(s.targets) {
+                    self.ask(target, Use::Sample, s.now, asker);
+                }
             }
-            sample.asked += 1;
-        } else {
-            next = sampling.until;
+            Due::Result(sample) => {
+                self.sampled = Some(sample);
+                self.sampling = None;
+                news.push(News::Sampled);
+            }
         }
-        self.sampling = Some(Sampling { next, sample, ..sampling });
     }
 
     /// When checks above ICMP are due again, and how much they ask.
@@ -391,7 +369,7 @@ impl Line {
         }
         let (Some(names), Some(pages)) = (self.proof.names_asked(), self.proof.pages_asked())
         else {
-            let answers = self.trial.as_ref().is_some_and(|trial| trial.answers > 0);
+            let answers = self.trial.as_ref().is_some_and(Trial::is_answered);
             let wanted = self.health.is_alive() || answers;
             return (if wanted { Instant::ZERO } else { NEVER }, Round::All);
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::trial::Trial;
 use super::{Line, Surroundings};
 use crate::engine::health::suspicion::{Duty, Profile};
 use crate::engine::health::{Condition, Health};
@@ -122,7 +123,7 @@ impl Line {
     pub fn figures(&self) -> Figures {
         let measured = match self.health {
             Health::Up { .. } | Health::Failing { .. } => true,
-            Health::Recovering { .. } => self.trial.as_ref().is_some_and(|trial| trial.answers > 0),
+            Health::Recovering { .. } => self.trial.as_ref().is_some_and(Trial::is_answered),
             Health::Unknown | Health::Down { .. } => false,
         };
         let lines = || (self.rtt.rtt(), self.rtt.jitter(), self.loss.percent());
