@@ -107,15 +107,15 @@ impl Uplink {
         // Pages that do not answer while they do elsewhere are enough not to go there; of a line that is
         // in use, and may be slow because it is, a page of its own has to have been seen.
         let portal = if *household.active.get(family) == Some(self.id) {
-            matches!(line.proof.http(), Finding::Wrong(_))
+            matches!(line.proof.http(), Finding::Wrong(_)).then_some(Condition::Portal)
         } else {
-            line.obstacle(&s) == Some(Condition::Portal)
+            line.obstacle(&s).filter(|c| matches!(c, Condition::Portal | Condition::NoWeb))
         };
         match line.health {
             Health::Down { condition, .. } => Standing::Unfit(condition),
             Health::Unknown => Standing::Unproven,
-            Health::Up { .. } | Health::Failing { .. } if portal => {
-                Standing::Unfit(Condition::Portal)
+            Health::Up { .. } | Health::Failing { .. } if portal.is_some() => {
+                Standing::Unfit(portal.unwrap_or(Condition::Portal))
             }
             Health::Up { .. } | Health::Failing { .. } if line.dns_is_broken() => {
                 Standing::Nameless
