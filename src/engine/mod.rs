@@ -132,6 +132,20 @@ pub struct Engine {
 /// Lines and decisions settle in so many rounds.
 const ROUNDS: usize = 4;
 
+/// The first of several deadlines, and what for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Next(Option<(Instant, &'static str)>);
+
+impl Next {
+    fn wants(&mut self, at: Option<Instant>, why: &'static str) {
+        if let Some(at) = at
+            && self.0.is_none_or(|(first, _)| at < first)
+        {
+            self.0 = Some((at, why));
+        }
+    }
+}
+
 impl Engine {
     /// An engine for this configuration. The seed varies probe numbers from run to run.
     #[must_use]
@@ -226,38 +240,31 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         self.started?;
         let steers = self.mode == Mode::Steer;
-        let lines = self.lines_due();
-        let leftover =
-            |u: &Uplink| u.leftover.iter().filter_map(|(_, l)| l.as_ref()?.deadline()).min();
-        let leftovers = self.uplinks.values().filter_map(leftover).min();
-        let waiting = self.active.iter().filter_map(|(_, a)| a.waiting().map(|w| w.0)).min();
-        let provisional = self
-            .active
-            .iter()
-            .flat_map(|(_, a)| [a.provisional_until, a.proving_until])
-            .flatten()
-            .min();
-        let sampling = self.active.iter().filter_map(|(_, a)| a.sample_at).min();
-        let paused = self.uplinks.values().filter_map(|u| u.paused.as_ref()?.until).min();
-        let manual = self.run.manual.as_ref().and_then(|(_, until)| *until);
-        [
-            (lines, "a line"),
-            (leftovers, "old flows"),
-            (self.run.armed, "the resets"),
-            (waiting, "the hold"),
-            (provisional, "the first choice"),
-            (sampling, "a comparison"),
-            (paused, "a pause"),
-            (manual, "a switch by hand"),
-            (self.kernel.deadline().filter(|_| steers), "the dataplane"),
-            (self.announcing.deadline(), "a word to the LAN"),
-            (steers.then(|| self.polls.deadline()), "the counters"),
-            (Some(self.housekeeping.deadline()), "the house"),
-            (self.leds.deadline(), "the LEDs"),
-        ]
-        .into_iter()
-        .filter_map(|(at, why)| at.map(|at| (at, why)))
-        .min_by_key(|(at, _)| *at)
+        let mut next = Next::default();
+        // One walk, without a list in between: this is asked twice for each input.
+        for uplink in self.uplinks.values() {
+            next.wants(Some(uplink.due.v4.min(uplink.due.v6)), "a line");
+            for leftover in [&uplink.leftover.v4, &uplink.leftover.v6].into_iter().flatten() {
+                next.wants(leftover.deadline(), "old flows");
+            }
+            next.wants(uplink.paused.as_ref().and_then(|paused| paused.until), "a pause");
+        }
+        for active in [&self.active.v4, &self.active.v6] {
+            next.wants(active.waiting().map(|(at, _)| at), "the hold");
+            next.wants(active.provisional_until, "the first choice");
+            next.wants(active.proving_until, "the first choice");
+            next.wants(active.sample_at, "a comparison");
+        }
+        next.wants(self.run.armed, "the resets");
+        next.wants(self.run.manual.as_ref().and_then(|(_, until)| *until), "a switch by hand");
+        next.wants(self.announcing.deadline(), "a word to the LAN");
+        next.wants(Some(self.housekeeping.deadline()), "the house");
+        next.wants(self.leds.deadline(), "the LEDs");
+        if steers {
+            next.wants(self.kernel.deadline(), "the dataplane");
+            next.wants(Some(self.polls.deadline()), "the counters");
+        }
+        next.0
     }
 
     /// The configuration in force.
