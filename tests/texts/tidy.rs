@@ -13,6 +13,8 @@ use source::Source;
 
 /// Production lines a file may have.
 const FILE_LINES: usize = 500;
+/// Entries that the engine's own folder may have.
+const ENGINE_ROOMS: usize = 20;
 /// Lines of code a function may have between its braces.
 const FUNCTION_LINES: usize = 70;
 
@@ -456,6 +458,14 @@ fn the_house_is_tidy() {
     found.extend(import_circles(&sources));
     found.retain(|f| !STILL_OPEN.iter().any(|open| f.0.starts_with(open)));
     complain(&found);
+}
+
+/// A house is found one's way in by its doors: what is at the top of the engine.
+#[test]
+fn the_engine_has_few_rooms() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine");
+    let rooms = fs::read_dir(folder).unwrap().count();
+    assert!((5..=ENGINE_ROOMS).contains(&rooms), "{rooms} entries, {ENGINE_ROOMS} are enough");
 }
 
 #[test]
