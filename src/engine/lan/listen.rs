@@ -1,4 +1,5 @@
-//! Where the page is to be found: at the LAN's own addresses, whatever they are now.
+//! Where the page is to be found: at the LAN's own addresses, whatever they are now, and at each of them from
+//! all of the LAN: a bookmark made in one VLAN is opened in another.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -47,6 +48,7 @@ pub(in crate::engine) fn places(
     uplinks: &[IfIndex],
 ) -> BTreeSet<Place> {
     let mut all = BTreeSet::new();
+    let mut from_elsewhere = BTreeSet::new();
     for entry in listen {
         match (entry, lan) {
             (Listen::Addr(addr), _) => {
@@ -58,11 +60,33 @@ pub(in crate::engine) fn places(
             }
             (Listen::Lan(port), Some(lan)) => {
                 let found = view.addresses.iter().filter(|a| !uplinks.contains(&a.index));
-                all.extend(found.filter_map(|address| place(address, *port, lan, view)));
+                let own: Vec<Place> =
+                    found.filter_map(|address| place(address, *port, lan, view)).collect();
+                let lans = view.links.values().filter(|link| {
+                    lan.interfaces.contains(&link.name) && !uplinks.contains(&link.index)
+                });
+                for link in lans {
+                    // An address of one link alone means nothing on another.
+                    let whole = own.iter().filter(|place| !is_of_one_link(&place.addr));
+                    let dev = Some((link.index, link.name.clone()));
+                    from_elsewhere
+                        .extend(whole.map(|place| Place { addr: place.addr, dev: dev.clone() }));
+                }
+                all.extend(own);
             }
         }
     }
-    all.into_iter().take(MOST).gather()
+    let mut all: BTreeSet<Place> = all.into_iter().take(MOST).gather();
+    for place in from_elsewhere {
+        if all.len() < MOST {
+            all.insert(place);
+        }
+    }
+    all
+}
+
+fn is_of_one_link(addr: &SocketAddr) -> bool {
+    matches!(addr.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// The place at an address, if it is one of the LAN's.
@@ -138,9 +162,12 @@ mod tests {
         assert_eq!(
             shown(&listen, Some(&["br-lan", "guest"]), &[2]),
             [
+                "10.9.0.1:8300 on br-lan",
                 "10.9.0.1:8300 on guest",
                 "192.168.1.1:8300 on br-lan",
+                "192.168.1.1:8300 on guest",
                 "[fd00::1]:8300 on br-lan",
+                "[fd00::1]:8300 on guest",
                 "[fe80::1%3]:8300 on br-lan"
             ]
         );
