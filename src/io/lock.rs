@@ -204,3 +204,58 @@ fn trusted(run_dir: &Path) -> Vec<u32> {
     trusted.extend(owners.map(|meta| meta.uid()));
     trusted
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "another user is another process")]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+
+    const HOLD: &str = "import socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+s.bind('\\0sparelink')
+s.listen(8)
+print('bound', flush=True)
+time.sleep(60)";
+
+    /// What `Lock::take` says, twice, while this user has the name; `None` where that cannot be tried.
+    fn while_held_by(user: u32) -> Option<(Result<(), String>, Result<(), String>)> {
+        let attempt = move || {
+            unshare(CloneFlags::CLONE_NEWNET).ok()?;
+            let dir =
+                std::env::temp_dir().join(format!("sparelink-lock-{}-{user}", std::process::id()));
+            fs::create_dir_all(&dir).unwrap();
+            let mut command = Command::new("/usr/bin/python3");
+            command.args(["-c", HOLD]).uid(user).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut holder = command.spawn().ok()?;
+            let mut said = [0; 5];
+            holder.stdout.take().unwrap().read_exact(&mut said).ok()?;
+            let first = Lock::take(&dir);
+            let second = Lock::take(&dir).map(drop).map_err(|error| error.to_string());
+            let first = first.map(drop).map_err(|error| error.to_string());
+            let _ = (holder.kill(), holder.wait());
+            fs::remove_dir_all(dir).unwrap();
+            Some((first, second))
+        };
+        // A namespace is a thread's own.
+        std::thread::spawn(attempt).join().unwrap()
+    }
+
+    #[test]
+    fn a_name_that_a_stranger_has_is_no_agent() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let Some((first, second)) = while_held_by(65534) else { return };
+        assert_eq!(first, Ok(()), "another user keeps the agent from running");
+        let taken = Err(Error::Taken.to_string());
+        assert_eq!(second, taken, "the file lets two run");
+        let (first, _) = while_held_by(0).unwrap();
+        assert_eq!(first, taken, "control: one that root runs counts");
+    }
+}

@@ -126,16 +126,7 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use serde_json::Value;
-
     use super::*;
-    use crate::config;
-    use crate::engine::input::Input;
-    use crate::engine::{Engine, Mode};
-    use crate::time::{Instant, Now, Utc};
-    use crate::units::PerFamily;
 
     #[test]
     fn what_is_unreadable_is_set_aside() {
@@ -150,78 +141,31 @@ mod tests {
         std::fs::remove_dir_all(dir).unwrap();
     }
 
-    /// What an agent of a box with two uplinks leaves behind.
-    const KEPT: &str = r#"{
-        "saved": {
-            "lines": { "cable": {
-                "v4": { "age": { "secs": 5000, "nanos": 7 },
-                        "silences": [[{ "secs": 300, "nanos": 5 }, { "secs": 0, "nanos": 400000000 }]],
-                        "window": { "secs": 0, "nanos": 600000000 } },
-                "v6": { "age": { "secs": 1, "nanos": 0 }, "silences": [], "window": null } } },
-            "departures": { "cable": [10, 3000] }, "switches": 3, "saved_at": 1700000000000 },
-        "run": {
-            "numbers": { "cable": 1, "phone": 2 }, "manual": ["phone", 5000000],
-            "paused": { "cable": [6000000, "why"] }, "armed": 7000000, "drains": { "phone": 8000000 } }
-    }"#;
-
-    /// Every text that differs from this one in one number.
-    fn odd(text: &str) -> Vec<String> {
-        let is_digit = |byte: u8| byte.is_ascii_digit();
-        let bytes = text.as_bytes();
-        let begins =
-            |at: usize| is_digit(bytes[at]) && matches!(bytes[at - 1], b' ' | b'[' | b':' | b'(');
-        let mut all = Vec::new();
-        for at in (1..bytes.len()).filter(|at| begins(*at)) {
-            let end = (at..bytes.len()).find(|end| !is_digit(bytes[*end])).unwrap();
-            for number in ["0", "-1", "9007199254740992", "18446744073709551615", "1e308"] {
-                all.push(format!("{}{number}{}", &text[..at], &text[end..]));
-            }
-        }
-        all
-    }
-
     #[test]
-    fn every_number_may_be_any_number() {
-        let uplinks = "[[uplink]]\nname = \"cable\"\ninterface = \"eth1\"\n\
-                       [[uplink]]\nname = \"phone\"\ninterface = \"usb0\"\n";
-        let config = config::parse(uplinks, "t").unwrap();
-        let texts = odd(KEPT);
-        assert!(texts.len() > 80, "{}", texts.len());
-        let mut read = 0;
-        for text in texts.into_iter().chain([KEPT.to_owned()]) {
-            assert!(serde_json::from_str::<Value>(&text).is_ok(), "control: it is JSON: {text}");
-            // What the types refuse is set aside by who reads the file.
-            let Ok(restored) = serde_json::from_str::<Restored>(&text) else { continue };
-            read += 1;
-            let mut now =
-                Now { mono: Instant::from_micros(1_000_000), utc: Some(Utc(1_700_000_001_000)) };
-            let mut engine = Engine::new(config.clone(), Mode::Steer, restored, 0, now);
-            let started = Input::Started {
-                view: Default::default(),
-                adopted: PerFamily::default(),
-                spares: PerFamily::default(),
-            };
-            engine.handle(started, now);
-            for _ in 0..40 {
-                while engine.poll_output().is_some() {}
-                let Some((at, _)) = engine.poll_timeout() else { break };
-                now.mono = at.max(now.mono + Duration::from_secs(300));
-                engine.handle(Input::Timeout, now);
-                drop(engine.snapshot(now));
-            }
-            engine.handle(Input::Stop, now);
-            while engine.poll_output().is_some() {}
+    fn a_file_has_a_format_and_a_checksum_and_one_of_before_is_read() {
+        let text = |n: u64| {
+            format!("{{\"lines\":{{}},\"departures\":{{}},\"switches\":{n},\"saved_at\":null}}")
+        };
+        let dir = std::env::temp_dir().join(format!("sparelink-format-{}", std::process::id()));
+        let file = dir.join(STATE);
+        let kept = SavedState { switches: 7, ..SavedState::default() };
+        save_state(&dir, &kept).unwrap();
+        let good = std::fs::read_to_string(&file).unwrap();
+        assert!(good.starts_with("{\"format\":1,\"sum\":\"") && good.ends_with("}}"), "{good}");
+        assert!(serde_json::from_str::<serde_json::Value>(&good).is_ok());
+        let read = |text: &str| parse::<SavedState>(text.as_bytes());
+        assert_eq!(read(&good).unwrap(), kept);
+        assert_eq!(read(&text(7)).unwrap(), kept, "before there were formats");
+        let changed = good.replace("\"switches\":7", "\"switches\":8");
+        assert!(read(&changed).unwrap_err().contains("checksum"));
+        let newer = good.replace("\"format\":1,", "\"format\":2,");
+        assert!(read(&newer).unwrap_err().contains("format is 2, and this version knows 1"));
+        for end in 0..good.len() {
+            assert!(read(&good[..end]).is_err(), "{end}");
         }
-        assert!(read > 30, "control: {read} were read");
-    }
-
-    #[test]
-    fn what_is_as_it_should_be_stays_and_a_number_belongs_to_one() {
-        let now = Now { mono: Instant::ZERO, utc: None };
-        let kept: Restored = serde_json::from_str(KEPT).unwrap();
-        assert_eq!(kept.clone().bounded(now), kept);
-        let twice = KEPT.replace("\"phone\": 2", "\"phone\": 1");
-        let numbers = serde_json::from_str::<Restored>(&twice).unwrap().bounded(now).run.numbers;
-        assert_eq!(numbers.len(), 1);
+        set_all_aside(&dir, &dir);
+        assert_eq!(restore(&dir, &dir), Restored::default());
+        assert!(file.with_extension("unreadable").exists());
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }

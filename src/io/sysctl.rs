@@ -135,6 +135,10 @@ pub fn read_all<'a>(paths: impl IntoIterator<Item = &'a String>) -> BTreeMap<Str
 /// When the file cannot be read or written, or is to remember what [`restore`] would not put back; then
 /// nothing should be changed.
 pub fn save_originals(run_dir: &Path, values: &BTreeMap<String, String>) -> Result<(), Error> {
+    // Where nothing is changed the file is nobody's business, not even if it is no good: `purge` says so.
+    if values.is_empty() {
+        return Ok(());
+    }
     let file = run_dir.join(ORIGINALS);
     let mut known = match originals(&file) {
         Err(error @ Error::Strange { .. }) => begin_again(&file, &error)?,
@@ -382,6 +386,8 @@ mod tests {
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(dir.join("elsewhere"), &file).unwrap();
         assert!(!refused(&dir).is_empty(), "a link is followed");
+        save_originals(&dir, &BTreeMap::new()).unwrap();
+        assert!(!refused(&dir).is_empty(), "it is still there");
         // The agent goes on: it remembers what stands now.
         let now =
             BTreeMap::from([("net/ipv4/conf/nosuchdevice/rp_filter".to_owned(), "0".to_owned())]);
