@@ -234,11 +234,13 @@ time.sleep(60)";
             command.args(["-c", HOLD]).uid(user).stdout(Stdio::piped()).stderr(Stdio::null());
             let mut holder = command.spawn().ok()?;
             let mut said = [0; 5];
-            holder.stdout.take().unwrap().read_exact(&mut said).ok()?;
+            // Kept open: one that cannot write ends, and the name with it.
+            let mut out = holder.stdout.take().unwrap();
+            out.read_exact(&mut said).ok()?;
             let first = Lock::take(&dir);
             let second = Lock::take(&dir).map(drop).map_err(|error| error.to_string());
             let first = first.map(drop).map_err(|error| error.to_string());
-            let _ = (holder.kill(), holder.wait());
+            let _ = (holder.kill(), holder.wait(), out);
             fs::remove_dir_all(dir).unwrap();
             Some((first, second))
         };

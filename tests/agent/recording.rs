@@ -11,7 +11,47 @@ use tokio::time::sleep;
 use crate::figure;
 use crate::stage::{AGENT, Stage, file, in_router};
 
-crate::tests![two_failovers_are_decided_again, the_last_switch_is_explained];
+crate::tests![
+    two_failovers_are_decided_again,
+    the_last_switch_is_explained,
+    a_recording_with_an_odd_number_is_told_from_a_fault,
+];
+
+/// Numbers that nobody wrote.
+const ODD: [&str; 5] = ["0", "-1", "9007199254740992", "18446744073709551615", "1e308"];
+/// This many of the numbers of a recording are tried, evenly spread.
+const TRIED: usize = 60;
+
+async fn a_recording_with_an_odd_number_is_told_from_a_fault() -> Result<()> {
+    let path = file("odd.jsonl");
+    let name = path.display().to_string();
+    let mut stage = Stage::with(&["--record", &name]).await?;
+    stage.happens("cable", LineEvent::Sever).await?;
+    stage.on("mifi").await?;
+    stage.agent.end(Signal::SIGTERM).await?;
+    let text = fs::read_to_string(&path)?;
+    in_router(&stage.home, AGENT, &["replay", &name]).await?.must(0)?;
+    let bytes = text.as_bytes();
+    let begins =
+        |at: &usize| bytes[*at].is_ascii_digit() && matches!(bytes[*at - 1], b':' | b'[' | b',');
+    let numbers: Vec<usize> = (1..bytes.len()).filter(begins).collect();
+    ensure!(numbers.len() > 1000, "control: {} numbers", numbers.len());
+    let (mut same, mut other, mut refused) = (0, 0, 0);
+    for (n, at) in numbers.iter().step_by(numbers.len() / TRIED).enumerate() {
+        let end = (*at..bytes.len()).find(|end| !bytes[*end].is_ascii_digit()).unwrap_or(*at);
+        fs::write(&path, format!("{}{}{}", &text[..*at], ODD[n % ODD.len()], &text[end..]))?;
+        let said = in_router(&stage.home, AGENT, &["replay", &name]).await?;
+        match said.code {
+            Some(0) => same += 1,
+            Some(1) => other += 1,
+            Some(2) => refused += 1,
+            _ => anyhow::bail!("{} at byte {at}: {said:?}", ODD[n % ODD.len()]),
+        }
+        ensure!(said.code != Some(2) || said.err.starts_with("error: "), "{said:?}");
+    }
+    figure(&format!("{same} the same, {other} otherwise, {refused} refused"));
+    Ok(())
+}
 
 async fn two_failovers_are_decided_again() -> Result<()> {
     let path = file("recording.jsonl");

@@ -7,7 +7,7 @@ from tools import ensure, read, until
 
 
 def play(world):
-    before = json.loads(read(f"{STATE}/state.json"))
+    before = json.loads(read(f"{STATE}/state.json"))["kept"]
     ensure(before["switches"] > 0 and before["lines"], f"nothing was learned: {before}")
     # No fixed window this time: what counts is what each line has earned.
     world.agent = agent = Agent("agent-after-reboot", config(more=""))
@@ -15,7 +15,7 @@ def play(world):
     ensure(status["switches"] >= before["switches"], f"{status['switches']} switches, {before['switches']} before")
     at_peace()
     agent.stop()
-    after = json.loads(read(f"{STATE}/state.json"))
+    after = json.loads(read(f"{STATE}/state.json"))["kept"]
     told = []
     for name, line in before["lines"].items():
         age, older = line["v4"]["age"]["secs"], after["lines"][name]["v4"]["age"]["secs"]
