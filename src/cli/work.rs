@@ -15,7 +15,7 @@ use crate::engine::input::Input;
 use crate::engine::state::Restored;
 use crate::engine::{Engine, Mode, dataplane::render};
 use crate::io::lock::Lock;
-use crate::io::netlink::{Door, Monitor};
+use crate::io::netlink::{Door, Monitor, in_words};
 use crate::io::{clock, leds, store, sysctl};
 use crate::units::{Gather as _, PerFamily};
 
@@ -43,6 +43,9 @@ pub(super) fn plan(config: &Config) -> anyhow::Result<ExitCode> {
     terminal::print(&text).map_err(|failure| anyhow::anyhow!("{failure:?}"))
 }
 
+/// What sparelink switches on for a LAN.
+const FORWARDING: &str = "net/ipv4/ip_forward";
+
 /// Takes everything of ours out of the kernel, and puts sysctls back.
 pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
     let _lock = Lock::take_in_passing(run_dir).context("stop the agent first")?;
@@ -52,11 +55,16 @@ pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
     })?;
     let mut text = String::new();
     for change in &report.changes {
-        text.push_str(&format!("{change}\n"));
+        text.push_str(&format!("{}\n", in_words(change)));
     }
+    let forwards = || sysctl::read(FORWARDING).is_ok_and(|value| value == "1");
+    let forwarded = forwards();
     let restored = sysctl::restore(run_dir);
     for path in restored.iter().flatten() {
         text.push_str(&format!("sysctl {path} as it was\n"));
+    }
+    if forwarded && !forwards() {
+        text.push_str("the LAN is no longer forwarded: its clients have no Internet by this box\n");
     }
     for led in leds::give_back(Path::new("/"), run_dir)? {
         text.push_str(&format!("LED {led} as it was\n"));

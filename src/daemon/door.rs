@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::engine::dataplane::Dataplane;
+use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::ruleset;
-use crate::engine::dataplane::{ApplyReport, Dataplane};
 use crate::engine::input::{Counters, Input};
-use crate::io::netlink;
+use crate::io::{netlink, sysctl};
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
 /// Work for the door.
@@ -113,6 +114,8 @@ async fn counters(door: &mut netlink::Door, interfaces: Option<Vec<IfIndex>>) ->
     let mut counters = Counters::default();
     if let Some(interfaces) = interfaces {
         counters.bytes = door.stats(&interfaces).await;
+        let number = |name| sysctl::read(&format!("net/netfilter/{name}")).ok()?.parse().ok();
+        counters.tracked = number("nf_conntrack_count").zip(number("nf_conntrack_max"));
     }
     let Ok(named) = door.counters() else {
         return Counters { absent: true, ..counters };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::engine::dataplane::ApplyReport;
+use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::kernel::flow::{FlowCount, FlushScope};
 use crate::engine::kernel::view::{KernelChange, KernelView};
 use crate::engine::names::resolvers::Named;
@@ -67,6 +67,9 @@ pub struct Counters {
     /// Packets that were held back for a source address which is not their uplink's.
     #[serde(default)]
     pub strays: u64,
+    /// How many connections the kernel tracks, and how many it can; read with the bytes.
+    #[serde(default)]
+    pub tracked: Option<(u64, u64)>,
     /// The counters could not be read (no table yet): no evidence either way.
     pub absent: bool,
 }

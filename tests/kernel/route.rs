@@ -23,7 +23,8 @@ use sparelink::engine::dataplane::diff::Change;
 use sparelink::engine::dataplane::nft::{
     Chain, ChainKind, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, Verdict,
 };
-use sparelink::engine::dataplane::plan::{Lan, Uplink, Wanted, plan};
+use sparelink::engine::dataplane::plan::plan;
+use sparelink::engine::dataplane::wanted::{Lan, Uplink, Wanted};
 use sparelink::engine::dataplane::{
     ApplyReport, Dataplane, Route, Rule, RuleAction as Then, Sysctl,
 };

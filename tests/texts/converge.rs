@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use sparelink::engine::dataplane::plan::{Lan, Uplink, Wanted, plan};
+use sparelink::engine::dataplane::plan::plan;
+use sparelink::engine::dataplane::wanted::{Lan, Uplink, Wanted};
 use sparelink::engine::dataplane::{Dataplane, diff, render};
 use sparelink::engine::kernel::way::Way;
 use sparelink::units::{IfIndex, IfName, PerFamily, UplinkId};

@@ -218,7 +218,8 @@ fn plural(n: usize, what: &str) -> String {
 mod tests {
     use super::super::diff::diff;
     use super::super::nft::{KeyPart, KeyType, Set, Table};
-    use super::super::plan::{Wanted, everything, plan};
+    use super::super::plan::{everything, plan};
+    use super::super::wanted::Wanted;
     use super::super::{Route, Rule, RuleAction, Sysctl};
     use super::*;
     use crate::units::{Family, IfIndex, Metric, RulePriority, TableId};

@@ -5,20 +5,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Family, Fwmark, IfIndex, Metric, PerFamily, RulePriority, TableId};
+use crate::units::{Family, Fwmark, IfIndex, Metric, RulePriority, TableId};
 
 pub mod diff;
 pub mod drift;
 pub mod nft;
 pub mod plan;
 pub mod render;
+pub mod report;
 pub mod ruleset;
 pub(super) mod settling;
+pub mod wanted;
 
 /// Everything of ours in the kernel: desired, or observed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,35 +92,4 @@ pub enum RuleAction {
     /// at once (RFC 4443 §3.1 code 1, RFC 1812 §5.2.7.1 code 13), where the kernel's own
     /// "no route" lets it wait.
     RefuseForwarded,
-}
-
-/// What one converge did: the changes that were made, what went wrong, and what was there before.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApplyReport {
-    /// Which wish.
-    pub generation: u64,
-    /// Changes that were made; empty when everything was as desired.
-    pub changes: Vec<diff::Change>,
-    /// What could not be done, one sentence each.
-    pub errors: Vec<String>,
-    /// How the kernel differed from the wish before, as far as that was put right.
-    #[serde(default)]
-    pub drift: drift::Drift,
-    /// How long it took.
-    pub took: Duration,
-    /// [`nft::Table::digest`] of the table that was found; `None` if there was none of ours.
-    pub observed_digest: Option<u64>,
-    /// Network devices in somebody's flowtable: packets of known flows go around our counters there.
-    #[serde(default)]
-    pub offloaded: BTreeSet<String>,
-    /// Where the kernel's own look-up now sends a packet to the Internet.
-    pub verified: PerFamily<Option<IfIndex>>,
-}
-
-impl ApplyReport {
-    /// Whether the kernel is now as desired, as far as could be told.
-    #[must_use]
-    pub fn ok(&self) -> bool {
-        self.errors.is_empty()
-    }
 }

@@ -7,7 +7,7 @@ use super::nft::{
     Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Value,
     ValueType, Verdict, host, tcp,
 };
-use super::plan::{Uplink, Wanted};
+use super::wanted::{Uplink, Wanted};
 use crate::units::{Family, Fwmark, Gather as _, IfName, NFT_TABLE, PerFamily, UplinkId};
 
 /// Netfilter priorities (linux/netfilter_ipv4.h).

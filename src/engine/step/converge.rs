@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use crate::config::{LanConfig, Listen};
+use crate::engine::dataplane::Route;
 use crate::engine::dataplane::diff::Change;
-use crate::engine::dataplane::plan::{Narrowed, Wanted, plan};
+use crate::engine::dataplane::plan::plan;
+use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::settling::{
     AUDIT_EVERY, Damage, FIGHT, LOST, MINUTE, ONCE_MORE, PAUSE, TOO_MANY, TRUCE,
 };
-use crate::engine::dataplane::{ApplyReport, Route, plan};
+use crate::engine::dataplane::wanted::{self, Narrowed, Wanted};
 use crate::engine::events::facts::Fact;
 use crate::engine::output::Output;
 use crate::engine::uplink::Uplink;
@@ -288,7 +290,7 @@ impl Engine {
             .map(|u| u.id)
     }
 
-    fn wanted_lan(&self, lan: &LanConfig) -> plan::Lan {
+    fn wanted_lan(&self, lan: &LanConfig) -> wanted::Lan {
         let overlaps = |net: &IpNet| {
             let of = |u: &Uplink| [u.attachment.overlaps.v4, u.attachment.overlaps.v6];
             self.uplinks.values().any(|u| of(u).contains(&Some(*net)))
@@ -297,10 +299,10 @@ impl Engine {
         let (disputed, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
             subnets.partition(|(net, _)| overlaps(net));
         let nets = rest.into_keys().collect();
-        plan::Lan { nets, guard: lan.guard, disputed }
+        wanted::Lan { nets, guard: lan.guard, disputed }
     }
 
-    fn wanted_uplink(&self, u: &Uplink) -> plan::Uplink {
+    fn wanted_uplink(&self, u: &Uplink) -> wanted::Uplink {
         let dev = u.attachment.link.clone();
         let own = self
             .view
@@ -308,7 +310,7 @@ impl Engine {
             .iter()
             .filter(|a| dev.as_ref().is_some_and(|(index, _)| a.index == *index));
         let addresses: Vec<_> = own.map(|a| a.net.addr()).collect();
-        plan::Uplink {
+        wanted::Uplink {
             id: u.id,
             ways: u.attachment.dormant.clone(),
             dev,

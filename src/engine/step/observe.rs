@@ -200,6 +200,9 @@ impl Engine {
                 uplink.bytes = Some(*bytes);
             }
         }
+        if let Some(tracked) = counters.tracked {
+            self.polls.track(tracked);
+        }
         if counters.absent {
             return;
         }

@@ -1,16 +1,24 @@
 //! What people are told of the state: every reader gets one [`Snapshot`].
 
-use crate::engine::events::facts::{counted, overlaps_lan};
+use std::time::Duration;
+
+use crate::engine::events::causes::Trouble;
+use crate::engine::events::words::{counted, overlaps_lan};
 use crate::engine::health::line::Line;
 use crate::engine::health::{Condition, Health};
 use crate::engine::policy::select::Why;
-use crate::engine::status::snapshot::{LineState, Role, Snapshot, UplinkState};
+use crate::engine::status::snapshot::{LastSwitch, LineState, Role, Snapshot, UplinkState};
 use crate::engine::status::usage::{Spent, a_month};
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::standing::Standing;
 use crate::engine::{Active, Engine, Mode};
 use crate::time::{Instant, Now, human};
 use crate::units::{ByteCount, Family, PerFamily, UplinkId};
+
+/// An interruption is told with the state if it was at least this long …
+const NOTICED: Duration = Duration::from_secs(2);
+/// … for this long.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 impl Engine {
     /// The state now.
@@ -23,32 +31,32 @@ impl Engine {
             .map(|u| self.uplink_state(u, now))
             .collect();
         let carries = |family| self.carrying(family, now).map(|u| u.config.name.clone());
-        let dead_since =
-            self.uplinks.values().flat_map(|u| u.lines.iter()).filter_map(|(_, line)| {
-                match line.health {
-                    Health::Down { since, .. } => Some(since),
-                    Health::Unknown
-                    | Health::Up { .. }
-                    | Health::Failing { .. }
-                    | Health::Recovering { .. } => None,
-                }
-            });
-        let since = if self.active.v4.uplink.is_some() { &self.active.v4 } else { &self.active.v6 };
         let active = PerFamily { v4: carries(Family::V4), v6: carries(Family::V6) };
         let steered = self.kernel.no_table.is_none();
         let works = steered && (active.v4.is_some() || active.v6.is_some());
-        // Without a way out it is the time of the last death that people ask for.
-        let since = if works { since.since } else { dead_since.max() };
+        let since = if works { self.works_since() } else { self.fails_since(now) };
         Snapshot {
             now,
             works,
+            sentence: {
+                let full = works && self.polls.full;
+                let but =
+                    if full { ", but takes no new connections: conntrack is full" } else { "" };
+                self.sentence(&active, now) + but
+            },
             observing: self.mode == Mode::Observe,
-            sentence: self.sentence(&active, now),
             active,
             since: since.and_then(|at| now.utc_of(at)),
-            last_switch: self.last_switch.clone().map(|last| {
-                let utc = now.utc_of(last.at);
-                (last, utc)
+            last_switch: self.stories.latest().map(|story| {
+                let last = LastSwitch {
+                    at: story.at,
+                    from: story.from.clone(),
+                    to: story.to.clone(),
+                    cause: story.cause.word(),
+                    reason: story.cause.to_string(),
+                    felt: story.felt,
+                };
+                (last, now.utc_of(story.at))
             }),
             spares_ready: uplinks.iter().filter(|u| u.role == Role::Ready).count(),
             switches: self.switch_count,
@@ -64,6 +72,26 @@ impl Engine {
             leds: self.led_names(),
             uplinks,
         }
+    }
+
+    /// Since when the uplink in use has carried the traffic without an interruption.
+    fn works_since(&self) -> Option<Instant> {
+        let v4 = self.active.v4.uplink.is_some();
+        let active = if v4 { &self.active.v4 } else { &self.active.v6 };
+        active.since.max(self.stories.latest().and_then(|story| story.ended))
+    }
+
+    /// Since when nobody has had an answer.
+    fn fails_since(&self, now: Now) -> Option<Instant> {
+        let lines = self.uplinks.values().flat_map(|u| u.lines.iter());
+        let died = lines.filter_map(|(_, line)| match line.health {
+            Health::Down { since, .. } => Some(since),
+            Health::Unknown
+            | Health::Up { .. }
+            | Health::Failing { .. }
+            | Health::Recovering { .. } => None,
+        });
+        self.stories.without_answer_since(now.mono).or_else(|| died.max())
     }
 
     /// The uplink that carries a family, if that leads to the Internet.
@@ -112,25 +140,37 @@ impl Engine {
         }
     }
 
-    /// What is amiss with the uplink in use although it carries the traffic.
+    /// What is amiss with the uplink in use although it carries the traffic, and what was lately.
     fn flaw(&self, name: &str, now: Now) -> String {
         let named = self.uplinks.values().find(|u| u.config.name == name);
         let worst = named.map_or(Condition::Ok, |u| self.worst(u.id, now));
         if matches!(worst, Condition::Degraded | Condition::DnsBroken) {
-            format!(", but {name} {}", worst.phrase())
-        } else {
-            String::new()
+            return format!(", but {name} {}", worst.phrase());
+        }
+        let story = self.stories.latest();
+        let lately = |at: Instant| now.mono.since(at) < REMEMBERED;
+        let long = story.filter(|story| story.ended.is_some_and(lately));
+        match long.and_then(|story| story.felt).filter(|felt| *felt >= NOTICED) {
+            Some(felt) => format!(" (after {} without)", human(felt)),
+            None => String::new(),
         }
     }
 
-    /// Why an uplink does not carry the traffic, while none does; the end of a sentence that begins with
-    /// its name.
-    fn trouble(&self, u: &Uplink, now: Now) -> &'static str {
+    /// Why an uplink does not carry the traffic, while none does.
+    pub(in crate::engine) fn trouble(&self, u: &Uplink, now: Now) -> Trouble {
         match (self.whole(u, now), self.worst(u.id, now)) {
-            (Standing::Paused, _) => "is paused",
-            (_, Condition::Ok) => "is being tested",
-            (_, condition) => condition.phrase(),
+            (Standing::Paused, _) => Trouble::Paused,
+            (_, Condition::Ok) => Trouble::Testing,
+            (_, condition) => Trouble::Condition(condition),
         }
+    }
+
+    /// The uplinks that carry nothing, and why none of them is a spare.
+    pub(in crate::engine) fn others(&self, now: Now) -> Vec<(String, Trouble)> {
+        let active = [self.active.v4.uplink, self.active.v6.uplink];
+        let chain = self.chain.iter().filter(|id| !active.contains(&Some(**id)));
+        let others = chain.filter_map(|id| self.uplinks.get(id));
+        others.map(|u| (u.config.name.clone(), self.trouble(u, now))).collect()
     }
 
     /// Why the first uplink of the chain is not the one in use.
@@ -144,10 +184,9 @@ impl Engine {
             Some(Why::Holding(at)) => {
                 format!("{name} works again and takes over in {}", human(at.since(now.mono)))
             }
-            Some(Why::NotChosen) => "preferred manually".to_owned(),
+            Some(Why::NotChosen) => "chosen by a person".to_owned(),
             Some(Why::NotCalm) => format!("{name} still loses packets now and then"),
-            _ if self.worst(u.id, now) == Condition::Ok => format!("{name} is being checked"),
-            _ => format!("{name} {}", self.worst(u.id, now).phrase()),
+            _ => format!("{name} {}", self.trouble(u, now)),
         }
     }
 
@@ -238,8 +277,8 @@ impl Engine {
         let worst = self.worst(u.id, now);
         match role {
             Role::Paused => match u.paused.as_ref().and_then(|paused| paused.reason.as_ref()) {
-                Some(reason) => format!("paused: {reason}"),
-                None => "paused".to_owned(),
+                Some(reason) => format!("paused by a person: {reason}"),
+                None => "paused by a person".to_owned(),
             },
             Role::Active | Role::NotReady if worst != Condition::Ok => {
                 let subnet = u.attachment.overlap().filter(|_| worst == Condition::OverlapsLan);
@@ -249,14 +288,24 @@ impl Engine {
                 Some(Health::Failing { since, .. }) => {
                     format!("suspected for {}", human(now.mono.since(since)))
                 }
-                Some(Health::Up { .. }) | None => match self.last_switch.as_ref() {
-                    Some(last) if last.to == u.config.name => last.reason.clone(),
-                    _ => "works".to_owned(),
-                },
+                Some(Health::Up { .. }) | None => self.why_in_use(u, now),
                 Some(_) => "being checked".to_owned(),
             },
             Role::Ready => "ready".to_owned(),
             Role::NotReady => "being checked".to_owned(),
+        }
+    }
+
+    /// Why a healthy uplink is the one in use.
+    fn why_in_use(&self, u: &Uplink, now: Now) -> String {
+        let carries = |(_, active): &(Family, &Active)| active.uplink == Some(u.id);
+        let carried = self.active.iter().find(carries);
+        let why = carried.and_then(|(_, active)| active.whys.get(&u.id));
+        let first = self.chain.first().and_then(|id| self.uplinks.get(id));
+        match (why, first.filter(|first| first.id != u.id)) {
+            (Some(Why::Chosen), _) => "chosen by a person".to_owned(),
+            (_, Some(first)) => self.why_not_first(first, now),
+            (_, None) => "works".to_owned(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use nix::errno::Errno;
+use nix::net::if_::if_indextoname;
 
 use super::conntrack::Conntrack;
 use super::encode::{add_route, del_route, rule_message};
@@ -18,10 +19,12 @@ use super::{decode, dump, trial};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
 use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::Table;
+use crate::engine::dataplane::render;
+use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::ruleset;
-use crate::engine::dataplane::{ApplyReport, Dataplane, Route, Sysctl};
+use crate::engine::dataplane::{Dataplane, Route, Sysctl};
 use crate::io::{clock, sysctl};
-use crate::units::{Family, Gather as _, IfIndex, Metric, NFT_TABLE, PerFamily, TableId};
+use crate::units::{Family, Gather as _, IfIndex, IfName, Metric, NFT_TABLE, PerFamily, TableId};
 
 /// The one way in which sparelink changes the kernel.
 #[derive(Debug)]
@@ -280,7 +283,7 @@ impl Door {
             match self.make(&change).await {
                 Ok(()) => report.changes.push(change),
                 Err(error) => {
-                    report.errors.push(format!("{change}: {error}"));
+                    report.errors.push(format!("{}: {error}", in_words(&change)));
                     failed.remember(&change);
                 }
             }
@@ -387,6 +390,24 @@ fn read_sysctls(wish: &Dataplane) -> BTreeMap<String, Sysctl> {
     let beside = wish.sysctls.values().filter_map(|wish| wish.beside.as_ref());
     let values = sysctl::read_all(wish.sysctls.keys().chain(beside)).into_iter();
     values.map(|(path, value)| (path, Sysctl { value, ..Sysctl::default() })).gather()
+}
+
+/// A change in the words of `ip` and `nft`, interfaces by their names.
+#[must_use]
+pub fn in_words(change: &Change) -> String {
+    let dev = match change {
+        Change::ReplaceRoute(route) | Change::DelRoute(route) => Some(route.dev),
+        Change::SetSysctl { .. }
+        | Change::AddRule(_)
+        | Change::DelRule(_)
+        | Change::BuildTable(_)
+        | Change::Elements { .. } => None,
+    };
+    let name = |dev: IfIndex| {
+        let name = if_indextoname(dev.0).ok()?;
+        Some((dev, IfName::new(name.to_str().ok()?)?))
+    };
+    render::change(change, &dev.and_then(name).into_iter().gather())
 }
 
 /// What failed, as far as later changes depend on it.

@@ -21,6 +21,6 @@ mod talk;
 mod trial;
 mod wifi;
 
-pub use apply::{Door, DoorError};
+pub use apply::{Door, DoorError, in_words};
 pub use monitor::{Event, Monitor};
 pub use talk::Error;

@@ -8,8 +8,9 @@ use crate::engine::dataplane::diff::{Change, apply, diff};
 use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::KeyPart;
 use crate::engine::dataplane::plan::everything;
+use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::ruleset::{NO_WAY, REFUSED_FOR, refusals};
-use crate::engine::dataplane::{ApplyReport, Dataplane, Route};
+use crate::engine::dataplane::{Dataplane, Route};
 use crate::engine::kernel::view::{
     Address, ForeignRoute, Hardware, KernelChange, KernelView, Link, Touched,
 };

@@ -7,7 +7,7 @@ use crate::engine::dataplane::drift;
 use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::Table;
 use crate::engine::events::facts::Event;
-use crate::engine::input::Input;
+use crate::engine::input::{Counters, Input};
 use crate::engine::kernel::view::{Address, Hardware, KernelChange, KernelView, Link, Touched};
 use crate::engine::state::Restored;
 use crate::time::Instant;
@@ -304,4 +304,30 @@ fn offloading_doubles_the_window() {
     assert_eq!(window(&bench), before);
     assert_eq!(bench.told.len(), 2, "{:?}", bench.told);
     assert!(bench.told[0].starts_with("connections on cable are offloaded"));
+}
+
+/// Lines are well, and yet nothing new gets through.
+#[test]
+fn a_full_connection_table_is_told() {
+    let mut bench = Bench::new();
+    let mut says = |count| {
+        let counters = Counters { tracked: Some((count, 1000)), ..Counters::default() };
+        bench.give(Input::Counters(counters));
+        bench.engine.polls.full
+    };
+    assert_eq!(
+        [999, 1000, 980, 950, 999].map(|count| says(count)),
+        [false, true, true, false, false]
+    );
+    bench.give(Input::Counters(Counters { tracked: Some((1000, 1000)), ..Counters::default() }));
+    let now = bench.now;
+    bench.engine.active.v4.uplink = bench.engine.chain.first().copied();
+    let snapshot = bench.engine.snapshot(now);
+    assert_eq!(
+        snapshot.works,
+        snapshot.sentence.ends_with("conntrack is full"),
+        "{}",
+        snapshot.sentence
+    );
+    assert!(snapshot.works, "control: {}", snapshot.sentence);
 }
