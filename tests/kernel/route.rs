@@ -24,10 +24,9 @@ use sparelink::engine::dataplane::nft::{
     Chain, ChainKind, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, Verdict,
 };
 use sparelink::engine::dataplane::plan::plan;
+use sparelink::engine::dataplane::report::ApplyReport;
 use sparelink::engine::dataplane::wanted::{Lan, Uplink, Wanted};
-use sparelink::engine::dataplane::{
-    ApplyReport, Dataplane, Route, Rule, RuleAction as Then, Sysctl,
-};
+use sparelink::engine::dataplane::{Dataplane, Route, Rule, RuleAction as Then, Sysctl};
 use sparelink::engine::kernel::view::{ForeignRoute, KernelChange, KernelView, Touched};
 use sparelink::engine::kernel::way::Way;
 use sparelink::io::netlink::nft::Nft;
