@@ -173,10 +173,17 @@ impl Kernel {
         let before = had(self);
         let changes = diff(wish, &self.plane);
         report.drift = Drift::of(wish, &self.plane, &changes, observed_digest.is_some());
+        // As the door does: nothing old is removed whose successor could not be put in place.
+        let mut failed = Vec::new();
         for change in changes {
             self.check_ownership(&change);
             if let Some(error) = self.refusal(&change) {
                 report.errors.push(error);
+                failed.extend(place_of(&change));
+                continue;
+            }
+            let is_removal = matches!(change, Change::DelRoute(_));
+            if is_removal && place_of(&change).is_some_and(|place| failed.contains(&place)) {
                 continue;
             }
             apply(std::slice::from_ref(&change), &mut self.plane);
@@ -283,6 +290,18 @@ impl Kernel {
         if !ours {
             self.violations.push(format!("not ours to change: {change}"));
         }
+    }
+}
+
+/// The table that a change of a route is about.
+const fn place_of(change: &Change) -> Option<(Family, TableId)> {
+    match change {
+        Change::ReplaceRoute(route) | Change::DelRoute(route) => Some((route.family, route.table)),
+        Change::SetSysctl { .. }
+        | Change::AddRule(_)
+        | Change::DelRule(_)
+        | Change::BuildTable(_)
+        | Change::Elements { .. } => None,
     }
 }
 
