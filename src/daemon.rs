@@ -355,7 +355,7 @@ impl Agent {
         let code = event.fact.code();
         match event.fact.severity() {
             Severity::Debug => tracing::debug!(code, "{}", event.fact),
-            Severity::Info => tracing::info!(code, "{}", event.fact),
+            Severity::Info | Severity::Notice => tracing::info!(code, "{}", event.fact),
             Severity::Warning => tracing::warn!(code, "{}", event.fact),
         }
         if let Some(manager) = &mut self.manager

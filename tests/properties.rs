@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::RngSeed;
 use sparelink::config::{self, Config};
+use sparelink::engine::events::causes::Cause;
 use sparelink::engine::events::facts::{Fact, SwitchKind};
 use sparelink::engine::health::Condition;
 use sparelink::engine::input::{Command, Input};
@@ -374,7 +375,7 @@ properties! {
         let mut left: BTreeMap<(String, Family), Instant> = BTreeMap::new();
         let mut switches: u32 = 0;
         for event in &world.events {
-            let Fact::Switched { family, from, to, kind, reason } = &event.fact else { continue };
+            let Fact::Switched { family, from, to, kind, cause, .. } = &event.fact else { continue };
             switches += 1;
             if *kind == SwitchKind::Failback
                 && let Some(left) = left.get(&(to.clone(), *family))
@@ -382,7 +383,7 @@ properties! {
                 prop_assert!(event.at.since(*left) >= HOLD, "{to} after {:?}", event.at.since(*left));
             }
             if let (SwitchKind::Failover | SwitchKind::Quality, Some(from)) = (kind, from)
-                && !reason.contains("paused")
+                && !matches!(cause, Cause::Paused { .. })
             {
                 left.insert((from.clone(), *family), event.at);
             }
@@ -402,7 +403,7 @@ properties! {
             for output in &taped.outputs {
                 let Output::Record(event) = output else { continue };
                 let Fact::Health { uplink, family, to, condition, .. } = &event.fact else { continue };
-                if to != "down" || condition.is_hard() {
+                if to.word() != "down" || condition.is_hard() {
                     continue;
                 }
                 if let Some(heard) = heard.get(&(uplink.clone(), *family)) {
@@ -491,7 +492,7 @@ properties! {
                 prop_assert_eq!(*kind, SwitchKind::First, "{}", event.fact);
             }
             if let Fact::Health { family: Family::V6, to, .. } = &event.fact {
-                prop_assert!(to != "down" , "{}", event.fact);
+                prop_assert!(to.word() != "down", "{}", event.fact);
             }
         }
     }
@@ -512,7 +513,7 @@ fn the_stories_are_not_boring() {
             }
             let soft = [Condition::BeyondModem, Condition::ModemSilent];
             silent += usize::from(matches!(&event.fact, Fact::Health { to, condition, .. }
-                if to == "down" && soft.contains(condition)));
+                if to.word() == "down" && soft.contains(condition)));
         }
     }
     for kind in ["Failover", "Failback", "Manual"] {
@@ -572,6 +573,6 @@ fn what_is_tested_by_hand_is_proven_anew_or_refused_in_words() {
     );
     world.command(Command::Pause { uplink: "u0".to_owned(), lasts: None, reason: None });
     let words = refused(probe(&mut world, "u0"));
-    assert_eq!(words, "u0 is paused; use it again with: sparelink resume u0");
+    assert_eq!(words, "u0 is paused; resume it with: sparelink resume u0");
     assert!(matches!(probe(&mut world, "dsl"), Err(Refusal::UnknownUplink(_))));
 }

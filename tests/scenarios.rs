@@ -61,8 +61,10 @@ scenarios! {
     modem_poses_as_target
     modem_reboots
     modem_silent
+    nine_seconds_without
     old_flows_are_cut
     old_flows_drain
+    one_interruption
     one_target_dies
     outages_in_a_row
     pause_and_resume

@@ -155,7 +155,7 @@ fn outage(world: &mut World, rng: &mut Rng, before: Instant) -> Outage {
 }
 
 fn judge(world: &World, outages: &[Outage], seed: u64) -> Tally {
-    let is_verdict = |e: &&Event| matches!(&e.fact, Fact::Health { uplink, to, .. } if uplink == "line" && to == "down");
+    let is_verdict = |e: &&Event| matches!(&e.fact, Fact::Health { uplink, to, .. } if uplink == "line" && to.word() == "down");
     let verdicts: Vec<Instant> = world.events.iter().filter(is_verdict).map(|e| e.at).collect();
     // A trial that fails while the line is still dead, or was a moment ago, is no mistake.
     let was_dead = |at: &Instant| outages.iter().any(|o| *at >= o.from && *at <= o.to + MS(3_000));

@@ -39,15 +39,16 @@ mod step;
 pub mod uplink;
 
 use dataplane::Dataplane;
+use events::causes::Cause;
 use events::facts::{Event, Fact};
 use events::history::History;
+use events::story::Stories;
 use events::timeline::Timeline;
 use input::Input;
 use kernel::view::KernelView;
 use names::resolvers::{Named, Resolvers};
 use output::Output;
 use policy::select::Why;
-use policy::switch::Switch;
 use state::{Restored, RunState};
 use status::housekeeping::Housekeeping;
 use uplink::{Household, Uplink};
@@ -72,8 +73,13 @@ struct Active {
     provisional_until: Option<Instant>,
     /// It was taken without proof, and until then nobody else takes its place for being proven first.
     proving_until: Option<Instant>,
-    /// It is dead and no other is alive: said once.
+    /// It is dead and no other is alive.
     no_way_out: bool,
+    /// And that has been said.
+    told_no_way_out: bool,
+    /// A person ended what kept traffic away from another uplink; when, and why traffic moves if that
+    /// is all that it takes.
+    let_go: Option<(Instant, Cause)>,
     /// Why each uplink carries the traffic, or does not, as last decided.
     whys: BTreeMap<UplinkId, Why>,
     /// It is degraded: when it is next measured beside the spares.
@@ -104,8 +110,7 @@ pub struct Engine {
     started: Option<Instant>,
     household: Household,
     active: PerFamily<Active>,
-    switches: PerFamily<Option<Switch>>,
-    last_switch: Option<status::snapshot::LastSwitch>,
+    stories: Stories,
     switch_count: u64,
     /// A person put an uplink first and it has not been left since.
     manual_fresh: bool,
@@ -163,8 +168,7 @@ impl Engine {
             started: None,
             household: Household::default(),
             active: PerFamily::default(),
-            switches: PerFamily::default(),
-            last_switch: None,
+            stories: Stories::default(),
             switch_count: restored.saved.switches,
             manual_fresh: false,
             undecided: false,
@@ -223,6 +227,7 @@ impl Engine {
         self.flush_leftovers(now);
         self.announce(now);
         self.poll_counters(now);
+        self.follow_stories(now);
         self.keep_house(now);
         self.watch_time(now);
         self.light(now);
@@ -260,6 +265,7 @@ impl Engine {
         next.wants(self.announcing.deadline(), "a word to the LAN");
         next.wants(Some(self.housekeeping.deadline()), "the house");
         next.wants(self.leds.deadline(), "the LEDs");
+        next.wants(self.stories.deadline(), "the end of a story");
         if steers {
             next.wants(self.kernel.deadline(), "the dataplane");
             next.wants(Some(self.polls.deadline()), "the counters");
@@ -300,7 +306,8 @@ impl Engine {
 
     /// Books and passes on what happened.
     fn record(&mut self, fact: Fact, now: Now) {
-        let event = Event { at: now.mono, utc: now.utc, fact };
+        let id = self.history.next_id();
+        let event = Event { id, at: now.mono, utc: now.utc, fact };
         self.history.push(event.clone());
         self.outputs.push_back(Output::Record(event));
     }

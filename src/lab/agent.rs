@@ -57,7 +57,24 @@ pub struct Status {
     pub resolvers: Vec<String>,
     /// Spares that could take over now.
     pub spares_ready: u32,
+    /// The last switch or interruption.
+    pub last_switch: Option<LastSwitch>,
+    /// All uplinks.
     pub uplinks: Vec<UplinkStatus>,
+}
+
+/// The last switch or interruption, as the agent tells it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct LastSwitch {
+    /// From which uplink.
+    pub from: Option<String>,
+    /// To which.
+    pub to: String,
+    /// Why, as a word.
+    pub cause: String,
+    /// How long it was felt, in milliseconds, once known.
+    pub felt_ms: Option<f64>,
 }
 
 /// One uplink, as the agent sees it.

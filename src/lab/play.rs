@@ -40,12 +40,18 @@ pub async fn play(scenario: &Scenario, program: &Path) -> Result<()> {
     let mut agent = start().await?;
     let meter = Meter::start(&home.client, ECHO4).await?;
     // A household uses both families.
-    let _v6 = Meter::start(&home.client, ECHO6).await?;
+    let meter6 = Meter::start(&home.client, ECHO6).await?;
     let _chatter = scenario.settings.chatter.then(|| Chatter::start(&home));
     agent.wait_proven(PROVEN_LIMIT).await?;
     let zero = Instant::now();
-    let mut player =
-        Player { home: &home, meter: &meter, agent: Some(agent), last_action: zero, told: 0 };
+    let mut player = Player {
+        home: &home,
+        meter: &meter,
+        meter6: &meter6,
+        agent: Some(agent),
+        last_action: zero,
+        told: 0,
+    };
     for step in &scenario.steps {
         let done = match &step.what {
             What::At(time, action) => {
@@ -92,6 +98,8 @@ fn fits(status: &Status, wanted: &Wanted) -> bool {
 struct Player<'a> {
     home: &'a Home,
     meter: &'a Meter,
+    /// Of the client's IPv6 flows.
+    meter6: &'a Meter,
     agent: Option<Agent>,
     last_action: Instant,
     /// Entries in the history before the last action.
@@ -132,6 +140,27 @@ impl Player<'_> {
                 sleep(SETTLED).await;
                 let lost = self.meter.flows(self.last_action, end).lost;
                 ensure!(lost <= *most, "{lost} flows were lost, more than {most}");
+                Ok(())
+            }
+            Expect::Told(code, count) => {
+                let agent = self.agent.as_ref().context("there is no agent to look at")?;
+                let codes = agent.history().await?.split_off(self.told);
+                let told = codes.iter().filter(|told| *told == code).count();
+                ensure!(told == *count, "{code} was told {told} times: {codes:?}");
+                Ok(())
+            }
+            Expect::Felt(most) => {
+                sleep(SETTLED).await;
+                let status = self.status().await?;
+                let felt = status.last_switch.and_then(|last| last.felt_ms).unwrap_or(0.0);
+                let felt = Duration::try_from_secs_f64(felt / 1e3)?;
+                let now = Instant::now();
+                let hole = |meter: &Meter| meter.longest_hole(self.last_action, now);
+                let hole = hole(self.meter).max(hole(self.meter6));
+                ensure!(
+                    felt.abs_diff(hole) <= stretched(*most),
+                    "felt {felt:?} by what the agent says, {hole:?} by the client"
+                );
                 Ok(())
             }
             Expect::Gap(most) => {

@@ -163,6 +163,11 @@ pub enum Expect {
     },
     /// `expect lost N`: at most so many of the client's flows since the last action.
     Lost(u64),
+    /// `expect told CODE N`: so often since the last action.
+    Told(String, usize),
+    /// `expect felt right within TIME`: how long the agent says that the last interruption was felt, against
+    /// the longest hole that the client had since the last action.
+    Felt(Duration),
     /// `expect gap TIME`: from the last action to the first flow that was answered, at most.
     Gap(Duration),
 }
@@ -386,7 +391,7 @@ fn parse_expect(words: &[&str]) -> Result<Expect, String> {
         format!(
             "`expect {}` is not understood; try: active UPLINK, health UPLINK STATE, condition UPLINK CONDITION, \
              role UPLINK ROLE, spares N, online, offline, sentence TEXT, resolver ADDRESS, flows UPLINK some|none, event CODE, each within TIME; \
-             or: no switch for TIME, no down UPLINK for TIME, lost N, gap TIME",
+             or: no switch for TIME, no down UPLINK for TIME, lost N, gap TIME, told CODE N, felt right within TIME",
             words.join(" ")
         )
     };
@@ -397,6 +402,8 @@ fn parse_expect(words: &[&str]) -> Result<Expect, String> {
         }
         ["lost", count] => Expect::Lost(parse_count(count)?),
         ["gap", time] => Expect::Gap(parse_time(time)?),
+        ["told", code, count] => Expect::Told((*code).to_owned(), parse_count(count)?),
+        ["felt", "right", "within", time] => Expect::Felt(parse_time(time)?),
         [wanted @ .., "within", time] => {
             let wanted = Wanted::parse(wanted)?.ok_or_else(not_understood)?;
             Expect::Within(wanted, parse_time(time)?)

@@ -11,6 +11,7 @@ mod death;
 mod devices;
 mod dhcp;
 mod doctor;
+mod felt;
 mod flows;
 mod guard;
 mod http;
@@ -83,6 +84,7 @@ fn all() -> Result<Vec<Test>> {
         dhcp::tests(),
         purge::tests(),
         people::tests(),
+        felt::tests(),
         page::tests(),
         leds::tests(),
         ipv6::tests(),

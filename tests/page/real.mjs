@@ -121,10 +121,10 @@ export const tests = {
     await button("phone", "Pause").click();
     await page.locator("#ask-reason").fill("lent to a friend");
     await page.locator("#ask-do").click();
-    await said(page, "paused for");
+    await said(page, "is paused for");
     await page.waitForSelector(".card[data-role=paused]", { timeout: PATIENCE });
     await button("phone", "Resume").click();
-    await said(page, "resumed");
+    await said(page, "is resumed");
     await page.waitForFunction(() => !document.querySelector(".card[data-role=paused]"));
     await button("mifi", "Prefer").click();
     await page.locator("#ask-do").click();

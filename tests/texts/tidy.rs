@@ -53,7 +53,7 @@ const FLOORS: [(&str, usize); 17] = [
 ];
 
 /// Breaches of the two rules below that are still to be put right, by the file at which they are found.
-const STILL_OPEN: [&str; 7] = [
+const STILL_OPEN: [&str; 5] = [
     "src/engine/uplink/mod.rs:",
     "src/daemon.rs,",
     "src/engine/events/facts.rs,",

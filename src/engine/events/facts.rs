@@ -1,13 +1,13 @@
 //! What happened, in a form that log, page, message and history all read.
 
-use std::fmt;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::health::Condition;
-use crate::time::{Instant, Utc, human};
+use super::causes::{Cause, Deed, Order, Scope, Trouble};
+use crate::engine::health::{Condition, Health};
+use crate::time::{Instant, Utc};
 use crate::units::Family;
 
 /// How much a person should care.
@@ -18,13 +18,30 @@ pub enum Severity {
     Debug,
     /// A change that a user would notice.
     Info,
+    /// Something that whoever watches over the box wants to hear of, and need do nothing about: a switch.
+    Notice,
     /// Something a person should look at.
     Warning,
+}
+
+impl Severity {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+        }
+    }
 }
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
+    /// Counts from 1 since the agent began.
+    pub id: u64,
     /// When, for logic.
     pub at: Instant,
     /// When, for people, if the box knew.
@@ -33,7 +50,7 @@ pub struct Event {
     pub fact: Fact,
 }
 
-/// What can happen. `Display` says it in one sentence.
+/// What can happen: names, kinds, numbers and times. [`words`](super::words) says it in one sentence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "code")]
 pub enum Fact {
@@ -51,9 +68,9 @@ pub enum Fact {
         /// The family.
         family: Family,
         /// Health before.
-        from: String,
+        from: Health,
         /// Health after.
-        to: String,
+        to: Health,
         /// Why.
         condition: Condition,
     },
@@ -67,22 +84,35 @@ pub enum Fact {
         to: String,
         /// What kind of move.
         kind: SwitchKind,
-        /// Why, in words.
-        reason: String,
+        /// Why.
+        cause: Cause,
+        /// Whether it begins a story or belongs to one that has been told of.
+        order: Order,
+        /// The other family stays where it is for all that is known.
+        scope: Scope,
     },
-    /// The switch is done and was felt for so long.
+    /// A story has ended: people get answers again.
     Felt {
         /// The uplink that carries the traffic now.
         to: String,
-        /// Last answer by the old way to first answer by the new one.
+        /// From the last answer before it to the first one after it.
         gap: Duration,
     },
-    /// The active uplink is dead and no other is alive.
+    /// Nothing worked for a while, and now something does.
+    BackOnline {
+        /// The uplink that carries the traffic now.
+        uplink: String,
+        /// From the last answer before it to the first one after it, if that is known.
+        gap: Option<Duration>,
+    },
+    /// The uplink in use is dead and no other is alive.
     NoWayOut {
         /// The uplink on which traffic stays.
         stays_on: Option<String>,
-        /// The family.
+        /// Which traffic has no way.
         family: Family,
+        /// The other family still works.
+        scope: Scope,
     },
     /// A verdict was wrong; the window was widened.
     Premature {
@@ -201,8 +231,11 @@ pub enum Fact {
         /// Why.
         error: String,
     },
-    /// No spare is left although everything works.
-    NoSpareLeft,
+    /// No spare is left although the Internet works.
+    NoSpareLeft {
+        /// The others, and why each is none.
+        others: Vec<(String, Trouble)>,
+    },
     /// An uplink has a subnet of the LAN, and is not used for that.
     OverlapsLan {
         /// The uplink.
@@ -231,10 +264,10 @@ pub enum Fact {
         /// Which.
         uplink: String,
     },
-    /// A person did something.
+    /// A person did something, or the time is over for which it was meant.
     ByHand {
         /// What.
-        what: String,
+        deed: Deed,
     },
     /// The agent stood still for so long; what it did not hear meanwhile proves nothing.
     Stalled {
@@ -262,14 +295,15 @@ pub enum SwitchKind {
 }
 
 impl SwitchKind {
-    /// What the traffic does.
-    const fn verb(self) -> &'static str {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
-            Self::First => "begins",
-            Self::Failover => "fails over",
-            Self::Failback => "fails back",
-            Self::Quality => "moves",
-            Self::Manual => "is moved manually",
+            Self::First => "first",
+            Self::Failover => "failover",
+            Self::Failback => "failback",
+            Self::Quality => "quality",
+            Self::Manual => "manual",
         }
     }
 }
@@ -279,13 +313,14 @@ impl Fact {
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self {
-            Self::Health { .. }
+            Self::Switched { order: Order::Joins, .. }
+            | Self::Health { .. }
             | Self::Felt { .. }
             | Self::Flushed { .. }
             | Self::Stalled { .. } => Severity::Debug,
             Self::Started { .. }
             | Self::Stopped
-            | Self::Switched { .. }
+            | Self::Switched { kind: SwitchKind::First, .. }
             | Self::Announced { .. }
             | Self::SpareBack { .. }
             | Self::Draining { .. }
@@ -297,6 +332,7 @@ impl Fact {
             | Self::Resolvers { silent: false, .. }
             | Self::ByHand { .. }
             | Self::Reloaded => Severity::Info,
+            Self::Switched { .. } | Self::BackOnline { .. } => Severity::Notice,
             Self::NoWayOut { .. }
             | Self::Premature { .. }
             | Self::Quality { degraded: true, .. }
@@ -308,7 +344,7 @@ impl Fact {
             | Self::ApplyFailed { .. }
             | Self::OverlapsLan { .. }
             | Self::RoutesIgnored { .. }
-            | Self::NoSpareLeft => Severity::Warning,
+            | Self::NoSpareLeft { .. } => Severity::Warning,
         }
     }
 
@@ -319,8 +355,10 @@ impl Fact {
             Self::Started { .. } => "started",
             Self::Stopped => "stopped",
             Self::Health { .. } => "health",
-            Self::Switched { .. } => "switched",
+            Self::Switched { order: Order::Opens, .. } => "switched",
+            Self::Switched { order: Order::Joins, .. } => "followed",
             Self::Felt { .. } => "felt",
+            Self::BackOnline { .. } => "back_online",
             Self::NoWayOut { .. } => "no_way_out",
             Self::Premature { .. } => "premature",
             Self::Quality { .. } => "quality",
@@ -336,7 +374,7 @@ impl Fact {
             Self::Offload { .. } => "offload",
             Self::Astray { .. } => "astray",
             Self::ApplyFailed { .. } => "apply_failed",
-            Self::NoSpareLeft => "no_spare_left",
+            Self::NoSpareLeft { .. } => "no_spare_left",
             Self::SpareBack { .. } => "spare_back",
             Self::OverlapsLan { .. } => "overlaps_lan",
             Self::RoutesIgnored { .. } => "routes_ignored",
@@ -364,6 +402,7 @@ impl Fact {
             | Self::RoutesIgnored { uplink, .. }
             | Self::Announced { uplink, .. }
             | Self::Astray { uplink, .. }
+            | Self::BackOnline { uplink, .. }
             | Self::SpareBack { uplink } => Some(uplink),
             Self::Switched { to, .. } | Self::Felt { to, .. } => Some(to),
             Self::NoWayOut { stays_on, .. } => stays_on.as_deref(),
@@ -374,152 +413,49 @@ impl Fact {
             | Self::FightOver
             | Self::Offload { .. }
             | Self::ApplyFailed { .. }
-            | Self::NoSpareLeft
+            | Self::NoSpareLeft { .. }
+            | Self::Stalled { .. }
+            | Self::Reloaded => None,
+            Self::ByHand { deed } => deed.uplink(),
+        }
+    }
+
+    /// The IP version it is about, if it is about one.
+    #[must_use]
+    pub const fn family(&self) -> Option<Family> {
+        match self {
+            Self::Switched { family, scope: Scope::Family, .. }
+            | Self::NoWayOut { family, scope: Scope::Family, .. }
+            | Self::Switched { family, order: Order::Joins, .. }
+            | Self::Health { family, .. }
+            | Self::Resolvers { family, .. }
+            | Self::Draining { family, .. }
+            | Self::Drained { family, .. }
+            | Self::DrainOver { family, .. }
+            | Self::Astray { family, .. } => Some(*family),
+            Self::Started { .. }
+            | Self::Stopped
+            | Self::Switched { .. }
+            | Self::Felt { .. }
+            | Self::BackOnline { .. }
+            | Self::NoWayOut { .. }
+            | Self::Premature { .. }
+            | Self::Quality { .. }
+            | Self::Flushed { .. }
+            | Self::FlowsLeft { .. }
+            | Self::Repaired { .. }
+            | Self::Fight { .. }
+            | Self::FightOver
+            | Self::Offload { .. }
+            | Self::ApplyFailed { .. }
+            | Self::NoSpareLeft { .. }
+            | Self::OverlapsLan { .. }
+            | Self::RoutesIgnored { .. }
+            | Self::Announced { .. }
+            | Self::SpareBack { .. }
             | Self::ByHand { .. }
             | Self::Stalled { .. }
             | Self::Reloaded => None,
         }
-    }
-}
-
-impl fmt::Display for Fact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started { chain } => write!(f, "agent started: {}", chain.join(" > ")),
-            Self::Stopped => f.write_str("stopped; traffic goes on as it is"),
-            Self::Health { uplink, family, from, to, condition } => {
-                write!(f, "{uplink} ({family}): {from} to {to}{}", because(*condition))
-            }
-            Self::Switched { family, from, to, kind, reason } => match from {
-                Some(from) => write!(f, "{family} {} from {from} to {to}: {reason}", kind.verb()),
-                None => write!(f, "{family} {} on {to}: {reason}", kind.verb()),
-            },
-            Self::Felt { to, gap } => {
-                write!(f, "traffic resumed on {to} after {}", human(*gap))
-            }
-            Self::NoWayOut { stays_on, family } => {
-                f.write_str(&super::words::no_way_out(stays_on.as_deref(), *family))
-            }
-            Self::Premature { uplink, window } => {
-                let window = human(*window);
-                write!(f, "{uplink} answered again by itself; its window is {window} from now on")
-            }
-            Self::Quality { uplink, degraded, loss } => {
-                f.write_str(&super::words::quality(uplink, *degraded, *loss))
-            }
-            Self::Resolvers { uplink, family, silent, in_use } => {
-                write!(f, "{uplink}'s resolvers ({family}) {}", whom_first(*silent, *in_use))
-            }
-            Self::Flushed { uplink, flows, poked, destroyed } => {
-                let told = super::words::told(*poked, *destroyed);
-                write!(f, "{} of {uplink} flushed{told}", counted(*flows, "flow"))
-            }
-            Self::FlowsLeft { uplink, flows, after } => {
-                write!(f, "{flows} flows are still on {uplink} {} after the switch", human(*after))
-            }
-            Self::Draining { uplink, family, flows, bytes, lasts } => {
-                f.write_str(&super::words::draining(uplink, *family, *flows, *bytes, *lasts))
-            }
-            Self::Drained { uplink, family, after } => {
-                let after = human(*after);
-                write!(f, "the last old {family} flow has left {uplink}, {after} after the switch")
-            }
-            Self::DrainOver { uplink, family, after } => {
-                f.write_str(&super::words::drain_over(uplink, *family, *after))
-            }
-            Self::Repaired { what, took } => {
-                write!(f, "others {what}: restored in {}", human(*took))
-            }
-            Self::Fight { what, times, pause } => {
-                f.write_str(&super::words::fight(what, *times, *pause))
-            }
-            Self::Offload { uplinks, offloaded } => {
-                f.write_str(&super::words::offload(uplinks, *offloaded))
-            }
-            Self::FightOver => {
-                f.write_str("no other program has changed sparelink's rules for a minute")
-            }
-            Self::Astray { uplink, family, by } => {
-                f.write_str(&super::words::astray(uplink, *family, by))
-            }
-            Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
-            Self::NoSpareLeft => f.write_str("Internet works, but no spare is left"),
-            Self::SpareBack { uplink } => write!(f, "{uplink} is a ready spare"),
-            Self::RoutesIgnored { uplink: u, networks: n } => super::words::ignored(f, u, n),
-            Self::OverlapsLan { uplink, subnet: s } => write!(f, "{uplink} {}", overlaps_lan(*s)),
-            Self::Announced { uplink, prefix, preferred } => {
-                write!(f, "told the LAN {} {prefix} of {uplink}", what_with(*preferred))
-            }
-            Self::ByHand { what } => f.write_str(what),
-            Self::Stalled { gap } => {
-                write!(f, "the agent stalled for {}; probes of that time are ignored", human(*gap))
-            }
-            Self::Reloaded => f.write_str("configuration reloaded"),
-        }
-    }
-}
-
-/// What is wrong with a line, after what became of it.
-fn because(condition: Condition) -> String {
-    if condition == Condition::Ok { String::new() } else { format!(": it {}", condition.phrase()) }
-}
-
-/// What became of an uplink's own resolvers, and of the order in which they are asked.
-const fn whom_first(silent: bool, in_use: bool) -> &'static str {
-    match (silent, in_use) {
-        (true, true) => "do not answer; public ones are asked first",
-        (true, false) => "do not answer; public ones would be asked first",
-        (false, true) => "answer again and are asked first",
-        (false, false) => "answer again and would be asked first",
-    }
-}
-
-/// `1 flow`, `2 flows`.
-pub(in crate::engine) fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// What to do with a prefix.
-const fn what_with(preferred: bool) -> &'static str {
-    if preferred { "to use again" } else { "to begin nothing new with" }
-}
-
-/// What is wrong with an uplink that has the LAN's subnet, and the mend; the end of a sentence that
-/// begins with its name.
-#[must_use]
-pub fn overlaps_lan(subnet: IpNet) -> String {
-    format!(
-        "has the LAN's own subnet {subnet} and is not used; change it on the modem or in the LAN"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_drain_says_how_long_it_may_last() {
-        let (uplink, family) = ("mifi".to_owned(), Family::V4);
-        let (flows, bytes) = (3, 12_345_678);
-        let lasts = Some(Duration::from_secs(600));
-        let limited = Fact::Draining { uplink: uplink.clone(), family, flows, bytes, lasts };
-        let text = "3 flows (IPv4, 12.3 MB) finish on mifi, at most 10 min more";
-        assert_eq!(limited.to_string(), text);
-        let free = Fact::Draining { uplink, family, flows: 1, bytes: 999, lasts: None };
-        assert_eq!(free.to_string(), "1 flow (IPv4, 999 bytes) finishes on mifi");
-    }
-
-    #[test]
-    fn a_flush_says_whom_it_told() {
-        let flushed = |flows, poked, destroyed| {
-            let uplink = "cable".to_owned();
-            Fact::Flushed { uplink, flows, poked, destroyed }.to_string()
-        };
-        assert_eq!(flushed(0, 0, 0), "0 flows of cable flushed");
-        assert_eq!(flushed(1, 0, 1), "1 flow of cable flushed; 1 own connection ended");
-        assert_eq!(
-            flushed(12, 7, 2),
-            "12 flows of cable flushed; 7 clients told, 2 own connections ended"
-        );
     }
 }

@@ -16,6 +16,12 @@ impl History {
     /// How many events are kept.
     pub const SIZE: usize = 500;
 
+    /// The number of the next one.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.events.back().map_or(1, |event| event.id + 1)
+    }
+
     /// Adds one.
     pub fn push(&mut self, event: Event) {
         if self.events.len() == Self::SIZE {

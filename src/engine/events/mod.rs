@@ -1,6 +1,9 @@
 //! What happened: typed facts, their words, and how long they are kept.
 
+pub mod args;
+pub mod causes;
 pub mod facts;
 pub mod history;
+pub mod story;
 pub mod timeline;
-mod words;
+pub mod words;

@@ -163,6 +163,15 @@ impl Line {
         self.last_life
     }
 
+    /// When the last answer came, as well as it is known: what the counters show came at some time
+    /// between two looks at them.
+    #[must_use]
+    pub fn last_answer(&self) -> Option<Instant> {
+        let life = self.last_life?;
+        let looks = self.traffic.came().filter(|(_, seen)| *seen == life);
+        Some(looks.map_or(life, |(before, seen)| before + seen.since(before) / 2))
+    }
+
     /// Whether it answered since it became a candidate.
     #[must_use]
     pub fn is_confirmed(&self) -> bool {

@@ -69,6 +69,9 @@ pub struct Traffic {
     polled: Option<Instant>,
     moved: Option<Instant>,
     asked: Option<Instant>,
+    /// The last two looks between which something came back.
+    #[serde(default)]
+    came: Option<(Instant, Instant)>,
 }
 
 /// What one look at the counters showed.
@@ -111,9 +114,22 @@ impl Traffic {
             self.asked.get_or_insert(before);
         }
         if grown(seen.inward, old.inward, self.own.doubted, doubted_old) > 0 {
+            self.came = Some((before, now));
             return Evidence::Life;
         }
         self.asked.map_or(Evidence::Quiet, Evidence::OneSided)
+    }
+
+    /// When packets of others last moved.
+    #[must_use]
+    pub const fn moved(&self) -> Option<Instant> {
+        self.moved
+    }
+
+    /// Between which two looks something last came back.
+    #[must_use]
+    pub const fn came(&self) -> Option<(Instant, Instant)> {
+        self.came
     }
 
     /// Takes counters that have not moved while no question is open: no evidence, and cheap.

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use crate::config::FailbackConfig;
+use crate::engine::uplink::DEPARTURES_KEPT;
 use crate::time::Instant;
 
 /// Departures older than this are forgiven.
-pub const MEMORY: Duration = Duration::from_secs(3600);
+pub const MEMORY: Duration = DEPARTURES_KEPT;
 
 /// The hold of an uplink that was left at these times: hold · 2^(departures − 1), at most `hold_max`.
 #[must_use]

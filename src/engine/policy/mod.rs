@@ -2,4 +2,3 @@
 
 pub mod hold;
 pub mod select;
-pub(super) mod switch;

@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::Serialize;
-
 use crate::engine::dataplane::drift::Kind;
 use crate::engine::health::{Condition, Health};
 use crate::engine::status::usage::Spent;
@@ -15,16 +12,18 @@ use crate::engine::uplink::standing::Standing;
 use crate::time::{Instant, Now, Utc};
 use crate::units::{LossPercent, PerFamily, Rtt};
 
-/// The last switch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The last switch, or the last interruption.
+#[derive(Clone, Debug, PartialEq)]
 pub struct LastSwitch {
     /// When.
     pub at: Instant,
     /// From which uplink.
     pub from: Option<String>,
-    /// To which.
+    /// To which; the same, if it died and came back.
     pub to: String,
-    /// Why.
+    /// Why: a word, and a sentence.
+    pub cause: &'static str,
+    /// The same as a sentence.
     pub reason: String,
     /// How long people felt it, once known.
     pub felt: Option<Duration>,

@@ -1,27 +1,30 @@
 //! What people ask for.
 
+use std::time::Duration;
+
 use crate::engine::Engine;
+use crate::engine::events::causes::{Cause, Deed};
 use crate::engine::events::facts::Fact;
 use crate::engine::input::Command;
 use crate::engine::output::{Output, Refusal};
 use crate::engine::uplink::standing::Use;
 use crate::engine::uplink::{Paused, Uplink};
-use crate::time::{Now, human};
+use crate::time::Now;
 use crate::units::{Family, UplinkId};
 
 impl Engine {
     pub(in crate::engine) fn command(&mut self, number: u64, command: Command, now: Now) {
-        let answer = match command {
+        let done = match command {
             Command::Switch { uplink, lasts } => {
-                self.named(&uplink).and_then(|id| self.switch_by_hand(id, uplink, lasts, now))
+                self.named(&uplink).and_then(|id| self.choose(id, uplink, lasts, now))
             }
-            Command::SwitchAuto => Ok(self.switch_auto()),
+            Command::SwitchAuto => Ok(self.choose_nothing()),
             Command::Pause { uplink, lasts, reason } => self.named(&uplink).map(|id| {
                 let paused = Paused { until: lasts.map(|lasts| now.mono + lasts), reason };
-                self.pause(id, uplink, paused, now)
+                self.pause(id, uplink, (paused, lasts), now)
             }),
             Command::Resume { uplink } => {
-                self.named(&uplink).and_then(|id| self.resume(id, &uplink))
+                self.named(&uplink).and_then(|id| self.resume(id, uplink))
             }
             Command::LedTest => self.test_leds(now),
             Command::Probe { uplink } => {
@@ -31,12 +34,30 @@ impl Engine {
                 return;
             }
         };
-        if let Ok(what) = &answer {
-            self.record(Fact::ByHand { what: what.clone() }, now);
+        if let Ok(deed) = &done {
+            self.let_go(deed, now);
+            self.record(Fact::ByHand { deed: deed.clone() }, now);
             self.save_run();
             self.undecided = true;
         }
+        let answer = done.map(|deed| deed.to_string());
         self.outputs.push_back(Output::Answer(number, answer));
+    }
+
+    /// Remembers that a person ended what kept traffic where it is.
+    pub(in crate::engine) fn let_go(&mut self, deed: &Deed, now: Now) {
+        let cause = match deed {
+            Deed::Automatic { chosen: Some(_) } | Deed::ChoiceOver => Cause::Released,
+            Deed::Resume { .. } => Cause::Resumed,
+            Deed::Automatic { chosen: None }
+            | Deed::Choose { .. }
+            | Deed::Pause { .. }
+            | Deed::PauseOver { .. }
+            | Deed::TestLeds { .. } => return,
+        };
+        for family in Family::BOTH {
+            self.active.get_mut(family).let_go = Some((now.mono, cause.clone()));
+        }
     }
 
     fn named(&self, name: &str) -> Result<UplinkId, Refusal> {
@@ -45,69 +66,52 @@ impl Engine {
         found.ok_or_else(|| Refusal::UnknownUplink(names()))
     }
 
-    fn switch_by_hand(
+    fn choose(
         &mut self,
         id: UplinkId,
         name: String,
-        lasts: Option<std::time::Duration>,
+        lasts: Option<Duration>,
         now: Now,
-    ) -> Result<String, Refusal> {
+    ) -> Result<Deed, Refusal> {
         let Some(u) = self.uplinks.get(&id) else {
             return Err(Refusal::UnknownUplink(vec![]));
         };
         if u.paused.is_some() {
-            let words = format!("{name} is paused; use it again with: sparelink resume {name}");
-            return Err(Refusal::NotNow(words));
+            return Err(Refusal::NotNow(paused(&name)));
         }
-        let ready = self.whole(u, now).usable() != Use::None;
+        let works = self.whole(u, now).usable() != Use::None;
+        let trouble = (!works).then(|| self.trouble(u, now));
         self.run.manual = Some((name.clone(), lasts.map(|lasts| now.mono + lasts)));
         self.manual_fresh = true;
-        let time = lasts.map_or_else(
-            || "until \"sparelink switch auto\"".to_owned(),
-            |lasts| format!("for {}", human(lasts)),
-        );
-        Ok(if ready {
-            format!("using {name} {time}")
-        } else {
-            format!(
-                "{name} is preferred {time}; it does not work now, so traffic stays where it is until it does"
-            )
-        })
+        Ok(Deed::Choose { uplink: name, lasts, trouble })
     }
 
-    fn switch_auto(&mut self) -> String {
+    fn choose_nothing(&mut self) -> Deed {
         self.manual_fresh = false;
-        match self.run.manual.take() {
-            Some((name, _)) => format!("automatic again; {name} is no longer preferred"),
-            None => "automatic, as before".to_owned(),
-        }
+        Deed::Automatic { chosen: self.run.manual.take().map(|(name, _)| name) }
     }
 
-    fn pause(&mut self, id: UplinkId, name: String, paused: Paused, now: Now) -> String {
-        let time = paused.until.map_or_else(
-            || format!("until \"sparelink resume {name}\""),
-            |until| format!("for {}", human(until.since(now.mono))),
-        );
+    fn pause(
+        &mut self,
+        id: UplinkId,
+        name: String,
+        (paused, lasts): (Paused, Option<Duration>),
+        now: Now,
+    ) -> Deed {
         self.run.paused.insert(name.clone(), (paused.until, paused.reason.clone()));
         if let Some(u) = self.uplinks.get_mut(&id) {
             u.paused = Some(paused);
         }
-        let useful = |u: &Uplink| u.id != id && self.whole(u, now).may_carry();
-        let others = self.uplinks.values().any(useful);
-        if others {
-            format!("{name} paused {time}")
-        } else {
-            format!(
-                "{name} paused {time}; no other uplink is ready, so traffic stays on it until one is"
-            )
-        }
+        let useful = |u: &&Uplink| u.id != id && self.whole(u, now).may_carry();
+        let instead = self.uplinks.values().find(useful).map(|u| u.config.name.clone());
+        Deed::Pause { uplink: name, lasts, instead }
     }
 
-    fn resume(&mut self, id: UplinkId, name: &str) -> Result<String, Refusal> {
-        self.run.paused.remove(name);
+    fn resume(&mut self, id: UplinkId, name: String) -> Result<Deed, Refusal> {
+        self.run.paused.remove(&name);
         let paused = self.uplinks.get_mut(&id).and_then(|u| u.paused.take());
         match paused {
-            Some(_) => Ok(format!("{name} resumed")),
+            Some(_) => Ok(Deed::Resume { uplink: name }),
             None => Err(Refusal::NotNow(format!("{name} is not paused"))),
         }
     }
@@ -117,8 +121,7 @@ impl Engine {
             return Err(Refusal::UnknownUplink(vec![]));
         };
         if u.paused.is_some() {
-            let words = format!("{name} is paused; use it again with: sparelink resume {name}");
-            return Err(Refusal::NotNow(words));
+            return Err(Refusal::NotNow(paused(name)));
         }
         let there: Vec<Family> = u.present().map(|(family, _)| family).collect();
         if there.is_empty() {
@@ -136,4 +139,8 @@ impl Engine {
         }
         Ok(format!("{name} is being tested"))
     }
+}
+
+fn paused(name: &str) -> String {
+    format!("{name} is paused; resume it with: sparelink resume {name}")
 }

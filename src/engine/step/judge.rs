@@ -32,7 +32,7 @@ impl Engine {
             News::Health(transition) => {
                 self.undecided = true;
                 let condition = self.condition(id, family, now);
-                let (from, to) = (transition.from.word().into(), transition.to.word().into());
+                let (from, to) = (transition.from, transition.to);
                 self.record(Fact::Health { uplink, family, from, to, condition }, now);
                 self.follow_suspicion(id, family, transition, now);
                 self.line_died(id, family, transition, now);

@@ -39,7 +39,8 @@ impl Engine {
             (None, None) => self.housekeeping.spareless = Some((now.mono, false)),
             (None, Some((since, false))) if now.mono.since(since) >= SPARELESS_FOR => {
                 self.housekeeping.spareless = Some((since, true));
-                self.record(Fact::NoSpareLeft, now);
+                let others = self.others(now);
+                self.record(Fact::NoSpareLeft { others }, now);
             }
             (Some(uplink), Some((_, said))) => {
                 self.housekeeping.spareless = None;

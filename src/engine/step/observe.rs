@@ -224,6 +224,7 @@ impl Engine {
                 });
             }
         }
+        self.see_use();
         self.feel_first_answer(now);
     }
 
@@ -251,9 +252,8 @@ impl Engine {
     }
 
     fn poll_interval(&self, now: Now) -> Duration {
-        let felt =
-            self.switches.iter().any(|(_, s)| s.as_ref().is_some_and(|s| s.is_felt(now.mono)));
-        let mut interval = if felt { POLL_SUSPECTED } else { POLL_IDLE };
+        let awaited = self.stories.is_awaited(now.mono);
+        let mut interval = if awaited { POLL_SUSPECTED } else { POLL_IDLE };
         for (family, id) in self.household.active.iter() {
             let line = id.and_then(|id| self.uplinks.get(&id)).map(|u| u.lines.get(family));
             let Some(line) = line else { continue };

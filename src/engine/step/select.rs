@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::events::causes::{Deed, Scope};
 use crate::engine::events::facts::Fact;
 use crate::engine::health::quality::{CALM, SAMPLE_AGAIN};
 use crate::engine::health::{Health, Transition};
@@ -102,7 +103,11 @@ impl Engine {
         let own_place = candidates.iter().find(|c| c.id == incumbent.id).map(|c| c.place);
         let open = |c: &Candidate| Some(c.place) < own_place && c.standing == Standing::Unproven;
         if incumbent.footing.is_alive() {
-            active.no_way_out = false;
+            active.told_no_way_out = false;
+            if std::mem::take(&mut active.no_way_out) {
+                self.stories.revived(family, self.kernel.generation() + 1, now.mono);
+            }
+            let active = self.active.get_mut(family);
             active.proving_until = None;
             let stays = decision == Decision::Stay && active.waiting().is_none();
             if stays && !candidates.iter().any(open) {
@@ -220,16 +225,43 @@ impl Engine {
         }
     }
 
+    /// The line in use is dead, and no other is alive.
     fn say_no_way_out(&mut self, family: Family, stays_on: UplinkId, now: Now) {
-        let down = self
-            .uplinks
-            .get(&stays_on)
-            .is_some_and(|u| matches!(u.lines.get(family).health, Health::Down { .. }));
-        let active = self.active.get_mut(family);
-        if down && !std::mem::replace(&mut active.no_way_out, true) {
-            let stays_on = Some(self.name(stays_on));
-            self.record(Fact::NoWayOut { stays_on, family }, now);
+        let is_down = |u: &Uplink| matches!(u.lines.get(family).health, Health::Down { .. });
+        if !self.uplinks.get(&stays_on).is_some_and(is_down) {
+            return;
         }
+        self.tell_death(family, stays_on, now);
+        self.active.get_mut(family).no_way_out = true;
+        if self.active.get(family).told_no_way_out {
+            return;
+        }
+        let other = Family::BOTH.into_iter().find(|other| *other != family);
+        if other.is_some_and(|other| self.active.get(other).told_no_way_out) {
+            // Of both it has been said that nothing works.
+            self.active.get_mut(family).told_no_way_out = true;
+            return;
+        }
+        // While it is open whether the other family has died, too, one sentence for both may follow.
+        let scope = match other.map(|other| self.how_it_goes(other, now)) {
+            Some(Footing::Firm | Footing::Open) => Scope::Family,
+            Some(Footing::Silent | Footing::Gone | Footing::Failed) | None => Scope::Whole,
+            Some(Footing::Proving) => return,
+        };
+        for family in Family::BOTH {
+            let active = self.active.get_mut(family);
+            active.told_no_way_out |= active.no_way_out;
+        }
+        let stays_on = Some(self.name(stays_on));
+        self.record(Fact::NoWayOut { stays_on, family, scope }, now);
+    }
+
+    /// How it stands with a family, as far as it is known; one that is suspected may be dead.
+    fn how_it_goes(&self, family: Family, now: Now) -> Footing {
+        let Some(incumbent) = self.incumbent(family, now) else { return Footing::Gone };
+        let u = self.uplinks.get(&incumbent.id);
+        let suspected = |u: &Uplink| matches!(u.lines.get(family).health, Health::Failing { .. });
+        if u.is_some_and(suspected) { Footing::Proving } else { incumbent.footing }
     }
 
     pub(in crate::engine) fn quality_changed(&mut self, id: UplinkId, family: Family, now: Now) {
@@ -271,20 +303,21 @@ impl Engine {
         let over = |until: &Option<Instant>| until.is_some_and(|at| at <= now.mono);
         let mut expired = Vec::new();
         if self.run.manual.take_if(|(_, until)| over(until)).is_some() {
-            expired.push("the manual switch is over; automatic again".to_owned());
+            expired.push(Deed::ChoiceOver);
         }
         for u in self.uplinks.values_mut() {
             if u.paused.take_if(|paused| over(&paused.until)).is_some() {
                 self.run.paused.remove(&u.config.name);
-                expired.push(format!("the pause of {} is over", u.config.name));
+                expired.push(Deed::PauseOver { uplink: u.config.name.clone() });
             }
         }
         if !expired.is_empty() {
             self.undecided = true;
             self.save_run();
         }
-        for what in expired {
-            self.record(Fact::ByHand { what }, now);
+        for deed in expired {
+            self.let_go(&deed, now);
+            self.record(Fact::ByHand { deed }, now);
         }
     }
 }

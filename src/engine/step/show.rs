@@ -1,5 +1,6 @@
 //! What the LEDs show, and the record of the last day.
 
+use crate::engine::events::causes::Deed;
 use crate::engine::events::timeline::{Carrier, View};
 use crate::engine::health::Health;
 use crate::engine::output::{Output, Refusal};
@@ -49,7 +50,7 @@ impl Engine {
     }
 
     /// Lets a person see which LEDs there are.
-    pub(in crate::engine) fn test_leds(&mut self, now: Now) -> Result<String, Refusal> {
+    pub(in crate::engine) fn test_leds(&mut self, now: Now) -> Result<Deed, Refusal> {
         let refuse = |words: &str| Err(Refusal::NotNow(words.to_owned()));
         if self.mode == Mode::Observe {
             return refuse("the agent only observes, so it leaves the LEDs alone");
@@ -63,8 +64,7 @@ impl Engine {
         let test = Test { began: now.mono, cause: Cause::Person };
         self.leds.test = Some(test);
         let (step, steps) = test.steps();
-        let noun = if all.len() == 1 { "LED" } else { "LEDs" };
-        Ok(format!("{noun} {}: on and off for {} s", all.join(", "), (step * steps).as_secs()))
+        Ok(Deed::TestLeds { leds: all, lasts: step * steps })
     }
 
     /// What the LEDs are called that show something.

@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::engine::events::causes::{Cause, Scope};
 use crate::engine::events::facts::{Fact, SwitchKind};
-use crate::engine::flows::leftover::Fate;
+use crate::engine::events::story::Turn;
+use crate::engine::health::{Condition, Health};
 use crate::engine::policy::hold::hold;
-use crate::engine::policy::switch::{ONE_DEPARTURE, Switch};
-use crate::engine::status::snapshot::LastSwitch;
-use crate::time::{Instant, Now, human};
+use crate::time::{Instant, Now};
 use crate::units::{Family, UplinkId};
+
+/// One outage makes both families leave; it is one departure.
+const ONE_DEPARTURE: Duration = Duration::from_secs(5);
+
+/// So long after the agent has asked for a page its packets may still be on their way, or counted.
+const OWN_LOOK: Duration = Duration::from_millis(4500);
 
 impl Engine {
     /// Moves the traffic of a family, and everything that hangs on it.
@@ -20,34 +26,38 @@ impl Engine {
         kind: SwitchKind,
         now: Now,
     ) {
-        let reason = self.reason_for_move(family, to, kind, now);
+        let from = self.active.get(family).uplink;
+        let cause = self.cause_of_move(family, to, kind, now);
+        let scope = self.scope(family, from);
+        let turn = Turn {
+            slot: family,
+            from: from.map(|id| self.name(id)),
+            to: (to, self.name(to)),
+            cause: cause.clone(),
+            last_answer: self.last_answer(family, kind, now),
+            generation: Some(self.kernel.generation() + 1),
+        };
         let active = self.active.get_mut(family);
-        let from = active.uplink.replace(to);
+        active.uplink = Some(to);
         active.since = Some(now.mono);
-        active.no_way_out = false;
-        active.sample_at = None;
+        (active.no_way_out, active.told_no_way_out) = (false, false);
+        (active.sample_at, active.let_go) = (None, None);
         if kind != SwitchKind::First {
             active.provisional_until = None;
         }
-        let fate = from.and_then(|from| self.leave(from, family, now));
+        if let Some(from) = from {
+            self.leave(from, family, now);
+        }
         self.arrive(to, family);
         if matches!(kind, SwitchKind::Failover | SwitchKind::Quality) {
             self.book_departure(from, now);
         }
-        let last_answer = from
-            .filter(|_| matches!(fate, Some(Fate::FlushIfSilent(_))))
-            .and_then(|id| self.uplinks.get(&id))
-            .and_then(|u| u.lines.get(family).last_life());
-        *self.switches.get_mut(family) = Some(Switch {
-            to,
-            at: now.mono,
-            generation: self.kernel.generation() + 1,
-            applied: None,
-            last_answer,
-            felt: None,
-        });
         self.undecided = true;
-        self.tell_move(family, from, to, kind, reason, now);
+        self.switch_count = self.switch_count.saturating_add(1);
+        let (old, new) = (turn.from.clone(), turn.to.1.clone());
+        let order = self.stories.moved(turn, kind, now.mono);
+        let fact = Fact::Switched { family, from: old, to: new, kind, cause, order, scope };
+        self.record(fact, now);
         self.with_line(to, family, now, |line, s, asker, news| {
             line.probe_soon(now.mono);
             line.timeout(s, asker, news);
@@ -69,88 +79,136 @@ impl Engine {
         }
     }
 
-    fn tell_move(
-        &mut self,
-        family: Family,
-        from: Option<UplinkId>,
-        to: UplinkId,
-        kind: SwitchKind,
-        reason: String,
-        now: Now,
-    ) {
-        self.switch_count = self.switch_count.saturating_add(1);
-        let (from, to) = (from.map(|id| self.name(id)), self.name(to));
-        self.last_switch = Some(LastSwitch {
-            at: now.mono,
-            from: from.clone(),
-            to: to.clone(),
-            reason: reason.clone(),
-            felt: None,
-        });
-        self.record(Fact::Switched { family, from, to, kind, reason }, now);
-    }
-
-    fn reason_for_move(&self, family: Family, to: UplinkId, kind: SwitchKind, now: Now) -> String {
-        let from = self.active.get(family).uplink;
-        let state = |id: UplinkId| {
-            let name = self.name(id);
-            format!("{name} {}", self.condition(id, family, now).phrase())
-        };
+    /// Why traffic moves.
+    fn cause_of_move(&self, family: Family, to: UplinkId, kind: SwitchKind, now: Now) -> Cause {
+        let active = self.active.get(family);
+        let from = active.uplink.and_then(|id| self.uplinks.get(&id));
         match (kind, from) {
-            (SwitchKind::Manual, _) => "preferred manually".to_owned(),
-            (SwitchKind::First, _) | (_, None) => {
-                format!("{} is the first in the chain that works", self.name(to))
-            }
+            (SwitchKind::Manual, _) => Cause::Chosen,
+            (SwitchKind::First, _) | (_, None) => Cause::FirstThatWorks,
             (SwitchKind::Failback, Some(_)) => {
-                let wait = self.uplinks.get(&to).map_or(Duration::ZERO, |u| {
-                    hold(self.config.failback, &u.departures, now.mono)
-                });
-                format!("{} has been good for {}", self.name(to), human(wait))
+                let Some(u) = self.uplinks.get(&to) else { return Cause::FirstThatWorks };
+                let hold = hold(self.config.failback, &u.departures, now.mono);
+                // What a person let go of would have moved long ago.
+                let due = match u.lines.get(family).health {
+                    Health::Up { since } => Some(since + hold),
+                    Health::Unknown
+                    | Health::Failing { .. }
+                    | Health::Down { .. }
+                    | Health::Recovering { .. } => None,
+                };
+                let let_go = active.let_go.as_ref();
+                let let_go = let_go.filter(|(at, _)| due.is_some_and(|due| due <= *at));
+                let_go.map_or(Cause::Stable { hold }, |(_, cause)| cause.clone())
             }
-            (SwitchKind::Failover | SwitchKind::Quality, Some(id)) => {
-                match self.uplinks.get(&id).and_then(|u| u.paused.as_ref()) {
-                    Some(_) => format!("{} is paused", self.name(id)),
-                    None => state(id),
+            (SwitchKind::Failover | SwitchKind::Quality, Some(u)) => {
+                let uplink = u.config.name.clone();
+                let condition = self.condition(u.id, family, now);
+                if u.paused.is_some() {
+                    Cause::Paused { uplink }
+                } else if condition == Condition::Ok {
+                    Cause::FirstThatWorks
+                } else {
+                    Cause::Failed { uplink, condition }
                 }
             }
         }
     }
 
+    /// Whether the other family of an uplink that is left goes on working there, for all that is known.
+    pub(in crate::engine) fn scope(&self, family: Family, left: Option<UplinkId>) -> Scope {
+        let stays = |other: &Family| {
+            let active = self.active.get(*other).uplink.filter(|id| Some(*id) == left);
+            let u = active.and_then(|id| self.uplinks.get(&id)).filter(|u| u.paused.is_none());
+            u.is_some_and(|u| matches!(u.lines.get(*other).health, Health::Up { .. }))
+        };
+        let other = Family::BOTH.into_iter().find(|other| *other != family);
+        if other.is_some_and(|other| stays(&other)) { Scope::Family } else { Scope::Whole }
+    }
+
+    /// When the last answer came by the line that is left.
+    pub(in crate::engine) fn last_answer(
+        &self,
+        family: Family,
+        kind: SwitchKind,
+        now: Now,
+    ) -> Instant {
+        let id = self.active.get(family).uplink;
+        let Some(u) = id.and_then(|id| self.uplinks.get(&id)).filter(|u| u.paused.is_none()) else {
+            return now.mono;
+        };
+        let line = u.lines.get(family);
+        let last = match line.health {
+            Health::Down { condition, .. } if condition.is_hard() => None,
+            Health::Down { .. } => line.last_answer(),
+            // It answers probes, but perhaps nobody else.
+            Health::Unknown
+            | Health::Up { .. }
+            | Health::Failing { .. }
+            | Health::Recovering { .. } => {
+                let silent = line.traffic.one_sided_since(now.mono);
+                silent.filter(|_| kind == SwitchKind::Quality)
+            }
+        };
+        last.unwrap_or(now.mono)
+    }
+
+    /// A line in use died and no other is alive: the story begins, or goes on.
+    pub(in crate::engine) fn tell_death(&mut self, family: Family, id: UplinkId, now: Now) {
+        let name = self.name(id);
+        let condition = self.condition(id, family, now);
+        let turn = Turn {
+            slot: family,
+            from: Some(name.clone()),
+            to: (id, name.clone()),
+            cause: Cause::Failed { uplink: name, condition },
+            last_answer: self.last_answer(family, SwitchKind::Failover, now),
+            generation: None,
+        };
+        self.stories.died(turn, now.mono);
+        if Family::BOTH.iter().all(|family| self.carrying(*family, now).is_none()) {
+            self.stories.nothing_works();
+        }
+    }
+
     /// The kernel has carried out a wish.
     pub(in crate::engine) fn switch_applied(&mut self, generation: u64, now: Now) {
-        for family in Family::BOTH {
-            if let Some(switch) = self.switches.get_mut(family)
-                && generation >= switch.generation
-            {
-                switch.applied.get_or_insert(now.mono);
-            }
-        }
+        self.stories.applied(generation, now.mono);
     }
 
     /// The first answer by the new way ends what people felt.
     pub(in crate::engine) fn feel_first_answer(&mut self, now: Now) {
         for family in Family::BOTH {
-            let Some(switch) = self.switches.get(family) else {
-                continue;
-            };
-            let life = self.uplinks.get(&switch.to).and_then(|u| u.lines.get(family).last_life());
-            let (Some(applied), Some(life), true) =
-                (switch.applied, life, switch.is_felt(now.mono))
-            else {
-                continue;
-            };
-            if life < applied {
-                continue;
+            let by = self.stories.awaited_by(family).and_then(|id| self.uplinks.get(&id));
+            if let Some(life) = by.and_then(|u| u.lines.get(family).last_life()) {
+                self.stories.answered(family, life, now.mono);
             }
-            let gap = life.since(switch.last_answer.unwrap_or(switch.at));
-            let to = self.name(switch.to);
-            if let Some(switch) = self.switches.get_mut(family) {
-                switch.felt = Some(gap);
+        }
+    }
+
+    /// Takes note of who uses what, and tells of a story that has ended.
+    pub(in crate::engine) fn follow_stories(&mut self, now: Now) {
+        let Some(story) = self.stories.tick(now.mono) else { return };
+        let (uplink, gap) = (story.to, story.felt);
+        if story.outage {
+            self.record(Fact::BackOnline { uplink: uplink.clone(), gap }, now);
+        }
+        if let Some(gap) = gap {
+            self.record(Fact::Felt { to: uplink, gap }, now);
+        }
+    }
+
+    /// People use the families whose traffic moves.
+    pub(in crate::engine) fn see_use(&mut self) {
+        for family in Family::BOTH {
+            let active = self.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
+            let Some(line) = active.map(|u| u.lines.get(family)) else { continue };
+            let Some(moved) = line.traffic.moved() else { continue };
+            // The agent's own look at a page passes for traffic, but nobody used it.
+            let own = |at: Instant| at <= moved && moved.since(at) < OWN_LOOK;
+            if !line.proof.pages_asked().is_some_and(own) {
+                self.stories.seen_in_use(family, moved);
             }
-            if let Some(last) = self.last_switch.as_mut().filter(|last| last.to == to) {
-                last.felt.get_or_insert(gap);
-            }
-            self.record(Fact::Felt { to, gap }, now);
         }
     }
 }

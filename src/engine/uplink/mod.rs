@@ -177,4 +177,4 @@ pub(in crate::engine) fn surroundings<'a>(
 }
 
 /// How long a departure is remembered, at the least.
-pub(in crate::engine) const DEPARTURES_KEPT: Duration = crate::engine::policy::hold::MEMORY;
+pub(in crate::engine) const DEPARTURES_KEPT: Duration = Duration::from_secs(3600);

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::engine::events::facts::{Event, Severity};
+use crate::engine::events::args::Arg;
+use crate::engine::events::facts::Event;
 use crate::engine::events::timeline::{self, Minute, SPAN, View};
 use crate::engine::status::snapshot::{LineState, Snapshot, UplinkState};
 use crate::time::Now;
-use crate::units::Gather as _;
+use crate::units::{Family, Gather as _};
 
 /// The longest text from outside, in characters.
 const LONGEST: usize = 200;
@@ -60,6 +62,7 @@ struct LastSwitch {
     at: Option<String>,
     from: Option<String>,
     to: String,
+    cause: &'static str,
     reason: String,
     felt_ms: Option<f64>,
 }
@@ -126,6 +129,9 @@ pub(super) struct Entry {
     severity: &'static str,
     uplink: Option<String>,
     text: String,
+    id: u64,
+    family: Option<&'static str>,
+    args: Map<String, Value>,
 }
 
 impl Status {
@@ -134,6 +140,7 @@ impl Status {
             at: utc.map(|utc| utc.to_string()),
             from: last.from.clone(),
             to: last.to.clone(),
+            cause: last.cause,
             reason: last.reason.clone(),
             felt_ms: last.felt.map(|felt| round(felt.as_secs_f64() * 1e3)),
         });
@@ -225,17 +232,39 @@ impl From<&LineState> for Line {
 
 impl From<&Event> for Entry {
     fn from(event: &Event) -> Self {
+        let args = event.fact.args().into_iter();
         Self {
+            id: event.id,
             at: event.utc.map(|utc| utc.to_string()),
             code: event.fact.code(),
-            severity: match event.fact.severity() {
-                Severity::Debug => "debug",
-                Severity::Info => "info",
-                Severity::Warning => "warning",
-            },
+            severity: event.fact.severity().word(),
             uplink: event.fact.uplink().map(str::to_owned),
+            family: event.fact.family().map(version),
             text: event.fact.to_string(),
+            args: args.map(|(key, arg)| (key.to_owned(), value(arg))).collect(),
         }
+    }
+}
+
+const fn version(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "v4",
+        Family::V6 => "v6",
+    }
+}
+
+fn value(arg: Arg) -> Value {
+    match arg {
+        Arg::Word(word) => Value::from(word),
+        Arg::Text(text) => Value::from(plain(&text)),
+        Arg::Count(count) => Value::from(count),
+        Arg::Number(number) => Value::from(number),
+        Arg::Flag(flag) => Value::from(flag),
+        Arg::List(names) => Value::from(names),
+        Arg::Words(words) => {
+            words.into_iter().map(|(name, word)| (name, Value::from(word))).collect()
+        }
+        Arg::None => Value::Null,
     }
 }
 

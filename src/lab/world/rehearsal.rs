@@ -232,6 +232,21 @@ impl Player {
                 }
                 Err(format!("{lost} flows were lost, more than {most}"))
             }
+            Expect::Told(code, count) => {
+                let events = self.world.events.iter().rev();
+                let recent = events.take_while(|event| event.at >= at);
+                let told = recent.filter(|event| event.fact.code() == code).count();
+                if told == *count { Ok(()) } else { Err(format!("{code} was told {told} times")) }
+            }
+            Expect::Felt(most) => {
+                let hole = longest_hole(&self.flows(now + SETTLED));
+                let last = self.look().and_then(|s| s.last_switch);
+                let felt = last.and_then(|(last, _)| last.felt).unwrap_or_default();
+                if felt.abs_diff(hole) <= *most {
+                    return Ok(());
+                }
+                Err(format!("felt {felt:?} by what the agent says, {hole:?} by the client"))
+            }
             Expect::Gap(most) => {
                 let flows = self.flows(now + SETTLED);
                 let lost = flows.iter().skip_while(|flow| flow.1);
@@ -325,6 +340,19 @@ impl Player {
         let _ = writeln!(story, "  the last action was at {last:.3}, now it is {now:.3}");
         story
     }
+}
+
+/// The longest stretch without an answer, from the first flow that had none to the next that had one.
+fn longest_hole(flows: &[(Instant, bool)]) -> Duration {
+    let (mut longest, mut began) = (Duration::ZERO, None);
+    for (sent, answered) in flows {
+        let start = *began.get_or_insert(*sent);
+        if *answered {
+            longest = longest.max(sent.since(start));
+            began = None;
+        }
+    }
+    longest
 }
 
 /// Whether the agent says what is wanted; what happened is told by its events.

@@ -28,7 +28,7 @@ def play(world):
     away, further, *back = switches()[before:]
     ensure("fails over from cable to hotspot" in away, away)
     ensure("fails over from hotspot to phone" in further, further)
-    ensure(back and all("climbs back" in step for step in back), back)
+    ensure(back and all("Back on" in step for step in back), back)
     ensure(home.wrong_sources() == 0, f"{home.wrong_sources()} packets with a wrong source")
     return "; ".join(told) + "; no wrong source"
 

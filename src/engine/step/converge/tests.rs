@@ -164,7 +164,7 @@ fn six_times_in_a_minute_are_a_fight_until_there_is_peace() {
     bench.wait(Duration::from_secs(9));
     assert!(bench.told.is_empty());
     bench.wait(Duration::from_secs(100));
-    assert_eq!(bench.told, ["no other program has changed sparelink's rules for a minute"]);
+    assert_eq!(bench.told, ["others have left what is ours alone for a minute"]);
     assert!(bench.deletes(), "all is as before");
 }
 
@@ -278,7 +278,7 @@ fn packets_that_go_astray_are_told_once() {
         look(&mut bench, by);
     }
     let astray = "IPv4 packets to the Internet leave by eth9, not by cable: a rule of another \
-                  program comes before sparelink's; `ip rule` shows it";
+                  program comes before ours, and `ip rule` shows it";
     assert_eq!(bench.told, [astray, astray]);
 }
 

@@ -226,5 +226,5 @@ fn snapshot() -> Snapshot {
 }
 
 fn event() -> Event {
-    Event { at: Instant::ZERO, utc: None, fact: Fact::NoSpareLeft }
+    Event { id: 1, at: Instant::ZERO, utc: None, fact: Fact::NoSpareLeft { others: Vec::new() } }
 }

@@ -1,0 +1,191 @@
+//! What a fact is made of, for programs: keys and values beside the sentence, so that nobody has to read
+//! numbers out of English.
+
+use std::time::Duration;
+
+use super::causes::{Cause, Deed};
+use super::facts::Fact;
+use crate::units::Family;
+
+/// A value. Times are in milliseconds, loss is in percent, states are words of the API.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arg {
+    /// One of a few words.
+    Word(&'static str),
+    /// A name, or text from outside.
+    Text(String),
+    /// A count, or bytes.
+    Count(u64),
+    /// Milliseconds, percent.
+    Number(f64),
+    /// Yes or no.
+    Flag(bool),
+    /// Names.
+    List(Vec<String>),
+    /// Names, and a word for each.
+    Words(Vec<(String, &'static str)>),
+    /// Not known, or without an end.
+    None,
+}
+
+/// What a fact is made of: each key, and its value.
+pub type Args = Vec<(&'static str, Arg)>;
+
+impl Fact {
+    /// What it is made of.
+    #[must_use]
+    pub fn args(&self) -> Args {
+        match self {
+            Self::Started { chain } => vec![("chain", Arg::List(chain.clone()))],
+            Self::Stopped | Self::FightOver | Self::Reloaded => Vec::new(),
+            Self::Health { family, from, to, condition, .. } => vec![
+                ("family", version(*family)),
+                ("from", Arg::Word(from.word())),
+                ("to", Arg::Word(to.word())),
+                ("condition", Arg::Word(condition.word())),
+            ],
+            Self::Switched { family, from, to, kind, cause, .. } => {
+                let mut args = vec![
+                    ("family", version(*family)),
+                    ("from", maybe(from.as_ref())),
+                    ("to", text(to)),
+                    ("kind", Arg::Word(kind.word())),
+                ];
+                args.extend(why(cause));
+                args
+            }
+            Self::Felt { to, gap } => vec![("to", text(to)), ("felt_ms", time(*gap))],
+            Self::BackOnline { gap, .. } => vec![("felt_ms", gap.map_or(Arg::None, time))],
+            Self::NoWayOut { family, stays_on, .. } => {
+                vec![("family", version(*family)), ("stays_on", maybe(stays_on.as_ref()))]
+            }
+            Self::Premature { window, .. } => vec![("window_ms", time(*window))],
+            Self::Quality { degraded, loss, .. } => {
+                vec![("degraded", Arg::Flag(*degraded)), ("loss_pct", Arg::Number((*loss).into()))]
+            }
+            Self::Resolvers { family, silent, in_use, .. } => vec![
+                ("family", version(*family)),
+                ("silent", Arg::Flag(*silent)),
+                ("in_use", Arg::Flag(*in_use)),
+            ],
+            Self::Stalled { gap } => vec![("gap_ms", time(*gap))],
+            Self::ByHand { deed } => person(deed),
+            Self::NoSpareLeft { others } => {
+                let words = others.iter().map(|(name, trouble)| (name.clone(), trouble.word()));
+                vec![("others", Arg::Words(words.collect()))]
+            }
+            Self::RoutesIgnored { networks, .. } => {
+                let networks = networks.iter().map(ToString::to_string).collect();
+                vec![("networks", Arg::List(networks))]
+            }
+            Self::SpareBack { .. } => Vec::new(),
+            Self::OverlapsLan { subnet, .. } => vec![("subnet", Arg::Text(subnet.to_string()))],
+            Self::Flushed { .. }
+            | Self::FlowsLeft { .. }
+            | Self::Draining { .. }
+            | Self::Drained { .. }
+            | Self::DrainOver { .. }
+            | Self::Repaired { .. }
+            | Self::Fight { .. }
+            | Self::Offload { .. }
+            | Self::Astray { .. }
+            | Self::ApplyFailed { .. }
+            | Self::Announced { .. } => self.args_of_flows_and_kernel(),
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are in the function before")]
+    fn args_of_flows_and_kernel(&self) -> Args {
+        match self {
+            Self::Flushed { flows, poked, destroyed, .. } => vec![
+                ("flows", Arg::Count(*flows)),
+                ("told", Arg::Count(*poked)),
+                ("ended", Arg::Count(*destroyed)),
+            ],
+            Self::FlowsLeft { flows, after, .. } => {
+                vec![("flows", Arg::Count(*flows)), ("after_ms", time(*after))]
+            }
+            Self::Draining { family, flows, bytes, lasts, .. } => vec![
+                ("family", version(*family)),
+                ("flows", Arg::Count(*flows)),
+                ("bytes", Arg::Count(*bytes)),
+                ("lasts_ms", lasts.map_or(Arg::None, time)),
+            ],
+            Self::Drained { family, after, .. } | Self::DrainOver { family, after, .. } => {
+                vec![("family", version(*family)), ("after_ms", time(*after))]
+            }
+            Self::Repaired { what, took } => vec![("what", text(what)), ("took_ms", time(*took))],
+            Self::Fight { what, times, pause } => vec![
+                ("what", text(what)),
+                ("times", Arg::Count(*times as u64)),
+                ("pause_ms", time(*pause)),
+            ],
+            Self::Offload { uplinks, offloaded } => {
+                vec![("uplinks", Arg::List(uplinks.clone())), ("offloaded", Arg::Flag(*offloaded))]
+            }
+            Self::Astray { family, by, .. } => vec![("family", version(*family)), ("by", text(by))],
+            Self::ApplyFailed { error } => vec![("error", text(error))],
+            Self::Announced { prefix, preferred, .. } => vec![
+                ("prefix", Arg::Text(prefix.to_string())),
+                ("preferred", Arg::Flag(*preferred)),
+            ],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Why something happened: a word, and what belongs to it.
+fn why(cause: &Cause) -> Args {
+    let mut args = vec![("cause", Arg::Word(cause.word()))];
+    match cause {
+        Cause::Failed { uplink, .. } | Cause::Paused { uplink } => {
+            args.push(("cause_uplink", text(uplink)));
+        }
+        Cause::Stable { hold } => args.push(("hold_ms", time(*hold))),
+        Cause::Chosen | Cause::Released | Cause::Resumed | Cause::FirstThatWorks => {}
+    }
+    args
+}
+
+fn person(deed: &Deed) -> Args {
+    let mut args = vec![("deed", Arg::Word(deed.word()))];
+    match deed {
+        Deed::Choose { lasts, trouble, .. } => {
+            args.push(("lasts_ms", lasts.map_or(Arg::None, time)));
+            let trouble = trouble.map_or(Arg::None, |trouble| Arg::Word(trouble.word()));
+            args.push(("trouble", trouble));
+        }
+        Deed::Pause { lasts, instead, .. } => {
+            args.push(("lasts_ms", lasts.map_or(Arg::None, time)));
+            args.push(("instead", maybe(instead.as_ref())));
+        }
+        Deed::TestLeds { leds, lasts } => {
+            args.push(("leds", Arg::List(leds.clone())));
+            args.push(("lasts_ms", time(*lasts)));
+        }
+        Deed::Automatic { .. }
+        | Deed::ChoiceOver
+        | Deed::Resume { .. }
+        | Deed::PauseOver { .. } => {}
+    }
+    args
+}
+
+const fn version(family: Family) -> Arg {
+    match family {
+        Family::V4 => Arg::Word("v4"),
+        Family::V6 => Arg::Word("v6"),
+    }
+}
+
+fn text(name: &str) -> Arg {
+    Arg::Text(name.to_owned())
+}
+
+fn maybe(name: Option<&String>) -> Arg {
+    name.map_or(Arg::None, |name| text(name))
+}
+
+fn time(time: Duration) -> Arg {
+    Arg::Number((time.as_secs_f64() * 1e4).round() / 10.0)
+}
