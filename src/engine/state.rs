@@ -18,7 +18,6 @@ pub struct SavedState {
     pub lines: BTreeMap<String, PerFamily<Learned>>,
     /// Failovers away from each uplink in the hour before `saved_at`, as seconds before it.
     pub departures: BTreeMap<String, Vec<u64>>,
-    /// Switches in all.
     pub switches: u64,
     /// When it was written; without it the departures count as just before the start.
     pub saved_at: Option<Utc>,

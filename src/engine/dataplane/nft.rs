@@ -16,11 +16,9 @@ use crate::units::{Family, Fwmark, Gather as _, IfName};
 /// A table of family `inet`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// Its name.
     pub name: String,
     /// Named sets and verdict maps, with their elements.
     pub sets: BTreeMap<String, Set>,
-    /// Named counters.
     pub counters: BTreeSet<String>,
     /// Chains in the order in which they are made; a chain stands before those that jump to it.
     pub chains: Vec<Chain>,
@@ -69,15 +67,10 @@ pub type Key = Vec<KeyPart>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyType {
-    /// `ifname`.
     IfName,
-    /// `ipv4_addr`.
     Ipv4,
-    /// `ipv6_addr`.
     Ipv6,
-    /// `nf_proto`.
     Family,
-    /// `mark`.
     Mark,
 }
 
@@ -85,13 +78,10 @@ pub enum KeyType {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyPart {
-    /// An interface name.
     IfName(IfName),
     /// An address, or a prefix in an interval set.
     Net(IpNet),
-    /// An IP version.
     Family(Family),
-    /// A mark.
     Mark(u32),
 }
 
@@ -99,7 +89,6 @@ pub enum KeyPart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueType {
-    /// `verdict`.
     Verdict,
     /// A TCP segment size, as in `tcp option maxseg size`.
     Mss,
@@ -115,10 +104,8 @@ pub enum Value {
     Mss(u16),
 }
 
-/// A chain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Chain {
-    /// Its name.
     pub name: String,
     /// Where packets enter it; `None`: only by jump or goto.
     pub hook: Option<Hook>,
@@ -129,39 +116,28 @@ pub struct Chain {
 /// Where a base chain sits. Policy is always accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hook {
-    /// Chain type.
     pub kind: ChainKind,
-    /// Netfilter hook.
     pub point: HookPoint,
     /// Priority (linux/netfilter_ipv4.h: raw -300, mangle -150, dstnat -100, filter 0, srcnat 100).
     pub priority: i32,
 }
 
-/// Chain types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChainKind {
-    /// `filter`.
     Filter,
     /// `route`: looks the route up again when the mark changes.
     Route,
-    /// `nat`.
     Nat,
 }
 
-/// Netfilter hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookPoint {
-    /// `prerouting`.
     Prerouting,
-    /// `input`.
     Input,
-    /// `forward`.
     Forward,
-    /// `output`.
     Output,
-    /// `postrouting`.
     Postrouting,
 }
 
@@ -169,15 +145,10 @@ pub enum HookPoint {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// `accept`.
     Accept,
-    /// `drop`.
     Drop,
-    /// `return`.
     Return,
-    /// `jump CHAIN`.
     Jump(String),
-    /// `goto CHAIN`.
     Goto(String),
 }
 
@@ -198,47 +169,33 @@ pub enum CtState {
 #[serde(rename_all = "snake_case")]
 pub enum Stmt {
     // ---- matches
-    /// `iifname NAME`.
     Iifname(IfName),
-    /// `oifname NAME`.
     Oifname(IfName),
     /// `iifname @SET` or `iifname != @SET`.
     IifnameIn {
-        /// The set's name.
         set: String,
-        /// `!=`.
         not: bool,
     },
     /// `oifname @SET` or `oifname != @SET`.
     OifnameIn {
-        /// The set's name.
         set: String,
-        /// `!=`.
         not: bool,
     },
     /// `ip saddr @SET` (or `!=`), of the family given.
     SaddrIn {
-        /// IP version.
         family: Family,
-        /// The set's name.
         set: String,
-        /// `!=`.
         not: bool,
     },
     /// `oifname . ip saddr @SET`, of the family given.
     OifSaddrIn {
-        /// IP version.
         family: Family,
-        /// The set's name.
         set: String,
     },
     /// `ip daddr @SET` (or `!=`), of the family given.
     DaddrIn {
-        /// IP version.
         family: Family,
-        /// The set's name.
         set: String,
-        /// `!=`.
         not: bool,
     },
     /// `ip saddr NET` / `ip6 saddr NET`.
@@ -247,7 +204,6 @@ pub enum Stmt {
     Daddr(IpNet),
     /// `meta nfproto ipv4` / `ipv6`.
     Nfproto(Family),
-    /// `meta nfproto @SET`.
     NfprotoIn(String),
     /// `meta l4proto N` (6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6).
     L4proto(u8),
@@ -274,7 +230,6 @@ pub enum Stmt {
     MetaMark(Fwmark),
     /// `fib saddr . oif type local`, equal (`true`) or not.
     FibSaddrOifLocal(bool),
-    /// `oif "lo"`.
     OifLoopback,
     /// `numgen random mod MODULUS < BELOW`: the lab's lossy lines.
     Random {
@@ -285,15 +240,12 @@ pub enum Stmt {
     },
 
     // ---- lookups that end in a verdict
-    /// `iifname vmap @MAP`.
     IifnameVmap(String),
-    /// `oifname vmap @MAP`.
     OifnameVmap(String),
     /// `ct mark & MASK vmap @MAP`.
     CtMarkVmap {
         /// Which bits are looked at.
         mask: u32,
-        /// The map's name.
         map: String,
     },
 
@@ -302,11 +254,8 @@ pub enum Stmt {
     SetCtMark(Fwmark),
     /// `meta mark set meta mark & ~MASK | VALUE`.
     SetMetaMark(Fwmark),
-    /// `counter name NAME`.
     Counter(String),
-    /// `masquerade`.
     Masquerade,
-    /// `notrack`.
     Notrack,
     /// `reject with tcp reset`; TCP must have been matched before.
     RejectTcpReset,
@@ -323,7 +272,6 @@ pub enum Stmt {
     Redirect(u16),
     /// `dnat to ADDRESS`: port forwards in tests.
     Dnat(IpAddr, Option<u16>),
-    /// A verdict.
     Verdict(Verdict),
 }
 
@@ -338,9 +286,7 @@ impl Stmt {
 pub mod tcp {
     /// No more data from the sender.
     pub const FIN: u8 = 0x01;
-    /// Synchronise sequence numbers.
     pub const SYN: u8 = 0x02;
-    /// Reset the connection.
     pub const RST: u8 = 0x04;
     /// The acknowledgement field is significant.
     pub const ACK: u8 = 0x10;
@@ -382,7 +328,6 @@ impl Set {
         Self::map(key, ValueType::Verdict)
     }
 
-    /// An empty map.
     #[must_use]
     pub fn map(key: KeyType, maps_to: ValueType) -> Self {
         Self { maps_to: Some(maps_to), ..Self::new(&[key]) }

@@ -25,7 +25,6 @@ pub(in crate::engine) struct Leftover {
     pub(in crate::engine) looks: Vec<Instant>,
     /// A count for such a look is under way.
     pub(in crate::engine) looking: bool,
-    /// As last counted.
     pub(in crate::engine) seen: Option<FlowCount>,
     /// It has been said that some are left.
     pub(in crate::engine) told: bool,
@@ -41,7 +40,6 @@ pub(in crate::engine) enum Fate {
     FlushIfSilent(Instant),
     /// It is dead beyond doubt, or their time is up: as soon as the route has moved.
     Flush,
-    /// Done.
     Flushed,
 }
 

@@ -16,16 +16,13 @@ pub struct Flow {
     pub reply: Tuple,
     /// Where a TCP connection stands.
     pub tcp: Option<TcpState>,
-    /// The conntrack mark.
     pub mark: u32,
 }
 
 /// One direction of a flow. Ports are 0 in protocols without them; ICMP has its identifier in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tuple {
-    /// From where.
     pub src: SocketAddr,
-    /// To where.
     pub dst: SocketAddr,
 }
 
@@ -33,7 +30,6 @@ pub struct Tuple {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FlushScope {
-    /// All of them.
     #[default]
     All,
     /// Those that never had an answer: whatever the verdict is worth, they lose nothing.
@@ -46,7 +42,6 @@ pub enum FlushScope {
 pub enum TcpState {
     /// No connection, or a state that the kernel did not have when this was written.
     None,
-    /// One SYN seen.
     SynSent,
     /// SYN and SYN-ACK seen.
     SynRecv,
@@ -58,9 +53,7 @@ pub enum TcpState {
     CloseWait,
     /// Both sides have sent FIN.
     LastAck,
-    /// Both are acknowledged.
     TimeWait,
-    /// Reset.
     Close,
     /// SYNs from both sides.
     SynSent2,
@@ -69,7 +62,6 @@ pub enum TcpState {
 /// Flows, and what they have carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowCount {
-    /// How many.
     pub flows: u64,
     /// Bytes in both directions together; 0 for a flow that began before the kernel counted bytes.
     pub bytes: u64,

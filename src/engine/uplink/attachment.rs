@@ -18,7 +18,6 @@ use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, TableId};
 pub struct Attachment {
     /// Its interface, if there is one.
     pub link: Option<(IfIndex, IfName)>,
-    /// Carrier on it.
     pub carrier: bool,
     /// Largest packet of the interface, in bytes.
     pub mtu: u32,

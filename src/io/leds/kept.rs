@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::error::Error;
 use crate::io::disk::{self, publish};
 
-/// The file's name.
 const FILE: &str = "leds.json";
 /// It is never larger: a few words for each LED of the box.
 const MOST: u64 = 64 * 1024;

@@ -209,7 +209,6 @@ impl Conntrack {
 pub struct Entry<'a>(Attributes<'a>);
 
 impl Entry<'_> {
-    /// Its mark.
     #[must_use]
     pub fn mark(self) -> u32 {
         self.0.be32(MARK).unwrap_or(0)

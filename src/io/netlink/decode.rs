@@ -119,7 +119,6 @@ pub(super) struct RawRoute {
     pub(super) hops: Vec<Hop>,
 }
 
-/// One next hop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hop {
     via: Option<IpAddr>,

@@ -60,9 +60,7 @@ pub enum NfnlError {
     Missing {
         /// What is missing, in words.
         what: String,
-        /// The kernel option.
         option: String,
-        /// The kernel module.
         module: String,
     },
     /// Somebody else's, who lets nobody else change it.
@@ -70,7 +68,6 @@ pub enum NfnlError {
         "{object} belongs to another program (netlink port {port}), and only that one may change it"
     )]
     Owned {
-        /// The table.
         object: String,
         /// The netlink port of its owner: mostly the number of its process.
         port: u32,
@@ -80,17 +77,13 @@ pub enum NfnlError {
     Refused {
         /// What was to be made, changed or read.
         object: String,
-        /// Its answer.
         errno: Errno,
         /// Its own words, if it had any.
         detail: String,
     },
     /// A value that nftables has no bytes for, such as an IPv6 prefix in a set of IPv4 addresses.
     #[error("{object} cannot be written as nftables")]
-    Unwritable {
-        /// What it was.
-        object: String,
-    },
+    Unwritable { object: String },
     /// A mark without bits, which would mean every flow.
     #[error("a conntrack flush needs a mark and a mask that are not zero")]
     EmptyMark,
@@ -129,11 +122,9 @@ pub struct Message {
     pub kind: u16,
     /// Flags beside those that the layer sets.
     pub flags: u16,
-    /// Protocol family (`NFPROTO_*`).
     pub family: u8,
     /// `nfgenmsg.version`; 0 but where the kernel looks at it.
     pub version: u8,
-    /// Its attributes.
     pub attrs: Attrs,
     /// What it is about, for errors: `rule 3 of chain masq`.
     pub object: String,

@@ -42,7 +42,6 @@ pub enum Unfit {
     /// Too few characters, and how many.
     #[error("a password needs at least {SHORTEST} characters; this one has {0}")]
     Short(usize),
-    /// Too many.
     #[error("a password may have at most {LONGEST} characters; this one has {0}")]
     Long(usize),
     /// An arrow key, for example.
@@ -65,27 +64,20 @@ pub enum Error {
     /// The file cannot be written.
     #[error("cannot write {}", path.display())]
     Write {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// The file is not one that [`set`] wrote.
     #[error("{} is not a password's hash", path.display())]
-    Garbled {
-        /// Which.
-        path: PathBuf,
-    },
+    Garbled { path: PathBuf },
 }
 
 /// Where the password of an agent with this configuration file is.

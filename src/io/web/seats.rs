@@ -27,7 +27,6 @@ struct Taken {
     all: Vec<Arc<Holder>>,
 }
 
-/// Who sits there.
 #[derive(Debug)]
 struct Holder {
     number: u64,

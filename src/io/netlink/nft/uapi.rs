@@ -68,7 +68,6 @@ pub(super) const SET_INTERVAL: u32 = 0x04;
 pub(super) const SET_MAP: u32 = 0x08;
 pub(super) const SET_HAS_TIMEOUT: u32 = 0x10;
 pub(super) const SET_CONCAT: u32 = 0x80;
-/// `NFT_DATA_VERDICT`.
 pub(super) const DATA_TYPE_VERDICT: u32 = 0xffff_ff00;
 /// `nft`'s number for a plain number; the kernel only stores it.
 pub(super) const DATA_TYPE_INTEGER: u32 = 4;
