@@ -8,25 +8,27 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use nix::errno::Errno;
 
 use super::conntrack::Conntrack;
+use super::dump::Ours;
 use super::encode::{add_route, del_route, rule_message};
 use super::lacking::is_lacking;
 use super::message::Message;
 use super::nfnl::{NfnlError, missing};
 use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
-use super::{decode, dump, trial};
+use super::{dump, trial};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
 use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::Table;
 use crate::engine::dataplane::ruleset;
 use crate::engine::dataplane::{ApplyReport, Dataplane, Route, Sysctl};
 use crate::io::{clock, sysctl};
-use crate::units::{Family, Gather as _, IfIndex, Metric, NFT_TABLE, PerFamily, TableId};
+use crate::units::{Family, Gather as _, IfIndex, Metric, NFT_TABLE, PerFamily, TableId, UplinkId};
 
 /// The one way in which sparelink changes the kernel.
 #[derive(Debug)]
 pub struct Door {
     talk: Talk,
+    ours: Ours,
     nft: Nft,
     run_dir: PathBuf,
     /// The kernel may be without IPv6; what cannot be there is not missed.
@@ -77,7 +79,14 @@ impl Door {
         }
         let nft = Nft::open()?;
         let has_ipv6 = Path::new("/proc/net/if_inet6").exists();
-        Ok(Self { talk, nft, run_dir: run_dir.to_owned(), has_ipv6, can_pin: true })
+        Ok(Self {
+            talk,
+            ours: Ours::default(),
+            nft,
+            run_dir: run_dir.to_owned(),
+            has_ipv6,
+            can_pin: true,
+        })
     }
 
     /// Looks whether this kernel has every part of nftables that the table is made of. Without one,
@@ -239,9 +248,12 @@ impl Door {
     }
 
     async fn observe_routing(&mut self, wish: &Dataplane) -> Result<Dataplane, Error> {
-        let routes = dump::routes(&mut self.talk).await?;
+        // What is wished for, and what was left by a wish of before.
+        let uplinks = (1..=UplinkId::MAX).filter_map(UplinkId::new).map(UplinkId::table);
+        let wished = wish.routes.iter().map(|route| route.table);
+        let tables = uplinks.chain([TableId::ACTIVE, TableId::LAN]).chain(wished).gather();
         Ok(Dataplane {
-            routes: routes.iter().filter_map(decode::RawRoute::ours).gather(),
+            routes: self.ours.look(&mut self.talk, &tables).await?,
             rules: dump::rules(&mut self.talk).await?.into_iter().gather(),
             nft: Table::default(),
             sysctls: read_sysctls(wish),
