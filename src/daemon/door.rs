@@ -1,16 +1,21 @@
-//! The door to the kernel, on a task of its own: while it waits for an answer the loop goes on.
+//! The door to the kernel, on a thread of its own: a transaction of somebody else's, of some hundred
+//! thousand elements, makes ours wait inside a system call, and the loop must not wait for it.
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use anyhow::Context as _;
+use tokio::sync::{mpsc, oneshot};
+
+use super::thread;
 
 use crate::engine::dataplane::ruleset;
 use crate::engine::dataplane::{ApplyReport, Dataplane};
 use crate::engine::input::{Counters, Input};
 use crate::io::netlink;
-use crate::units::{Family, IfIndex, PerFamily, UplinkId};
+use crate::io::netlink::nfnl::NfnlError;
+use crate::units::{Family, IfIndex, Metric, PerFamily, TableId, UplinkId};
 
 /// Work for the door.
 enum Job {
@@ -19,10 +24,10 @@ enum Job {
     Refuse(PerFamily<bool>),
 }
 
-/// The way to the task. It ends when this is dropped.
+/// The way to the thread. It ends when this is dropped.
 pub(super) struct Door {
     jobs: mpsc::Sender<Job>,
-    task: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 /// The agent's end waits this long for what has been begun.
@@ -30,11 +35,62 @@ const LAST: Duration = Duration::from_secs(1);
 /// The engine asks for one thing at a time.
 const QUEUE: usize = 16;
 
-/// Starts the task; what it has done comes back as inputs.
-pub(super) fn start(door: netlink::Door, done: mpsc::Sender<Input>) -> Door {
+/// What an earlier run left in table 8300: where it points, and the spares behind.
+pub(super) type Left = (PerFamily<Option<IfIndex>>, PerFamily<Vec<IfIndex>>);
+
+/// What the door's opening showed.
+pub(super) struct Opened {
+    pub(super) door: Door,
+    /// Whether this kernel can pin flows.
+    pub(super) pinning: Result<(), NfnlError>,
+    pub(super) left: Left,
+}
+
+/// Opens the door on a thread of its own; what is done there comes back as inputs.
+///
+/// # Errors
+///
+/// When the kernel would not let us change what is ours, or lacks a part.
+pub(super) async fn open(run_dir: PathBuf, done: mpsc::Sender<Input>) -> anyhow::Result<Opened> {
     let (jobs, work) = mpsc::channel(QUEUE);
-    let task = tokio::spawn(labour(door, work, done));
-    Door { jobs, task }
+    let (opened, open) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    thread::start("door", || async move {
+        let _told_when_dropped: oneshot::Sender<()> = end;
+        match tried(&run_dir).await {
+            Ok((door, pinning, left)) => {
+                drop(opened.send(Ok((pinning, left))));
+                labour(door, work, done).await;
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        }
+    })?;
+    let (pinning, left) = open.await.context("the thread for the kernel ended")??;
+    Ok(Opened { door: Door { jobs, ended }, pinning, left })
+}
+
+async fn tried(run_dir: &Path) -> anyhow::Result<(netlink::Door, Result<(), NfnlError>, Left)> {
+    let mut door = netlink::Door::open(run_dir).await?;
+    door.check_filter()?;
+    let pinning = door.check_pinning();
+    let left = left(&mut door).await?;
+    Ok((door, pinning, left))
+}
+
+async fn left(door: &mut netlink::Door) -> anyhow::Result<Left> {
+    let found = door.observe(&Dataplane::default()).await?;
+    let mut left = Left::default();
+    for route in found.routes {
+        if route.table != TableId::ACTIVE || route.dev == IfIndex(0) {
+            continue;
+        }
+        if route.metric == Metric(1) {
+            *left.0.get_mut(route.family) = Some(route.dev);
+        } else {
+            left.1.get_mut(route.family).push(route.dev);
+        }
+    }
+    Ok(left)
 }
 
 impl Door {
@@ -61,7 +117,7 @@ impl Door {
     /// Carries out what has been asked for; then it is shut.
     pub(super) async fn shut(self) {
         drop(self.jobs);
-        if tokio::time::timeout(LAST, self.task).await.is_err() {
+        if tokio::time::timeout(LAST, self.ended).await.is_err() {
             tracing::warn!("the kernel is slow to answer; its last changes may not have been made");
         }
     }

@@ -212,6 +212,7 @@ impl Engine {
         self.keep_house(now);
         self.watch_time(now);
         self.light(now);
+        self.answers_last();
         self.last_handled = Some(now.mono);
     }
 

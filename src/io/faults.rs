@@ -3,6 +3,14 @@
 //!
 //! Like `io::clock` this is shared ground: every change of the kernel is announced here.
 
+/// A file is about to be flushed; a disk may take its time for that.
+#[cfg(not(all(feature = "faults", debug_assertions)))]
+#[inline]
+pub(crate) const fn flush() {}
+
+#[cfg(all(feature = "faults", debug_assertions))]
+pub(crate) use deadly::flush;
+
 /// A change of the kernel that is about to be made, by its number since counting began.
 #[derive(Debug)]
 #[must_use = "what follows the change is told by `done`"]
@@ -49,6 +57,17 @@ mod deadly {
     /// now on. As long as there is no such file nothing is counted; when its words change counting
     /// begins anew. Each change adds a line to the file with `.log` at its name's end.
     const VARIABLE: &str = "SPARELINK_DIE_AT_SEND";
+
+    /// Milliseconds that every flush of a file takes longer.
+    const SLOW_DISK: &str = "SPARELINK_SLOW_DISK_MS";
+
+    /// A file is about to be flushed.
+    pub(crate) fn flush() {
+        let slow = std::env::var(SLOW_DISK).ok().and_then(|text| text.parse().ok());
+        if let Some(milliseconds) = slow {
+            std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        }
+    }
 
     /// The words that counting began with, and how many changes there were since.
     static COUNTED: Mutex<(String, u64)> = Mutex::new((String::new(), 0));

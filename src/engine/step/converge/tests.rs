@@ -136,6 +136,25 @@ fn rebuilt() -> ApplyReport {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
+fn an_answer_comes_after_what_it_speaks_of() {
+    let mut bench = Bench::new();
+    let pause = crate::engine::input::Command::Pause {
+        uplink: "cable".to_owned(),
+        lasts: None,
+        reason: None,
+    };
+    bench.engine.handle(Input::Command(1, pause), bench.now);
+    let mut outputs = Vec::new();
+    while let Some(output) = bench.engine.poll_output() {
+        outputs.push(output);
+    }
+    assert!(outputs.len() > 2, "control: it does something: {outputs:?}");
+    let answers = outputs.iter().filter(|output| matches!(output, Output::Answer(..))).count();
+    assert_eq!(answers, 1);
+    assert!(matches!(outputs.last(), Some(Output::Answer(1, Ok(_)))), "{outputs:?}");
+}
+
+#[test]
 fn what_is_undone_in_one_go_is_told_once() {
     let mut bench = Bench::new();
     for _ in 0..3 {
