@@ -8,7 +8,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use nix::errno::Errno;
 
 use super::conntrack::Conntrack;
-use super::dump::Ours;
+use super::dump::{Look, Ours};
 use super::encode::{add_route, del_route, rule_message};
 use super::lacking::is_lacking;
 use super::message::Message;
@@ -29,6 +29,8 @@ use crate::units::{Family, Gather as _, IfIndex, Metric, NFT_TABLE, PerFamily, T
 pub struct Door {
     talk: Talk,
     ours: Ours,
+    /// Of the last wish.
+    generation: Option<u64>,
     nft: Nft,
     run_dir: PathBuf,
     /// The kernel may be without IPv6; what cannot be there is not missed.
@@ -154,7 +156,7 @@ impl Door {
     /// When the kernel does not tell; an error is never an empty answer.
     pub async fn observe(&mut self, wish: &Dataplane) -> Result<Dataplane, DoorError> {
         let nft = self.observe_nft(&wish.nft)?;
-        Ok(Dataplane { nft, ..self.observe_routing(wish).await? })
+        Ok(Dataplane { nft, ..self.observe_routing(wish, Look::Thorough).await? })
     }
 
     /// Refuses new LAN flows of these families for some seconds from now, and of no others.
@@ -231,6 +233,9 @@ impl Door {
     /// Looks before changing. Without a look at nftables the routes are still put right: the
     /// table then counts as being as it should.
     async fn look(&mut self, wish: &Dataplane, report: &mut ApplyReport) -> Option<Dataplane> {
+        // A wish of before is only looked after; a new one is waited for.
+        let again = self.generation.replace(report.generation) == Some(report.generation);
+        let look = if again { Look::Thorough } else { Look::Quick };
         let nft = self.observe_nft(&wish.nft);
         report.observed_digest =
             nft.as_ref().ok().filter(|t| !t.name.is_empty()).map(Table::digest);
@@ -238,7 +243,7 @@ impl Door {
             report.errors.push(format!("nftables could not be read: {error}"));
             wish.nft.clone()
         });
-        match self.observe_routing(wish).await {
+        match self.observe_routing(wish, look).await {
             Ok(routing) => Some(Dataplane { nft, ..routing }),
             Err(error) => {
                 report.errors.push(format!("routes and rules could not be read: {error}"));
@@ -247,13 +252,13 @@ impl Door {
         }
     }
 
-    async fn observe_routing(&mut self, wish: &Dataplane) -> Result<Dataplane, Error> {
+    async fn observe_routing(&mut self, wish: &Dataplane, look: Look) -> Result<Dataplane, Error> {
         // What is wished for, and what was left by a wish of before.
         let uplinks = (1..=UplinkId::MAX).filter_map(UplinkId::new).map(UplinkId::table);
         let wished = wish.routes.iter().map(|route| route.table);
         let tables = uplinks.chain([TableId::ACTIVE, TableId::LAN]).chain(wished).gather();
         Ok(Dataplane {
-            routes: self.ours.look(&mut self.talk, &tables).await?,
+            routes: self.ours.look(&mut self.talk, &tables, look).await?,
             rules: dump::rules(&mut self.talk).await?.into_iter().gather(),
             nft: Table::default(),
             sysctls: read_sysctls(wish),

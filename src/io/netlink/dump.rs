@@ -102,19 +102,29 @@ struct Found {
     others: usize,
 }
 
+/// How thoroughly to look for what is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// In our own tables: something is to be changed, and does not wait.
+    Quick,
+    /// Through all routes, unless there are many and it was done just now.
+    Thorough,
+}
+
 impl Ours {
-    /// Every route of ours of both families; of many routes of others, only these tables are looked
-    /// into, unless it is time to look through the whole.
+    /// Every route of ours of both families; where only our own tables are looked into, these.
     pub(super) async fn look(
         &mut self,
         talk: &mut Talk,
         tables: &BTreeSet<TableId>,
+        look: Look,
     ) -> Result<BTreeSet<Route>, Error> {
-        let whole = self.whole_at.is_none_or(|at| at.elapsed() >= WHOLE_EVERY);
-        let tables: Vec<Option<TableId>> = match whole || self.others <= MANY {
-            true => vec![None],
-            false => tables.iter().copied().map(Some).collect(),
-        };
+        let whole = self.whole_at.is_none_or(|at| {
+            let due = self.others <= MANY || at.elapsed() >= WHOLE_EVERY;
+            look == Look::Thorough && due
+        });
+        let tables: Vec<Option<TableId>> =
+            if whole { vec![None] } else { tables.iter().copied().map(Some).collect() };
         let mut found = Found::default();
         for family in Family::BOTH {
             let take = move |found: &mut Found, bytes: &[u8]| match worth_reading(bytes, family)
@@ -133,7 +143,7 @@ impl Ours {
                 found.others += part.others;
             }
         }
-        if tables == [None] {
+        if whole {
             self.others = found.others;
             self.whole_at = Some(Instant::now());
         }
