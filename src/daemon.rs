@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
+use crate::engine::dataplane::Left;
 use crate::engine::events::facts::{Event, Fact, Severity};
 use crate::engine::input::Input;
 use crate::engine::kernel::view::KernelView;
@@ -110,7 +111,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (replies, mut answered) = mpsc::channel(REPLIES);
     let (asks, mut asked) = mpsc::channel(QUEUE);
     let (door, flows, left) = match options.mode {
-        Mode::Observe => (None, None, door::Left::default()),
+        Mode::Observe => (None, None, Left::default()),
         Mode::Steer => {
             let door::Opened { door, pinning, left } =
                 door::open(run_dir.clone(), done.clone()).await?;
@@ -241,11 +242,11 @@ impl Agent {
         })
     }
 
-    fn begin(&mut self, named: Named, view: KernelView, (adopted, spares): door::Left) {
+    fn begin(&mut self, named: Named, view: KernelView, left: Left) {
         // What the engine has wished for since its birth comes before all inputs, in a recording too.
         self.drain(clock::now());
         self.take(Input::Resolvers(named));
-        self.take(Input::Started { view, adopted, spares });
+        self.take(Input::Started { view, adopted: left.active, spares: left.spares });
         if let Some(manager) = &mut self.manager {
             manager.ready();
             manager.alive(clock::now().mono);
@@ -320,12 +321,12 @@ impl Agent {
             Output::Forget(uplink) => self.prober.forget(uplink),
             Output::ReadCounters { bytes } => {
                 if let Some(door) = &self.door {
-                    door.read_counters(bytes.then(|| self.engine.interfaces()));
+                    door.read_counters(bytes);
                 }
             }
-            Output::Converge { generation, wish } => {
+            Output::Converge { generation, wish, towards } => {
                 if let Some(door) = &self.door {
-                    door.converge(generation, wish, config.probe.targets.clone());
+                    door.converge(generation, wish, towards);
                     self.answers.begins(generation, now.mono);
                 }
             }

@@ -11,16 +11,16 @@ use tokio::sync::{mpsc, oneshot};
 use super::thread;
 
 use crate::engine::dataplane::ruleset;
-use crate::engine::dataplane::{ApplyReport, Dataplane};
+use crate::engine::dataplane::{ApplyReport, Dataplane, Left};
 use crate::engine::input::{Counters, Input};
 use crate::io::netlink;
 use crate::io::netlink::nfnl::NfnlError;
-use crate::units::{Family, IfIndex, Metric, PerFamily, TableId, UplinkId};
+use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
 /// Work for the door.
 enum Job {
-    Converge(u64, Box<Dataplane>, PerFamily<Vec<IpAddr>>),
-    Counters(Option<Vec<IfIndex>>),
+    Converge(u64, Box<Dataplane>, PerFamily<Option<IpAddr>>),
+    Counters(Vec<IfIndex>),
     Refuse(PerFamily<bool>),
 }
 
@@ -34,9 +34,6 @@ pub(super) struct Door {
 const LAST: Duration = Duration::from_secs(1);
 /// The engine asks for one thing at a time.
 const QUEUE: usize = 16;
-
-/// What an earlier run left in table 8300: where it points, and the spares behind.
-pub(super) type Left = (PerFamily<Option<IfIndex>>, PerFamily<Vec<IfIndex>>);
 
 /// What the door's opening showed.
 pub(super) struct Opened {
@@ -73,24 +70,9 @@ async fn tried(run_dir: &Path) -> anyhow::Result<(netlink::Door, Result<(), Nfnl
     let mut door = netlink::Door::open(run_dir).await?;
     door.check_filter()?;
     let pinning = door.check_pinning();
-    let left = left(&mut door).await?;
-    Ok((door, pinning, left))
-}
-
-async fn left(door: &mut netlink::Door) -> anyhow::Result<Left> {
     let found = door.observe(&Dataplane::default()).await?;
-    let mut left = Left::default();
-    for route in found.routes {
-        if route.table != TableId::ACTIVE || route.dev == IfIndex(0) {
-            continue;
-        }
-        if route.metric == Metric(1) {
-            *left.0.get_mut(route.family) = Some(route.dev);
-        } else {
-            left.1.get_mut(route.family).push(route.dev);
-        }
-    }
-    Ok(left)
+    let left = Left::of(&found.routes);
+    Ok((door, pinning, left))
 }
 
 impl Door {
@@ -99,13 +81,13 @@ impl Door {
         &self,
         generation: u64,
         wish: Box<Dataplane>,
-        targets: PerFamily<Vec<IpAddr>>,
+        towards: PerFamily<Option<IpAddr>>,
     ) {
-        self.push(Job::Converge(generation, wish, targets));
+        self.push(Job::Converge(generation, wish, towards));
     }
 
     /// Reads the evidence counters, and the byte counts of these interfaces.
-    pub(super) fn read_counters(&self, interfaces: Option<Vec<IfIndex>>) {
+    pub(super) fn read_counters(&self, interfaces: Vec<IfIndex>) {
         self.push(Job::Counters(interfaces));
     }
 
@@ -132,9 +114,9 @@ impl Door {
 async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mpsc::Sender<Input>) {
     while let Some(job) = work.recv().await {
         let input = match job {
-            Job::Converge(generation, wish, targets) => {
+            Job::Converge(generation, wish, towards) => {
                 let mut report = door.converge(generation, &wish).await;
-                report.verified = verify(&mut door, &targets).await;
+                report.verified = verify(&mut door, &towards).await;
                 log(&report);
                 Input::Applied(Box::new(report))
             }
@@ -154,22 +136,20 @@ async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mp
 /// The kernel's own word on where packets to the Internet go now.
 async fn verify(
     door: &mut netlink::Door,
-    targets: &PerFamily<Vec<IpAddr>>,
+    towards: &PerFamily<Option<IpAddr>>,
 ) -> PerFamily<Option<IfIndex>> {
     let mut verified = PerFamily::default();
     for family in Family::BOTH {
-        if let Some(target) = targets.get(family).first() {
+        if let Some(target) = towards.get(family) {
             *verified.get_mut(family) = door.lookup(*target, 0).await.ok();
         }
     }
     verified
 }
 
-async fn counters(door: &mut netlink::Door, interfaces: Option<Vec<IfIndex>>) -> Counters {
-    let mut counters = Counters::default();
-    if let Some(interfaces) = interfaces {
-        counters.bytes = door.stats(&interfaces).await;
-    }
+async fn counters(door: &mut netlink::Door, interfaces: Vec<IfIndex>) -> Counters {
+    let bytes = door.stats(&interfaces).await;
+    let mut counters = Counters { bytes, ..Counters::default() };
     let Ok(named) = door.counters() else {
         return Counters { absent: true, ..counters };
     };

@@ -274,8 +274,7 @@ impl Engine {
     }
 
     /// The interfaces of all uplinks, as they are now.
-    #[must_use]
-    pub fn interfaces(&self) -> Vec<IfIndex> {
+    fn interfaces(&self) -> Vec<IfIndex> {
         let links = self.uplinks.values().filter_map(|u| u.attachment.link.as_ref());
         links.map(|(index, _)| *index).collect()
     }

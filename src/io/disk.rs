@@ -18,7 +18,7 @@ use super::faults;
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (new, mut file) = beside(path)?;
     file.write_all(bytes)?;
-    faults::flush();
+    faults::flush()?;
     file.sync_all()?;
     fs::rename(&new, path)?;
     flush_directory(path)
@@ -101,7 +101,7 @@ pub(crate) fn replace_private(
         if let Some((user, group)) = owner {
             fchown(&file, Some(user), Some(group))?;
         }
-        faults::flush();
+        faults::flush()?;
         file.sync_all()?;
         fs::rename(&new, path)
     };

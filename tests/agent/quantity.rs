@@ -1,6 +1,6 @@
 //! However much of others' there is on the box: it is none of the agent's business, and costs it nothing.
 
-use std::fs::{read_to_string, write};
+use std::fs::{read_to_string, remove_file, write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ crate::tests![
     thousands_of_routes_of_others,
     one_who_asks_all_the_time,
     a_disk_that_takes_seconds,
+    a_disk_that_fails,
+    while_others_load_thousands_of_elements,
     an_answer_is_given_when_the_kernel_has_followed,
 ];
 
@@ -213,6 +215,61 @@ async fn a_disk_that_takes_seconds() -> Result<()> {
         }
     };
     timeout(SOON, kept).await.context("never kept on disk")?;
+    Ok(())
+}
+
+async fn a_disk_that_fails() -> Result<()> {
+    let broken = file("disk-is-broken");
+    // Left by a run before.
+    drop(remove_file(&broken));
+    let name = broken.display().to_string();
+    let program = with_environment("broken-disk", &[("SPARELINK_BROKEN_DISK", &name)])?;
+    let home = Home::build(&Plan::default()).await?;
+    let text = config(&Plan::default(), &Settings::default());
+    let mut stage = Stage::configured(home, text, &program, &[]).await?;
+    write(&broken, "")?;
+    stage.agent.must(&["pause", "phone"]).await?;
+    stage.happens("cable", LineEvent::Sever).await?;
+    stage.on("mifi").await?;
+    let run = stage.agent.run_dir().join("run.json");
+    let kept = || read_to_string(&run).unwrap_or_default();
+    ensure!(!kept().contains("\"phone\":["), "control: the disk fails: {}", kept());
+    remove_file(&broken)?;
+    stage.agent.must(&["resume", "phone"]).await?;
+    stage.agent.must(&["pause", "phone"]).await?;
+    let written = async {
+        while !kept().contains("\"phone\":[") {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(SOON, written).await.with_context(|| format!("never kept on disk: {}", kept()))?;
+    Ok(())
+}
+
+/// Elements of others' sets.
+const ELEMENTS: u32 = 300_000;
+
+async fn while_others_load_thousands_of_elements() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let elements: Vec<String> = (0..ELEMENTS)
+        .map(|n| format!("{}.{}.{}.{}", 20 + (n >> 16), (n >> 8) & 255, n & 255, 1))
+        .collect();
+    let set = "table inet blocklist { set addresses { type ipv4_addr; } }";
+    let name = file("blocklist");
+    write(
+        &name,
+        format!("{set}\nadd element inet blocklist addresses {{ {} }}\n", elements.join(", ")),
+    )?;
+    let script = format!("nft -f {}; echo loaded", name.display());
+    let loading = shell(&stage.home.router, &script);
+    let severed = stage.happens("cable", LineEvent::Sever);
+    let (loaded, severed) = tokio::join!(loading, severed);
+    ensure!(loaded?.contains("loaded"), "control: they were loaded");
+    stage.on("mifi").await?;
+    let late = stage.agent.status().await?.loop_gap_ms;
+    let gap = stage.meter.gap_after(severed?).context("no gap was measured")?.gap;
+    figure(&format!("loop late by {late:.1} ms, failover {} ms", gap.as_millis()));
+    ensure!(late < 300.0, "the loop was late by {late} ms");
     Ok(())
 }
 

@@ -33,6 +33,32 @@ pub struct Dataplane {
     pub sysctls: BTreeMap<String, Sysctl>,
 }
 
+/// What an earlier run left in the table of the active default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Where it points, which is adopted.
+    pub active: PerFamily<Option<IfIndex>>,
+    /// The spares behind it.
+    pub spares: PerFamily<Vec<IfIndex>>,
+}
+
+impl Left {
+    /// What these routes of ours say.
+    #[must_use]
+    pub fn of(routes: &BTreeSet<Route>) -> Self {
+        let mut left = Self::default();
+        let by_device = |route: &&Route| route.table == TableId::ACTIVE && route.dev != IfIndex(0);
+        for route in routes.iter().filter(by_device) {
+            if route.metric == Metric(1) {
+                *left.active.get_mut(route.family) = Some(route.dev);
+            } else {
+                left.spares.get_mut(route.family).push(route.dev);
+            }
+        }
+        left
+    }
+}
+
 /// A value under `/proc/sys`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sysctl {

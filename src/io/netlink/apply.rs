@@ -84,6 +84,7 @@ impl Door {
         Ok(Self {
             talk,
             ours: Ours::default(),
+            generation: None,
             nft,
             run_dir: run_dir.to_owned(),
             has_ipv6,

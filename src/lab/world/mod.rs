@@ -336,10 +336,10 @@ impl World {
                 self.answer(after, Input::Probe(ProbeReply { id, uplink, outcome }));
             }
             Output::ReadCounters { bytes } => {
-                let counters = self.net.counters(&self.numbers, bytes, self.now);
+                let counters = self.net.counters(&self.numbers, !bytes.is_empty(), self.now);
                 self.answer(Duration::from_micros(200), Input::Counters(counters));
             }
-            Output::Converge { generation, wish } => {
+            Output::Converge { generation, wish, .. } => {
                 let (least, most) = (Duration::from_millis(1), Duration::from_millis(3));
                 // One after the other, as through one door.
                 let at = self.now + self.rng.between(least, most);

@@ -324,3 +324,23 @@ fn offloading_doubles_the_window() {
     assert_eq!(bench.told.len(), 2, "{:?}", bench.told);
     assert!(bench.told[0].starts_with("connections on cable are offloaded"));
 }
+
+#[test]
+fn a_wall_clock_that_jumps_by_years_changes_nothing() {
+    let year = 365 * 86_400 * 1000;
+    let mut bench = Bench::new();
+    let utc = 1_800_000_000_000;
+    let active = |bench: &Bench| bench.engine.snapshot(bench.now).active;
+    bench.now.utc = Some(crate::time::Utc(utc));
+    bench.wait(SECOND * 10);
+    let before = active(&bench);
+    for clock in [Some(utc + 10 * year), Some(utc - 10 * year), None, Some(utc)] {
+        bench.now.utc = clock.map(crate::time::Utc);
+        // Beyond the hour in which lines are learned.
+        bench.wait(SECOND * 3700);
+        assert_eq!(active(&bench), before, "{clock:?}");
+        assert_eq!(bench.told, Vec::<String>::new(), "{clock:?}");
+        let state = serde_json::to_string(&bench.engine).unwrap();
+        assert_eq!(serde_json::from_str::<Engine>(&state).unwrap(), bench.engine, "{clock:?}");
+    }
+}
