@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
+use crate::engine::dataplane::Left;
 use crate::engine::events::facts::{Event, Fact, Severity};
 use crate::engine::input::Input;
 use crate::engine::kernel::view::KernelView;
@@ -24,13 +25,11 @@ use crate::io::leds::Leds;
 use crate::io::lock::Lock;
 use crate::io::manager::Manager;
 use crate::io::netlink::nfnl::NfnlError;
-use crate::io::netlink::{self, Monitor};
 use crate::io::probe::Prober;
 use crate::io::record::{self, Header, Line, Recorder, Start};
 use crate::io::web::{self, Ask, Web};
 use crate::io::{clock, disk, faults, resolvers, store, sysctl};
 use crate::time::{Instant, Now};
-use crate::units::{IfIndex, Metric, PerFamily, TableId};
 
 mod answers;
 mod board;
@@ -38,6 +37,8 @@ mod crash;
 mod door;
 mod keeping;
 mod publish;
+mod thread;
+mod watching;
 
 /// How the agent is to run.
 #[derive(Debug)]
@@ -60,6 +61,11 @@ pub const LAST_RECORDING: &str = "last-switch.jsonl";
 const AFTERMATH: Duration = Duration::from_secs(6);
 /// Probe ends that may wait: three uplinks in a burst make some 200 a second.
 const REPLIES: usize = 1024;
+/// From a socket to the loop: the event loop sees that it is readable, the task that reads it runs, and the
+/// task that asked.
+const READING: usize = 3;
+/// The engine is told this often that people look.
+const LOOKING: Duration = Duration::from_secs(1);
 /// Other queues: people are slow, and the kernel answers one at a time.
 const QUEUE: usize = 64;
 
@@ -78,7 +84,10 @@ struct Agent {
     manager: Option<Manager>,
     pending: VecDeque<Input>,
     answers: answers::Answers,
-    keeping: keeping::Keeping,
+    keeper: keeping::Keeper,
+    failing: keeping::Failing,
+    /// When the engine was last told that people look.
+    watched_at: Option<Instant>,
     cut_at: Option<Instant>,
 }
 
@@ -101,17 +110,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (done, mut inputs) = mpsc::channel(QUEUE);
     let (replies, mut answered) = mpsc::channel(REPLIES);
     let (asks, mut asked) = mpsc::channel(QUEUE);
-    let (door, flows, adopted) = match options.mode {
+    let (door, flows, left) = match options.mode {
         Mode::Observe => (None, None, Left::default()),
         Mode::Steer => {
-            let mut door = netlink::Door::open(&run_dir).await?;
-            door.check_filter()?;
-            let flows = flows(&mut door, done.clone())?;
-            let adopted = adopted(&mut door).await?;
-            (Some(door::start(door, done.clone())), flows, adopted)
+            let door::Opened { door, pinning, left } =
+                door::open(run_dir.clone(), done.clone()).await?;
+            (Some(door), flows(pinning, done.clone())?, left)
         }
     };
-    let (mut monitor, view) = Monitor::open().await?;
+    let (mut changed, view) = watching::start().await?;
     let password = web::password::file(&options.config_file);
     let web =
         Web::start(web::listen(&run_dir)?, asks, password).context("cannot start to serve")?;
@@ -122,27 +129,27 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let mut agent = Agent::new(options, replies, door, flows, web)?;
     let named = resolvers::watch(Path::new("/"), done);
-    agent.begin(named, view, adopted);
+    let mut written = agent.keeper.done();
+    agent.begin(named, view, left);
 
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
-        tokio::select! {
-            event = monitor.next() => agent.take(match event {
-                netlink::Event::Changes(changes) => Input::Kernel(changes),
-                netlink::Event::View(view) => Input::View(view),
-            }),
-            Some(input) = inputs.recv() => agent.take(input),
-            Some(reply) = answered.recv() => agent.take(Input::Probe(reply)),
-            Some(ask) = asked.recv() => agent.answer(ask),
-            _ = hangup.recv() => drop(agent.reload()),
+        let turn = tokio::select! {
+            Some(reply) = answered.recv() => Turn::Take(Input::Probe(reply)),
+            Some(input) = inputs.recv() => Turn::Take(input),
+            Some(input) = changed.recv() => Turn::Take(input),
+            Some(ask) = asked.recv() => Turn::Answer(ask),
+            _ = hangup.recv() => Turn::Reload,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            () = clock::sleep_until(agent.due()) => agent.take(Input::Timeout),
-            () = agent.time_to_show() => agent.show(),
-        }
-        agent.went_round();
+            () = clock::sleep_until(agent.due()) => Turn::Take(Input::Timeout),
+            () = agent.time_to_show() => Turn::Show,
+            Ok(()) = written.changed() => Turn::Written(*written.borrow_and_update()),
+        };
+        agent.hear(&mut answered).await;
+        agent.turn(turn);
     }
     if let Some(manager) = &agent.manager {
         manager.stopping();
@@ -155,13 +162,27 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     agent.leds.stop();
     agent.recorder.flush();
+    agent.keeper.end().await;
     Ok(())
+}
+
+/// What the loop does next.
+enum Turn {
+    Take(Input),
+    Answer(Ask),
+    Reload,
+    Show,
+    /// Everything up to this number is on disk.
+    Written(u64),
 }
 
 /// The thread for flows. A kernel without a part of conntrack still has uplinks that die: their flows
 /// are not pinned then, so that they follow the route by themselves.
-fn flows(door: &mut netlink::Door, done: mpsc::Sender<Input>) -> Result<Option<Flows>, NfnlError> {
-    match door.check_pinning() {
+fn flows(
+    pinning: Result<(), NfnlError>,
+    done: mpsc::Sender<Input>,
+) -> Result<Option<Flows>, NfnlError> {
+    match pinning {
         Ok(()) => Flows::start(done).map(Some),
         Err(missing @ NfnlError::Missing { .. }) => {
             tracing::warn!(
@@ -172,25 +193,6 @@ fn flows(door: &mut netlink::Door, done: mpsc::Sender<Input>) -> Result<Option<F
         }
         Err(error) => Err(error),
     }
-}
-
-/// What an earlier run left in table 8300: where it points, and the spares behind.
-type Left = (PerFamily<Option<IfIndex>>, PerFamily<Vec<IfIndex>>);
-
-async fn adopted(door: &mut netlink::Door) -> anyhow::Result<Left> {
-    let found = door.observe(&crate::engine::dataplane::Dataplane::default()).await?;
-    let mut left = Left::default();
-    for route in found.routes {
-        if route.table != TableId::ACTIVE || route.dev == IfIndex(0) {
-            continue;
-        }
-        if route.metric == Metric(1) {
-            *left.0.get_mut(route.family) = Some(route.dev);
-        } else {
-            left.1.get_mut(route.family).push(route.dev);
-        }
-    }
-    Ok(left)
 }
 
 impl Agent {
@@ -233,16 +235,18 @@ impl Agent {
             manager: Manager::find(),
             pending: VecDeque::new(),
             answers: answers::Answers::default(),
-            keeping: keeping::Keeping::default(),
+            keeper: keeping::Keeper::start().context("cannot start to write")?,
+            failing: keeping::Failing::default(),
+            watched_at: None,
             cut_at: None,
         })
     }
 
-    fn begin(&mut self, named: Named, view: KernelView, (adopted, spares): Left) {
+    fn begin(&mut self, named: Named, view: KernelView, left: Left) {
         // What the engine has wished for since its birth comes before all inputs, in a recording too.
         self.drain(clock::now());
         self.take(Input::Resolvers(named));
-        self.take(Input::Started { view, adopted, spares });
+        self.take(Input::Started { view, adopted: left.active, spares: left.spares });
         if let Some(manager) = &mut self.manager {
             manager.ready();
             manager.alive(clock::now().mono);
@@ -257,8 +261,25 @@ impl Agent {
         due.unwrap_or_else(|| clock::now().mono + Duration::from_secs(3600))
     }
 
-    /// What comes with each round of the loop.
-    fn went_round(&mut self) {
+    /// Takes in the answers that have arrived, before anything else is judged by the time: after the loop
+    /// was kept busy they may be at the sockets still, and the tasks that read them have to run first.
+    async fn hear(&mut self, answered: &mut mpsc::Receiver<ProbeReply>) {
+        for _ in 0..READING {
+            tokio::task::yield_now().await;
+            while let Ok(reply) = answered.try_recv() {
+                self.take(Input::Probe(reply));
+            }
+        }
+    }
+
+    fn turn(&mut self, turn: Turn) {
+        match turn {
+            Turn::Take(input) => self.take(input),
+            Turn::Answer(ask) => self.answer(ask),
+            Turn::Reload => drop(self.reload()),
+            Turn::Show => self.show(),
+            Turn::Written(number) => self.answers.written(number),
+        }
         let now = clock::now().mono;
         self.answers.release(now);
         if let Some(manager) = &mut self.manager {
@@ -300,12 +321,12 @@ impl Agent {
             Output::Forget(uplink) => self.prober.forget(uplink),
             Output::ReadCounters { bytes } => {
                 if let Some(door) = &self.door {
-                    door.read_counters(bytes.then(|| self.engine.interfaces()));
+                    door.read_counters(bytes);
                 }
             }
-            Output::Converge { generation, wish } => {
+            Output::Converge { generation, wish, towards } => {
                 if let Some(door) = &self.door {
-                    door.converge(generation, wish, config.probe.targets.clone());
+                    door.converge(generation, wish, towards);
                     self.answers.begins(generation, now.mono);
                 }
             }
@@ -331,18 +352,21 @@ impl Agent {
             }
             Output::Resolvers(now) => {
                 let written = resolvers::write(&config.run_dir, &now.text());
-                self.keeping.tried("who answers names", written);
+                self.failing.tried("who answers names", written);
             }
             Output::Advertise(advert) => self.advertiser.send(&advert),
             Output::Leds(lamps) => self.leds.show(lamps),
             Output::Listen(places) => self.web.listen(places),
             Output::Record(event) => self.tell(&event, now),
             Output::SaveState(state) => {
-                let saved = store::save_state(&config.state_dir, &state);
-                self.keeping.tried("what was learned", saved);
+                let dir = config.state_dir.clone();
+                self.keeper.keep("what was learned", move || store::save_state(&dir, &state));
             }
             Output::SaveRun(run) => {
-                self.keeping.tried("what people chose", store::save_run(&config.run_dir, &run));
+                let dir = config.run_dir.clone();
+                let number =
+                    self.keeper.keep("what people chose", move || store::save_run(&dir, &run));
+                self.answers.writes(number, now.mono);
             }
             Output::Answer(number, answer) => self.answers.command(number, answer),
         }
@@ -350,6 +374,7 @@ impl Agent {
 
     /// One fact, one line in the log.
     fn tell(&mut self, event: &Event, now: Now) {
+        self.web.feed().outdate();
         self.web.feed().entry(event);
         self.shown.outdate();
         let code = event.fact.code();
@@ -375,22 +400,29 @@ impl Agent {
         }
         let text = self.recorder.cut();
         let path = self.engine.config().run_dir.join(LAST_RECORDING);
-        let keeping = self.keeping.clone();
-        tokio::task::spawn_blocking(move || {
-            keeping.tried("the recording of a switch", record::keep(&path, &text));
-        });
+        self.keeper.keep("the recording of a switch", move || record::keep(&path, &text));
         self.recorder.flush();
+    }
+
+    /// People look, so that flows go on being counted. How often they look is nothing to the engine.
+    fn watched(&mut self) {
+        let now = clock::now().mono;
+        if self.watched_at.is_none_or(|at| now.since(at) >= LOOKING) {
+            self.watched_at = Some(now);
+            self.take(Input::Watched);
+        }
     }
 
     fn answer(&mut self, ask: Ask) {
         match ask {
             Ask::Status(way) => {
-                self.take(Input::Watched);
+                self.watched();
                 self.answers.give(way, self.engine.snapshot(clock::now()));
             }
             Ask::Timeline(way) => drop(way.send(self.engine.timeline(clock::now()))),
             Ask::History(way) => drop(way.send(self.engine.history().iter().cloned().collect())),
             Ask::Command(command, way) => {
+                self.web.feed().outdate();
                 let number = self.answers.expect(way);
                 self.take(Input::Command(number, command));
             }

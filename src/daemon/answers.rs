@@ -1,5 +1,5 @@
-//! Answers to people: given when the kernel is as they say, so that whoever reads "on mifi" and opens a
-//! connection is on the mifi.
+//! Answers to people: given when the kernel is as they say, so that a person who reads "on mifi" and opens
+//! a connection is on the mifi; and when what they chose is on disk, so that it outlives a crash.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub(super) struct Answers {
     ways: BTreeMap<u64, Way>,
     /// The wish that the kernel is being made like, and since when.
     converging: Option<(u64, Instant)>,
+    /// What is being written, and since when.
+    writing: Option<(u64, Instant)>,
     held: Vec<Box<dyn FnOnce() + Send>>,
 }
 
@@ -42,7 +44,7 @@ impl Answers {
 
     /// Answers, now or when the kernel has followed. Whoever asked may have gone.
     pub(super) fn give<T: Send + 'static>(&mut self, way: oneshot::Sender<T>, answer: T) {
-        if self.converging.is_some() {
+        if self.converging.is_some() || self.writing.is_some() {
             self.held.push(Box::new(move || drop(way.send(answer))));
         } else {
             drop(way.send(answer));
@@ -59,16 +61,28 @@ impl Answers {
         self.converging.take_if(|(latest, _)| *latest <= generation);
     }
 
+    /// The thing of this number is being written.
+    pub(super) const fn writes(&mut self, number: u64, now: Instant) {
+        self.writing = Some((number, now));
+    }
+
+    /// The thing of this number has been written, and all before it.
+    pub(super) fn written(&mut self, number: u64) {
+        self.writing.take_if(|(latest, _)| *latest <= number);
+    }
+
     /// When answers are given in any case.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let (_, since) = self.converging.filter(|_| !self.held.is_empty())?;
-        Some(since + AT_MOST)
+        let waits = [self.converging, self.writing].into_iter().flatten();
+        let first = waits.map(|(_, since)| since + AT_MOST).min();
+        first.filter(|_| !self.held.is_empty())
     }
 
     /// Gives what was held, if its time has come.
     pub(super) fn release(&mut self, now: Instant) {
         self.converging.take_if(|(_, since)| *since + AT_MOST <= now);
-        if self.converging.is_none() {
+        self.writing.take_if(|(_, since)| *since + AT_MOST <= now);
+        if self.converging.is_none() && self.writing.is_none() {
             self.held.drain(..).for_each(|give| give());
         }
     }
@@ -104,6 +118,26 @@ mod tests {
         answers.release(at(3));
         assert_eq!(answer.try_recv().unwrap(), Ok("done".to_owned()));
         assert_eq!(answers.deadline(), None);
+    }
+
+    #[test]
+    fn an_answer_waits_for_the_disk_but_not_for_ever() {
+        let mut answers = Answers::default();
+        let (way, mut answer) = oneshot::channel();
+        answers.writes(3, at(0));
+        answers.give(way, 1);
+        answers.written(2);
+        answers.release(at(10));
+        assert!(answer.try_recv().is_err(), "something else was written");
+        answers.written(3);
+        answers.release(at(11));
+        assert_eq!(answer.try_recv(), Ok(1));
+        let (way, mut answer) = oneshot::channel();
+        answers.writes(4, at(100));
+        answers.give(way, 2);
+        assert_eq!(answers.deadline(), Some(at(600)));
+        answers.release(at(600));
+        assert_eq!(answer.try_recv(), Ok(2));
     }
 
     #[test]

@@ -1,29 +1,35 @@
-//! The door to the kernel, on a task of its own: while it waits for an answer the loop goes on.
+//! The door to the kernel, on a thread of its own: a transaction of somebody else's, of some hundred
+//! thousand elements, makes ours wait inside a system call, and the loop must not wait for it.
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use anyhow::Context as _;
+use tokio::sync::{mpsc, oneshot};
+
+use super::thread;
 
 use crate::engine::dataplane::Dataplane;
+use crate::engine::dataplane::Left;
 use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::ruleset;
 use crate::engine::input::{Counters, Input};
+use crate::io::netlink::nfnl::NfnlError;
 use crate::io::{netlink, sysctl};
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
 /// Work for the door.
 enum Job {
-    Converge(u64, Box<Dataplane>, PerFamily<Vec<IpAddr>>),
-    Counters(Option<Vec<IfIndex>>),
+    Converge(u64, Box<Dataplane>, PerFamily<Option<IpAddr>>),
+    Counters(Vec<IfIndex>),
     Refuse(PerFamily<bool>),
 }
 
-/// The way to the task. It ends when this is dropped.
+/// The way to the thread. It ends when this is dropped.
 pub(super) struct Door {
     jobs: mpsc::Sender<Job>,
-    task: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 /// The agent's end waits this long for what has been begun.
@@ -31,11 +37,44 @@ const LAST: Duration = Duration::from_secs(1);
 /// The engine asks for one thing at a time.
 const QUEUE: usize = 16;
 
-/// Starts the task; what it has done comes back as inputs.
-pub(super) fn start(door: netlink::Door, done: mpsc::Sender<Input>) -> Door {
+/// What the door's opening showed.
+pub(super) struct Opened {
+    pub(super) door: Door,
+    /// Whether this kernel can pin flows.
+    pub(super) pinning: Result<(), NfnlError>,
+    pub(super) left: Left,
+}
+
+/// Opens the door on a thread of its own; what is done there comes back as inputs.
+///
+/// # Errors
+///
+/// When the kernel would not let us change what is ours, or lacks a part.
+pub(super) async fn open(run_dir: PathBuf, done: mpsc::Sender<Input>) -> anyhow::Result<Opened> {
     let (jobs, work) = mpsc::channel(QUEUE);
-    let task = tokio::spawn(labour(door, work, done));
-    Door { jobs, task }
+    let (opened, open) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    thread::start("door", || async move {
+        let _told_when_dropped: oneshot::Sender<()> = end;
+        match tried(&run_dir).await {
+            Ok((door, pinning, left)) => {
+                drop(opened.send(Ok((pinning, left))));
+                labour(door, work, done).await;
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        }
+    })?;
+    let (pinning, left) = open.await.context("the thread for the kernel ended")??;
+    Ok(Opened { door: Door { jobs, ended }, pinning, left })
+}
+
+async fn tried(run_dir: &Path) -> anyhow::Result<(netlink::Door, Result<(), NfnlError>, Left)> {
+    let mut door = netlink::Door::open(run_dir).await?;
+    door.check_filter()?;
+    let pinning = door.check_pinning();
+    let found = door.observe(&Dataplane::default()).await?;
+    let left = Left::of(&found.routes);
+    Ok((door, pinning, left))
 }
 
 impl Door {
@@ -44,13 +83,13 @@ impl Door {
         &self,
         generation: u64,
         wish: Box<Dataplane>,
-        targets: PerFamily<Vec<IpAddr>>,
+        towards: PerFamily<Option<IpAddr>>,
     ) {
-        self.push(Job::Converge(generation, wish, targets));
+        self.push(Job::Converge(generation, wish, towards));
     }
 
     /// Reads the evidence counters, and the byte counts of these interfaces.
-    pub(super) fn read_counters(&self, interfaces: Option<Vec<IfIndex>>) {
+    pub(super) fn read_counters(&self, interfaces: Vec<IfIndex>) {
         self.push(Job::Counters(interfaces));
     }
 
@@ -62,7 +101,7 @@ impl Door {
     /// Carries out what has been asked for; then it is shut.
     pub(super) async fn shut(self) {
         drop(self.jobs);
-        if tokio::time::timeout(LAST, self.task).await.is_err() {
+        if tokio::time::timeout(LAST, self.ended).await.is_err() {
             tracing::warn!("the kernel is slow to answer; its last changes may not have been made");
         }
     }
@@ -77,9 +116,9 @@ impl Door {
 async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mpsc::Sender<Input>) {
     while let Some(job) = work.recv().await {
         let input = match job {
-            Job::Converge(generation, wish, targets) => {
+            Job::Converge(generation, wish, towards) => {
                 let mut report = door.converge(generation, &wish).await;
-                report.verified = verify(&mut door, &targets).await;
+                report.verified = verify(&mut door, &towards).await;
                 log(&report);
                 Input::Applied(Box::new(report))
             }
@@ -99,21 +138,21 @@ async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mp
 /// The kernel's own word on where packets to the Internet go now.
 async fn verify(
     door: &mut netlink::Door,
-    targets: &PerFamily<Vec<IpAddr>>,
+    towards: &PerFamily<Option<IpAddr>>,
 ) -> PerFamily<Option<IfIndex>> {
     let mut verified = PerFamily::default();
     for family in Family::BOTH {
-        if let Some(target) = targets.get(family).first() {
+        if let Some(target) = towards.get(family) {
             *verified.get_mut(family) = door.lookup(*target, 0).await.ok();
         }
     }
     verified
 }
 
-async fn counters(door: &mut netlink::Door, interfaces: Option<Vec<IfIndex>>) -> Counters {
-    let mut counters = Counters::default();
-    if let Some(interfaces) = interfaces {
-        counters.bytes = door.stats(&interfaces).await;
+async fn counters(door: &mut netlink::Door, interfaces: Vec<IfIndex>) -> Counters {
+    let bytes = door.stats(&interfaces).await;
+    let mut counters = Counters { bytes, ..Counters::default() };
+    if !interfaces.is_empty() {
         let number = |name| sysctl::read(&format!("net/netfilter/{name}")).ok()?.parse().ok();
         counters.tracked = number("nf_conntrack_count").zip(number("nf_conntrack_max"));
     }

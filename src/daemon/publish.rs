@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Agent;
-use crate::engine::input::Input;
 use crate::engine::status::snapshot::Snapshot;
 use crate::io::clock;
 use crate::time::Instant;
@@ -85,7 +84,7 @@ impl Agent {
         let now = clock::now();
         if self.shown.is_overdue(now.mono) {
             // So that flows go on being counted.
-            self.take(Input::Watched);
+            self.watched();
         }
         let snapshot = self.engine.snapshot(now);
         if self.shown.is_news(&snapshot) {

@@ -231,6 +231,7 @@ impl Engine {
         self.keep_house(now);
         self.watch_time(now);
         self.light(now);
+        self.answers_last();
         self.last_handled = Some(now.mono);
     }
 
@@ -286,8 +287,7 @@ impl Engine {
     }
 
     /// The interfaces of all uplinks, as they are now.
-    #[must_use]
-    pub fn interfaces(&self) -> Vec<IfIndex> {
+    fn interfaces(&self) -> Vec<IfIndex> {
         let links = self.uplinks.values().filter_map(|u| u.attachment.link.as_ref());
         links.map(|(index, _)| *index).collect()
     }

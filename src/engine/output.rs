@@ -17,7 +17,7 @@ use crate::engine::names::resolvers::Resolvers;
 use crate::engine::probe::ProbeRequest;
 use crate::engine::state::{RunState, SavedState};
 use crate::engine::status::leds::Lamp;
-use crate::units::{Family, IfName, PerFamily, UplinkId};
+use crate::units::{Family, IfIndex, IfName, PerFamily, UplinkId};
 
 /// What the engine asks for. Carried out in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,10 +27,10 @@ pub enum Output {
     Probe(ProbeRequest),
     /// Close this uplink's probe sockets: its interface is gone or is another one now.
     Forget(UplinkId),
-    /// Read the evidence counters; byte counts of the interfaces too if asked.
+    /// Read the evidence counters.
     ReadCounters {
-        /// Also read the interfaces' byte counts.
-        bytes: bool,
+        /// Interfaces whose byte counts are read, too.
+        bytes: Vec<IfIndex>,
     },
     /// Make the kernel look like this.
     Converge {
@@ -38,6 +38,8 @@ pub enum Output {
         generation: u64,
         /// The whole wish.
         wish: Box<Dataplane>,
+        /// Then tell where the kernel would send packets to these.
+        towards: PerFamily<Option<IpAddr>>,
     },
     /// Go on refusing new LAN flows of these families for a while, and of no others: what refuses ends
     /// by itself unless it is said again.

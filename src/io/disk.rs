@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
+use super::faults;
+
 /// Replaces a file: written beside it, flushed, renamed over it, and the directory flushed.
 ///
 /// # Errors
@@ -16,6 +18,7 @@ use nix::fcntl::OFlag;
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (new, mut file) = beside(path)?;
     file.write_all(bytes)?;
+    faults::flush()?;
     file.sync_all()?;
     fs::rename(&new, path)?;
     flush_directory(path)
@@ -98,6 +101,7 @@ pub(crate) fn replace_private(
         if let Some((user, group)) = owner {
             fchown(&file, Some(user), Some(group))?;
         }
+        faults::flush()?;
         file.sync_all()?;
         fs::rename(&new, path)
     };

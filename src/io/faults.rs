@@ -3,6 +3,17 @@
 //!
 //! Like `io::clock` this is shared ground: every change of the kernel is announced here.
 
+/// A file is about to be flushed; a disk may take its time for that, or fail.
+#[cfg(not(all(feature = "faults", debug_assertions)))]
+#[inline]
+#[expect(clippy::unnecessary_wraps, reason = "a disk can fail where faults are tried")]
+pub(crate) const fn flush() -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(feature = "faults", debug_assertions))]
+pub(crate) use deadly::flush;
+
 /// A change of the kernel that is about to be made, by its number since counting began.
 #[derive(Debug)]
 #[must_use = "what follows the change is told by `done`"]
@@ -49,6 +60,24 @@ mod deadly {
     /// now on. As long as there is no such file nothing is counted; when its words change counting
     /// begins again. Each change adds a line to the file with `.log` at its name's end.
     const VARIABLE: &str = "SPARELINK_DIE_AT_SEND";
+
+    /// Milliseconds that every flush of a file takes longer.
+    const SLOW_DISK: &str = "SPARELINK_SLOW_DISK_MS";
+
+    /// While there is a file of this name, flushes fail (`EIO`).
+    const BROKEN_DISK: &str = "SPARELINK_BROKEN_DISK";
+
+    /// A file is about to be flushed.
+    pub(crate) fn flush() -> std::io::Result<()> {
+        if std::env::var_os(BROKEN_DISK).is_some_and(|file| Path::new(&file).exists()) {
+            return Err(nix::errno::Errno::EIO.into());
+        }
+        let slow = std::env::var(SLOW_DISK).ok().and_then(|text| text.parse().ok());
+        if let Some(milliseconds) = slow {
+            std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        }
+        Ok(())
+    }
 
     /// The words that counting began with, and how many changes there were since.
     static COUNTED: Mutex<(String, u64)> = Mutex::new((String::new(), 0));

@@ -71,7 +71,7 @@ pub enum Line {
 const KEPT: Duration = Duration::from_secs(600);
 /// A segment is closed after this long …
 const SEGMENT: Duration = Duration::from_secs(300);
-/// … or when it has grown so large, in bytes.
+/// … or when its lines have grown so large, in bytes.
 const SEGMENT_BYTES: usize = 1 << 20;
 
 /// Keeps the last ten minutes, and everything in a file if asked.
@@ -85,6 +85,20 @@ pub struct Recorder {
 struct Segment {
     began: Instant,
     text: Vec<u8>,
+    /// This many bytes of it are the header, which is as large as the engine's state.
+    header: usize,
+}
+
+impl Segment {
+    const fn new(header: Vec<u8>, began: Instant) -> Self {
+        Self { began, header: header.len(), text: header }
+    }
+
+    /// Whether so much has happened since its header that the next one is due.
+    fn is_full(&self, now: Instant) -> bool {
+        let lines = self.text.len() - self.header;
+        now.since(self.began) >= SEGMENT || lines >= SEGMENT_BYTES
+    }
 }
 
 impl Recorder {
@@ -103,7 +117,7 @@ impl Recorder {
         if let Some(file) = &mut file {
             file.write_all(&text)?;
         }
-        Ok(Self { segments: VecDeque::from([Segment { began: now, text }]), file })
+        Ok(Self { segments: VecDeque::from([Segment::new(text, now)]), file })
     }
 
     /// Takes one line.
@@ -123,15 +137,13 @@ impl Recorder {
     /// Whether it is time for a new segment.
     #[must_use]
     pub fn wants_segment(&self, now: Instant) -> bool {
-        self.segments.back().is_none_or(|segment| {
-            now.since(segment.began) >= SEGMENT || segment.text.len() >= SEGMENT_BYTES
-        })
+        self.segments.back().is_none_or(|segment| segment.is_full(now))
     }
 
     /// Begins a new segment, and forgets those that are too old.
     pub fn begin_segment<E: Serialize>(&mut self, header: &Header<E>, now: Instant) {
         let Ok(text) = line(header) else { return };
-        self.segments.push_back(Segment { began: now, text });
+        self.segments.push_back(Segment::new(text, now));
         // The second one begins what is kept once it is old enough by itself.
         while self.segments.get(1).is_some_and(|second| now.since(second.began) >= KEPT)
             || self.segments.len() > 4
@@ -145,8 +157,8 @@ impl Recorder {
     pub fn cut(&self) -> Vec<u8> {
         let mut text = Vec::new();
         for (position, segment) in self.segments.iter().enumerate() {
-            let body = segment.text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            text.extend_from_slice(&segment.text[if position == 0 { 0 } else { body }..]);
+            let begin = if position == 0 { 0 } else { segment.header };
+            text.extend_from_slice(&segment.text[begin..]);
         }
         text
     }
@@ -266,5 +278,28 @@ mod tests {
         assert!(matches!(header.start, Start::Midway(start) if *start == 7));
         assert_eq!(lines.count(), 1);
         std::fs::remove_file(own).unwrap();
+    }
+
+    #[test]
+    fn a_large_engine_does_not_shorten_what_is_kept() {
+        let at = |s: u64| Instant::from_micros(s * 1_000_000);
+        let large = "x".repeat(2 * SEGMENT_BYTES);
+        let start = || Start::Midway(Box::new(&large));
+        let header = || Header { version: "1".into(), format: FORMAT, start: start() };
+        let mut recorder = Recorder::new(&header(), None, at(0)).unwrap();
+        let mut headers = 0;
+        for second in 1..2000 {
+            if recorder.wants_segment(at(second)) {
+                headers += 1;
+                recorder.begin_segment(&header(), at(second));
+            }
+            let now = Now { mono: at(second), utc: None };
+            recorder.line(&Line::In(now, Input::Timeout));
+        }
+        assert_eq!(headers, 6, "one in five minutes, however large the engine is");
+        let text = String::from_utf8(recorder.cut()).unwrap();
+        assert_eq!(text.matches("midway").count(), 1, "one header");
+        let lines = text.lines().count() - 1;
+        assert!((600..=900).contains(&lines), "{lines} seconds");
     }
 }

@@ -21,6 +21,7 @@ use crate::watch::Defaults;
 crate::tests![
     dying_at_every_change_of_a_start,
     dying_at_some_changes_of_a_switch,
+    told_to_stop_in_the_middle_of_a_switch,
     #[ignore = "long: some minutes"]
     dying_before_every_change_of_a_switch_by_carrier,
     #[ignore = "long: some minutes"]
@@ -291,6 +292,24 @@ async fn switches(
         deaths[0], deaths[1]
     ));
     Ok(())
+}
+
+async fn told_to_stop_in_the_middle_of_a_switch() -> Result<()> {
+    let mut mortal = Mortal::new().await?;
+    for milliseconds in [0, 1, 2, 4, 8, 30] {
+        mortal.fate.never()?;
+        mortal.stage.happens("cable", LineEvent::Unplug).await?;
+        sleep(Duration::from_millis(milliseconds)).await;
+        let status = mortal.stage.agent.end(Signal::SIGTERM).await?;
+        ensure!(status.success(), "it ends as it was told: {status}");
+        mortal.defaults.never_missing(&mortal.stage.home).await?;
+        mortal.lan_has_answers().await.with_context(|| format!("after {milliseconds} ms"))?;
+        mortal.stage.happens("cable", LineEvent::Restore).await?;
+        mortal.stage.start_again().await?;
+        mortal.stage.on("cable").await?;
+        mortal.stage.agent.wait_proven(PROVEN).await?;
+    }
+    mortal.stands(&mortal.whole.clone()).await
 }
 
 async fn dying_at_some_changes_of_a_switch() -> Result<()> {

@@ -29,6 +29,7 @@ mod people;
 mod pinning;
 mod probe;
 mod purge;
+mod quantity;
 mod recording;
 mod resolvers;
 mod rest;
@@ -75,6 +76,7 @@ fn all() -> Result<Vec<Test>> {
     let all = [
         death::tests(),
         rest::tests(),
+        quantity::tests(),
         siege::tests(),
         soak::tests(),
         room::tests(),

@@ -105,7 +105,7 @@ pub(crate) fn rss_kb(pid: u32) -> Result<u64> {
 }
 
 /// User and system time of a process, in ticks.
-fn ticks(pid: u32) -> Result<u64> {
+pub(crate) fn ticks(pid: u32) -> Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields = stat.rsplit_once(") ").context("an odd stat")?.1;
     let mut fields = fields.split(' ').skip(11).map(str::parse::<u64>);

@@ -791,31 +791,26 @@ fn touching_what_is_ours_is_told_and_foreign_rules_behind_are_not() {
     });
 }
 
+/// Routes that stand at a time while many come and go.
+const STAND: u32 = 30;
+
 #[test]
 fn an_overrun_ends_in_a_true_view() {
     inside("an_overrun_ends_in_a_true_view", || async {
         let lab = Lab::new().await;
         let (mut monitor, mut view) = Monitor::open_with_buffer(8192).await.unwrap();
+        // Of thousands the monitor keeps but a few; here never more stand than it keeps.
+        let at = |n: u32| Ipv4Addr::from(0x0a80_0000 + n * 256);
+        let to = |n: u32| RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(at(n), 24);
         for n in 0..2500u32 {
-            let dst = Ipv4Addr::from(0x0a80_0000 + n * 256);
-            let route = RouteMessageBuilder::<Ipv4Addr>::new()
-                .destination_prefix(dst, 24)
-                .gateway(Ipv4Addr::new(10, 0, 1, 1));
-            lab.route(route.build()).await;
+            let [first, second] = [1, 2].map(|hop| to(n).gateway(Ipv4Addr::new(10, 0, hop, 1)));
+            lab.route(first.build()).await;
             if n % 2 == 0 {
-                let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(dst, 24);
-                lab.net.route().del(route.build()).execute().await.unwrap();
-                lab.net
-                    .route()
-                    .add(
-                        RouteMessageBuilder::<Ipv4Addr>::new()
-                            .destination_prefix(dst, 24)
-                            .gateway(Ipv4Addr::new(10, 0, 2, 1))
-                            .build(),
-                    )
-                    .execute()
-                    .await
-                    .unwrap();
+                lab.net.route().del(to(n).build()).execute().await.unwrap();
+                lab.net.route().add(second.build()).execute().await.unwrap();
+            }
+            if let Some(old) = n.checked_sub(STAND) {
+                lab.net.route().del(to(old).build()).execute().await.unwrap();
             }
         }
         let mut views = 0;
@@ -830,8 +825,57 @@ fn an_overrun_ends_in_a_true_view() {
         }
         assert!(views > 0, "the buffer was too large to overflow");
         let truth = fresh().await;
-        assert!(truth.routes.len() > 2500);
+        assert!(truth.routes.len() > STAND as usize);
         assert_eq!(sorted(view), truth);
+    });
+}
+
+#[test]
+fn of_any_number_of_routes_those_that_matter_are_told() {
+    inside("of_any_number_of_routes_those_that_matter_are_told", || async {
+        let lab = Lab::new().await;
+        let (mut monitor, mut view) = Monitor::open().await.unwrap();
+        let to = |n: u32| {
+            let dst = Ipv4Addr::from(0x1400_0000 + n * 256);
+            let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(dst, 24);
+            route.gateway(Ipv4Addr::new(10, 0, 1, 1))
+        };
+        for n in 0..2000u32 {
+            lab.route(to(n).table_id(100).build()).await;
+            lab.route(to(n).build()).await;
+        }
+        let default = RouteMessageBuilder::<Ipv4Addr>::new().gateway(Ipv4Addr::new(10, 0, 1, 1));
+        lab.route(default.table_id(100).build()).await;
+        let mut told = 0;
+        while let Ok(event) = tokio::time::timeout(Duration::from_secs(1), monitor.next()).await {
+            let Event::Changes(changes) = event else { panic!("none were lost") };
+            told += changes.len();
+            changes.iter().for_each(|change| view.apply(change));
+        }
+        assert!(told < 200, "{told} changes were told");
+        assert!(view.routes.len() < 200, "{} routes are kept", view.routes.len());
+        let default_elsewhere = |view: &KernelView| {
+            view.routes.iter().any(|r| r.dst == any(Family::V4) && r.table == TableId(100))
+        };
+        assert!(default_elsewhere(&view) && default_elsewhere(&fresh().await));
+        // Where the ones that were kept go, others take their place.
+        for n in 0..1990u32 {
+            lab.net.route().del(to(n).build()).execute().await.unwrap();
+        }
+        let last = IpNet::new(Ipv4Addr::from(0x1400_0000 + 1999 * 256).into(), 24).unwrap();
+        follow(&mut monitor, &mut view, |view, _| view.routes.iter().any(|r| r.dst == last)).await;
+        assert_eq!(sorted(view), fresh().await);
+
+        // What is ours is found among them, and without looking through them each time.
+        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        assert_clean(&door.converge(1, &wish(1)).await);
+        let report = door.converge(1, &wish(1)).await;
+        assert_clean(&report);
+        assert_eq!(report.changes, []);
+        let table = lab.table(Family::V4, TableId::ACTIVE.0).await;
+        lab.net.route().del(table.into_iter().next().unwrap()).execute().await.unwrap();
+        let report = door.converge(1, &wish(1)).await;
+        assert!(matches!(report.changes[..], [Change::ReplaceRoute(_)]), "{:?}", report.changes);
     });
 }
 

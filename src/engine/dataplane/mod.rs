@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Family, Fwmark, IfIndex, Metric, RulePriority, TableId};
+use crate::units::{Family, Fwmark, IfIndex, Metric, PerFamily, RulePriority, TableId};
 
 pub mod diff;
 pub mod drift;
@@ -32,6 +32,32 @@ pub struct Dataplane {
     pub nft: nft::Table,
     /// Values under `/proc/sys`, by path such as `net/ipv4/ip_forward`.
     pub sysctls: BTreeMap<String, Sysctl>,
+}
+
+/// What an earlier run left in the table of the active default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Where it points, which is adopted.
+    pub active: PerFamily<Option<IfIndex>>,
+    /// The spares behind it.
+    pub spares: PerFamily<Vec<IfIndex>>,
+}
+
+impl Left {
+    /// What these routes of ours say.
+    #[must_use]
+    pub fn of(routes: &BTreeSet<Route>) -> Self {
+        let mut left = Self::default();
+        let by_device = |route: &&Route| route.table == TableId::ACTIVE && route.dev != IfIndex(0);
+        for route in routes.iter().filter(by_device) {
+            if route.metric == Metric(1) {
+                *left.active.get_mut(route.family) = Some(route.dev);
+            } else {
+                left.spares.get_mut(route.family).push(route.dev);
+            }
+        }
+        left
+    }
 }
 
 /// A value under `/proc/sys`.

@@ -105,15 +105,17 @@ impl Fact {
                 )
             }
             Self::Repaired { what, took } => {
-                write!(f, "others {what}: put back in {}", human(*took))
+                write!(f, "others {what}: restored in {}", human(*took))
             }
             Self::Fight { what, times, pause } => f.write_str(&fight(what, *times, *pause)),
             Self::Offload { uplinks, offloaded } => f.write_str(&offload(uplinks, *offloaded)),
-            Self::FightOver => f.write_str("others have left what is ours alone for a minute"),
+            Self::FightOver => {
+                f.write_str("no other program has changed sparelink's rules for a minute")
+            }
             Self::Astray { uplink, family, by } => write!(
                 f,
                 "{family} packets to the Internet leave by {by}, not by {uplink}: a rule of another \
-                 program comes before ours, and `ip rule` shows it"
+                 program comes before sparelink's; `ip rule` shows it"
             ),
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
             Self::Announced { uplink, prefix, preferred } => {

@@ -133,13 +133,20 @@ pub enum Touched {
 pub struct KernelView {
     /// Links by index.
     pub links: BTreeMap<IfIndex, Link>,
-    /// Usable addresses.
+    /// Usable addresses, in order.
     pub addresses: Vec<Address>,
-    /// Routes that are not ours, in `main` and elsewhere outside our tables.
+    /// Routes that are not ours and that can matter, in order: default routes of any table, and the
+    /// widest of `main`. Of each interface there are so many at most, however many the kernel has.
     pub routes: Vec<ForeignRoute>,
 }
 
 impl KernelView {
+    /// Whether that address, or what the kernel takes for the same, is there.
+    #[must_use]
+    pub fn has_address(&self, address: &Address) -> bool {
+        self.addresses.binary_search_by_key(&address_key(address), address_key).is_ok()
+    }
+
     /// Brings the view up to date with one change.
     pub fn apply(&mut self, change: &KernelChange) {
         match change {
@@ -151,34 +158,95 @@ impl KernelView {
                 self.addresses.retain(|a| a.index != *index);
                 self.routes.retain(|r| r.dev != *index);
             }
-            KernelChange::Address(address) => {
-                self.addresses.retain(|a| !same_address(a, address));
-                self.addresses.push(*address);
-            }
-            KernelChange::AddressGone(address) => {
-                self.addresses.retain(|a| !same_address(a, address));
-            }
-            KernelChange::Route(route) => {
-                self.routes.retain(|r| !same_route(r, route));
-                self.routes.push(*route);
-            }
-            KernelChange::RouteGone(route) => {
-                self.routes.retain(|r| !same_route(r, route));
-            }
+            KernelChange::Address(address) => put(&mut self.addresses, *address, address_key),
+            KernelChange::AddressGone(address) => take(&mut self.addresses, address, address_key),
+            KernelChange::Route(route) => put(&mut self.routes, *route, route_key),
+            KernelChange::RouteGone(route) => take(&mut self.routes, route, route_key),
             KernelChange::Ours(_) => {}
         }
     }
 }
 
-/// Whether two addresses are one to the kernel: the same on the same interface.
-#[must_use]
-pub fn same_address(a: &Address, b: &Address) -> bool {
-    (a.index, a.net) == (b.index, b.net)
+/// Puts a value where it belongs in an ordered list, in the place of the one with its key.
+fn put<T, K: Ord>(list: &mut Vec<T>, value: T, key: impl Fn(&T) -> K) {
+    match list.binary_search_by_key(&key(&value), key) {
+        Ok(at) => list[at] = value,
+        Err(at) => list.insert(at, value),
+    }
+}
+
+/// Takes the value with that key out of an ordered list.
+fn take<T, K: Ord>(list: &mut Vec<T>, like: &T, key: impl Fn(&T) -> K) {
+    if let Ok(at) = list.binary_search_by_key(&key(like), key) {
+        list.remove(at);
+    }
+}
+
+/// By what the kernel tells addresses apart, in their order.
+const fn address_key(address: &Address) -> (IfIndex, IpNet) {
+    (address.index, address.net)
+}
+
+/// By what the kernel tells routes apart, in their order.
+fn route_key(route: &ForeignRoute) -> impl Ord + use<> {
+    (route.table, route.dst, route.src, route.gateway, route.dev, route.metric)
 }
 
 /// Whether two routes are one to the kernel.
 #[must_use]
 pub fn same_route(a: &ForeignRoute, b: &ForeignRoute) -> bool {
-    (a.table, a.dst, a.src, a.metric, a.dev, a.gateway)
-        == (b.table, b.dst, b.src, b.metric, b.dev, b.gateway)
+    route_key(a) == route_key(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The route to `dst` by interface 2, of this protocol.
+    fn route(dst: u32, protocol: u8) -> ForeignRoute {
+        let dst = ipnet::Ipv4Net::new(dst.into(), 24).unwrap();
+        ForeignRoute {
+            table: TableId::MAIN,
+            dst: dst.into(),
+            src: None,
+            gateway: None,
+            dev: IfIndex(2),
+            metric: Metric(0),
+            protocol,
+            onlink: false,
+            mtu: None,
+        }
+    }
+
+    #[test]
+    fn routes_come_and_go_in_order() {
+        let mut view = KernelView::default();
+        for n in [5, 1, 3, 1] {
+            view.apply(&KernelChange::Route(route(n << 8, 9)));
+        }
+        view.apply(&KernelChange::Route(route(3 << 8, 4)));
+        assert_eq!(view.routes, [route(1 << 8, 9), route(3 << 8, 4), route(5 << 8, 9)]);
+        view.apply(&KernelChange::RouteGone(route(3 << 8, 9)));
+        view.apply(&KernelChange::RouteGone(route(4 << 8, 9)));
+        assert_eq!(view.routes, [route(1 << 8, 9), route(5 << 8, 9)]);
+    }
+
+    #[test]
+    fn an_address_that_changes_is_the_same_address() {
+        let mut view = KernelView::default();
+        let address = |net: &str, deprecated| Address {
+            index: IfIndex(2),
+            net: net.parse().unwrap(),
+            peer: None,
+            global: true,
+            deprecated,
+        };
+        for address in [address("10.0.0.2/8", false), address("10.0.0.1/8", false)] {
+            view.apply(&KernelChange::Address(address));
+        }
+        view.apply(&KernelChange::Address(address("10.0.0.2/8", true)));
+        assert_eq!(view.addresses, [address("10.0.0.1/8", false), address("10.0.0.2/8", true)]);
+        view.apply(&KernelChange::AddressGone(address("10.0.0.2/8", false)));
+        assert_eq!(view.addresses, [address("10.0.0.1/8", false)]);
+    }
 }

@@ -60,6 +60,17 @@ impl Engine {
         }
     }
 
+    /// Puts answers behind everything else that is asked for, so that what they say has been begun.
+    pub(in crate::engine) fn answers_last(&mut self) {
+        let is_answer = |output: &Output| matches!(output, Output::Answer(..));
+        if self.outputs.iter().any(is_answer) {
+            let all = std::mem::take(&mut self.outputs);
+            let (answers, others): (Vec<Output>, Vec<Output>) =
+                all.into_iter().partition(is_answer);
+            self.outputs.extend(others.into_iter().chain(answers));
+        }
+    }
+
     fn named(&self, name: &str) -> Result<UplinkId, Refusal> {
         let found = self.uplinks.values().find(|u| u.config.name == name).map(|u| u.id);
         let names = || self.chain.iter().map(|id| self.name(*id)).collect();

@@ -59,7 +59,10 @@ impl Engine {
         kernel.look_again = false;
         kernel.audit_at = now.mono + AUDIT_EVERY;
         let wish = Box::new(kernel.wish.clone());
-        self.outputs.push_back(Output::Converge { generation: kernel.generation, wish });
+        let generation = kernel.generation;
+        let target = |family| self.config.probe.targets.get(family).first().copied();
+        let towards = PerFamily { v4: target(Family::V4), v6: target(Family::V6) };
+        self.outputs.push_back(Output::Converge { generation, wish, towards });
     }
 
     /// Takes what came of it.

@@ -242,9 +242,10 @@ impl Engine {
         if (self.polls.asked.is_some() && !lost) || self.polls.next > now.mono {
             return;
         }
-        let bytes = self.polls.bytes_at <= now.mono;
-        if bytes {
+        let mut bytes = Vec::new();
+        if self.polls.bytes_at <= now.mono {
             self.polls.bytes_at = now.mono + BYTES_EVERY;
+            bytes = self.interfaces();
         }
         self.polls.asked = Some(now.mono);
         self.polls.next = next;

@@ -9,13 +9,14 @@ use nix::errno::Errno;
 use nix::net::if_::if_indextoname;
 
 use super::conntrack::Conntrack;
+use super::dump::{Look, Ours};
 use super::encode::{add_route, del_route, rule_message};
 use super::lacking::is_lacking;
 use super::message::Message;
 use super::nfnl::{NfnlError, missing};
 use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
-use super::{decode, dump, trial};
+use super::{dump, trial};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
 use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::Table;
@@ -24,12 +25,17 @@ use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::ruleset;
 use crate::engine::dataplane::{Dataplane, Route, Sysctl};
 use crate::io::{clock, sysctl};
-use crate::units::{Family, Gather as _, IfIndex, IfName, Metric, NFT_TABLE, PerFamily, TableId};
+use crate::units::{
+    Family, Gather as _, IfIndex, IfName, Metric, NFT_TABLE, PerFamily, TableId, UplinkId,
+};
 
 /// The one way in which sparelink changes the kernel.
 #[derive(Debug)]
 pub struct Door {
     talk: Talk,
+    ours: Ours,
+    /// Of the last wish.
+    generation: Option<u64>,
     nft: Nft,
     run_dir: PathBuf,
     /// The kernel may be without IPv6; what cannot be there is not missed.
@@ -80,7 +86,15 @@ impl Door {
         }
         let nft = Nft::open()?;
         let has_ipv6 = Path::new("/proc/net/if_inet6").exists();
-        Ok(Self { talk, nft, run_dir: run_dir.to_owned(), has_ipv6, can_pin: true })
+        Ok(Self {
+            talk,
+            ours: Ours::default(),
+            generation: None,
+            nft,
+            run_dir: run_dir.to_owned(),
+            has_ipv6,
+            can_pin: true,
+        })
     }
 
     /// Looks whether this kernel has every part of nftables that the table is made of. Without one,
@@ -148,7 +162,7 @@ impl Door {
     /// When the kernel does not tell; an error is never an empty answer.
     pub async fn observe(&mut self, wish: &Dataplane) -> Result<Dataplane, DoorError> {
         let nft = self.observe_nft(&wish.nft)?;
-        Ok(Dataplane { nft, ..self.observe_routing(wish).await? })
+        Ok(Dataplane { nft, ..self.observe_routing(wish, Look::Thorough).await? })
     }
 
     /// Refuses new LAN flows of these families for some seconds from now, and of no others.
@@ -225,6 +239,9 @@ impl Door {
     /// Looks before changing. Without a look at nftables the routes are still put right: the
     /// table then counts as being as it should.
     async fn look(&mut self, wish: &Dataplane, report: &mut ApplyReport) -> Option<Dataplane> {
+        // A wish of before is only looked after; a new one is waited for.
+        let again = self.generation.replace(report.generation) == Some(report.generation);
+        let look = if again { Look::Thorough } else { Look::Quick };
         let nft = self.observe_nft(&wish.nft);
         report.observed_digest =
             nft.as_ref().ok().filter(|t| !t.name.is_empty()).map(Table::digest);
@@ -232,7 +249,7 @@ impl Door {
             report.errors.push(format!("nftables could not be read: {error}"));
             wish.nft.clone()
         });
-        match self.observe_routing(wish).await {
+        match self.observe_routing(wish, look).await {
             Ok(routing) => Some(Dataplane { nft, ..routing }),
             Err(error) => {
                 report.errors.push(format!("routes and rules could not be read: {error}"));
@@ -241,10 +258,13 @@ impl Door {
         }
     }
 
-    async fn observe_routing(&mut self, wish: &Dataplane) -> Result<Dataplane, Error> {
-        let routes = dump::routes(&mut self.talk).await?;
+    async fn observe_routing(&mut self, wish: &Dataplane, look: Look) -> Result<Dataplane, Error> {
+        // What is wished for, and what was left by a wish of before.
+        let uplinks = (1..=UplinkId::MAX).filter_map(UplinkId::new).map(UplinkId::table);
+        let wished = wish.routes.iter().map(|route| route.table);
+        let tables = uplinks.chain([TableId::ACTIVE, TableId::LAN]).chain(wished).gather();
         Ok(Dataplane {
-            routes: routes.iter().filter_map(decode::RawRoute::ours).gather(),
+            routes: self.ours.look(&mut self.talk, &tables, look).await?,
             rules: dump::rules(&mut self.talk).await?.into_iter().gather(),
             nft: Table::default(),
             sysctls: read_sysctls(wish),

@@ -1,22 +1,26 @@
 //! Everything the kernel has, asked for at one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::rule::RuleMessage;
+use nix::errno::Errno;
+use tokio::time::Instant;
 
-use super::decode;
+use super::decode::{self, RawRoute};
 use super::hardware::Devices;
+use super::kept::{Kept, is_worth_reading};
 use super::message::{LinkMessage, Message};
-use super::talk::{Error, Talk};
-use crate::engine::dataplane::Rule;
+use super::talk::{Error, Talk, read};
+use crate::engine::dataplane::{Route, Rule};
 use crate::engine::kernel::view::{Address, Hardware, KernelView, Link};
-use crate::units::{Family, Gather as _, IfIndex};
+use crate::units::{Family, Gather as _, IfIndex, TableId};
 
-/// Links, usable addresses and other people's routes, each sorted.
+/// Links and usable addresses, sorted. Routes are asked for by themselves, see [`kept`].
 pub(super) async fn view(talk: &mut Talk, devices: &mut Devices) -> Result<KernelView, Error> {
     let mut links = links(talk).await?;
     devices.keep(|index| links.contains_key(&index));
@@ -25,11 +29,7 @@ pub(super) async fn view(talk: &mut Talk, devices: &mut Devices) -> Result<Kerne
         link.hardware = Hardware { other_names: link.hardware.other_names.clone(), ..known };
     }
     let addresses = addresses(talk).await?;
-    let mut foreign: Vec<_> =
-        routes(talk).await?.iter().flat_map(decode::RawRoute::foreign).collect();
-    foreign.sort_unstable();
-    foreign.dedup();
-    Ok(KernelView { links, addresses, routes: foreign })
+    Ok(KernelView { links, addresses, routes: Vec::new() })
 }
 
 async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {
@@ -51,20 +51,104 @@ async fn addresses(talk: &mut Talk) -> Result<Vec<Address>, Error> {
     Ok(usable)
 }
 
-/// Every route of both families, whoever made it.
-pub(super) async fn routes(talk: &mut Talk) -> Result<Vec<decode::RawRoute>, Error> {
-    let mut routes = Vec::new();
+/// Other people's routes, as far as they can matter.
+pub(super) async fn kept(talk: &mut Talk) -> Result<Kept, Error> {
+    let mut kept = Kept::default();
     for family in Family::BOTH {
-        let mut question = RouteMessage::default();
-        question.header.address_family = address_family(family);
-        let answer = talk.dump(&Message::GetRoute(question)).await?;
-        let all = answer.iter().filter_map(|message| {
-            if let Message::NewRoute(message) = message { decode::route(message) } else { None }
-        });
-        // A kernel without IPv6 answers with the routes of every family it has.
-        routes.extend(all.filter(|route| route.family == family));
+        let take = move |kept: &mut Kept, bytes: &[u8]| {
+            let route = worth_reading(bytes, family);
+            route.iter().flat_map(RawRoute::foreign).for_each(|route| _ = kept.take(route));
+        };
+        kept.join(talk.dump_into(&routes_of(family, None), take).await?);
     }
-    Ok(routes)
+    Ok(kept)
+}
+
+/// What is read of a route message of this family. A kernel without IPv6 answers with the routes of
+/// every family it has.
+fn worth_reading(bytes: &[u8], family: Family) -> Option<RawRoute> {
+    let Message::NewRoute(message) = is_worth_reading(bytes).then(|| read(bytes))?? else {
+        return None;
+    };
+    decode::route(&message).filter(|route| route.family == family)
+}
+
+fn routes_of(family: Family, table: Option<TableId>) -> Message {
+    let mut question = RouteMessage::default();
+    question.header.address_family = address_family(family);
+    question.attributes.extend(table.map(|table| RouteAttribute::Table(table.0)));
+    Message::GetRoute(question)
+}
+
+/// The routes of ours, in the kernel of others.
+#[derive(Debug, Default)]
+pub(super) struct Ours {
+    /// When everything was last looked through.
+    whole_at: Option<Instant>,
+    /// This many routes of others were passed over then.
+    others: usize,
+}
+
+/// To look through more than this takes longer than a change should wait …
+const MANY: usize = 1000;
+/// … so the whole is looked through this often; only then something of ours outside our own tables is
+/// found. A little less than the engine's audits are apart.
+const WHOLE_EVERY: Duration = Duration::from_secs(25);
+
+/// Routes of ours, and how many of others were passed over.
+#[derive(Default)]
+struct Found {
+    ours: BTreeSet<Route>,
+    others: usize,
+}
+
+/// How thoroughly to look for what is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// In our own tables: something is to be changed, and does not wait.
+    Quick,
+    /// Through all routes, unless there are many and it was done just now.
+    Thorough,
+}
+
+impl Ours {
+    /// Every route of ours of both families; where only our own tables are looked into, these.
+    pub(super) async fn look(
+        &mut self,
+        talk: &mut Talk,
+        tables: &BTreeSet<TableId>,
+        look: Look,
+    ) -> Result<BTreeSet<Route>, Error> {
+        let whole = self.whole_at.is_none_or(|at| {
+            let due = self.others <= MANY || at.elapsed() >= WHOLE_EVERY;
+            look == Look::Thorough && due
+        });
+        let tables: Vec<Option<TableId>> =
+            if whole { vec![None] } else { tables.iter().copied().map(Some).collect() };
+        let mut found = Found::default();
+        for family in Family::BOTH {
+            let take = move |found: &mut Found, bytes: &[u8]| match worth_reading(bytes, family)
+                .and_then(|route| route.ours())
+            {
+                Some(route) => _ = found.ours.insert(route),
+                None => found.others += 1,
+            };
+            for table in &tables {
+                let part = match talk.dump_into(&routes_of(family, *table), take).await {
+                    // There is no such table yet.
+                    Err(error) if error.errno() == Some(Errno::ENOENT) => Found::default(),
+                    part => part?,
+                };
+                found.ours.extend(part.ours);
+                found.others += part.others;
+            }
+        }
+        if whole {
+            self.others = found.others;
+            self.whole_at = Some(Instant::now());
+        }
+        Ok(found.ours)
+    }
 }
 
 /// Every rule of ours, of both families.

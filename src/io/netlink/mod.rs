@@ -11,6 +11,7 @@ mod dump;
 mod encode;
 mod hardware;
 pub mod inspect;
+mod kept;
 mod lacking;
 mod message;
 mod monitor;

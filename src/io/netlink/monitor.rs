@@ -1,5 +1,8 @@
 //! Watches links, addresses, routes, rules and nftables as the kernel changes them.
 //!
+//! Of routes only those are told that can matter, see [`Kept`](super::kept::Kept): the kernel does not even
+//! wake us for the others.
+//!
 //! The monitor keeps its own copy of the view, for three things that the kernel's messages do not
 //! say: what a replaced route replaced, what went silently (IPv4 routes of a link that was taken
 //! down or of an address that was removed), and whether a message changes anything at all.
@@ -19,15 +22,17 @@ use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
+use socket2::SockRef;
 use tokio::time::Instant;
 
 use super::attrs::Attributes;
 use super::hardware::Devices;
+use super::kept::{Kept, Taken};
 use super::message::{LinkMessage, Message};
 use super::talk::{DATAGRAM, Error, Talk, split};
-use super::{decode, dump};
+use super::{decode, dump, kept};
 use crate::engine::kernel::view::{
-    ForeignRoute, Hardware, KernelChange, KernelView, Touched, same_address, same_route,
+    ForeignRoute, Hardware, KernelChange, KernelView, Touched, same_route,
 };
 use crate::units::{NFT_TABLE, PROTOCOL, RulePriority};
 
@@ -44,8 +49,14 @@ const QUIET_AT_MOST: Duration = Duration::from_millis(500);
 /// After a dump failed (out of memory; nothing else is known to do it).
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// This many datagrams are read before the changes among them are handed out.
+/// This many datagrams are read before the changes among them are handed out …
 const DRAIN: usize = 512;
+/// … and this many changes at a time.
+const AT_ONCE: usize = 256;
+
+/// Where a route is gone and others of its interface had been left out, one of those may matter now. They
+/// are looked for after this.
+const REFILL: Duration = Duration::from_secs(2);
 
 /// `NFNLGRP_NFTABLES` as a bit mask (linux/netfilter/nfnetlink.h: group 7).
 const NFTABLES_GROUP: u32 = 1 << 6;
@@ -66,10 +77,13 @@ pub struct Monitor {
     nftables: Option<TokioSocket>,
     talk: Talk,
     buffer: Vec<u8>,
+    /// But for its routes.
     mirror: KernelView,
+    kept: Kept,
     devices: Devices,
     pending: Vec<KernelChange>,
     resync: Option<Resync>,
+    refill_at: Option<Instant>,
 }
 
 /// A dump that is due.
@@ -100,33 +114,59 @@ impl Monitor {
         let nftables = subscribe(NETLINK_NETFILTER, NFTABLES_GROUP, bytes)
             .inspect_err(|error| tracing::debug!(%error, "nftables cannot be watched"))
             .ok();
-        let mut talk = Talk::open()?;
-        let mut devices = Devices::default();
-        let mirror = dump::view(&mut talk, &mut devices).await?;
-        let view = mirror.clone();
-        let buffer = Vec::with_capacity(DATAGRAM);
-        let (pending, resync) = (Vec::new(), None);
-        Ok((Self { routes, nftables, talk, buffer, mirror, devices, pending, resync }, view))
+        // Without it the messages are passed over one by one.
+        if let Err(error) = SockRef::from(routes.socket_ref()).attach_filter(&kept::filter()) {
+            tracing::debug!(%error, "the kernel tells of every route");
+        }
+        let mut this = Self {
+            routes,
+            nftables,
+            talk: Talk::open()?,
+            buffer: Vec::with_capacity(DATAGRAM),
+            mirror: KernelView::default(),
+            kept: Kept::default(),
+            devices: Devices::default(),
+            pending: Vec::new(),
+            resync: None,
+            refill_at: None,
+        };
+        let view = this.look().await?;
+        Ok((this, view))
+    }
+
+    /// Everything there is.
+    async fn look(&mut self) -> Result<KernelView, Error> {
+        let mirror = dump::view(&mut self.talk, &mut self.devices).await?;
+        self.kept = dump::kept(&mut self.talk).await?;
+        self.mirror = mirror;
+        Ok(KernelView { routes: self.kept.to_vec(), ..self.mirror.clone() })
     }
 
     /// Waits for the next thing to tell. May be dropped while it waits: nothing is lost.
     pub async fn next(&mut self) -> Event {
         loop {
             if !self.pending.is_empty() {
-                return Event::Changes(mem::take(&mut self.pending));
+                let rest = self.pending.split_off(self.pending.len().min(AT_ONCE));
+                return Event::Changes(mem::replace(&mut self.pending, rest));
             }
             let Some(resync) = self.resync else {
-                self.receive().await;
+                let Some(at) = self.refill_at else {
+                    self.receive().await;
+                    continue;
+                };
+                if tokio::time::timeout_at(at, self.receive()).await.is_err() {
+                    self.due(false);
+                }
                 continue;
             };
             let quiet = QUIET.min(QUIET_AT_MOST.saturating_sub(resync.since.elapsed()));
             if tokio::time::timeout(quiet, self.receive()).await.is_ok() && !quiet.is_zero() {
                 continue;
             }
-            match dump::view(&mut self.talk, &mut self.devices).await {
+            match self.look().await {
                 Ok(view) => {
                     self.resync = None;
-                    self.mirror.clone_from(&view);
+                    self.refill_at = None;
                     return Event::View(view);
                 }
                 Err(error) => {
@@ -203,6 +243,9 @@ impl Monitor {
     }
 
     fn route_message(&mut self, bytes: &[u8]) {
+        if is_about_a_route(bytes) && !kept::is_worth_reading(bytes) {
+            return;
+        }
         let message = match NetlinkMessage::<Message>::deserialize(bytes) {
             Ok(message) => message,
             Err(error) => {
@@ -279,18 +322,11 @@ impl Monitor {
             return self.touched(Touched::Routes);
         }
         let new: Vec<_> = route.foreign().collect();
-        if replaces {
-            let old: Vec<ForeignRoute> = self
-                .mirror
-                .routes
-                .iter()
-                .copied()
-                .filter(|old| {
-                    (old.table, old.dst, old.src, old.metric)
-                        == (route.table, route.dst, route.src, route.metric)
-                        && !new.iter().any(|new| same_route(old, new))
-                })
-                .collect();
+        if let Some(first) = new.first().filter(|_| replaces).copied() {
+            let of_the_same_key = self.kept.beside(&first).filter(|old| {
+                old.metric == route.metric && !new.iter().any(|new| same_route(old, new))
+            });
+            let old: Vec<ForeignRoute> = of_the_same_key.copied().collect();
             // Of several with one key the kernel replaces one, and does not say which.
             if old.len() > 1 {
                 self.due(false);
@@ -334,17 +370,31 @@ impl Monitor {
         self.pending.push(change);
     }
 
-    fn is_news(&self, change: &KernelChange) -> bool {
+    /// Whether a change changes anything; routes are taken in at once.
+    fn is_news(&mut self, change: &KernelChange) -> bool {
         let mirror = &self.mirror;
         match change {
             KernelChange::Link(link) => mirror.links.get(&link.index) != Some(link),
-            KernelChange::LinkGone(index) => mirror.links.contains_key(index),
-            KernelChange::Address(address) => !mirror.addresses.contains(address),
-            KernelChange::AddressGone(gone) => {
-                mirror.addresses.iter().any(|a| same_address(a, gone))
+            KernelChange::LinkGone(index) => {
+                self.kept.lose_device(*index);
+                mirror.links.contains_key(index)
             }
-            KernelChange::Route(route) => !mirror.routes.contains(route),
-            KernelChange::RouteGone(gone) => mirror.routes.iter().any(|r| same_route(r, gone)),
+            KernelChange::Address(address) => mirror.addresses.binary_search(address).is_err(),
+            KernelChange::AddressGone(gone) => mirror.has_address(gone),
+            KernelChange::Route(route) => match self.kept.take(*route) {
+                Taken::No => false,
+                Taken::Kept(out) => {
+                    self.pending.extend(out.map(KernelChange::RouteGone));
+                    true
+                }
+            },
+            KernelChange::RouteGone(gone) => {
+                let was_there = self.kept.lose(gone);
+                if was_there && self.kept.has_room_for_more(gone.dev, gone.family()) {
+                    self.refill_at.get_or_insert_with(|| Instant::now() + REFILL);
+                }
+                was_there
+            }
             KernelChange::Ours(_) => true,
         }
     }
@@ -380,6 +430,12 @@ fn subscribe(protocol: isize, groups: u32, bytes: usize) -> io::Result<TokioSock
     }
     inner.bind(&SocketAddr::new(0, groups))?;
     Ok(socket)
+}
+
+/// Whether a message tells of a route (`RTM_NEWROUTE`, `RTM_DELROUTE`).
+fn is_about_a_route(message: &[u8]) -> bool {
+    let kind = message.get(4..6).map(|kind| u16::from_ne_bytes([kind[0], kind[1]]));
+    matches!(kind, Some(libc::RTM_NEWROUTE | libc::RTM_DELROUTE))
 }
 
 /// Whether a message says that a sysctl has changed (linux/netconf.h): forwarding, `rp_filter` and

@@ -91,10 +91,22 @@ impl Talk {
 
     /// Asks for everything that fits the question.
     pub(super) async fn dump(&mut self, question: &Message) -> Result<Vec<Message>, Error> {
+        self.dump_into(question, |all: &mut Vec<Message>, bytes| all.extend(read(bytes))).await
+    }
+
+    /// The same, but each message is taken in as it comes, by its bytes: of a dump of any length there
+    /// is never more in memory than what `take` keeps. A dump that is overtaken by changes begins again.
+    pub(super) async fn dump_into<S: Default + Send>(
+        &mut self,
+        question: &Message,
+        take: impl Fn(&mut S, &[u8]) + Sync,
+    ) -> Result<S, Error> {
         for _ in 0..DUMP_TRIES {
-            let answer = self.converse(question, NLM_F_DUMP).await?;
-            if !answer.interrupted {
-                return Ok(answer.messages);
+            let mut all = S::default();
+            let interrupted =
+                self.converse(question, NLM_F_DUMP, &mut |bytes| take(&mut all, bytes)).await?;
+            if !interrupted {
+                return Ok(all);
             }
         }
         Err(Error::Refused {
@@ -105,30 +117,43 @@ impl Talk {
 
     /// Asks for one thing.
     pub(super) async fn get(&mut self, question: &Message) -> Result<Message, Error> {
-        self.converse(question, 0).await?.messages.pop().ok_or(Error::Strange)
+        let mut found = None;
+        self.converse(question, 0, &mut |bytes| found = read(bytes)).await?;
+        found.ok_or(Error::Strange)
     }
 
     /// Gives an order and waits until it is done or refused.
     pub(super) async fn order(&mut self, order: &Message, flags: u16) -> Result<(), Error> {
         let write = faults::Write::begin("rtnetlink");
-        let answer = self.converse(order, NLM_F_ACK | flags).await;
+        let answer = self.converse(order, NLM_F_ACK | flags, &mut |_| ()).await;
         write.done();
         answer.map(|_| ())
     }
 
-    async fn converse(&mut self, message: &Message, flags: u16) -> Result<Answer, Error> {
+    /// Sends a message and hands on what comes back; whether it was overtaken by changes.
+    async fn converse(
+        &mut self,
+        message: &Message,
+        flags: u16,
+        take: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<bool, Error> {
         if self.broken_off {
             self.socket = open().map_err(Error::Open)?;
         }
         // A caller that stops waiting, here or by dropping the future, leaves this set.
         self.broken_off = true;
-        let answer = tokio::time::timeout(ANSWER, self.exchange(message, flags)).await;
+        let answer = tokio::time::timeout(ANSWER, self.exchange(message, flags, take)).await;
         let answer = answer.map_err(|_| Error::Silent)?;
         self.broken_off = matches!(&answer, Err(e) if e.errno().is_none());
         answer
     }
 
-    async fn exchange(&mut self, message: &Message, flags: u16) -> Result<Answer, Error> {
+    async fn exchange(
+        &mut self,
+        message: &Message,
+        flags: u16,
+        take: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<bool, Error> {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         let bytes = encode(message, flags, self.sequence);
         poll_fn(|cx| self.socket.poll_send(cx, &bytes)).await.map_err(Error::Socket)?;
@@ -136,10 +161,10 @@ impl Talk {
         while !answer.complete {
             self.receive().await.map_err(Error::Socket)?;
             for message in split(&self.buffer) {
-                answer.take(message, self.sequence)?;
+                answer.take(message, self.sequence, take)?;
             }
         }
-        Ok(answer)
+        Ok(answer.interrupted)
     }
 
     async fn receive(&mut self) -> io::Result<()> {
@@ -167,7 +192,6 @@ fn open() -> io::Result<TokioSocket> {
 /// An answer while it comes in.
 #[derive(Default)]
 struct Answer {
-    messages: Vec<Message>,
     /// It ends with its first message.
     single: bool,
     complete: bool,
@@ -175,23 +199,29 @@ struct Answer {
 }
 
 impl Answer {
-    fn take(&mut self, message: &[u8], sequence: u32) -> Result<(), Error> {
-        let message = match NetlinkMessage::<Message>::deserialize(message) {
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        sequence: u32,
+        each: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<(), Error> {
+        let Some(head) = Head::of(bytes).filter(|head| head.sequence == sequence) else {
+            return Ok(());
+        };
+        self.interrupted |= head.flags & NLM_F_DUMP_INTR != 0;
+        if head.kind >= FIRST_OF_A_FAMILY {
+            each(bytes);
+            self.complete |= self.single;
+            return Ok(());
+        }
+        let message = match NetlinkMessage::<Message>::deserialize(bytes) {
             Ok(message) => message,
             Err(error) => {
                 tracing::debug!(%error, "a netlink message is skipped");
                 return Ok(());
             }
         };
-        if message.header.sequence_number != sequence {
-            return Ok(());
-        }
-        self.interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
         match message.payload {
-            NetlinkPayload::InnerMessage(inner) => {
-                self.messages.push(inner);
-                self.complete |= self.single;
-            }
             NetlinkPayload::Done(done) => {
                 self.complete = true;
                 refused(done.code, &done.extended_ack)?;
@@ -201,9 +231,42 @@ impl Answer {
                 // The head of the message in question, then attributes.
                 refused(error.raw_code(), error.header.get(16..).unwrap_or_default())?;
             }
-            NetlinkPayload::Noop | NetlinkPayload::Overrun(_) | _ => {}
+            NetlinkPayload::InnerMessage(_)
+            | NetlinkPayload::Noop
+            | NetlinkPayload::Overrun(_)
+            | _ => {}
         }
         Ok(())
+    }
+}
+
+/// Numbers below are netlink's own: noop, error, done, overrun (`NLMSG_MIN_TYPE`, linux/netlink.h).
+const FIRST_OF_A_FAMILY: u16 = 16;
+
+/// What `struct nlmsghdr` (linux/netlink.h) says of a message, but for its length and its sender.
+struct Head {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+}
+
+impl Head {
+    fn of(message: &[u8]) -> Option<Self> {
+        let half = |at: usize| Some(u16::from_ne_bytes(*message.get(at..)?.first_chunk()?));
+        let sequence = u32::from_ne_bytes(*message.get(8..)?.first_chunk()?);
+        Some(Self { kind: half(4)?, flags: half(6)?, sequence })
+    }
+}
+
+/// A message of the kernel's, if it is one that we understand.
+pub(super) fn read(bytes: &[u8]) -> Option<Message> {
+    match NetlinkMessage::<Message>::deserialize(bytes).map(|message| message.payload) {
+        Ok(NetlinkPayload::InnerMessage(inner)) => Some(inner),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::debug!(%error, "a netlink message is skipped");
+            None
+        }
     }
 }
 

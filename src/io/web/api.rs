@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::access::Access;
 use super::ask::{Ask, Asks, ask};
+use super::feed::Feed;
 use super::problem::{busy, malformed, problem, with_hint};
 use super::site::{Done, MAX_BODY, Site};
 use super::via::Via;
@@ -80,11 +81,12 @@ pub(super) fn router(site: Site) -> Router {
 
 async fn status(
     State(asks): Asks,
+    State(feed): State<Feed>,
     State(access): State<Access>,
     Extension(via): Extension<Via>,
     headers: HeaderMap,
 ) -> Response {
-    match ask(&asks, Ask::Status).await {
+    match feed.latest.get(&asks).await {
         Some(snapshot) => {
             Json(json::Status::new(&snapshot, access.state(via, &headers))).into_response()
         }

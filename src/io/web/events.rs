@@ -8,7 +8,7 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 
 use super::access::Access;
-use super::ask::{Ask, Asks, ask};
+use super::ask::Asks;
 use super::feed::frame;
 use super::json;
 use super::problem::{busy, problem};
@@ -55,8 +55,9 @@ pub(super) async fn events(
     };
     let states = site.feed.states.subscribe();
     let (entries, access) = (site.feed.entries.subscribe(), site.access);
+    let latest = site.feed.latest;
     let listener = Listener { states, entries, access, _seat: seat };
-    let Some(snapshot) = ask(&asks, Ask::Status).await else {
+    let Some(snapshot) = latest.get(&asks).await else {
         return busy();
     };
     let login = listener.access.state(via, &headers);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
 use super::json;
+use super::latest::Latest;
 use crate::engine::events::facts::Event;
 use crate::engine::status::snapshot::Snapshot;
 
@@ -19,6 +20,8 @@ const BACKLOG: usize = 64;
 pub struct Feed {
     pub(super) states: watch::Sender<Bytes>,
     pub(super) entries: broadcast::Sender<Bytes>,
+    /// What those who ask are told.
+    pub(super) latest: Latest,
     /// There is a password for the page.
     has_password: Arc<AtomicBool>,
 }
@@ -26,7 +29,7 @@ pub struct Feed {
 impl Default for Feed {
     fn default() -> Self {
         let (states, entries) = (watch::Sender::new(Bytes::new()), broadcast::Sender::new(BACKLOG));
-        Self { states, entries, has_password: Arc::default() }
+        Self { states, entries, latest: Latest::default(), has_password: Arc::default() }
     }
 }
 
@@ -35,6 +38,11 @@ impl Feed {
     #[must_use]
     pub fn is_watched(&self) -> bool {
         self.states.receiver_count() > 0
+    }
+
+    /// Something happened, so that those who ask are to be told again how things are.
+    pub fn outdate(&self) {
+        self.latest.outdate();
     }
 
     /// The state is another one now.

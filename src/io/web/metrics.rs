@@ -9,7 +9,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-use super::ask::{Ask, Asks, ask};
+use super::ask::Asks;
+use super::feed::Feed;
 use super::problem::busy;
 use crate::engine::status::snapshot::{LineState, Role, Snapshot, UplinkState};
 use crate::units::{Family, PerFamily};
@@ -45,11 +46,15 @@ enum Kind {
 struct About(&'static str, &'static str, Kind, &'static str);
 
 /// `GET /metrics`.
-pub(super) async fn metrics(State(asks): Asks, headers: HeaderMap) -> Response {
+pub(super) async fn metrics(
+    State(asks): Asks,
+    State(feed): State<Feed>,
+    headers: HeaderMap,
+) -> Response {
     let wanted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let open = wanted.is_some_and(|accept| accept.contains("application/openmetrics-text"));
     let dialect = if open { Dialect::Open } else { Dialect::Plain };
-    match ask(&asks, Ask::Status).await {
+    match feed.latest.get(&asks).await {
         Some(snapshot) => {
             let kind = [(header::CONTENT_TYPE, dialect.content_type())];
             (kind, render(&snapshot, dialect)).into_response()

@@ -22,6 +22,7 @@ mod events;
 mod feed;
 mod guard;
 mod json;
+mod latest;
 mod login;
 mod metrics;
 pub mod password;

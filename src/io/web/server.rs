@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,7 +17,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::api;
 use super::seats::{Seat, Seats};
@@ -36,6 +37,10 @@ const MAX_BUFFER: usize = 16 * 1024;
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// A client that takes or acknowledges nothing for this long is gone (`TCP_USER_TIMEOUT`, tcp(7)).
 const GONE_AFTER: Duration = Duration::from_secs(20);
+/// Of one connection this many requests are answered at once …
+const AT_ONCE: u32 = 64;
+/// … and others one in each of these: who asks all the time is not to keep a small processor busy.
+const STEP: Duration = Duration::from_millis(20);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
 /// A place that cannot be had is tried again, at first after the shortest pause.
@@ -164,14 +169,33 @@ fn bind(place: &Place) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// How fast one connection is answered: a page with all it needs at once, then one thing after the other.
+#[derive(Default)]
+struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    /// How long the next request waits.
+    fn next(&self, now: Instant) -> Duration {
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = next.unwrap_or(now).max(now);
+        *next = Some(due + STEP);
+        (due - now).saturating_sub(STEP * AT_ONCE)
+    }
+}
+
 /// One connection from its first request to its end.
 pub(super) async fn converse(stream: Box<dyn Stream>, via: Via, seat: Seat, router: Router) {
     let routes = TowerToHyperService::new(router);
+    let pace = Pace::default();
     let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
         seat.asked();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(via);
-        routes.call(request)
+        let (wait, answer) = (pace.next(Instant::now()), routes.call(request));
+        async move {
+            sleep(wait).await;
+            answer.await
+        }
     });
     let mut http = Builder::new();
     http.timer(TokioTimer::new())
@@ -193,5 +217,20 @@ pub(super) async fn converse(stream: Box<dyn Stream>, via: Via, seat: Seat, rout
     };
     if let Err(error) = ended {
         tracing::trace!(%error, ?via, "a connection broke off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_comes_at_once_and_a_flood_of_questions_does_not() {
+        let (pace, now) = (Pace::default(), Instant::now());
+        let waits: Vec<Duration> = (0..66).map(|_| pace.next(now)).collect();
+        assert!(waits[..64].iter().all(Duration::is_zero), "{waits:?}");
+        assert_eq!(waits[65], STEP, "{waits:?}");
+        let later = now + Duration::from_secs(60);
+        assert_eq!(pace.next(later), Duration::ZERO, "after a rest it is as at the beginning");
     }
 }

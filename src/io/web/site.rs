@@ -44,6 +44,12 @@ impl FromRef<Site> for mpsc::Sender<Ask> {
     }
 }
 
+impl FromRef<Site> for Feed {
+    fn from_ref(site: &Site) -> Self {
+        site.feed.clone()
+    }
+}
+
 impl FromRef<Site> for Access {
     fn from_ref(site: &Site) -> Self {
         site.access.clone()

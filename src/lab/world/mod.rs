@@ -337,10 +337,10 @@ impl World {
         match output {
             Output::Probe(request) => self.probe(request, self.now, 0),
             Output::ReadCounters { bytes } => {
-                let counters = self.net.counters(&self.numbers, bytes, self.now);
+                let counters = self.net.counters(&self.numbers, !bytes.is_empty(), self.now);
                 self.answer(Duration::from_micros(200), Input::Counters(counters));
             }
-            Output::Converge { generation, wish } => {
+            Output::Converge { generation, wish, .. } => {
                 let (least, most) = (Duration::from_millis(1), Duration::from_millis(3));
                 // One after the other, as through one door.
                 let at = self.now + self.rng.between(least, most);

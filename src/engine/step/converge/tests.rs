@@ -136,6 +136,25 @@ fn rebuilt() -> ApplyReport {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
+fn an_answer_comes_after_what_it_speaks_of() {
+    let mut bench = Bench::new();
+    let pause = crate::engine::input::Command::Pause {
+        uplink: "cable".to_owned(),
+        lasts: None,
+        reason: None,
+    };
+    bench.engine.handle(Input::Command(1, pause), bench.now);
+    let mut outputs = Vec::new();
+    while let Some(output) = bench.engine.poll_output() {
+        outputs.push(output);
+    }
+    assert!(outputs.len() > 2, "control: it does something: {outputs:?}");
+    let answers = outputs.iter().filter(|output| matches!(output, Output::Answer(..))).count();
+    assert_eq!(answers, 1);
+    assert!(matches!(outputs.last(), Some(Output::Answer(1, Ok(_)))), "{outputs:?}");
+}
+
+#[test]
 fn what_is_undone_in_one_go_is_told_once() {
     let mut bench = Bench::new();
     for _ in 0..3 {
@@ -164,7 +183,7 @@ fn six_times_in_a_minute_are_a_fight_until_there_is_peace() {
     bench.wait(Duration::from_secs(9));
     assert!(bench.told.is_empty());
     bench.wait(Duration::from_secs(100));
-    assert_eq!(bench.told, ["others have left what is ours alone for a minute"]);
+    assert_eq!(bench.told, ["no other program has changed sparelink's rules for a minute"]);
     assert!(bench.deletes(), "all is as before");
 }
 
@@ -278,7 +297,7 @@ fn packets_that_go_astray_are_told_once() {
         look(&mut bench, by);
     }
     let astray = "IPv4 packets to the Internet leave by eth9, not by cable: a rule of another \
-                  program comes before ours, and `ip rule` shows it";
+                  program comes before sparelink's; `ip rule` shows it";
     assert_eq!(bench.told, [astray, astray]);
 }
 
@@ -330,4 +349,24 @@ fn a_full_connection_table_is_told() {
         snapshot.sentence
     );
     assert!(snapshot.works, "control: {}", snapshot.sentence);
+}
+
+#[test]
+fn a_wall_clock_that_jumps_by_years_changes_nothing() {
+    let year = 365 * 86_400 * 1000;
+    let mut bench = Bench::new();
+    let utc = 1_800_000_000_000;
+    let active = |bench: &Bench| bench.engine.snapshot(bench.now).active;
+    bench.now.utc = Some(crate::time::Utc(utc));
+    bench.wait(SECOND * 10);
+    let before = active(&bench);
+    for clock in [Some(utc + 10 * year), Some(utc - 10 * year), None, Some(utc)] {
+        bench.now.utc = clock.map(crate::time::Utc);
+        // Beyond the hour in which lines are learned.
+        bench.wait(SECOND * 3700);
+        assert_eq!(active(&bench), before, "{clock:?}");
+        assert_eq!(bench.told, Vec::<String>::new(), "{clock:?}");
+        let state = serde_json::to_string(&bench.engine).unwrap();
+        assert_eq!(serde_json::from_str::<Engine>(&state).unwrap(), bench.engine, "{clock:?}");
+    }
 }

@@ -202,7 +202,7 @@ fn uplink(name: &str, role: Role) -> UplinkState {
     }
 }
 
-fn snapshot() -> Snapshot {
+pub(super) fn snapshot() -> Snapshot {
     let now = Now { mono: Instant::from_micros(100_000_000), utc: Some(Utc(1_700_000_000_000)) };
     Snapshot {
         now,
