@@ -72,7 +72,7 @@ mod deadly {
         if std::env::var_os(BROKEN_DISK).is_some_and(|file| Path::new(&file).exists()) {
             return Err(nix::errno::Errno::EIO.into());
         }
-        let slow = std::env::var(SLOW_DISK).ok().and_then(|text| text.parse().ok());
+        let slow = std::env::var_os(SLOW_DISK).and_then(|text| text.to_str()?.parse().ok());
         if let Some(milliseconds) = slow {
             std::thread::sleep(std::time::Duration::from_millis(milliseconds));
         }

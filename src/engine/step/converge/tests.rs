@@ -335,7 +335,7 @@ fn a_full_connection_table_is_told() {
         bench.engine.polls.full
     };
     assert_eq!(
-        [999, 1000, 980, 950, 999].map(|count| says(count)),
+        [999, 1000, 980, 950, 999].map(&mut says),
         [false, true, true, false, false]
     );
     bench.give(Input::Counters(Counters { tracked: Some((1000, 1000)), ..Counters::default() }));
