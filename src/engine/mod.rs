@@ -13,13 +13,13 @@
 //! tell      event, snapshot  one fact, many readers
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::time::{Instant, Now};
-use crate::units::{IfIndex, PerFamily, UplinkId};
+use crate::units::{IfIndex, UplinkId};
 
 pub mod dataplane;
 pub mod doctor;
@@ -39,19 +39,17 @@ mod step;
 pub mod uplink;
 
 use dataplane::Dataplane;
-use events::causes::Cause;
 use events::facts::{Event, Fact};
 use events::history::History;
-use events::story::Stories;
-use events::timeline::Timeline;
 use input::Input;
-use kernel::view::KernelView;
-use names::resolvers::{Named, Resolvers};
+use kernel::Seen;
+use lan::Lan;
+use names::Names;
 use output::Output;
-use policy::select::Why;
+use policy::choice::Choice;
 use state::{Restored, RunState};
-use status::housekeeping::Housekeeping;
-use uplink::{Household, Uplink};
+use status::Telling;
+use uplink::Uplinks;
 
 /// Whether the agent may write to the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,74 +62,32 @@ pub enum Mode {
     Observe,
 }
 
-/// The uplink that carries a family's traffic.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Active {
-    uplink: Option<UplinkId>,
-    since: Option<Instant>,
-    /// Taken at the start without proof, until then.
-    provisional_until: Option<Instant>,
-    /// It was taken without proof, and until then nobody else takes its place for being proven first.
-    proving_until: Option<Instant>,
-    /// It is dead and no other is alive.
-    no_way_out: bool,
-    /// And that has been said.
-    told_no_way_out: bool,
-    /// A person ended what kept traffic away from another uplink; when, and why traffic moves if that
-    /// is all that it takes.
-    let_go: Option<(Instant, Cause)>,
-    /// Why each uplink carries the traffic, or does not, as last decided.
-    whys: BTreeMap<UplinkId, Why>,
-    /// It is degraded: when it is next measured beside the spares.
-    sample_at: Option<Instant>,
-}
-
-impl Active {
-    /// The uplink that takes over when its hold is over, and when that is.
-    fn waiting(&self) -> Option<(Instant, UplinkId)> {
-        self.whys.iter().find_map(|(id, why)| {
-            let Why::Holding(until) = why else { return None };
-            Some((*until, *id))
-        })
-    }
-}
-
 /// Decides. See the module's words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Engine {
     config: Config,
-    mode: Mode,
-    uplinks: BTreeMap<UplinkId, Uplink>,
-    chain: Vec<UplinkId>,
     run: RunState,
-    view: KernelView,
-    prefixes: lan::prefixes::Prefixes,
-    announcing: lan::deprecation::Announcing,
-    started: Option<Instant>,
-    household: Household,
-    active: PerFamily<Active>,
-    stories: Stories,
-    switch_count: u64,
-    /// A person put an uplink first and it has not been left since.
-    manual_fresh: bool,
-    undecided: bool,
+    uplinks: Uplinks,
+    choice: Choice,
     kernel: dataplane::settling::Converging,
+    seen: Seen,
     strays: flows::strays::Strays,
-    polls: kernel::polls::Polls,
-    /// Resolvers as the system names them.
-    named: Named,
-    /// Whom the box was last told to ask for names.
-    resolvers: Option<Resolvers>,
-    housekeeping: Housekeeping,
-    leds: status::leds::Leds,
-    history: History,
-    timeline: Timeline,
-    /// Where the page is to be found, as last said.
-    page: BTreeSet<lan::listen::Place>,
-    next_probe: u64,
-    last_handled: Option<Instant>,
+    lan: Lan,
+    names: Names,
+    telling: Telling,
+    life: Life,
     #[serde(skip)]
     outputs: VecDeque<Output>,
+}
+
+/// How the engine runs, and since when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Life {
+    mode: Mode,
+    started: Option<Instant>,
+    last_handled: Option<Instant>,
+    /// The number of the next probe.
+    next_probe: u64,
 }
 
 /// Lines and decisions settle in so many rounds.
@@ -158,32 +114,16 @@ impl Engine {
         let restored = restored.bounded(now);
         let mut this = Self {
             config,
-            mode,
-            uplinks: BTreeMap::new(),
-            chain: Vec::new(),
             run: restored.run,
-            view: KernelView::default(),
-            prefixes: lan::prefixes::Prefixes::default(),
-            announcing: lan::deprecation::Announcing::default(),
-            started: None,
-            household: Household::default(),
-            active: PerFamily::default(),
-            stories: Stories::default(),
-            switch_count: restored.saved.switches,
-            manual_fresh: false,
-            undecided: false,
+            uplinks: Uplinks::default(),
+            choice: Choice { switch_count: restored.saved.switches, ..Choice::default() },
             kernel: dataplane::settling::Converging::default(),
+            seen: Seen::default(),
             strays: flows::strays::Strays::default(),
-            polls: kernel::polls::Polls::default(),
-            named: Named::default(),
-            resolvers: None,
-            housekeeping: Housekeeping::born(now.mono),
-            leds: status::leds::Leds::default(),
-            history: History::default(),
-            timeline: Timeline::new(now.mono),
-            page: BTreeSet::new(),
-            next_probe: seed & 0xffff_ffff,
-            last_handled: None,
+            lan: Lan::default(),
+            names: Names::default(),
+            telling: Telling::new(now.mono),
+            life: Life { mode, started: None, last_handled: None, next_probe: seed & 0xffff_ffff },
             outputs: VecDeque::new(),
         };
         this.enrol(now);
@@ -232,7 +172,7 @@ impl Engine {
         self.watch_time(now);
         self.light(now);
         self.answers_last();
-        self.last_handled = Some(now.mono);
+        self.life.last_handled = Some(now.mono);
     }
 
     /// The next thing to do, in order; `None`: wait.
@@ -244,8 +184,8 @@ impl Engine {
     /// When to come back with [`Input::Timeout`], and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        self.started?;
-        let steers = self.mode == Mode::Steer;
+        self.life.started?;
+        let steers = self.life.mode == Mode::Steer;
         let mut next = Next::default();
         // One walk, without a list in between: this is asked twice for each input.
         for uplink in self.uplinks.values() {
@@ -255,7 +195,7 @@ impl Engine {
             }
             next.wants(uplink.paused.as_ref().and_then(|paused| paused.until), "a pause");
         }
-        for active in [&self.active.v4, &self.active.v6] {
+        for active in [&self.choice.active.v4, &self.choice.active.v6] {
             next.wants(active.waiting().map(|(at, _)| at), "the hold");
             next.wants(active.provisional_until, "the first choice");
             next.wants(active.proving_until, "the first choice");
@@ -263,13 +203,13 @@ impl Engine {
         }
         next.wants(self.run.armed, "the resets");
         next.wants(self.run.manual.as_ref().and_then(|(_, until)| *until), "a switch by hand");
-        next.wants(self.announcing.deadline(), "a word to the LAN");
-        next.wants(Some(self.housekeeping.deadline()), "the house");
-        next.wants(self.leds.deadline(), "the LEDs");
-        next.wants(self.stories.deadline(), "the end of a story");
+        next.wants(self.lan.announcing.deadline(), "a word to the LAN");
+        next.wants(Some(self.telling.housekeeping.deadline()), "the house");
+        next.wants(self.telling.leds.deadline(), "the LEDs");
+        next.wants(self.telling.stories.deadline(), "the end of a story");
         if steers {
             next.wants(self.kernel.deadline(), "the dataplane");
-            next.wants(Some(self.polls.deadline()), "the counters");
+            next.wants(Some(self.seen.polls.deadline()), "the counters");
         }
         next.0
     }
@@ -295,7 +235,7 @@ impl Engine {
     /// What happened lately.
     #[must_use]
     pub const fn history(&self) -> &History {
-        &self.history
+        &self.telling.history
     }
 
     /// Names the uplink with that number.
@@ -306,9 +246,9 @@ impl Engine {
 
     /// Books and passes on what happened.
     fn record(&mut self, fact: Fact, now: Now) {
-        let id = self.history.next_id();
+        let id = self.telling.history.next_id();
         let event = Event { id, at: now.mono, utc: now.utc, fact };
-        self.history.push(event.clone());
+        self.telling.history.push(event.clone());
         self.outputs.push_back(Output::Record(event));
     }
 }

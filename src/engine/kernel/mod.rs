@@ -1,6 +1,16 @@
 //! What the kernel told: links, addresses, routes of others, flows.
 
+use serde::{Deserialize, Serialize};
+
 pub mod flow;
 pub(super) mod polls;
 pub mod view;
 pub mod way;
+
+/// What was seen of the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub(super) view: view::KernelView,
+    /// When the counters are read.
+    pub(super) polls: polls::Polls,
+}

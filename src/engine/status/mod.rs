@@ -1,6 +1,36 @@
 //! What is shown: the state for page and command line, LEDs, costs.
 
+use serde::{Deserialize, Serialize};
+
+use super::events::history::History;
+use super::events::story::Stories;
+use super::events::timeline::Timeline;
+use crate::time::Instant;
+
 pub(super) mod housekeeping;
 pub mod leds;
 pub mod snapshot;
 pub mod usage;
+
+/// What is kept to be told and shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Telling {
+    pub(super) history: History,
+    pub(super) timeline: Timeline,
+    pub(super) stories: Stories,
+    pub(super) housekeeping: housekeeping::Housekeeping,
+    pub(super) leds: leds::Leds,
+}
+
+impl Telling {
+    /// Nothing has happened yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            history: History::default(),
+            timeline: Timeline::new(now),
+            stories: Stories::default(),
+            housekeeping: housekeeping::Housekeeping::born(now),
+            leds: leds::Leds::default(),
+        }
+    }
+}

@@ -21,14 +21,14 @@ use crate::units::{IfIndex, UplinkId};
 impl Engine {
     /// Tells the LAN what is due.
     pub(in crate::engine) fn announce(&mut self, now: Now) {
-        let due = self.announcing.deadline().is_some_and(|at| at <= now.mono);
-        if !std::mem::take(&mut self.announcing.look) && !due {
+        let due = self.lan.announcing.deadline().is_some_and(|at| at <= now.mono);
+        if !std::mem::take(&mut self.lan.announcing.look) && !due {
             return;
         }
         let on_lan = self.prefixes_of_the_lan();
-        self.announcing.told.retain(|prefix, _| on_lan.contains_key(prefix));
+        self.lan.announcing.told.retain(|prefix, _| on_lan.contains_key(prefix));
         for (prefix, (index, uplink, standing)) in on_lan {
-            let told = self.announcing.told.get(&prefix).copied();
+            let told = self.lan.announcing.told.get(&prefix).copied();
             match (told, standing) {
                 (None, Standing::Alive | Standing::Unclear) => {}
                 (None, Standing::Dead) => {
@@ -41,7 +41,7 @@ impl Engine {
                     self.say_dead(index, prefix, telling, now);
                 }
                 (Some(_), Standing::Alive) => {
-                    self.announcing.told.remove(&prefix);
+                    self.lan.announcing.told.remove(&prefix);
                     self.tell_of(prefix, uplink, true, now);
                     self.advertise(index, prefix, PREFERRED);
                 }
@@ -59,11 +59,11 @@ impl Engine {
             let ended = now.mono.since(telling.since) >= FOR;
             telling.next = (!ended).then_some(now.mono + pause);
         }
-        self.announcing.told.insert(prefix, telling);
+        self.lan.announcing.told.insert(prefix, telling);
     }
 
     fn advertise(&mut self, index: IfIndex, prefix: Ipv6Net, preferred: Duration) {
-        let Some(link) = self.view.links.get(&index) else {
+        let Some(link) = self.seen.view.links.get(&index) else {
             return;
         };
         let advert = Advert { dev: link.name.clone(), prefix, preferred, valid: VALID };
@@ -78,21 +78,21 @@ impl Engine {
     /// The LAN's prefixes that are known to come from one uplink, with the LAN's interface.
     fn prefixes_of_the_lan(&self) -> BTreeMap<Ipv6Net, (IfIndex, UplinkId, Standing)> {
         let lan = self.config.lan.as_ref().filter(|lan| lan.announce);
-        let Some(lan) = lan.filter(|_| self.mode == Mode::Steer) else {
+        let Some(lan) = lan.filter(|_| self.life.mode == Mode::Steer) else {
             return BTreeMap::new();
         };
         let mut found = BTreeMap::new();
-        for (net, index) in subnets(&lan.interfaces, &self.view) {
+        for (net, index) in subnets(&lan.interfaces, &self.seen.view) {
             // Where another router leads out of the LAN, its prefixes may be that one's.
             let other_router = |r: &crate::engine::kernel::view::ForeignRoute| {
                 r.dev == index && r.dst.addr().is_ipv6() && r.dst.prefix_len() == 0
             };
             let IpNet::V6(net) = net else { continue };
-            if self.view.routes.iter().any(other_router) {
+            if self.seen.view.routes.iter().any(other_router) {
                 continue;
             }
             let standing = |id: &UplinkId| Some((*id, self.standing_of(*id, &net)?));
-            if let Some((id, standing)) = self.chain.iter().find_map(standing) {
+            if let Some((id, standing)) = self.uplinks.chain.iter().find_map(standing) {
                 found.insert(net, (index, id, standing));
             }
         }
@@ -101,7 +101,7 @@ impl Engine {
 
     /// How it stands with a prefix of the LAN that comes from this uplink; `None`: it does not.
     fn standing_of(&self, id: UplinkId, net: &Ipv6Net) -> Option<Standing> {
-        let held = self.prefixes.delegated(id, net)?;
+        let held = self.lan.prefixes.delegated(id, net)?;
         let health = self.uplinks.get(&id)?.lines.v6.health;
         Some(match (health, held) {
             (Health::Down { .. }, _) | (_, Held::Once) => Standing::Dead,
@@ -152,21 +152,25 @@ mod tests {
             global: true,
             deprecated: false,
         };
-        engine.view = KernelView {
+        engine.seen.view = KernelView {
             links: [(IfIndex(3), lan)].into(),
             addresses: ["2001:db8:a0:1::1/64", "2001:db8:c0:1::1/64", "fd77::1/64"]
                 .map(address)
                 .to_vec(),
             routes: Vec::new(),
         };
-        engine.prefixes.learn(&engine.chain, engine.uplinks.values(), &engine.view);
+        engine.lan.prefixes.learn(
+            &engine.uplinks.chain,
+            engine.uplinks.values(),
+            &engine.seen.view,
+        );
         engine
     }
 
     /// Sets the line's health and lets the time come; what is said: prefix and preferred lifetime.
     fn say(engine: &mut Engine, health: Health, now: u64) -> Vec<(String, u64)> {
         engine.uplinks.values_mut().for_each(|u| u.lines.v6.health = health);
-        engine.announcing.look();
+        engine.lan.announcing.look();
         engine.announce(at(now));
         let said = engine.outputs.drain(..).filter_map(|output| {
             let Output::Advertise(advert) = output else { return None };
@@ -189,11 +193,11 @@ mod tests {
         {
             assert_eq!(say(&mut engine, DOWN, now), if said { &dead[..] } else { &[] }, "at {now}");
         }
-        assert_eq!(engine.announcing.deadline(), Some(at(132).mono));
+        assert_eq!(engine.lan.announcing.deadline(), Some(at(132).mono));
         assert_eq!(say(&mut engine, RECOVERING, 132), dead, "what is being proven may be dead yet");
         assert_eq!(say(&mut engine, UP, 140), [(CABLES.to_owned(), 1800)]);
         assert_eq!(say(&mut engine, UP, 200), []);
-        assert_eq!(engine.announcing.deadline(), None);
+        assert_eq!(engine.lan.announcing.deadline(), None);
     }
 
     #[test]
@@ -201,7 +205,7 @@ mod tests {
         let mut engine = home(true, Mode::Steer);
         assert_eq!(say(&mut engine, DOWN, 10).len(), 1);
         assert_eq!(say(&mut engine, DOWN, 10 + 86_400).len(), 1);
-        assert_eq!(engine.announcing.deadline(), None);
+        assert_eq!(engine.lan.announcing.deadline(), None);
         assert_eq!(say(&mut engine, DOWN, 10 + 90_000), []);
     }
 
@@ -211,7 +215,7 @@ mod tests {
             assert_eq!(say(&mut engine, DOWN, 10), []);
         }
         let mut engine = home(true, Mode::Steer);
-        engine.view.routes.push(crate::engine::kernel::view::ForeignRoute {
+        engine.seen.view.routes.push(crate::engine::kernel::view::ForeignRoute {
             table: TableId::MAIN,
             dst: "::/0".parse().unwrap(),
             src: None,

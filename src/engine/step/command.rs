@@ -38,7 +38,7 @@ impl Engine {
             self.let_go(deed, now);
             self.record(Fact::ByHand { deed: deed.clone() }, now);
             self.save_run();
-            self.undecided = true;
+            self.choice.undecided = true;
         }
         let answer = done.map(|deed| deed.to_string());
         self.outputs.push_back(Output::Answer(number, answer));
@@ -56,7 +56,7 @@ impl Engine {
             | Deed::TestLeds { .. } => return,
         };
         for family in Family::BOTH {
-            self.active.get_mut(family).let_go = Some((now.mono, cause.clone()));
+            self.choice.active.get_mut(family).let_go = Some((now.mono, cause.clone()));
         }
     }
 
@@ -73,7 +73,7 @@ impl Engine {
 
     fn named(&self, name: &str) -> Result<UplinkId, Refusal> {
         let found = self.uplinks.values().find(|u| u.config.name == name).map(|u| u.id);
-        let names = || self.chain.iter().map(|id| self.name(*id)).collect();
+        let names = || self.uplinks.chain.iter().map(|id| self.name(*id)).collect();
         found.ok_or_else(|| Refusal::UnknownUplink(names()))
     }
 
@@ -93,12 +93,12 @@ impl Engine {
         let works = self.whole(u, now).usable() != Use::None;
         let trouble = (!works).then(|| self.trouble(u, now));
         self.run.manual = Some((name.clone(), lasts.map(|lasts| now.mono + lasts)));
-        self.manual_fresh = true;
+        self.choice.manual_fresh = true;
         Ok(Deed::Choose { uplink: name, lasts, trouble })
     }
 
     fn choose_nothing(&mut self) -> Deed {
-        self.manual_fresh = false;
+        self.choice.manual_fresh = false;
         Deed::Automatic { chosen: self.run.manual.take().map(|(name, _)| name) }
     }
 

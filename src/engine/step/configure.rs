@@ -19,8 +19,8 @@ impl Engine {
         self.run.numbers.retain(|name, _| names.contains(&name));
         self.run.paused.retain(|name, _| names.contains(&name));
         self.run.manual.take_if(|(name, _)| !names.contains(&&*name));
-        self.chain.clear();
-        let mut kept = std::mem::take(&mut self.uplinks);
+        self.uplinks.chain.clear();
+        let mut kept = std::mem::take(&mut self.uplinks.all);
         for config in self.config.uplinks.clone() {
             let free = || {
                 (1..=UplinkId::MAX)
@@ -32,7 +32,7 @@ impl Engine {
                 continue;
             };
             self.run.numbers.insert(config.name.clone(), id);
-            self.chain.push(id);
+            self.uplinks.chain.push(id);
             let paused = self.run.paused.get(&config.name).cloned();
             let mut uplink = kept.remove(&id).unwrap_or_else(|| Uplink::new(id, config.clone()));
             uplink.config = config;
@@ -42,14 +42,14 @@ impl Engine {
         let gone: Vec<UplinkId> = kept.into_keys().collect();
         self.outputs.extend(gone.iter().map(|id| Output::Forget(*id)));
         for family in Family::BOTH {
-            let active = self.active.get_mut(family);
+            let active = self.choice.active.get_mut(family);
             active.uplink.take_if(|id| gone.contains(id));
         }
         if self.run != before {
             self.save_run();
         }
-        self.undecided = true;
-        if self.started.is_some() {
+        self.choice.undecided = true;
+        if self.life.started.is_some() {
             self.relink(now);
         } else {
             self.learn_resolvers();
@@ -84,7 +84,7 @@ impl Engine {
         self.refresh_household(now);
         self.refresh_deadlines(now);
         for family in Family::BOTH {
-            if self.active.get(family).uplink.is_none() {
+            if self.choice.active.get(family).uplink.is_none() {
                 self.first_choice(family, None, now);
             }
         }

@@ -26,7 +26,7 @@ impl Engine {
     /// Asks for the wish to be applied: when it is new, when something of ours was touched, and
     /// every 30 s.
     pub(in crate::engine) fn converge(&mut self, now: Now) {
-        if self.started.is_none() {
+        if self.life.started.is_none() {
             return;
         }
         let disarmed = self.run.armed.take_if(|until| *until <= now.mono).is_some();
@@ -46,13 +46,13 @@ impl Engine {
         }
         self.tell_of_repair(now);
         let kernel = &mut self.kernel;
-        if let (Mode::Steer, Some(families)) = (self.mode, kernel.renew(now.mono)) {
+        if let (Mode::Steer, Some(families)) = (self.life.mode, kernel.renew(now.mono)) {
             self.outputs.push_back(Output::Refuse(families));
         }
         kernel.asked.take_if(|asked| now.mono.since(*asked) >= LOST);
         let unsettled = kernel.settled != kernel.generation || kernel.look_again;
         let due = (unsettled && kernel.not_before <= now.mono) || kernel.audit_at <= now.mono;
-        if self.mode == Mode::Observe || kernel.asked.is_some() || !due {
+        if self.life.mode == Mode::Observe || kernel.asked.is_some() || !due {
             return;
         }
         kernel.asked = Some(now.mono);
@@ -139,9 +139,9 @@ impl Engine {
         let Some(Damage { drift, took, repairs, .. }) = self.kernel.damage.take_if(through) else {
             return;
         };
-        self.housekeeping.repairs += 1;
+        self.telling.housekeeping.repairs += 1;
         for kind in drift.kinds() {
-            *self.housekeeping.repairs_of.entry(kind).or_default() += 1;
+            *self.telling.housekeeping.repairs_of.entry(kind).or_default() += 1;
         }
         let (what, times) = (drift.to_string(), self.kernel.repairs.len().max(repairs));
         if self.kernel.repairs.len() < FIGHT && repairs < TOO_MANY {
@@ -185,7 +185,7 @@ impl Engine {
     /// ours. It is said once, and not fought.
     fn verify(&mut self, report: &ApplyReport, now: Now) {
         for (family, seen) in report.verified.iter() {
-            let active = self.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
+            let active = self.choice.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
             let wanted = active.and_then(|u| Some((u, u.lines.get(family).way.as_ref()?.index)));
             let (Some(seen), Some((active, wanted))) = (*seen, wanted) else {
                 continue;
@@ -193,7 +193,7 @@ impl Engine {
             let astray = (seen != wanted).then_some(seen);
             let before = std::mem::replace(self.kernel.astray.get_mut(family), astray);
             if astray.is_some() && astray != before {
-                let link = self.view.links.get(&seen);
+                let link = self.seen.view.links.get(&seen);
                 let by = link.map_or("another way", |l| l.name.as_str()).to_owned();
                 let uplink = active.config.name.clone();
                 self.record(Fact::Astray { uplink, family, by }, now);
@@ -225,26 +225,26 @@ impl Engine {
 
     fn stands(&self, id: UplinkId, family: Family, now: Now) -> Option<Standing> {
         let u = self.uplinks.get(&id)?;
-        Some(u.standing(&self.config, &self.household, family, now.mono))
+        Some(u.standing(&self.config, &self.uplinks.household, family, now.mono))
     }
 
     /// Everything the dataplane depends on, as it stands.
     fn wanted(&self, now: Now) -> Wanted {
         let order = |family: Family| -> Vec<UplinkId> {
-            let active = self.active.get(family).uplink;
+            let active = self.choice.active.get(family).uplink;
             let kept = self.kernel.kept.get(family);
             let ready = |id: &UplinkId| {
                 let standing = self.stands(*id, family, now);
                 kept.contains(id) || standing.is_some_and(Standing::may_carry)
             };
-            let spares = self.chain.iter().filter(|id| Some(**id) != active && ready(id));
+            let spares = self.uplinks.chain.iter().filter(|id| Some(**id) != active && ready(id));
             let chosen: Vec<_> = active.into_iter().chain(spares.copied()).collect();
             if chosen.iter().any(|id| self.has_way(*id, family)) {
                 return chosen;
             }
             chosen.into_iter().chain(self.last_resort(family)).collect()
         };
-        let narrowed = |family| Narrowed::new(&self.detours(), &self.view.routes, family);
+        let narrowed = |family| Narrowed::new(&self.detours(), &self.seen.view.routes, family);
         let lan = self.config.lan.as_ref();
         let ports = self.config.web.listen.iter().map(|listen| match listen {
             Listen::Lan(port) => *port,
@@ -254,11 +254,11 @@ impl Engine {
             uplinks: self.uplinks.values().map(|u| self.wanted_uplink(u)).collect(),
             order: PerFamily { v4: order(Family::V4), v6: order(Family::V6) },
             no_way: PerFamily {
-                v4: self.active.v4.no_way_out && !self.kernel.ending,
-                v6: self.active.v6.no_way_out && !self.kernel.ending,
+                v4: self.choice.active.v4.no_way_out && !self.kernel.ending,
+                v6: self.choice.active.v6.no_way_out && !self.kernel.ending,
             },
             narrowed: PerFamily { v4: narrowed(Family::V4), v6: narrowed(Family::V6) },
-            reset_on: self.run.armed.iter().flat_map(|_| &self.chain).copied().gather(),
+            reset_on: self.run.armed.iter().flat_map(|_| &self.uplinks.chain).copied().gather(),
             lan: lan.map(|lan| self.wanted_lan(lan)),
             page_ports: ports.gather(),
         }
@@ -287,7 +287,7 @@ impl Engine {
             let active = |r: &&Route| r.table == TableId::ACTIVE && r.family == family;
             self.kernel.wish.routes.iter().filter(active).any(|r| Some(r.dev) == index)
         };
-        let mut chain = self.chain.iter().filter_map(|id| self.uplinks.get(id));
+        let mut chain = self.uplinks.chain.iter().filter_map(|id| self.uplinks.get(id));
         chain
             .find(|u| self.has_way(u.id, family) && (u.paused.is_none() || stands(u)))
             .map(|u| u.id)
@@ -298,7 +298,7 @@ impl Engine {
             let of = |u: &Uplink| [u.attachment.overlaps.v4, u.attachment.overlaps.v6];
             self.uplinks.values().any(|u| of(u).contains(&Some(*net)))
         };
-        let subnets = subnets(&lan.interfaces, &self.view).into_iter();
+        let subnets = subnets(&lan.interfaces, &self.seen.view).into_iter();
         let (disputed, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
             subnets.partition(|(net, _)| overlaps(net));
         let nets = rest.into_keys().collect();
@@ -308,6 +308,7 @@ impl Engine {
     fn wanted_uplink(&self, u: &Uplink) -> wanted::Uplink {
         let dev = u.attachment.link.clone();
         let own = self
+            .seen
             .view
             .addresses
             .iter()
@@ -318,8 +319,8 @@ impl Engine {
             ways: u.attachment.dormant.clone(),
             dev,
             near: u.attachment.near.clone(),
-            own6: self.prefixes.own(u.id),
-            others6: self.prefixes.others(u.id),
+            own6: self.lan.prefixes.own(u.id),
+            others6: self.lan.prefixes.others(u.id),
             mtu: u.attachment.mtu,
             addresses,
         }

@@ -61,7 +61,10 @@ impl Engine {
         now: Now,
     ) {
         let died = change.from.is_alive() && matches!(change.to, Health::Down { .. });
-        if died && self.mode == Mode::Steer && self.active.get(family).uplink != Some(id) {
+        if died
+            && self.life.mode == Mode::Steer
+            && self.choice.active.get(family).uplink != Some(id)
+        {
             self.leave(id, family, now);
         }
     }
@@ -72,7 +75,7 @@ impl Engine {
         Some(match line.health {
             Health::Down { condition, .. } if condition.is_hard() => Fate::Flush,
             Health::Down { .. } => {
-                let s = u.surroundings(&self.config, &self.household, family, now.mono);
+                let s = u.surroundings(&self.config, &self.uplinks.household, family, now.mono);
                 Fate::FlushIfSilent(now.mono + line.window(&s))
             }
             Health::Unknown
@@ -109,7 +112,7 @@ impl Engine {
     pub(in crate::engine) fn resume_drains(&mut self, now: Now) {
         for (name, until) in self.run.drains.clone() {
             for family in Family::BOTH {
-                let active = self.active.get(family).uplink;
+                let active = self.choice.active.get(family).uplink;
                 let named = |u: &&mut Uplink| u.config.name == name && Some(u.id) != active;
                 if let Some(u) = self.uplinks.values_mut().find(named) {
                     let drain = Leftover::new(now.mono, Fate::Drain(Some(until)));
@@ -125,7 +128,7 @@ impl Engine {
             return;
         }
         let mut count = false;
-        for id in self.chain.clone() {
+        for id in self.uplinks.chain.clone() {
             for family in Family::BOTH {
                 let Some(u) = self.uplinks.get_mut(&id) else { continue };
                 let life = u.lines.get(family).last_life();
@@ -164,12 +167,12 @@ impl Engine {
             return;
         }
         for family in Family::BOTH {
-            let active = self.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
+            let active = self.choice.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
             let dead = |u: &Uplink| matches!(u.lines.get(family).health, Health::Down { .. });
             if active.is_none_or(dead) {
                 continue;
             }
-            for id in self.chain.clone() {
+            for id in self.uplinks.chain.clone() {
                 let left = self.uplinks.get_mut(&id).map(|u| u.leftover.get_mut(family));
                 let Some(left) = left.and_then(Option::as_mut) else { continue };
                 if let Some(scope) = left.take_flush(now.mono) {
@@ -185,7 +188,7 @@ impl Engine {
     }
 
     fn flush(&mut self, uplink: UplinkId, family: Family, scope: FlushScope) {
-        let own = self.view.addresses.iter().map(|a| a.net.addr()).collect();
+        let own = self.seen.view.addresses.iter().map(|a| a.net.addr()).collect();
         self.outputs.push_back(Output::Flush(FlushRequest { uplink, family, scope, own }));
     }
 
@@ -203,16 +206,17 @@ impl Engine {
 
     /// Counts flows, for a look at what is left or for people.
     fn count_flows(&mut self, now: Now) {
-        self.polls.flows_at = Some(now.mono);
-        let own = self.view.addresses.iter().map(|a| host(a.net.addr()));
+        self.seen.polls.flows_at = Some(now.mono);
+        let own = self.seen.view.addresses.iter().map(|a| host(a.net.addr()));
         let near = self.uplinks.values().flat_map(|u| u.attachment.near.iter().copied());
         self.outputs.push_back(Output::CountFlows(own.chain(near).collect()));
     }
 
     /// Somebody looks at the status: count flows, at most every ten seconds.
     pub(in crate::engine) fn watched(&mut self, now: Now) {
-        let last = self.polls.flows_at;
-        if self.mode == Mode::Steer && last.is_none_or(|at| now.mono.since(at) >= COUNT_EVERY) {
+        let last = self.seen.polls.flows_at;
+        if self.life.mode == Mode::Steer && last.is_none_or(|at| now.mono.since(at) >= COUNT_EVERY)
+        {
             self.count_flows(now);
         }
     }
@@ -222,7 +226,7 @@ impl Engine {
         flows: &BTreeMap<UplinkId, PerFamily<FlowCount>>,
         now: Now,
     ) {
-        for id in self.chain.clone() {
+        for id in self.uplinks.chain.clone() {
             let seen = flows.get(&id).copied().unwrap_or_default();
             if let Some(u) = self.uplinks.get_mut(&id) {
                 u.flows = Some((seen.v4 + seen.v6).flows);

@@ -13,24 +13,24 @@ use crate::units::{Family, UplinkId};
 impl Engine {
     /// The system names other resolvers now.
     pub(in crate::engine) fn resolvers_named(&mut self, named: Named) {
-        self.named = named;
+        self.names.named = named;
         self.learn_resolvers();
     }
 
     /// Works out anew which resolvers each uplink has.
     pub(in crate::engine) fn learn_resolvers(&mut self) {
         for uplink in self.uplinks.values_mut() {
-            uplink.resolvers = own(uplink, &self.named, &self.view);
+            uplink.resolvers = own(uplink, &self.names.named, &self.seen.view);
         }
-        self.undecided = true;
+        self.choice.undecided = true;
     }
 
     /// Tells whom to ask for names, if that has changed.
     pub(in crate::engine) fn follow_resolvers(&mut self) {
         let Some(now) = self.resolvers_now() else { return };
-        if self.resolvers.as_ref() != Some(&now) {
-            self.resolvers = Some(now.clone());
-            if self.mode == Mode::Steer {
+        if self.names.resolvers.as_ref() != Some(&now) {
+            self.names.resolvers = Some(now.clone());
+            if self.life.mode == Mode::Steer {
                 self.outputs.push_back(Output::Resolvers(now));
             }
         }
@@ -40,7 +40,7 @@ impl Engine {
     /// nobody would be better.
     fn resolvers_now(&self) -> Option<Resolvers> {
         let carrying = |family: Family| {
-            let u = self.uplinks.get(&self.active.get(family).uplink?)?;
+            let u = self.uplinks.get(&self.choice.active.get(family).uplink?)?;
             let line = u.lines.get(family);
             let dead = matches!(line.health, Health::Down { .. });
             (line.way.is_some() && !dead).then_some(u)
@@ -95,9 +95,9 @@ impl Engine {
     /// Says where the page is to be found when that is somewhere else now.
     pub(in crate::engine) fn follow_lan(&mut self) {
         let (listen, lan) = (&self.config.web.listen, self.config.lan.as_ref());
-        let places = places(listen, lan, &self.view, &self.interfaces());
-        if places != self.page {
-            self.page.clone_from(&places);
+        let places = places(listen, lan, &self.seen.view, &self.interfaces());
+        if places != self.lan.page {
+            self.lan.page.clone_from(&places);
             self.outputs.push_back(Output::Listen(places));
         }
     }

@@ -30,7 +30,7 @@ impl Engine {
         let uplink = self.name(id);
         match news {
             News::Health(transition) => {
-                self.undecided = true;
+                self.choice.undecided = true;
                 let condition = self.condition(id, family, now);
                 let (from, to) = (transition.from, transition.to);
                 self.record(Fact::Health { uplink, family, from, to, condition }, now);
@@ -38,7 +38,7 @@ impl Engine {
                 self.line_died(id, family, transition, now);
             }
             News::Quality => {
-                self.undecided = true;
+                self.choice.undecided = true;
                 self.quality_changed(id, family, now);
             }
             News::Premature => {
@@ -50,11 +50,11 @@ impl Engine {
                 self.record(Fact::Premature { uplink, window }, now);
             }
             News::Resolvers { silent } => {
-                self.undecided = true;
-                let in_use = self.active.get(family).uplink == Some(id);
+                self.choice.undecided = true;
+                let in_use = self.choice.active.get(family).uplink == Some(id);
                 self.record(Fact::Resolvers { uplink, family, silent, in_use }, now);
             }
-            News::Proof | News::Confirmed | News::Sampled => self.undecided = true,
+            News::Proof | News::Confirmed | News::Sampled => self.choice.undecided = true,
         }
     }
 
@@ -63,7 +63,7 @@ impl Engine {
         let Some(u) = self.uplinks.get(&id) else {
             return Condition::Absent;
         };
-        let s = u.surroundings(&self.config, &self.household, family, now.mono);
+        let s = u.surroundings(&self.config, &self.uplinks.household, family, now.mono);
         u.lines.get(family).condition(&s)
     }
 
@@ -80,13 +80,16 @@ impl Engine {
         };
         let alive = |u: &Uplink| u.present().any(|(_, line): (_, &Line)| line.health.is_alive());
         let household = Household {
-            active: PerFamily { v4: self.active.v4.uplink, v6: self.active.v6.uplink },
+            active: PerFamily {
+                v4: self.choice.active.v4.uplink,
+                v6: self.choice.active.v6.uplink,
+            },
             desperate: !self.uplinks.values().any(alive),
             page_works: PerFamily { v4: passed(Family::V4), v6: passed(Family::V6) },
             offloaded: self.offloaded_uplinks(),
         };
-        if household != self.household {
-            self.household = household;
+        if household != self.uplinks.household {
+            self.uplinks.household = household;
             self.refresh_deadlines(now);
         }
     }
@@ -99,25 +102,25 @@ impl Engine {
         now: Now,
         act: impl FnOnce(&mut Line, &Surroundings<'_>, &mut Asker<'_>, &mut Vec<News>) -> R,
     ) -> Option<R> {
-        let uplink = self.uplinks.get_mut(&id)?;
+        let uplink = self.uplinks.all.get_mut(&id)?;
         let line = uplink.lines.get_mut(family);
         let s = surroundings(
             id,
             (&uplink.config, &uplink.resolvers),
             &self.config,
-            &self.household,
+            &self.uplinks.household,
             family,
             now.mono,
         );
         let mut requests: Vec<ProbeRequest> = Vec::new();
         let mut news = Vec::new();
-        let path = path(id, line, self.mode);
+        let path = path(id, line, self.life.mode);
         let mut asker =
-            Asker { next_id: &mut self.next_probe, requests: &mut requests, path: &path };
+            Asker { next_id: &mut self.life.next_probe, requests: &mut requests, path: &path };
         let result = act(line, &s, &mut asker, &mut news);
         *uplink.due.get_mut(family) = line.deadline(&s);
         for request in &requests {
-            self.timeline.spend(id, usage::price(&request.question, family));
+            self.telling.timeline.spend(id, usage::price(&request.question, family));
         }
         self.outputs.extend(requests.into_iter().map(Output::Probe));
         for item in news {
@@ -158,15 +161,15 @@ impl Engine {
 
     /// Silence counts only while the agent itself is awake to hear.
     pub(in crate::engine) fn notice_stall(&mut self, now: Now) {
-        let (Some(last), Some((due, _))) = (self.last_handled, self.poll_timeout()) else {
+        let (Some(last), Some((due, _))) = (self.life.last_handled, self.poll_timeout()) else {
             return;
         };
         let gap = now.mono.since(due.max(last));
-        self.housekeeping.book_delay(gap, now.mono);
+        self.telling.housekeeping.book_delay(gap, now.mono);
         if gap <= STALL {
             return;
         }
-        self.timeline.gap(due.max(last), gap);
+        self.telling.timeline.gap(due.max(last), gap);
         self.record(Fact::Stalled { gap }, now);
         for uplink in self.uplinks.values_mut() {
             uplink.lines.v4.void(now.mono);

@@ -13,12 +13,12 @@ use crate::units::{Family, Gather as _, PerFamily};
 impl Engine {
     /// What is done by the hour and by the day, and the news about spares.
     pub(in crate::engine) fn keep_house(&mut self, now: Now) {
-        if self.housekeeping.learn_at <= now.mono {
-            self.housekeeping.learn_at = now.mono + LEARN_EVERY;
+        if self.telling.housekeeping.learn_at <= now.mono {
+            self.telling.housekeeping.learn_at = now.mono + LEARN_EVERY;
             self.learn(now);
         }
-        if self.housekeeping.save_at <= now.mono {
-            self.housekeeping.save_at = now.mono + SAVE_EVERY;
+        if self.telling.housekeeping.save_at <= now.mono {
+            self.telling.housekeeping.save_at = now.mono + SAVE_EVERY;
             self.save(now);
         }
         self.watch_spares(now);
@@ -26,24 +26,24 @@ impl Engine {
 
     /// Losing the last spare is news even while everything works.
     fn watch_spares(&mut self, now: Now) {
-        let Some(started) = self.started else { return };
+        let Some(started) = self.life.started else { return };
         let works = Family::BOTH.iter().any(|family| self.carrying(*family, now).is_some());
         let settled = now.mono.since(started) >= SETTLE_FOR;
-        if self.chain.len() < 2 || !settled || !works {
+        if self.uplinks.chain.len() < 2 || !settled || !works {
             // There is worse news than a missing spare now; what was not said yet is not due.
-            self.housekeeping.spareless.take_if(|(_, said)| !*said);
+            self.telling.housekeeping.spareless.take_if(|(_, said)| !*said);
             return;
         }
         let spare = self.ready_spares(now).next().map(|u| u.config.name.clone());
-        match (spare, self.housekeeping.spareless) {
-            (None, None) => self.housekeeping.spareless = Some((now.mono, false)),
+        match (spare, self.telling.housekeeping.spareless) {
+            (None, None) => self.telling.housekeeping.spareless = Some((now.mono, false)),
             (None, Some((since, false))) if now.mono.since(since) >= SPARELESS_FOR => {
-                self.housekeeping.spareless = Some((since, true));
+                self.telling.housekeeping.spareless = Some((since, true));
                 let others = self.others(now);
                 self.record(Fact::NoSpareLeft { others }, now);
             }
             (Some(uplink), Some((_, said))) => {
-                self.housekeeping.spareless = None;
+                self.telling.housekeeping.spareless = None;
                 if said {
                     self.record(Fact::SpareBack { uplink }, now);
                 }
@@ -66,7 +66,7 @@ impl Engine {
         let state = SavedState {
             lines: self.uplinks.values().map(of).gather(),
             departures: self.uplinks.values().map(departures).gather(),
-            switches: self.switch_count,
+            switches: self.choice.switch_count,
             saved_at: now.utc,
         };
         self.outputs.push_back(Output::SaveState(Box::new(state)));
@@ -79,8 +79,8 @@ impl Engine {
 
     /// The lines have been watched for a while: their windows move.
     pub(in crate::engine) fn learn(&mut self, now: Now) {
-        let time = now.mono.since(self.housekeeping.learned_until);
-        self.housekeeping.learned_until = now.mono;
+        let time = now.mono.since(self.telling.housekeeping.learned_until);
+        self.telling.housekeeping.learned_until = now.mono;
         for uplink in self.uplinks.values_mut() {
             let range = Range::of(uplink.config.kind);
             for family in Family::BOTH {

@@ -26,10 +26,10 @@ impl Engine {
         adopted: PerFamily<Option<IfIndex>>,
         now: Now,
     ) {
-        self.started = Some(now.mono);
-        let chain = self.chain.iter().map(|id| self.name(*id)).collect();
+        self.life.started = Some(now.mono);
+        let chain = self.uplinks.chain.iter().map(|id| self.name(*id)).collect();
         self.record(Fact::Started { chain }, now);
-        self.view = view;
+        self.seen.view = view;
         self.relink(now);
         for family in Family::BOTH {
             self.first_choice(family, *adopted.get(family), now);
@@ -37,7 +37,7 @@ impl Engine {
     }
 
     pub(in crate::engine) fn view_changed(&mut self, view: KernelView, now: Now) {
-        self.view = view;
+        self.seen.view = view;
         self.kernel.look_again();
         self.relink(now);
     }
@@ -52,7 +52,7 @@ impl Engine {
                     // may look the same.
                     self.kernel.look_again();
                     foreign = true;
-                    self.view.apply(change);
+                    self.seen.view.apply(change);
                 }
                 KernelChange::Link(_)
                 | KernelChange::Address(_)
@@ -60,7 +60,7 @@ impl Engine {
                 | KernelChange::Route(_)
                 | KernelChange::RouteGone(_) => {
                     foreign = true;
-                    self.view.apply(change);
+                    self.seen.view.apply(change);
                 }
             }
         }
@@ -72,15 +72,15 @@ impl Engine {
     /// Compares what each uplink has now with what it had.
     pub(in crate::engine) fn relink(&mut self, now: Now) {
         let interfaces = self.config.lan.as_ref().map_or(&[][..], |lan| &lan.interfaces);
-        let lan: Vec<IpNet> = subnets(interfaces, &self.view).into_keys().collect();
+        let lan: Vec<IpNet> = subnets(interfaces, &self.seen.view).into_keys().collect();
         let mut given = BTreeSet::new();
-        for id in self.chain.clone() {
+        for id in self.uplinks.chain.clone() {
             let Some(uplink) = self.uplinks.get_mut(&id) else {
                 continue;
             };
-            let mut taken = spoken_for(&self.config, &self.view, &uplink.config);
+            let mut taken = spoken_for(&self.config, &self.seen.view, &uplink.config);
             taken.extend(&given);
-            let attachment = Attachment::beside(&uplink.config, &self.view, &lan, &taken);
+            let attachment = Attachment::beside(&uplink.config, &self.seen.view, &lan, &taken);
             given.extend(attachment.link.iter().map(|(index, _)| *index));
             if attachment == uplink.attachment && uplink.lines.v4.health != Health::Unknown {
                 continue;
@@ -105,16 +105,16 @@ impl Engine {
                 let uplink = self.name(id);
                 self.record(Fact::OverlapsLan { uplink, subnet }, now);
             }
-            self.undecided = true;
+            self.choice.undecided = true;
         }
         // Others' routes beside those that are passed over are kept apart.
         if self.uplinks.values().any(|u| !u.attachment.detours.is_empty()) {
             self.kernel.replan();
         }
-        let before = self.prefixes.clone();
-        self.prefixes.learn(&self.chain, self.uplinks.values(), &self.view);
+        let before = self.lan.prefixes.clone();
+        self.lan.prefixes.learn(&self.uplinks.chain, self.uplinks.values(), &self.seen.view);
         // Routes that are no way out may still say whose a prefix is.
-        self.undecided |= self.prefixes != before;
+        self.choice.undecided |= self.lan.prefixes != before;
         self.learn_resolvers();
         self.follow_lan();
     }
@@ -124,7 +124,10 @@ impl Engine {
     fn ignore_detours(&mut self, id: UplinkId, networks: Vec<IpNet>, now: Now) {
         for family in Family::BOTH {
             let touched = networks.iter().any(|net| Family::of(&net.addr()) == family);
-            if touched && self.mode == Mode::Steer && self.active.get(family).uplink != Some(id) {
+            if touched
+                && self.life.mode == Mode::Steer
+                && self.choice.active.get(family).uplink != Some(id)
+            {
                 self.cut_off(id, family, now);
             }
         }
@@ -193,7 +196,7 @@ impl Engine {
     }
 
     pub(in crate::engine) fn counters_read(&mut self, counters: &Counters, now: Now) {
-        self.polls.asked = None;
+        self.seen.polls.asked = None;
         for uplink in self.uplinks.values_mut() {
             let index = uplink.attachment.link.as_ref().map(|(index, _)| *index);
             if let Some(bytes) = index.and_then(|index| counters.bytes.get(&index)) {
@@ -201,13 +204,13 @@ impl Engine {
             }
         }
         if let Some(tracked) = counters.tracked {
-            self.polls.track(tracked);
+            self.seen.polls.track(tracked);
         }
         if counters.absent {
             return;
         }
         self.stray_packets(counters.strays, now);
-        for id in self.chain.clone() {
+        for id in self.uplinks.chain.clone() {
             for family in Family::BOTH {
                 let seen = Packets {
                     inward: counters.inward.get(&id).map_or(0, |c| *c.get(family)),
@@ -230,32 +233,32 @@ impl Engine {
 
     /// Asks for the counters when it is time.
     pub(in crate::engine) fn poll_counters(&mut self, now: Now) {
-        if self.mode == Mode::Observe || self.started.is_none() {
+        if self.life.mode == Mode::Observe || self.life.started.is_none() {
             return;
         }
         let pause = self.poll_interval(now);
         let next = now.mono + pause;
         // At rest they are read when the probes are sent.
         let next = if pause < POLL_IDLE { next } else { next.on_the_beat(POLL_IDLE) };
-        self.polls.next = self.polls.next.min(next);
-        let lost = self.polls.asked.is_some_and(|asked| now.mono.since(asked) >= POLL_LOST);
-        if (self.polls.asked.is_some() && !lost) || self.polls.next > now.mono {
+        self.seen.polls.next = self.seen.polls.next.min(next);
+        let lost = self.seen.polls.asked.is_some_and(|asked| now.mono.since(asked) >= POLL_LOST);
+        if (self.seen.polls.asked.is_some() && !lost) || self.seen.polls.next > now.mono {
             return;
         }
         let mut bytes = Vec::new();
-        if self.polls.bytes_at <= now.mono {
-            self.polls.bytes_at = now.mono + BYTES_EVERY;
+        if self.seen.polls.bytes_at <= now.mono {
+            self.seen.polls.bytes_at = now.mono + BYTES_EVERY;
             bytes = self.interfaces();
         }
-        self.polls.asked = Some(now.mono);
-        self.polls.next = next;
+        self.seen.polls.asked = Some(now.mono);
+        self.seen.polls.next = next;
         self.outputs.push_back(Output::ReadCounters { bytes });
     }
 
     fn poll_interval(&self, now: Now) -> Duration {
-        let awaited = self.stories.is_awaited(now.mono);
+        let awaited = self.telling.stories.is_awaited(now.mono);
         let mut interval = if awaited { POLL_SUSPECTED } else { POLL_IDLE };
-        for (family, id) in self.household.active.iter() {
+        for (family, id) in self.uplinks.household.active.iter() {
             let line = id.and_then(|id| self.uplinks.get(&id)).map(|u| u.lines.get(family));
             let Some(line) = line else { continue };
             if matches!(line.health, Health::Failing { .. }) {

@@ -6,12 +6,13 @@ use crate::engine::events::causes::Trouble;
 use crate::engine::events::words::{counted, overlaps_lan};
 use crate::engine::health::line::Line;
 use crate::engine::health::{Condition, Health};
+use crate::engine::policy::choice::Active;
 use crate::engine::policy::select::Why;
 use crate::engine::status::snapshot::{LastSwitch, LineState, Role, Snapshot, UplinkState};
 use crate::engine::status::usage::{Spent, a_month};
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::standing::Standing;
-use crate::engine::{Active, Engine, Mode};
+use crate::engine::{Engine, Mode};
 use crate::time::{Instant, Now, human};
 use crate::units::{ByteCount, Family, PerFamily, UplinkId};
 
@@ -25,6 +26,7 @@ impl Engine {
     #[must_use]
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let uplinks: Vec<UplinkState> = self
+            .uplinks
             .chain
             .iter()
             .filter_map(|id| self.uplinks.get(id))
@@ -39,15 +41,15 @@ impl Engine {
             now,
             works,
             sentence: {
-                let full = works && self.polls.full;
+                let full = works && self.seen.polls.full;
                 let but =
                     if full { ", but takes no new connections: conntrack is full" } else { "" };
                 self.sentence(&active, now) + but
             },
-            observing: self.mode == Mode::Observe,
+            observing: self.life.mode == Mode::Observe,
             active,
             since: since.and_then(|at| now.utc_of(at)),
-            last_switch: self.stories.latest().map(|story| {
+            last_switch: self.telling.stories.latest().map(|story| {
                 let last = LastSwitch {
                     at: story.at,
                     from: story.from.clone(),
@@ -59,16 +61,16 @@ impl Engine {
                 (last, now.utc_of(story.at))
             }),
             spares_ready: uplinks.iter().filter(|u| u.role == Role::Ready).count(),
-            switches: self.switch_count,
-            repairs: self.housekeeping.repairs,
-            repairs_of: self.housekeeping.repairs_of.clone(),
-            loop_gap: self.housekeeping.longest_delay(),
+            switches: self.choice.switch_count,
+            repairs: self.telling.housekeeping.repairs,
+            repairs_of: self.telling.housekeeping.repairs_of.clone(),
+            loop_gap: self.telling.housekeeping.longest_delay(),
             resolvers: {
-                let list = self.resolvers.iter().flat_map(|r| &r.list);
+                let list = self.names.resolvers.iter().flat_map(|r| &r.list);
                 list.map(ToString::to_string).collect()
             },
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
-            page: self.page.iter().filter(|p| !p.is_link_local()).map(|p| p.addr).collect(),
+            page: self.lan.page.iter().filter(|p| !p.is_link_local()).map(|p| p.addr).collect(),
             leds: self.led_names(),
             uplinks,
         }
@@ -76,9 +78,9 @@ impl Engine {
 
     /// Since when the uplink in use has carried the traffic without an interruption.
     fn works_since(&self) -> Option<Instant> {
-        let v4 = self.active.v4.uplink.is_some();
-        let active = if v4 { &self.active.v4 } else { &self.active.v6 };
-        active.since.max(self.stories.latest().and_then(|story| story.ended))
+        let v4 = self.choice.active.v4.uplink.is_some();
+        let active = if v4 { &self.choice.active.v4 } else { &self.choice.active.v6 };
+        active.since.max(self.telling.stories.latest().and_then(|story| story.ended))
     }
 
     /// Since when nobody has had an answer.
@@ -91,24 +93,24 @@ impl Engine {
             | Health::Failing { .. }
             | Health::Recovering { .. } => None,
         });
-        self.stories.without_answer_since(now.mono).or_else(|| died.max())
+        self.telling.stories.without_answer_since(now.mono).or_else(|| died.max())
     }
 
     /// The uplink that carries a family, if that leads to the Internet.
     pub(in crate::engine) fn carrying(&self, family: Family, now: Now) -> Option<&Uplink> {
-        let u = self.uplinks.get(&self.active.get(family).uplink?)?;
-        let fitness = u.fitness(&self.config, &self.household, family, now.mono);
+        let u = self.uplinks.get(&self.choice.active.get(family).uplink?)?;
+        let fitness = u.fitness(&self.config, &self.uplinks.household, family, now.mono);
         fitness.carries().then_some(u)
     }
 
     /// What an uplink is good for as a whole.
     pub(in crate::engine) fn whole(&self, u: &Uplink, now: Now) -> Standing {
-        u.whole(&self.config, &self.household, now.mono)
+        u.whole(&self.config, &self.uplinks.household, now.mono)
     }
 
     /// The uplinks that carry nothing and could take over now.
     pub(in crate::engine) fn ready_spares(&self, now: Now) -> impl Iterator<Item = &Uplink> {
-        let active = [self.active.v4.uplink, self.active.v6.uplink];
+        let active = [self.choice.active.v4.uplink, self.choice.active.v6.uplink];
         let spares = self.uplinks.values().filter(move |u| !active.contains(&Some(u.id)));
         spares.filter(move |u| self.whole(u, now).is_ready())
     }
@@ -117,10 +119,10 @@ impl Engine {
         if let Some(why) = &self.kernel.no_table {
             return format!("Traffic is not steered: {why}");
         }
-        let first = self.chain.first().and_then(|id| self.uplinks.get(id));
+        let first = self.uplinks.chain.first().and_then(|id| self.uplinks.get(id));
         match (&active.v4, &active.v6) {
             (None, None) => {
-                let chain = self.chain.iter().filter_map(|id| self.uplinks.get(id));
+                let chain = self.uplinks.chain.iter().filter_map(|id| self.uplinks.get(id));
                 let said = |u: &Uplink| format!("{} {}", u.config.name, self.trouble(u, now));
                 let all: Vec<String> = chain.map(said).collect();
                 format!("No Internet: {}", all.join(", "))
@@ -147,7 +149,7 @@ impl Engine {
         if matches!(worst, Condition::Degraded | Condition::DnsBroken) {
             return format!(", but {name} {}", worst.phrase());
         }
-        let story = self.stories.latest();
+        let story = self.telling.stories.latest();
         let lately = |at: Instant| now.mono.since(at) < REMEMBERED;
         let long = story.filter(|story| story.ended.is_some_and(lately));
         match long.and_then(|story| story.felt).filter(|felt| *felt >= NOTICED) {
@@ -167,8 +169,8 @@ impl Engine {
 
     /// The uplinks that carry nothing, and why none of them is a spare.
     pub(in crate::engine) fn others(&self, now: Now) -> Vec<(String, Trouble)> {
-        let active = [self.active.v4.uplink, self.active.v6.uplink];
-        let chain = self.chain.iter().filter(|id| !active.contains(&Some(**id)));
+        let active = [self.choice.active.v4.uplink, self.choice.active.v6.uplink];
+        let chain = self.uplinks.chain.iter().filter(|id| !active.contains(&Some(**id)));
         let others = chain.filter_map(|id| self.uplinks.get(id));
         others.map(|u| (u.config.name.clone(), self.trouble(u, now))).collect()
     }
@@ -180,7 +182,7 @@ impl Engine {
         if u.paused.is_some() {
             return format!("{name} is paused");
         }
-        match self.active.get(family).whys.get(&u.id) {
+        match self.choice.active.get(family).whys.get(&u.id) {
             Some(Why::Holding(at)) => {
                 format!("{name} works again and takes over in {}", human(at.since(now.mono)))
             }
@@ -202,7 +204,8 @@ impl Engine {
     }
 
     fn uplink_state(&self, u: &Uplink, now: Now) -> UplinkState {
-        let is_active = Family::BOTH.iter().any(|f| self.active.get(*f).uplink == Some(u.id));
+        let is_active =
+            Family::BOTH.iter().any(|f| self.choice.active.get(*f).uplink == Some(u.id));
         let role = match (is_active, u.paused.is_some()) {
             (true, _) => Role::Active,
             (false, true) => Role::Paused,
@@ -218,7 +221,8 @@ impl Engine {
         let health = present.reduce(worse).unwrap_or(u.lines.v4.health);
         let configured = u.config.device.interface.as_ref().map(ToString::to_string);
         let name = u.attachment.link.as_ref().map(|(_, name)| name.to_string());
-        let link = u.attachment.link.as_ref().and_then(|(index, _)| self.view.links.get(index));
+        let link =
+            u.attachment.link.as_ref().and_then(|(index, _)| self.seen.view.links.get(index));
         UplinkState {
             name: u.config.name.clone(),
             interface: name.or(configured).unwrap_or_default(),
@@ -231,11 +235,11 @@ impl Engine {
             reason: self.reason(u, role, now),
             next: self.next(u, role, now),
             metered: u.config.metered,
-            offloaded: self.household.offloaded.contains(&u.id),
+            offloaded: self.uplinks.household.offloaded.contains(&u.id),
             flows: u.flows,
             draining: Self::draining(u, now),
             bytes: u.bytes,
-            first: self.chain.first() == Some(&u.id),
+            first: self.uplinks.chain.first() == Some(&u.id),
             carrier: u.attachment.carrier,
             private_address: u.has_private_address(),
             proven: u.proven(),
@@ -252,18 +256,18 @@ impl Engine {
         };
         let paused = u.paused.as_ref().and_then(|paused| paused.until);
         let drained = || Self::draining(u, now)?.lasts.map(|lasts| now.mono + lasts);
-        self.active.iter().find_map(waiting).or(paused).or_else(drained)
+        self.choice.active.iter().find_map(waiting).or(paused).or_else(drained)
     }
 
     fn line_state(&self, u: &Uplink, family: Family, now: Now) -> Option<LineState> {
         let line = u.lines.get(family);
         let way = line.way.as_ref()?;
-        let s = u.surroundings(&self.config, &self.household, family, now.mono);
+        let s = u.surroundings(&self.config, &self.uplinks.household, family, now.mono);
         let figures = line.figures();
         Some(LineState {
             health: line.health,
             condition: line.condition(&s),
-            standing: u.fitness(&self.config, &self.household, family, now.mono),
+            standing: u.fitness(&self.config, &self.uplinks.household, family, now.mono),
             address: way.source.to_string(),
             gateway: way.gateway.map(|gateway| gateway.to_string()),
             rtt: figures.rtt,
@@ -299,9 +303,9 @@ impl Engine {
     /// Why a healthy uplink is the one in use.
     fn why_in_use(&self, u: &Uplink, now: Now) -> String {
         let carries = |(_, active): &(Family, &Active)| active.uplink == Some(u.id);
-        let carried = self.active.iter().find(carries);
+        let carried = self.choice.active.iter().find(carries);
         let why = carried.and_then(|(_, active)| active.whys.get(&u.id));
-        let first = self.chain.first().and_then(|id| self.uplinks.get(id));
+        let first = self.uplinks.chain.first().and_then(|id| self.uplinks.get(id));
         match (why, first.filter(|first| first.id != u.id)) {
             (Some(Why::Chosen), _) => "chosen by a person".to_owned(),
             (_, Some(first)) => self.why_not_first(first, now),
@@ -310,7 +314,7 @@ impl Engine {
     }
 
     fn next(&self, u: &Uplink, role: Role, now: Now) -> String {
-        for (_, active) in self.active.iter() {
+        for (_, active) in self.choice.active.iter() {
             if let Some((at, id)) = active.waiting()
                 && id == u.id
             {
@@ -322,7 +326,8 @@ impl Engine {
             (Role::Paused, Some(at)) => format!("used again in {}", human(at.since(now.mono))),
             (Role::Paused, None) => "until \"sparelink resume\"".to_owned(),
             (Role::Active, _) => {
-                let stuck = self.active.iter().any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
+                let stuck =
+                    self.choice.active.iter().any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
                 if stuck { "moves as soon as any uplink answers".to_owned() } else { String::new() }
             }
             (Role::Ready, _) => Self::draining(u, now).map_or_else(String::new, |drain| {
@@ -358,7 +363,7 @@ impl Engine {
     #[must_use]
     pub fn standing(&self, name: &str, family: Family, now: Now) -> Option<Standing> {
         let u = self.uplinks.values().find(|u| u.config.name == name)?;
-        Some(u.standing(&self.config, &self.household, family, now.mono))
+        Some(u.standing(&self.config, &self.uplinks.household, family, now.mono))
     }
 }
 
@@ -380,9 +385,9 @@ impl Engine {
     /// What asking an uplink has cost and will cost.
     pub(in crate::engine) fn spent(&self, u: &Uplink, now: Now) -> Spent {
         let rest = |(family, _): (Family, &Line)| {
-            let s = u.surroundings(&self.config, &self.household, family, now.mono);
+            let s = u.surroundings(&self.config, &self.uplinks.household, family, now.mono);
             a_month(&Line::rest(&s), s.targets, s.plan)
         };
-        Spent { bytes: self.timeline.spent(u.id), month: u.present().map(rest).sum() }
+        Spent { bytes: self.telling.timeline.spent(u.id), month: u.present().map(rest).sum() }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::engine::Engine;
 use crate::engine::events::causes::{Deed, Scope};
 use crate::engine::events::facts::Fact;
 use crate::engine::health::quality::{CALM, SAMPLE_AGAIN};
 use crate::engine::health::{Health, Transition};
+use crate::engine::policy::choice::Active;
 use crate::engine::policy::hold::{MEMORY, hold};
 use crate::engine::policy::select::{
     Candidate, Choice, Decision, Footing, Incumbent, Loss, Selection, select,
@@ -13,7 +15,6 @@ use crate::engine::policy::select::{
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::attachment::main_default;
 use crate::engine::uplink::standing::Standing;
-use crate::engine::{Active, Engine};
 use crate::time::{Instant, Now};
 use crate::units::{Family, IfIndex, UplinkId};
 
@@ -38,47 +39,47 @@ impl Engine {
                 .get(id)
                 .is_some_and(|u| u.lines.get(family).way.is_some() && u.paused.is_none())
         };
-        let as_main = || main_default(&self.view, family).and_then(on);
+        let as_main = || main_default(&self.seen.view, family).and_then(on);
         // What an earlier run left is dead if it has lost its way meanwhile.
         let left = adopted.and_then(on);
         let adopted = left.filter(|id| has_way(&id));
         let choice = adopted
             .or_else(|| as_main().filter(|id| has_way(&id)))
-            .or_else(|| self.chain.iter().find(has_way).copied())
+            .or_else(|| self.uplinks.chain.iter().find(has_way).copied())
             .or(left);
         if choice.is_none() {
             return;
         }
-        *self.active.get_mut(family) = Active {
+        *self.choice.active.get_mut(family) = Active {
             uplink: choice,
             since: Some(now.mono),
             proving_until: Some(now.mono + PROVISIONAL_FOR),
             provisional_until: adopted.is_none().then_some(now.mono + PROVISIONAL_FOR),
             ..Active::default()
         };
-        self.undecided = true;
+        self.choice.undecided = true;
     }
 
     /// Decides again if anything has changed or a hold is over.
     pub(in crate::engine) fn decide(&mut self, now: Now) {
         self.expire_wishes_of_people(now);
         for family in Family::BOTH {
-            let active = self.active.get_mut(family);
+            let active = self.choice.active.get_mut(family);
             let hold_over = active.waiting().is_some_and(|(at, _)| at <= now.mono);
             let settled = active.provisional_until.take_if(|at| *at <= now.mono).is_some();
             let proven_or_not = active.proving_until.take_if(|at| *at <= now.mono).is_some();
-            self.undecided |= hold_over || settled || proven_or_not;
+            self.choice.undecided |= hold_over || settled || proven_or_not;
             if active.sample_at.take_if(|at| *at <= now.mono).is_some() {
                 self.sample(family, now);
             }
         }
         // A decision may bring news (candidates are asked at once); a few rounds settle everything.
         for _ in 0..4 {
-            if !std::mem::take(&mut self.undecided) || self.started.is_none() {
+            if !std::mem::take(&mut self.choice.undecided) || self.life.started.is_none() {
                 return;
             }
             self.kernel.replan();
-            self.announcing.look();
+            self.lan.announcing.look();
             self.refresh_household(now);
             for family in Family::BOTH {
                 self.decide_family(family, now);
@@ -88,7 +89,7 @@ impl Engine {
     }
 
     fn decide_family(&mut self, family: Family, now: Now) {
-        if self.active.get(family).uplink.is_none() {
+        if self.choice.active.get(family).uplink.is_none() {
             self.first_choice(family, None, now);
         }
         let Some(incumbent) = self.incumbent(family, now) else {
@@ -97,7 +98,7 @@ impl Engine {
         self.call_candidates(family, !incumbent.footing.is_alive(), now);
         let candidates = self.candidates(family, now);
         let Selection { decision, whys } = select(&candidates, Some(incumbent), now.mono);
-        let active = self.active.get_mut(family);
+        let active = self.choice.active.get_mut(family);
         active.whys = whys;
         // The first choice is settled once it works and none before it may still turn out to work.
         let own_place = candidates.iter().find(|c| c.id == incumbent.id).map(|c| c.place);
@@ -105,9 +106,9 @@ impl Engine {
         if incumbent.footing.is_alive() {
             active.told_no_way_out = false;
             if std::mem::take(&mut active.no_way_out) {
-                self.stories.revived(family, self.kernel.generation() + 1, now.mono);
+                self.telling.stories.revived(family, self.kernel.generation() + 1, now.mono);
             }
-            let active = self.active.get_mut(family);
+            let active = self.choice.active.get_mut(family);
             active.proving_until = None;
             let stays = decision == Decision::Stay && active.waiting().is_none();
             if stays && !candidates.iter().any(open) {
@@ -122,7 +123,7 @@ impl Engine {
     }
 
     fn incumbent(&self, family: Family, now: Now) -> Option<Incumbent> {
-        let active = self.active.get(family);
+        let active = self.choice.active.get(family);
         let u = self.uplinks.get(&active.uplink?)?;
         let health = u.lines.get(family).health;
         let gone = match health {
@@ -132,7 +133,7 @@ impl Engine {
             | Health::Failing { .. }
             | Health::Recovering { .. } => u.paused.is_some(),
         };
-        let standing = u.standing(&self.config, &self.household, family, now.mono);
+        let standing = u.standing(&self.config, &self.uplinks.household, family, now.mono);
         let open = active.provisional_until.is_some();
         let alive = health.is_alive() && u.paused.is_none();
         let proving = standing == Standing::Unproven && active.proving_until.is_some();
@@ -157,10 +158,10 @@ impl Engine {
             Some(Candidate {
                 id: *id,
                 place,
-                standing: u.standing(&self.config, &self.household, family, now.mono),
+                standing: u.standing(&self.config, &self.uplinks.household, family, now.mono),
                 choice: match chosen {
                     false => Choice::None,
-                    true if self.manual_fresh => Choice::Fresh,
+                    true if self.choice.manual_fresh => Choice::Fresh,
                     true => Choice::Left,
                 },
                 loss: Loss {
@@ -178,16 +179,16 @@ impl Engine {
                 hold: hold(self.config.failback, &u.departures, now.mono),
             })
         };
-        self.chain.iter().enumerate().filter_map(candidate).collect()
+        self.uplinks.chain.iter().enumerate().filter_map(candidate).collect()
     }
 
     /// While the active line is suspected or dead, the others are asked at once; else no longer.
     fn call_candidates(&mut self, family: Family, wanted: bool, now: Now) {
-        let active = self.active.get(family).uplink;
+        let active = self.choice.active.get(family).uplink;
         let suspected = active
             .and_then(|id| self.uplinks.get(&id))
             .is_some_and(|u| matches!(u.lines.get(family).health, Health::Failing { .. }));
-        for id in self.chain.clone() {
+        for id in self.uplinks.chain.clone() {
             if Some(id) == active {
                 continue;
             }
@@ -212,7 +213,7 @@ impl Engine {
         change: Transition,
         now: Now,
     ) {
-        let active = self.active.get(family).uplink == Some(id);
+        let active = self.choice.active.get(family).uplink == Some(id);
         if active && matches!(change.to, Health::Failing { .. }) {
             self.call_candidates(family, true, now);
             // What ails one family may ail the other; it is asked, and judged, by itself.
@@ -232,14 +233,14 @@ impl Engine {
             return;
         }
         self.tell_death(family, stays_on, now);
-        self.active.get_mut(family).no_way_out = true;
-        if self.active.get(family).told_no_way_out {
+        self.choice.active.get_mut(family).no_way_out = true;
+        if self.choice.active.get(family).told_no_way_out {
             return;
         }
         let other = Family::BOTH.into_iter().find(|other| *other != family);
-        if other.is_some_and(|other| self.active.get(other).told_no_way_out) {
+        if other.is_some_and(|other| self.choice.active.get(other).told_no_way_out) {
             // Of both it has been said that nothing works.
-            self.active.get_mut(family).told_no_way_out = true;
+            self.choice.active.get_mut(family).told_no_way_out = true;
             return;
         }
         // While it is open whether the other family has died, too, one sentence for both may follow.
@@ -249,7 +250,7 @@ impl Engine {
             Some(Footing::Proving) => return,
         };
         for family in Family::BOTH {
-            let active = self.active.get_mut(family);
+            let active = self.choice.active.get_mut(family);
             active.told_no_way_out |= active.no_way_out;
         }
         let stays_on = Some(self.name(stays_on));
@@ -273,22 +274,22 @@ impl Engine {
         let loss = line.loss.percent().unwrap_or_default().0;
         let fact = Fact::Quality { uplink: u.config.name.clone(), degraded, loss };
         self.record(fact, now);
-        if degraded && self.active.get(family).uplink == Some(id) {
+        if degraded && self.choice.active.get(family).uplink == Some(id) {
             self.sample(family, now);
         }
     }
 
     /// The active line is degraded: measure it and the spares side by side.
     fn sample(&mut self, family: Family, now: Now) {
-        let active = self.active.get(family).uplink;
+        let active = self.choice.active.get(family).uplink;
         let degraded = active
             .and_then(|id| self.uplinks.get(&id))
             .is_some_and(|u| u.lines.get(family).quality.is_degraded());
         if !degraded {
             return;
         }
-        self.active.get_mut(family).sample_at = Some(now.mono + SAMPLE_AGAIN);
-        for id in self.chain.clone() {
+        self.choice.active.get_mut(family).sample_at = Some(now.mono + SAMPLE_AGAIN);
+        for id in self.uplinks.chain.clone() {
             self.with_line(id, family, now, |line, s, asker, news| {
                 if line.health.is_alive() && !line.is_sampling() {
                     line.begin_sampling(now.mono);
@@ -312,7 +313,7 @@ impl Engine {
             }
         }
         if !expired.is_empty() {
-            self.undecided = true;
+            self.choice.undecided = true;
             self.save_run();
         }
         for deed in expired {

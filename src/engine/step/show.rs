@@ -15,36 +15,38 @@ use crate::units::{Family, Gather as _};
 impl Engine {
     /// Shows how things are on the LEDs, if they show anything else.
     pub(in crate::engine) fn light(&mut self, now: Now) {
-        if self.started.is_none() || (self.fitted().is_none() && self.leds.shown.is_empty()) {
+        if self.life.started.is_none()
+            || (self.fitted().is_none() && self.telling.leds.shown.is_empty())
+        {
             return;
         }
         let real = self.picture(now);
-        if !std::mem::replace(&mut self.leds.greeted, true) {
-            self.leds.test = Some(Test { began: now.mono, cause: Cause::Start });
-        } else if real != self.leds.real {
-            self.leds.test.take_if(|test| test.cause == Cause::Person);
+        if !std::mem::replace(&mut self.telling.leds.greeted, true) {
+            self.telling.leds.test = Some(Test { began: now.mono, cause: Cause::Start });
+        } else if real != self.telling.leds.real {
+            self.telling.leds.test.take_if(|test| test.cause == Cause::Person);
         }
-        let step = self.leds.test.and_then(|test| test.at(now.mono));
-        self.leds.test = self.leds.test.filter(|_| step.is_some());
-        self.leds.next = step.map(|(_, until)| until);
+        let step = self.telling.leds.test.and_then(|test| test.at(now.mono));
+        self.telling.leds.test = self.telling.leds.test.filter(|_| step.is_some());
+        self.telling.leds.next = step.map(|(_, until)| until);
         let mut lamps = real.clone();
         if let Some((pattern, _)) = step {
             lamps.iter_mut().for_each(|lamp| lamp.pattern = pattern);
         }
-        self.leds.real = real;
+        self.telling.leds.real = real;
         self.show(lamps);
     }
 
     /// Leaves the LEDs to whom they belonged before.
     pub(in crate::engine) fn leave_leds(&mut self) {
         self.config.leds = crate::config::LedsConfig::default();
-        self.leds.test = None;
+        self.telling.leds.test = None;
         self.show(Vec::new());
     }
 
     fn show(&mut self, lamps: Vec<Lamp>) {
-        if lamps != self.leds.shown {
-            self.leds.shown.clone_from(&lamps);
+        if lamps != self.telling.leds.shown {
+            self.telling.leds.shown.clone_from(&lamps);
             self.outputs.push_back(Output::Leds(lamps));
         }
     }
@@ -52,7 +54,7 @@ impl Engine {
     /// Lets a person see which LEDs there are.
     pub(in crate::engine) fn test_leds(&mut self, now: Now) -> Result<Deed, Refusal> {
         let refuse = |words: &str| Err(Refusal::NotNow(words.to_owned()));
-        if self.mode == Mode::Observe {
+        if self.life.mode == Mode::Observe {
             return refuse("the agent only observes, so it leaves the LEDs alone");
         }
         let Some(config) = self.fitted() else {
@@ -62,7 +64,7 @@ impl Engine {
         let uplinks = config.uplinks.iter().map(|(uplink, led)| format!("{led} ({uplink})"));
         let all: Vec<String> = status.chain(uplinks).collect();
         let test = Test { began: now.mono, cause: Cause::Person };
-        self.leds.test = Some(test);
+        self.telling.leds.test = Some(test);
         let (step, steps) = test.steps();
         Ok(Deed::TestLeds { leds: all, lasts: step * steps })
     }
@@ -78,7 +80,7 @@ impl Engine {
     fn fitted(&self) -> Option<&crate::config::LedsConfig> {
         let leds = &self.config.leds;
         let some = leds.status.is_some() || !leds.uplinks.is_empty();
-        (some && self.mode == Mode::Steer).then_some(leds)
+        (some && self.life.mode == Mode::Steer).then_some(leds)
     }
 
     /// How things are, in patterns.
@@ -100,13 +102,13 @@ impl Engine {
         let carrying = Family::BOTH.iter().find_map(|family| self.carrying(*family, now));
         match carrying.map(|u| u.id) {
             None => Way::None,
-            Some(id) if self.chain.first() == Some(&id) => Way::First,
+            Some(id) if self.uplinks.chain.first() == Some(&id) => Way::First,
             Some(_) => Way::Backup,
         }
     }
 
     fn spares(&self, now: Now) -> Spares {
-        if self.chain.len() < 2 {
+        if self.uplinks.chain.len() < 2 {
             Spares::NoneWanted
         } else if self.ready_spares(now).next().is_some() {
             Spares::Ready
@@ -131,35 +133,35 @@ impl Engine {
 impl Engine {
     /// Looks at the clock and at who carries the traffic.
     pub(in crate::engine) fn watch_time(&mut self, now: Now) {
-        if self.started.is_none() {
+        if self.life.started.is_none() {
             return;
         }
-        if self.timeline.minute_is_over(now.mono) {
+        if self.telling.timeline.minute_is_over(now.mono) {
             let mut take = |u: &mut Uplink| {
                 let (family, _) = u.main_line();
                 let tallies = [Family::V4, Family::V6].map(|f| u.lines.get_mut(f).take_tally());
                 (u.id, tallies[usize::from(family == Family::V6)])
             };
             let tallies = self.uplinks.values_mut().map(&mut take).gather();
-            self.timeline.end_minute(&tallies, now.mono);
+            self.telling.timeline.end_minute(&tallies, now.mono);
         }
         for u in self.uplinks.values() {
             let (family, _) = u.main_line();
-            let fitness = u.fitness(&self.config, &self.household, family, now.mono);
-            self.timeline.look(u.id, is_up(u).map(|up| up && fitness.carries()));
+            let fitness = u.fitness(&self.config, &self.uplinks.household, family, now.mono);
+            self.telling.timeline.look(u.id, is_up(u).map(|up| up && fitness.carries()));
         }
         let carrying = self.carrying(Family::V4, now).or_else(|| self.carrying(Family::V6, now));
-        let known = self.active.iter().any(|(_, a)| a.uplink.is_some() || a.no_way_out);
+        let known = self.choice.active.iter().any(|(_, a)| a.uplink.is_some() || a.no_way_out);
         let carrier = match carrying {
-            Some(u) if self.chain.first() == Some(&u.id) => Carrier::First,
+            Some(u) if self.uplinks.chain.first() == Some(&u.id) => Carrier::First,
             Some(_) => Carrier::Backup,
             None if known => Carrier::None,
             None => Carrier::Unknown,
         };
         let uplink = carrying.map(|u| u.config.name.as_str());
-        if !self.timeline.stands(carrier, uplink) {
+        if !self.telling.timeline.stands(carrier, uplink) {
             let uplink = uplink.map(str::to_owned);
-            self.timeline.note(carrier, uplink, now.mono);
+            self.telling.timeline.note(carrier, uplink, now.mono);
         }
     }
 
@@ -167,11 +169,14 @@ impl Engine {
     #[must_use]
     pub fn timeline(&self, now: Now) -> View {
         let strip = |u: &Uplink| {
-            let minutes = self.timeline.strip(u.id, u.main_line().1.tally());
+            let minutes = self.telling.timeline.strip(u.id, u.main_line().1.tally());
             (u.config.name.clone(), minutes)
         };
-        let chain = self.chain.iter().filter_map(|id| self.uplinks.get(id));
-        View { segments: self.timeline.segments(now.mono), strips: chain.map(strip).collect() }
+        let chain = self.uplinks.chain.iter().filter_map(|id| self.uplinks.get(id));
+        View {
+            segments: self.telling.timeline.segments(now.mono),
+            strips: chain.map(strip).collect(),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ impl Engine {
         kind: SwitchKind,
         now: Now,
     ) {
-        let from = self.active.get(family).uplink;
+        let from = self.choice.active.get(family).uplink;
         let cause = self.cause_of_move(family, to, kind, now);
         let scope = self.scope(family, from);
         let turn = Turn {
@@ -37,7 +37,7 @@ impl Engine {
             last_answer: self.last_answer(family, kind, now),
             generation: Some(self.kernel.generation() + 1),
         };
-        let active = self.active.get_mut(family);
+        let active = self.choice.active.get_mut(family);
         active.uplink = Some(to);
         active.since = Some(now.mono);
         (active.no_way_out, active.told_no_way_out) = (false, false);
@@ -52,10 +52,10 @@ impl Engine {
         if matches!(kind, SwitchKind::Failover | SwitchKind::Quality) {
             self.book_departure(from, now);
         }
-        self.undecided = true;
-        self.switch_count = self.switch_count.saturating_add(1);
+        self.choice.undecided = true;
+        self.choice.switch_count = self.choice.switch_count.saturating_add(1);
         let (old, new) = (turn.from.clone(), turn.to.1.clone());
-        let order = self.stories.moved(turn, kind, now.mono);
+        let order = self.telling.stories.moved(turn, kind, now.mono);
         let fact = Fact::Switched { family, from: old, to: new, kind, cause, order, scope };
         self.record(fact, now);
         self.with_line(to, family, now, |line, s, asker, news| {
@@ -75,13 +75,13 @@ impl Engine {
         }
         let manual = self.run.manual.as_ref();
         if manual.is_some_and(|(name, _)| *name == left.config.name) {
-            self.manual_fresh = false;
+            self.choice.manual_fresh = false;
         }
     }
 
     /// Why traffic moves.
     fn cause_of_move(&self, family: Family, to: UplinkId, kind: SwitchKind, now: Now) -> Cause {
-        let active = self.active.get(family);
+        let active = self.choice.active.get(family);
         let from = active.uplink.and_then(|id| self.uplinks.get(&id));
         match (kind, from) {
             (SwitchKind::Manual, _) => Cause::Chosen,
@@ -118,7 +118,7 @@ impl Engine {
     /// Whether the other family of an uplink that is left goes on working there, for all that is known.
     pub(in crate::engine) fn scope(&self, family: Family, left: Option<UplinkId>) -> Scope {
         let stays = |other: &Family| {
-            let active = self.active.get(*other).uplink.filter(|id| Some(*id) == left);
+            let active = self.choice.active.get(*other).uplink.filter(|id| Some(*id) == left);
             let u = active.and_then(|id| self.uplinks.get(&id)).filter(|u| u.paused.is_none());
             u.is_some_and(|u| matches!(u.lines.get(*other).health, Health::Up { .. }))
         };
@@ -133,7 +133,7 @@ impl Engine {
         kind: SwitchKind,
         now: Now,
     ) -> Instant {
-        let id = self.active.get(family).uplink;
+        let id = self.choice.active.get(family).uplink;
         let Some(u) = id.and_then(|id| self.uplinks.get(&id)).filter(|u| u.paused.is_none()) else {
             return now.mono;
         };
@@ -165,30 +165,30 @@ impl Engine {
             last_answer: self.last_answer(family, SwitchKind::Failover, now),
             generation: None,
         };
-        self.stories.died(turn, now.mono);
+        self.telling.stories.died(turn, now.mono);
         if Family::BOTH.iter().all(|family| self.carrying(*family, now).is_none()) {
-            self.stories.nothing_works();
+            self.telling.stories.nothing_works();
         }
     }
 
     /// The kernel has carried out a wish.
     pub(in crate::engine) fn switch_applied(&mut self, generation: u64, now: Now) {
-        self.stories.applied(generation, now.mono);
+        self.telling.stories.applied(generation, now.mono);
     }
 
     /// The first answer by the new way ends what people felt.
     pub(in crate::engine) fn feel_first_answer(&mut self, now: Now) {
         for family in Family::BOTH {
-            let by = self.stories.awaited_by(family).and_then(|id| self.uplinks.get(&id));
+            let by = self.telling.stories.awaited_by(family).and_then(|id| self.uplinks.get(&id));
             if let Some(life) = by.and_then(|u| u.lines.get(family).last_life()) {
-                self.stories.answered(family, life, now.mono);
+                self.telling.stories.answered(family, life, now.mono);
             }
         }
     }
 
     /// Takes note of who uses what, and tells of a story that has ended.
     pub(in crate::engine) fn follow_stories(&mut self, now: Now) {
-        let Some(story) = self.stories.tick(now.mono) else { return };
+        let Some(story) = self.telling.stories.tick(now.mono) else { return };
         let (uplink, gap) = (story.to, story.felt);
         if story.outage {
             self.record(Fact::BackOnline { uplink: uplink.clone(), gap }, now);
@@ -201,13 +201,13 @@ impl Engine {
     /// People use the families whose traffic moves.
     pub(in crate::engine) fn see_use(&mut self) {
         for family in Family::BOTH {
-            let active = self.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
+            let active = self.choice.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
             let Some(line) = active.map(|u| u.lines.get(family)) else { continue };
             let Some(moved) = line.traffic.moved() else { continue };
             // The agent's own look at a page passes for traffic, but nobody used it.
             let own = |at: Instant| at <= moved && moved.since(at) < OWN_LOOK;
             if !line.proof.pages_asked().is_some_and(own) {
-                self.stories.seen_in_use(family, moved);
+                self.telling.stories.seen_in_use(family, moved);
             }
         }
     }

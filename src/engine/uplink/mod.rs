@@ -4,8 +4,9 @@ pub mod attachment;
 pub mod detours;
 pub mod standing;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,30 @@ pub(in crate::engine) struct Household {
     pub page_works: PerFamily<bool>,
     /// Uplinks on which packets of known flows go around the evidence counters.
     pub offloaded: BTreeSet<UplinkId>,
+}
+
+/// All uplinks, by number.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Uplinks {
+    pub(super) all: BTreeMap<UplinkId, Uplink>,
+    /// In priority order.
+    pub(super) chain: Vec<UplinkId>,
+    /// What is the same for all of their lines.
+    pub(super) household: Household,
+}
+
+impl Deref for Uplinks {
+    type Target = BTreeMap<UplinkId, Uplink>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.all
+    }
+}
+
+impl DerefMut for Uplinks {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.all
+    }
 }
 
 impl Uplink {

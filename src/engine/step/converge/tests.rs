@@ -226,7 +226,7 @@ fn what_happens_while_the_door_is_busy_is_looked_at_again() {
     assert_eq!(bench.asked, 1, "it looks again");
     // Lost messages may have been about anything.
     bench.answer(|_| ());
-    let view = bench.engine.view.clone();
+    let view = bench.engine.seen.view.clone();
     bench.give(Input::View(view));
     assert_eq!(bench.asked, 1);
 }
@@ -332,15 +332,12 @@ fn a_full_connection_table_is_told() {
     let mut says = |count| {
         let counters = Counters { tracked: Some((count, 1000)), ..Counters::default() };
         bench.give(Input::Counters(counters));
-        bench.engine.polls.full
+        bench.engine.seen.polls.full
     };
-    assert_eq!(
-        [999, 1000, 980, 950, 999].map(&mut says),
-        [false, true, true, false, false]
-    );
+    assert_eq!([999, 1000, 980, 950, 999].map(&mut says), [false, true, true, false, false]);
     bench.give(Input::Counters(Counters { tracked: Some((1000, 1000)), ..Counters::default() }));
     let now = bench.now;
-    bench.engine.active.v4.uplink = bench.engine.chain.first().copied();
+    bench.engine.choice.active.v4.uplink = bench.engine.uplinks.chain.first().copied();
     let snapshot = bench.engine.snapshot(now);
     assert_eq!(
         snapshot.works,

@@ -173,7 +173,7 @@ fn each_family_asks_its_own_uplink_and_a_missing_one_nobody() {
     start(&mut split, view.clone());
     split.handle(Input::Resolvers(learned(&[(3, "192.0.2.3 2001:db8::3")], &[])), NOW);
     assert_eq!(told(&mut split).as_deref(), Some("192.0.2.3 2001:db8::1 1.1.1.1"));
-    let text = split.resolvers.as_ref().unwrap().text();
+    let text = split.names.resolvers.as_ref().unwrap().text();
     assert!(text.contains("# For mifi and cable: "), "{text}");
 
     view.addresses.retain(|a| a.net.addr().is_ipv6());
@@ -252,7 +252,7 @@ proptest! {
         start(&mut engine, view());
         for named in all {
             engine.handle(Input::Resolvers(named), NOW);
-            let now = engine.resolvers.clone().unwrap();
+            let now = engine.names.resolvers.clone().unwrap();
             prop_assert!((1..=MOST).contains(&now.list.len()), "{now:?}");
             let mut seen = now.list.iter().map(ToString::to_string).collect::<Vec<_>>();
             prop_assert!(seen.iter().any(|n| n == "1.1.1.1" || n == "8.8.8.8"), "{seen:?}");

@@ -66,7 +66,7 @@ fn home(leds: &str, mode: Mode) -> Engine {
     let text = format!("{chain}[leds]\n{leds}\n");
     let config = crate::config::parse(&text, "test").unwrap();
     let mut engine = Engine::new(config, mode, Restored::default(), 0, at(0));
-    engine.started = Some(at(0).mono);
+    engine.life.started = Some(at(0).mono);
     engine
 }
 
@@ -79,7 +79,7 @@ fn show(
     active: usize,
     now: u64,
 ) -> Option<String> {
-    let chain = engine.chain.clone();
+    let chain = engine.uplinks.chain.clone();
     for (n, (id, health)) in chain.iter().zip(health).enumerate() {
         let u = engine.uplinks.get_mut(id).unwrap();
         let index = IfIndex(u32::try_from(n).unwrap() + 2);
@@ -91,7 +91,7 @@ fn show(
         u.lines.v4.way = health.map(|_| hop);
         u.lines.v4.health = health.unwrap_or(Health::Unknown);
     }
-    engine.active.v4.uplink = chain.get(active).copied();
+    engine.choice.active.v4.uplink = chain.get(active).copied();
     light(engine, now)
 }
 
@@ -144,7 +144,7 @@ fn every_state_has_its_pattern() {
         let told = show(&mut engine, health, active, 10_000 + n as u64);
         assert_eq!(told.as_deref(), expected, "row {n}");
     }
-    let mifi = engine.chain[1];
+    let mifi = engine.uplinks.chain[1];
     let paused = Some(Paused { until: None, reason: None });
     engine.uplinks.get_mut(&mifi).unwrap().paused = paused;
     assert_eq!(light(&mut engine, 20_000).as_deref(), Some("S on, c on, m off"));
@@ -156,7 +156,7 @@ fn every_state_has_its_pattern() {
 #[test]
 fn one_uplink_has_no_spare_to_lose() {
     let mut engine = running("status = \"S\"");
-    engine.chain.truncate(1);
+    engine.uplinks.chain.truncate(1);
     assert_eq!(show(&mut engine, [Some(DOWN), None, None], 0, 5000).as_deref(), Some("S fast"));
     assert_eq!(show(&mut engine, [Some(UP), None, None], 0, 6000).as_deref(), Some("S on"));
 }
@@ -166,16 +166,16 @@ fn the_test_at_the_start_is_short_and_comes_once() {
     let mut engine = home(ALL, Mode::Steer);
     let all_down = [Some(DOWN); 3];
     assert_eq!(show(&mut engine, all_down, 0, 0).as_deref(), Some("S on, c on, m on"));
-    assert_eq!(engine.leds.deadline(), Some(at(600).mono));
+    assert_eq!(engine.telling.leds.deadline(), Some(at(600).mono));
     assert_eq!(light(&mut engine, 300), None);
     assert_eq!(light(&mut engine, 600).as_deref(), Some("S off, c off, m off"));
     assert_eq!(light(&mut engine, 1200).as_deref(), Some("S fast, c fast, m fast"));
-    assert_eq!(engine.leds.deadline(), None, "the kernel blinks by itself");
+    assert_eq!(engine.telling.leds.deadline(), None, "the kernel blinks by itself");
     let config = engine.config.clone();
     engine.handle(Input::Reload(Box::new(config)), at(1300));
     // It looks at the kernel again, where there is nothing in this test.
     assert_eq!(light(&mut engine, 1300).as_deref(), Some("S fast, c off, m off"));
-    assert_eq!(engine.leds.deadline(), None);
+    assert_eq!(engine.telling.leds.deadline(), None);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_person_can_find_the_leds() {
     light(&mut engine, 20_000);
     let told = show(&mut engine, [Some(DOWN); 3], 0, 20_100);
     assert_eq!(told.as_deref(), Some("S fast, c fast, m fast"));
-    assert_eq!(engine.leds.deadline(), None);
+    assert_eq!(engine.telling.leds.deadline(), None);
 }
 
 #[test]
