@@ -14,6 +14,7 @@ mod doctor;
 mod felt;
 mod flows;
 mod guard;
+mod hijack;
 mod http;
 mod inbound;
 mod intruders;
@@ -94,6 +95,7 @@ fn all() -> Result<Vec<Test>> {
         devices::tests(),
         resolvers::tests(),
         pinning::tests(),
+        hijack::tests(),
         inbound::tests(),
         intruders::tests(),
         bad_input::tests(),
