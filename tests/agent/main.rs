@@ -32,6 +32,7 @@ mod probe;
 mod purge;
 mod quantity;
 mod recording;
+mod refusing;
 mod resolvers;
 mod rest;
 mod room;
@@ -90,6 +91,7 @@ fn all() -> Result<Vec<Test>> {
         felt::tests(),
         page::tests(),
         leds::tests(),
+        refusing::tests(),
         ipv6::tests(),
         subnets::tests(),
         devices::tests(),

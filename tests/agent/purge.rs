@@ -56,6 +56,9 @@ async fn purge(stage: &Stage, look: &str, before: &crate::kernel::Dump) -> Resul
     let changed = before.sysctls.keys().filter(settings).count();
     ensure!(changed >= 10, "control: {changed} sysctls differ");
     let said = stage.purge().await?.must(0)?;
+    let named = said.out.contains(" dev usb0 table 830") && !said.out.contains('#');
+    ensure!(named, "interfaces are not named: {}", said.out);
+    ensure!(said.out.contains("no longer forwarded"), "not said of the LAN: {}", said.out);
     ensure!(said.out.contains("nothing of sparelink is left"), "{said:?}");
     before.must_equal(&dump(&stage.home).await?)?;
     let after = shell(&stage.home, LOOK).await?;
