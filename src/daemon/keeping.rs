@@ -12,7 +12,6 @@ use tokio::sync::watch;
 /// At the end this long is waited for the disk.
 const LAST: Duration = Duration::from_secs(10);
 
-/// Writes one thing.
 type Job = Box<dyn FnOnce() -> anyhow::Result<()> + Send>;
 
 /// The way to the thread that writes.

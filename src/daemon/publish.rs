@@ -29,7 +29,6 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Something happened.
     pub(super) const fn outdate(&mut self) {
         self.outdated = true;
     }

@@ -29,11 +29,9 @@ pub enum Input {
         /// The spares that it left standing behind; they stay until they are judged.
         spares: PerFamily<Vec<IfIndex>>,
     },
-    /// Netlink reported changes.
     Kernel(Vec<KernelChange>),
     /// Netlink lost messages, so everything was read again.
     View(KernelView),
-    /// A probe ended.
     Probe(ProbeReply),
     /// The evidence counters, as asked for.
     Counters(Counters),
@@ -77,7 +75,6 @@ pub struct Counters {
 /// What came of a flush.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlushReport {
-    /// The dead uplink.
     pub uplink: UplinkId,
     /// The IP version whose flows were dead.
     pub family: Family,
@@ -104,7 +101,6 @@ pub struct FlushReport {
 pub enum Command {
     /// Put this uplink first until told otherwise.
     Switch {
-        /// Its name.
         uplink: String,
         /// For so long; `None`: until `switch auto`.
         lasts: Option<Duration>,
@@ -113,23 +109,19 @@ pub enum Command {
     SwitchAuto,
     /// Set an uplink aside.
     Pause {
-        /// Its name.
         uplink: String,
         /// For so long; `None`: until resumed.
         lasts: Option<Duration>,
         /// Why, in the person's words.
         reason: Option<String>,
     },
-    /// Take it back.
     Resume {
-        /// Its name.
         uplink: String,
     },
     /// Light all LEDs for a while, so that a person finds them.
     LedTest,
     /// Prove it anew, at once.
     Probe {
-        /// Its name.
         uplink: String,
     },
 }

@@ -55,7 +55,6 @@ use uplink::Uplinks;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// It steers.
     #[default]
     Steer,
     /// It only looks, and tells what it would do.
@@ -131,7 +130,6 @@ impl Engine {
         this
     }
 
-    /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.notice_stall(now);
         match input {
@@ -232,7 +230,6 @@ impl Engine {
         links.map(|(index, _)| *index).collect()
     }
 
-    /// What happened lately.
     #[must_use]
     pub const fn history(&self) -> &History {
         &self.telling.history

@@ -23,7 +23,6 @@ use crate::units::{Family, IfIndex, IfName, PerFamily, UplinkId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
-    /// Send this probe.
     Probe(ProbeRequest),
     /// Close this uplink's probe sockets: its interface is gone or is another one now.
     Forget(UplinkId),
@@ -36,7 +35,6 @@ pub enum Output {
     Converge {
         /// Rises by one with each new wish; an audit repeats the last.
         generation: u64,
-        /// The whole wish.
         wish: Box<Dataplane>,
         /// Then tell where the kernel would send packets to these.
         towards: PerFamily<Option<IpAddr>>,
@@ -72,7 +70,6 @@ pub enum Output {
 /// Which flows to flush, and whom to tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlushRequest {
-    /// The dead uplink.
     pub uplink: UplinkId,
     /// The IP version whose flows are dead.
     pub family: Family,
@@ -87,9 +84,7 @@ pub struct FlushRequest {
 /// A router advertisement that says nothing but this about a prefix (RFC 4861 §4.6.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advert {
-    /// The LAN's interface.
     pub dev: IfName,
-    /// The prefix.
     pub prefix: Ipv6Net,
     /// Addresses in it may be chosen for new connections for so long; zero: they must not.
     pub preferred: Duration,

@@ -34,13 +34,11 @@ pub(crate) fn panic_if_restored(switches: u64) {
 
 #[cfg(not(all(feature = "faults", debug_assertions)))]
 impl Write {
-    /// Nothing.
     #[inline]
     pub(crate) const fn begin(_what: &str) -> Self {
         Self {}
     }
 
-    /// Nothing.
     #[inline]
     pub(crate) const fn done(self) {}
 }

@@ -32,7 +32,6 @@ const PACE: Duration = Duration::from_millis(20);
 /// Why this agent may not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is one.
     #[error("another sparelink already runs in this network namespace")]
     Taken,
     /// The system could not say.
@@ -41,20 +40,13 @@ pub enum Error {
     /// The run directory does not let it be locked.
     #[error("cannot lock {}", path.display())]
     File {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// Somebody else could hold the file for ever, or put another in its place.
     #[error("{} belongs to user {owner}, who must not decide whether an agent runs: remove it", path.display())]
-    Owner {
-        /// The file.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-    },
+    Owner { path: PathBuf, owner: u32 },
 }
 
 /// Held while the agent runs.

@@ -27,7 +27,6 @@ pub const FORMAT: u32 = 1;
 /// The first line. `E` is an engine's state; what it is made of is none of a recorder's business.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header<E> {
-    /// The program's version.
     pub version: String,
     /// [`FORMAT`] of the program that wrote it; 0 before there were numbers.
     #[serde(default)]
@@ -40,24 +39,19 @@ pub struct Header<E> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start<E> {
-    /// It is born.
     Born {
-        /// The configuration.
         config: Box<Config>,
-        /// Whether it steers.
         mode: Mode,
         /// What varies from run to run.
         seed: u64,
         /// What earlier runs left.
         restored: Box<Restored>,
-        /// When.
         now: Now,
     },
     /// It goes on from here.
     Midway(Box<E>),
 }
 
-/// Every other line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
@@ -120,7 +114,6 @@ impl Recorder {
         Ok(Self { segments: VecDeque::from([Segment::new(text, now)]), file })
     }
 
-    /// Takes one line.
     pub fn line(&mut self, entry: &Line) {
         let Ok(text) = line(entry) else { return };
         if let Some(segment) = self.segments.back_mut() {

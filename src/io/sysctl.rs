@@ -47,31 +47,19 @@ pub enum Error {
     /// `/proc/sys` is mounted read-only, as in most containers.
     #[error("cannot set {0}: /proc/sys is read-only here")]
     ReadOnly(String),
-    /// Anything else.
     #[error("cannot access sysctl {path}: {source}")]
-    Access {
-        /// Path below `/proc/sys`.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
+    Access { path: String, source: io::Error },
     /// The file of original values says what this program does not write. `purge` runs as root and that
     /// file may be another user's, so nothing of it is believed.
     #[error("{} is not as sparelink writes it ({why}): the sysctls stay as they are", file.display())]
     Strange {
-        /// Which file.
         file: PathBuf,
         /// What is wrong with it.
         why: String,
     },
     /// The file of original values cannot be read or written.
     #[error("cannot keep the original sysctls in {}: {source}", file.display())]
-    Originals {
-        /// Which file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Originals { file: PathBuf, source: io::Error },
 }
 
 /// The value of a sysctl, its parts separated by single blanks (`ping_group_range` has a tab).

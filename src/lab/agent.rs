@@ -59,7 +59,6 @@ pub struct Status {
     pub spares_ready: u32,
     /// The last switch or interruption.
     pub last_switch: Option<LastSwitch>,
-    /// All uplinks.
     pub uplinks: Vec<UplinkStatus>,
 }
 
@@ -67,9 +66,7 @@ pub struct Status {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct LastSwitch {
-    /// From which uplink.
     pub from: Option<String>,
-    /// To which.
     pub to: String,
     /// Why, as a word.
     pub cause: String,

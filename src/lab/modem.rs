@@ -52,7 +52,6 @@ pub struct Condition {
     pub hijacks: bool,
     /// The modem answers echoes in the name of this target.
     pub poses_as: Option<IpAddr>,
-    /// Packets take longer.
     pub slow: bool,
     /// By this much each way, besides.
     pub delay: Duration,

@@ -12,9 +12,7 @@ use crate::units::Gather as _;
 /// How what was found differed from what was wished for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drift {
-    /// Policy rules.
     pub rules: Tally<Rule>,
-    /// Routes.
     pub routes: Tally<Route>,
     /// The nftables table as a whole.
     pub table: Option<Damage>,
@@ -31,7 +29,6 @@ pub struct Tally<T: Ord> {
     pub wished: usize,
     /// Wished for and not there.
     pub missing: BTreeSet<T>,
-    /// There, but different.
     pub changed: BTreeSet<T>,
     /// There in our name, and not wished for.
     pub strange: BTreeSet<T>,
@@ -48,7 +45,6 @@ impl<T: Ord> Default for Tally<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Damage {
-    /// There was none.
     Deleted,
     /// It was another one than ours, or parts of it were gone.
     Changed,
@@ -58,13 +54,10 @@ pub enum Damage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Policy rules.
     Rules,
-    /// Routes.
     Routes,
     /// The nftables table and its sets.
     Nftables,
-    /// Values under `/proc/sys`.
     Sysctls,
 }
 

@@ -28,7 +28,6 @@ pub struct Dataplane {
     pub routes: BTreeSet<Route>,
     /// Policy rules with our protocol number.
     pub rules: BTreeSet<Rule>,
-    /// Our nftables table.
     pub nft: nft::Table,
     /// Values under `/proc/sys`, by path such as `net/ipv4/ip_forward`.
     pub sysctls: BTreeMap<String, Sysctl>,
@@ -75,7 +74,6 @@ pub struct Sysctl {
 /// A route of ours. The kernel's key is family, table, destination and metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
-    /// IP version.
     pub family: Family,
     /// Its table, 8300, one of 8301–8314, 8320 or 8321.
     pub table: TableId,
@@ -85,7 +83,6 @@ pub struct Route {
     pub dst: IpNet,
     /// The next hop; `None` on point-to-point devices.
     pub via: Option<IpAddr>,
-    /// The outgoing interface.
     pub dev: IfIndex,
     /// The next hop is declared to be on the link.
     pub onlink: bool,
@@ -96,11 +93,8 @@ pub struct Route {
 /// A policy rule of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Rule {
-    /// IP version.
     pub family: Family,
-    /// Its priority.
     pub priority: RulePriority,
-    /// Which packets.
     pub fwmark: Option<Fwmark>,
     /// What becomes of them.
     pub then: RuleAction,

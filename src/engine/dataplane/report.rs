@@ -12,7 +12,6 @@ use crate::units::{IfIndex, PerFamily};
 /// What one converge did: the changes that were made, what went wrong, and what was there before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplyReport {
-    /// Which wish.
     pub generation: u64,
     /// Changes that were made; empty when everything was as desired.
     pub changes: Vec<Change>,

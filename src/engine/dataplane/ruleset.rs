@@ -26,7 +26,6 @@ const RESET_FOR: u32 = 3600;
 pub const REFUSED_FOR: u32 = 8;
 /// The name of the set of families without a living uplink.
 pub const NO_WAY: &str = "no_way";
-/// IP protocol numbers.
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 

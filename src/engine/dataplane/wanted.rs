@@ -65,7 +65,6 @@ impl Narrowed {
 /// One uplink, as far as the dataplane cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uplink {
-    /// Its number.
     pub id: UplinkId,
     /// Its interface now, if there is one.
     pub dev: Option<(IfIndex, IfName)>,
@@ -83,7 +82,6 @@ pub struct Uplink {
     pub addresses: Vec<IpAddr>,
 }
 
-/// The LAN side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lan {
     /// Its subnets that no uplink has: whoever claims to be in one of them does not come in by an

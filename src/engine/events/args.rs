@@ -18,9 +18,7 @@ pub enum Arg {
     Count(u64),
     /// Milliseconds, percent.
     Number(f64),
-    /// Yes or no.
     Flag(bool),
-    /// Names.
     List(Vec<String>),
     /// Names, and a word for each.
     Words(Vec<(String, &'static str)>),

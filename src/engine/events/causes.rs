@@ -17,10 +17,7 @@ pub enum Cause {
     /// A person took the new uplink back into use.
     Resumed,
     /// A person paused the old uplink.
-    Paused {
-        /// Which.
-        uplink: String,
-    },
+    Paused { uplink: String },
     /// It is the first of the chain that works.
     FirstThatWorks,
     /// It has been up for its hold.
@@ -29,12 +26,7 @@ pub enum Cause {
         hold: Duration,
     },
     /// The old uplink failed.
-    Failed {
-        /// Which.
-        uplink: String,
-        /// How.
-        condition: Condition,
-    },
+    Failed { uplink: String, condition: Condition },
 }
 
 /// What a story is about.
@@ -53,7 +45,6 @@ pub enum Scope {
 pub enum Deed {
     /// An uplink was chosen.
     Choose {
-        /// Which.
         uplink: String,
         /// For how long; `None`: until the choice is ended.
         lasts: Option<Duration>,
@@ -69,7 +60,6 @@ pub enum Deed {
     ChoiceOver,
     /// An uplink was paused.
     Pause {
-        /// Which.
         uplink: String,
         /// For how long; `None`: until it is resumed.
         lasts: Option<Duration>,
@@ -77,20 +67,13 @@ pub enum Deed {
         instead: Option<String>,
     },
     /// It was taken back into use.
-    Resume {
-        /// Which.
-        uplink: String,
-    },
+    Resume { uplink: String },
     /// The time of the pause is over.
-    PauseOver {
-        /// Of which uplink.
-        uplink: String,
-    },
+    PauseOver { uplink: String },
     /// The LEDs were tested.
     TestLeds {
         /// Which, as people call them.
         leds: Vec<String>,
-        /// For how long.
         lasts: Duration,
     },
 }

@@ -42,11 +42,9 @@ impl Severity {
 pub struct Event {
     /// Counts from 1 since the agent began.
     pub id: u64,
-    /// When, for logic.
     pub at: Instant,
     /// When, for people, if the box knew.
     pub utc: Option<Utc>,
-    /// What.
     pub fact: Fact,
 }
 
@@ -62,29 +60,13 @@ pub enum Fact {
     /// The agent ends and leaves everything as it is.
     Stopped,
     /// A line's health changed.
-    Health {
-        /// The uplink.
-        uplink: String,
-        /// The family.
-        family: Family,
-        /// Health before.
-        from: Health,
-        /// Health after.
-        to: Health,
-        /// Why.
-        condition: Condition,
-    },
-    /// Traffic moved.
+    Health { uplink: String, family: Family, from: Health, to: Health, condition: Condition },
     Switched {
-        /// The family.
         family: Family,
-        /// From which uplink.
         from: Option<String>,
-        /// To which.
         to: String,
         /// What kind of move.
         kind: SwitchKind,
-        /// Why.
         cause: Cause,
         /// Whether it begins a story or belongs to one that has been told of.
         order: Order,
@@ -115,15 +97,9 @@ pub enum Fact {
         scope: Scope,
     },
     /// A verdict was wrong; the window was widened.
-    Premature {
-        /// The uplink.
-        uplink: String,
-        /// The new window.
-        window: Duration,
-    },
+    Premature { uplink: String, window: Duration },
     /// An uplink became degraded or good again.
     Quality {
-        /// The uplink.
         uplink: String,
         /// Whether it is degraded now.
         degraded: bool,
@@ -132,9 +108,7 @@ pub enum Fact {
     },
     /// An uplink's own resolvers fell silent while public ones answer by it, or answer again.
     Resolvers {
-        /// The uplink.
         uplink: String,
-        /// The family.
         family: Family,
         /// Whether they are silent now.
         silent: bool,
@@ -143,9 +117,7 @@ pub enum Fact {
     },
     /// Flows of a dead uplink were flushed.
     Flushed {
-        /// The uplink.
         uplink: String,
-        /// How many.
         flows: u64,
         /// TCP clients that were sent a packet which makes them notice.
         poked: u64,
@@ -154,9 +126,7 @@ pub enum Fact {
     },
     /// Flows are still on an uplink that was left.
     FlowsLeft {
-        /// The uplink.
         uplink: String,
-        /// How many.
         flows: u64,
         /// How long after the switch.
         after: Duration,
@@ -165,9 +135,7 @@ pub enum Fact {
     Draining {
         /// The uplink they are on.
         uplink: String,
-        /// The family.
         family: Family,
-        /// How many.
         flows: u64,
         /// What they have carried so far, in bytes of both directions.
         bytes: u64,
@@ -176,18 +144,14 @@ pub enum Fact {
     },
     /// The last of them has ended.
     Drained {
-        /// The uplink.
         uplink: String,
-        /// The family.
         family: Family,
         /// How long after the switch.
         after: Duration,
     },
     /// Their time is up.
     DrainOver {
-        /// The uplink.
         uplink: String,
-        /// The family.
         family: Family,
         /// How long they had.
         after: Duration,
@@ -210,7 +174,6 @@ pub enum Fact {
     },
     /// Packets of known flows go around the evidence counters, or no longer.
     Offload {
-        /// On these uplinks.
         uplinks: Vec<String>,
         /// Whether they do now.
         offloaded: bool,
@@ -221,64 +184,38 @@ pub enum Fact {
     Astray {
         /// The uplink in use.
         uplink: String,
-        /// The family.
         family: Family,
-        /// Where they leave.
         by: String,
     },
     /// The kernel refused something.
-    ApplyFailed {
-        /// Why.
-        error: String,
-    },
+    ApplyFailed { error: String },
     /// No spare is left although the Internet works.
     NoSpareLeft {
         /// The others, and why each is none.
         others: Vec<(String, Trouble)>,
     },
     /// An uplink has a subnet of the LAN, and is not used for that.
-    OverlapsLan {
-        /// The uplink.
-        uplink: String,
-        /// The LAN's subnet.
-        subnet: IpNet,
-    },
+    OverlapsLan { uplink: String, subnet: IpNet },
     /// Others' routes would take traffic over an uplink that is not chosen, and are passed over.
-    RoutesIgnored {
-        /// The uplink.
-        uplink: String,
-        /// Where they lead.
-        networks: Vec<IpNet>,
-    },
+    RoutesIgnored { uplink: String, networks: Vec<IpNet> },
     /// The LAN was told to begin nothing new with a prefix, or that it may again.
     Announced {
         /// The uplink that the prefix comes from.
         uplink: String,
-        /// The prefix.
         prefix: Ipv6Net,
         /// It may be used again.
         preferred: bool,
     },
     /// A spare is there again.
-    SpareBack {
-        /// Which.
-        uplink: String,
-    },
+    SpareBack { uplink: String },
     /// A person did something, or the time is over for which it was meant.
-    ByHand {
-        /// What.
-        deed: Deed,
-    },
+    ByHand { deed: Deed },
     /// The agent stood still for so long; what it did not hear meanwhile proves nothing.
-    Stalled {
-        /// How long.
-        gap: Duration,
-    },
+    Stalled { gap: Duration },
     /// A new configuration is in force.
     Reloaded,
 }
 
-/// Kinds of moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SwitchKind {
@@ -290,7 +227,6 @@ pub enum SwitchKind {
     Failback,
     /// To a line that loses fewer packets, or that resolves names.
     Quality,
-    /// A person asked.
     Manual,
 }
 

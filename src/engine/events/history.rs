@@ -22,7 +22,6 @@ impl History {
         self.events.back().map_or(1, |event| event.id + 1)
     }
 
-    /// Adds one.
     pub fn push(&mut self, event: Event) {
         if self.events.len() == Self::SIZE {
             self.events.pop_front();

@@ -34,13 +34,11 @@ const SEEN: usize = 3;
 /// The last interruption, or the last switch that interrupted nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interruption {
-    /// When it began.
     pub at: Instant,
     /// Which uplink carried the traffic before.
     pub from: Option<String>,
     /// Which carries it since. The same, if that died and came back.
     pub to: String,
-    /// Why.
     pub cause: Cause,
     /// How long people felt it, once known.
     pub felt: Option<Duration>,
@@ -77,13 +75,11 @@ struct Open {
 /// A slot's line was left, or died with nothing else alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// The slot.
     pub slot: Family,
     /// The uplink that carried it.
     pub from: Option<String>,
     /// The uplink that carries it from now on: number and name.
     pub to: (UplinkId, String),
-    /// Why.
     pub cause: Cause,
     /// When the last answer came by the old one.
     pub last_answer: Instant,

@@ -28,11 +28,8 @@ pub(in crate::engine) const GAP: Duration = Duration::from_secs(10);
 pub enum Carrier {
     /// The first uplink of the chain.
     First,
-    /// Another one.
     Backup,
-    /// None: an outage.
     None,
-    /// Nobody looked.
     Unknown,
 }
 
@@ -59,7 +56,6 @@ pub(in crate::engine) struct Stretch {
 /// One minute of an uplink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Minute {
-    /// Mean round-trip time.
     pub rtt: Option<Rtt>,
     /// Base probes that were not answered.
     pub loss: Option<LossPercent>,
@@ -78,7 +74,6 @@ impl Minute {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) struct Strip {
-    /// The complete ones.
     pub(in crate::engine) past: VecDeque<Minute>,
     pub(in crate::engine) running: Minute,
     pub(in crate::engine) bytes: u64,
@@ -101,7 +96,6 @@ pub struct Segment {
     pub to: Duration,
     /// Who carried the traffic.
     pub carrier: Carrier,
-    /// Which uplink.
     pub uplink: Option<String>,
 }
 

@@ -27,7 +27,6 @@ use crate::time::Instant;
 /// What a line needs to know of its surroundings.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
-    /// The time.
     pub now: Instant,
     /// The kind of line.
     pub kind: Kind,
@@ -39,7 +38,6 @@ pub struct Surroundings<'a> {
     pub desperate: bool,
     /// A window that the configuration fixes.
     pub fixed_window: Option<Duration>,
-    /// Whom to ask.
     pub targets: &'a [IpAddr],
     /// The checks above ICMP.
     pub plan: Plan<'a>,
@@ -52,7 +50,6 @@ pub struct Surroundings<'a> {
 /// News of a line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
-    /// Its health changed.
     Health(Transition),
     /// It became degraded, or good again.
     Quality,
@@ -67,28 +64,21 @@ pub enum News {
     Confirmed,
     /// A verdict was wrong: it answered again by itself.
     Premature,
-    /// Side-by-side sampling ended.
     Sampled,
 }
 
-/// One line.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// Its way out, if the box has one here.
     pub way: Option<Way>,
     /// What is known of it.
     pub health: Health,
-    /// Round-trip time.
     pub rtt: RttEstimator,
-    /// Loss.
     pub loss: LossWindow,
-    /// The adaptive window.
     pub learned: Learned,
-    /// Return traffic.
     pub traffic: Traffic,
     /// Loss, as a judgement.
     pub quality: Quality,
-    /// Checks above ICMP.
     pub proof: Proof,
     /// Loss as last sampled beside the others.
     pub sampled: Option<Sample>,

@@ -26,12 +26,10 @@ pub mod traffic;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// Nothing yet.
     #[default]
     Unknown,
     /// Proven: it leads to the Internet.
     Up {
-        /// Since when.
         since: Instant,
     },
     /// Suspected: a burst of probes is under way.
@@ -41,16 +39,12 @@ pub enum Health {
         /// Since when it had been up.
         up_since: Instant,
     },
-    /// Dead, and why.
     Down {
-        /// Since when.
         since: Instant,
-        /// Why.
         condition: Condition,
     },
     /// It answers, or could: it is being proven.
     Recovering {
-        /// Since when.
         since: Instant,
     },
 }
@@ -59,7 +53,6 @@ pub enum Health {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
-    /// Nothing is wrong.
     Ok,
     /// Its own resolvers do not resolve, public ones by the same line do.
     ResolversSilent,
@@ -160,11 +153,8 @@ pub enum Signal {
 /// A change of health: one fact for log, page, message and history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
-    /// Before.
     pub from: Health,
-    /// After.
     pub to: Health,
-    /// What did it.
     pub signal: Signal,
 }
 

@@ -27,7 +27,6 @@ pub enum Finding {
     Unknown,
     /// It answered as it should.
     Passed,
-    /// Nobody answered.
     NoAnswer,
     /// It answered something else: a portal, and where it sends people.
     Wrong(Option<String>),
@@ -315,7 +314,6 @@ impl Proof {
         *self = Self::default();
     }
 
-    /// Whether names resolve.
     #[must_use]
     pub const fn dns(&self) -> &Finding {
         &self.dns

@@ -11,9 +11,7 @@ use crate::time::Instant;
 /// Packets of one line so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packets {
-    /// From beyond it.
     pub inward: u64,
-    /// To beyond it.
     pub outward: u64,
 }
 
@@ -77,11 +75,9 @@ pub struct Traffic {
 /// What one look at the counters showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// Something came back.
     Life,
     /// Something went out; nothing came back since that instant.
     OneSided(Instant),
-    /// Neither.
     Quiet,
 }
 

@@ -13,15 +13,12 @@ use crate::units::{Family, IfIndex, IfName, Metric, TableId};
 pub struct Link {
     /// Its index; never reused for the same state.
     pub index: IfIndex,
-    /// Its name now.
     pub name: IfName,
-    /// Administratively up (`IFF_UP`).
     pub up: bool,
     /// A cable with somebody at the other end (`IFF_LOWER_UP`).
     pub carrier: bool,
     /// No link layer, so no gateway is needed (`IFF_POINTOPOINT` or no ARP).
     pub point_to_point: bool,
-    /// The loopback device.
     pub loopback: bool,
     /// Largest packet, in bytes (`IFLA_MTU`).
     pub mtu: u32,
@@ -36,7 +33,6 @@ pub struct Link {
 pub struct Hardware {
     /// USB port path, for example `1-1.3`.
     pub usb_path: Option<String>,
-    /// Kernel driver.
     pub driver: Option<String>,
     /// The Wi-Fi network it is associated with.
     pub ssid: Option<String>,
@@ -48,7 +44,6 @@ pub struct Hardware {
 /// An address on an interface (`RTM_NEWADDR`), usable: neither tentative nor failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Address {
-    /// The interface.
     pub index: IfIndex,
     /// The box's own address with the prefix length of its subnet (`IFA_LOCAL`).
     pub net: IpNet,
@@ -71,9 +66,7 @@ pub struct ForeignRoute {
     pub src: Option<IpNet>,
     /// The next hop; `None` on the link itself.
     pub gateway: Option<IpAddr>,
-    /// The outgoing interface.
     pub dev: IfIndex,
-    /// Its metric.
     pub metric: Metric,
     /// Who put it there (`rtm_protocol`: 2 kernel, 3 boot, 4 static, 9 ra, 16 dhcp …).
     pub protocol: u8,
@@ -84,7 +77,6 @@ pub struct ForeignRoute {
 }
 
 impl ForeignRoute {
-    /// The IP version.
     #[must_use]
     pub const fn family(&self) -> Family {
         match self.dst {
@@ -122,7 +114,6 @@ pub enum Touched {
     Routes,
     /// A rule of ours, or one that may stand before ours.
     Rules,
-    /// Something in nftables.
     Nftables,
     /// Forwarding, reverse-path filtering or what links without carrier mean.
     Sysctls,
@@ -131,7 +122,6 @@ pub enum Touched {
 /// All links, addresses and foreign routes at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelView {
-    /// Links by index.
     pub links: BTreeMap<IfIndex, Link>,
     /// Usable addresses, in order.
     pub addresses: Vec<Address>,

@@ -21,7 +21,6 @@ pub struct RttEstimator {
 const MEMORY: usize = 10;
 
 impl RttEstimator {
-    /// Takes one measurement.
     pub fn sample(&mut self, rtt: Rtt) {
         // The first answers wait until the gateway's link-layer address is known (ARP, RFC 4861 §7.2),
         // up to a second each: the first one that did not wait shows what the line is like.

@@ -81,7 +81,6 @@ impl Learned {
         self.window.take_if(|window| *window > OUTAGE);
     }
 
-    /// The window now.
     #[must_use]
     pub fn window(&self, range: Range) -> Duration {
         self.window.unwrap_or(range.start).clamp(range.min, range.max)

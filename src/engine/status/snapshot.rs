@@ -15,9 +15,7 @@ use crate::units::{LossPercent, PerFamily, Rtt};
 /// The last switch, or the last interruption.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastSwitch {
-    /// When.
     pub at: Instant,
-    /// From which uplink.
     pub from: Option<String>,
     /// To which; the same, if it died and came back.
     pub to: String,
@@ -32,7 +30,6 @@ pub struct LastSwitch {
 /// The state at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// Which moment.
     pub now: Now,
     /// The uplink that carries each family, if that works.
     pub active: PerFamily<Option<String>>,
@@ -40,7 +37,6 @@ pub struct Snapshot {
     pub since: Option<Utc>,
     /// Everything in one sentence.
     pub sentence: String,
-    /// Some uplink works.
     pub works: bool,
     /// The agent only watches and tells what it would do; nothing is changed.
     pub observing: bool,
@@ -71,7 +67,6 @@ pub struct Snapshot {
 /// One uplink at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UplinkState {
-    /// Its name.
     pub name: String,
     /// Its interface now, else the configured one.
     pub interface: String,
@@ -89,7 +84,6 @@ pub struct UplinkState {
     pub lines: PerFamily<Option<LineState>>,
     /// Why it is, or is not, in use.
     pub reason: String,
-    /// What happens next.
     pub next: String,
     /// Data on it is precious.
     pub metered: bool,
@@ -128,15 +122,11 @@ pub struct LineState {
     pub standing: Standing,
     /// The box's own address.
     pub address: String,
-    /// The next hop.
     pub gateway: Option<String>,
-    /// Round-trip time.
     pub rtt: Option<Rtt>,
-    /// Its mean deviation.
     pub jitter: Option<Rtt>,
     /// Loss of the last probes.
     pub loss: Option<LossPercent>,
-    /// The detection window.
     pub window: Duration,
 }
 
@@ -158,7 +148,6 @@ pub enum Role {
     Active,
     /// Could take over now.
     Ready,
-    /// Could not.
     NotReady,
     /// Set aside by a person.
     Paused,

@@ -22,7 +22,6 @@ const NOTICED: Duration = Duration::from_secs(2);
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 impl Engine {
-    /// The state now.
     #[must_use]
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let uplinks: Vec<UplinkState> = self

@@ -79,7 +79,6 @@ impl Engine {
         }
     }
 
-    /// Why traffic moves.
     fn cause_of_move(&self, family: Family, to: UplinkId, kind: SwitchKind, now: Now) -> Cause {
         let active = self.choice.active.get(family);
         let from = active.uplink.and_then(|id| self.uplinks.get(&id));

@@ -21,14 +21,11 @@ use crate::engine::uplink::attachment::Attachment;
 use crate::time::Instant;
 use crate::units::{Family, PerFamily, UplinkId};
 
-/// One uplink.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) struct Uplink {
-    /// Its number.
     pub id: UplinkId,
     /// What the configuration says.
     pub config: UplinkConfig,
-    /// What netlink says.
     pub attachment: Attachment,
     /// Its own resolvers, configured or learned.
     pub resolvers: Vec<IpAddr>,
@@ -74,7 +71,6 @@ pub(in crate::engine) struct Household {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Uplinks {
     pub(super) all: BTreeMap<UplinkId, Uplink>,
-    /// In priority order.
     pub(super) chain: Vec<UplinkId>,
     /// What is the same for all of their lines.
     pub(super) household: Household,

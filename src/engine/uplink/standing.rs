@@ -35,9 +35,7 @@ pub enum Standing {
 /// How much of the Internet people get by a line that answers; best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
-    /// All of it.
     Well,
-    /// Packets are lost.
     Lossy,
     /// Next to nothing: a sign-in page, or no names.
     None,

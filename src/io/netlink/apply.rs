@@ -47,15 +47,12 @@ pub struct Door {
 /// Why the kernel could not be asked or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {
-    /// Not allowed.
     #[error(
         "changing routes is not permitted: sparelink needs CAP_NET_ADMIN, so run it as root or from its service unit"
     )]
     Permission,
-    /// Something else.
     #[error("cannot talk to the kernel")]
     Netlink(#[from] Error),
-    /// Not without nftables.
     #[error(transparent)]
     Nftables(#[from] NfnlError),
 }

@@ -150,7 +150,6 @@ pub(super) fn is_worth_reading(message: &[u8]) -> bool {
     prefix_len == 0 || protocol == PROTOCOL || table == MAIN || table == ABOVE_255
 }
 
-/// `RT_TABLE_MAIN`.
 const MAIN: u8 = libc::RT_TABLE_MAIN;
 /// `RT_TABLE_COMPAT`: the number does not fit and stands in `RTA_TABLE`.
 const ABOVE_255: u8 = libc::RT_TABLE_COMPAT;

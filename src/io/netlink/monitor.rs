@@ -134,7 +134,6 @@ impl Monitor {
         Ok((this, view))
     }
 
-    /// Everything there is.
     async fn look(&mut self) -> Result<KernelView, Error> {
         let mirror = dump::view(&mut self.talk, &mut self.devices).await?;
         self.kept = dump::kept(&mut self.talk).await?;

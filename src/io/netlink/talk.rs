@@ -48,7 +48,6 @@ pub enum Error {
     /// The kernel said no.
     #[error("{}{}", .errno.desc(), .words.as_ref().map(|w| format!(" ({w})")).unwrap_or_default())]
     Refused {
-        /// Why.
         errno: Errno,
         /// The kernel's own sentence, if it gave one (`NLMSGERR_ATTR_MSG`).
         words: Option<String>,

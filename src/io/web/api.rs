@@ -50,7 +50,6 @@ struct Named {
 #[serde(deny_unknown_fields)]
 struct LedTest {}
 
-/// All routes.
 pub(super) fn router(site: Site) -> Router {
     let changes = Router::new()
         .route("/api/v1/switch", post(switch))

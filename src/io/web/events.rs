@@ -42,7 +42,6 @@ impl Listener {
     }
 }
 
-/// `GET /api/v1/events`.
 pub(super) async fn events(
     State(site): State<Site>,
     State(asks): Asks,

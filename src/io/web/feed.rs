@@ -57,7 +57,6 @@ impl Feed {
         self.has_password.clone()
     }
 
-    /// Something happened.
     pub fn entry(&self, event: &Event) {
         if self.entries.receiver_count() > 0 {
             // Whoever listened may have gone.

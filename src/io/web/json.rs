@@ -16,13 +16,10 @@ use crate::units::{Family, Gather as _};
 /// The longest text from outside, in characters.
 const LONGEST: usize = 200;
 
-/// `GET /api/v1/status`.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     version: &'static str,
-    /// The box's clock.
     time: Option<String>,
-    /// The box's name.
     host: Option<String>,
     login: Login,
     works: bool,
@@ -268,7 +265,6 @@ fn value(arg: Arg) -> Value {
     }
 }
 
-/// `GET /api/v1/timeline`.
 #[derive(Debug, Serialize)]
 pub(super) struct Timeline {
     span_s: u64,

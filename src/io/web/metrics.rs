@@ -17,9 +17,7 @@ use crate::units::{Family, PerFamily};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dialect {
-    /// Prometheus text 0.0.4.
     Plain,
-    /// OpenMetrics 1.0.0.
     Open,
 }
 
@@ -45,7 +43,6 @@ enum Kind {
 /// What a family of metrics is: name without ending, unit, kind, help.
 struct About(&'static str, &'static str, Kind, &'static str);
 
-/// `GET /metrics`.
 pub(super) async fn metrics(
     State(asks): Asks,
     State(feed): State<Feed>,

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
-/// Being a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Candidacy {
     since: Instant,

@@ -439,7 +439,6 @@ mod tests {
         /// What it resolves now and then.
         name: Option<&'static str>,
         asked_names: usize,
-        /// The kernel's counters.
         packets: Packets,
     }
 

@@ -14,13 +14,11 @@ use crate::units::{LossPercent, Rtt};
 /// The base probes of a line since somebody last asked; nothing is decided by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Answered.
     pub answered: u32,
     /// Not answered in time.
     pub lost: u32,
     /// Round-trip times of everything that was answered: how many, and their sum.
     pub timed: u32,
-    /// Their sum.
     pub sum: Duration,
 }
 
@@ -57,7 +55,6 @@ impl Tally {
 /// Figures for people; `None`: not measured, or not of now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Round-trip time.
     pub rtt: Option<Rtt>,
     /// Mean deviation of it.
     pub jitter: Option<Rtt>,

@@ -28,7 +28,6 @@ pub(super) struct Turn {
     pub(super) otherwise: Option<usize>,
 }
 
-/// Between questions.
 const TICK: Duration = Duration::from_millis(100);
 /// A proof needs this many answers …
 const ANSWERS: u32 = 10;

@@ -41,7 +41,6 @@ const PAGE: Via = Via::Page {
 /// How long an answer may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What came back.
 #[derive(Debug)]
 struct Answer {
     status: u16,
