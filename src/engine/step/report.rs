@@ -133,7 +133,9 @@ impl Engine {
                 let flaw = self.flaw(name, now);
                 match first.filter(|u| u.config.name != *name) {
                     Some(u) => {
-                        format!("Internet works, on {name}{flaw}: {}", self.why_not_first(u, now))
+                        let family = u.main_line().0;
+                        let why = self.why_not_first(u, family, now);
+                        format!("Internet works, on {name}{flaw}: {why}")
                     }
                     None => format!("Internet works, on {name}{flaw}"),
                 }
@@ -175,9 +177,8 @@ impl Engine {
     }
 
     /// Why the first uplink of the chain is not the one in use.
-    fn why_not_first(&self, u: &Uplink, now: Now) -> String {
+    fn why_not_first(&self, u: &Uplink, family: Family, now: Now) -> String {
         let name = &u.config.name;
-        let family = if u.lines.v4.way.is_some() { Family::V4 } else { Family::V6 };
         if u.paused.is_some() {
             return format!("{name} is paused");
         }
@@ -187,6 +188,10 @@ impl Engine {
             }
             Some(Why::NotChosen) => "chosen by a person".to_owned(),
             Some(Why::NotCalm) => format!("{name} still loses packets now and then"),
+            // What it lacks in this family says more than how it is on the whole.
+            _ if u.lines.get(family).way.is_none() => {
+                format!("{name} {}", u.fault(family).phrase())
+            }
             _ => format!("{name} {}", self.trouble(u, now)),
         }
     }
@@ -302,12 +307,14 @@ impl Engine {
     /// Why a healthy uplink is the one in use.
     fn why_in_use(&self, u: &Uplink, now: Now) -> String {
         let carries = |(_, active): &(Family, &Active)| active.uplink == Some(u.id);
-        let carried = self.choice.active.iter().find(carries);
-        let why = carried.and_then(|(_, active)| active.whys.get(&u.id));
+        let Some((family, active)) = self.choice.active.iter().find(carries) else {
+            return "works".to_owned();
+        };
+        let why = active.whys.get(&u.id);
         let first = self.uplinks.chain.first().and_then(|id| self.uplinks.get(id));
         match (why, first.filter(|first| first.id != u.id)) {
             (Some(Why::Chosen), _) => "chosen by a person".to_owned(),
-            (_, Some(first)) => self.why_not_first(first, now),
+            (_, Some(first)) => self.why_not_first(first, family, now),
             (_, None) => "works".to_owned(),
         }
     }
