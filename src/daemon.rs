@@ -452,6 +452,27 @@ impl Agent {
             }
         }
     }
+
+    /// Waits until those who watch are to be told something, which [`Self::show`] does.
+    async fn time_to_show(&self) {
+        if self.web.feed().is_watched() {
+            clock::sleep_until(self.shown.due()).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn show(&mut self) {
+        let now = clock::now();
+        if self.shown.is_overdue(now.mono) {
+            // So that flows go on being counted.
+            self.watched();
+        }
+        let snapshot = self.engine.snapshot(now);
+        if self.shown.is_news(&snapshot) {
+            self.web.feed().state(&snapshot);
+        }
+    }
 }
 
 fn header<E>(start: Start<E>) -> Header<E> {

@@ -4,9 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::Agent;
 use crate::engine::status::snapshot::Snapshot;
-use crate::io::clock;
 use crate::time::Instant;
 
 /// After something happened: at once, but for what happens in the same breath …
@@ -34,7 +32,7 @@ impl Shown {
     }
 
     /// When to look again; at once if nobody has been shown anything.
-    fn due(&self) -> Instant {
+    pub(super) fn due(&self) -> Instant {
         let Some((looked, _)) = &self.last else {
             return Instant::ZERO;
         };
@@ -45,12 +43,12 @@ impl Shown {
     }
 
     /// Whether it is high time.
-    fn is_overdue(&self, now: Instant) -> bool {
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
         self.told.back().is_none_or(|told| now.since(*told) >= AT_LEAST)
     }
 
     /// Whether this has to be told.
-    fn is_news(&mut self, snapshot: &Snapshot) -> bool {
+    pub(super) fn is_news(&mut self, snapshot: &Snapshot) -> bool {
         let now = snapshot.now.mono;
         self.outdated = false;
         let seen = self.last.as_ref().map(|(_, seen)| seen);
@@ -65,30 +63,6 @@ impl Shown {
             self.told.drain(..extra);
         }
         news
-    }
-}
-
-impl Agent {
-    /// Waits until those who watch are to be told something; for ever while nobody does.
-    pub(super) async fn time_to_show(&self) {
-        if self.web.feed().is_watched() {
-            clock::sleep_until(self.shown.due()).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// Tells them, if there is anything to tell.
-    pub(super) fn show(&mut self) {
-        let now = clock::now();
-        if self.shown.is_overdue(now.mono) {
-            // So that flows go on being counted.
-            self.watched();
-        }
-        let snapshot = self.engine.snapshot(now);
-        if self.shown.is_news(&snapshot) {
-            self.web.feed().state(&snapshot);
-        }
     }
 }
 

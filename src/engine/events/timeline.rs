@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::engine::health::line::Tally;
+use crate::engine::health::tally::Tally;
 use crate::time::Instant;
 use crate::units::{LossPercent, Rtt, UplinkId};
 

@@ -1,4 +1,3 @@
 //! Flows that a switch leaves behind.
 
-pub(super) mod leftover;
 pub(super) mod strays;

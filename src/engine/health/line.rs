@@ -18,6 +18,7 @@ use super::suspicion::{Burst, Duty, Profile};
 use super::traffic::{Evidence, Own, Packets, Traffic};
 use super::{Condition, Health, Signal, Transition};
 use crate::config::Kind;
+use crate::engine::health::tally::Tally;
 use crate::engine::kernel::way::Way;
 use crate::engine::probe::estimator::{LossWindow, RttEstimator};
 use crate::engine::probe::window::{Learned, Range};
@@ -479,9 +480,8 @@ mod candidacy;
 mod clockwork;
 mod hiccups;
 mod sampling;
-mod tally;
+mod told;
 mod trial;
 mod witnesses;
 
 pub use hiccups::Pattern;
-pub use tally::{Figures, Rest, Tally};

@@ -20,6 +20,7 @@ pub mod line;
 pub mod proof;
 pub mod quality;
 pub mod suspicion;
+pub mod tally;
 pub mod traffic;
 
 /// What is known of a line.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::HttpCheck;
-use crate::engine::health::line::Rest;
 use crate::engine::health::proof::Plan;
+use crate::engine::health::tally::Rest;
 use crate::engine::probe::Question;
 use crate::units::Family;
 

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use crate::config::OnReturn;
 use crate::engine::dataplane::nft::host;
 use crate::engine::events::facts::Fact;
-use crate::engine::flows::leftover::{
-    ARMED_FOR, COUNT_EVERY, Fate, LOOK_AGAIN, Leftover, ON_THE_WAY,
-};
 use crate::engine::health::{Health, Transition};
 use crate::engine::input::FlushReport;
 use crate::engine::kernel::flow::{FlowCount, FlushScope};
 use crate::engine::output::{FlushRequest, Output};
 use crate::engine::status::snapshot::Draining;
 use crate::engine::uplink::Uplink;
+use crate::engine::uplink::leftover::{
+    ARMED_FOR, COUNT_EVERY, Fate, LOOK_AGAIN, Leftover, ON_THE_WAY,
+};
 use crate::engine::{Engine, Mode};
 use crate::time::{Instant, Now};
 use crate::units::{Family, Gather as _, PerFamily, UplinkId};

@@ -2,6 +2,7 @@
 
 pub mod attachment;
 pub mod detours;
+pub(super) mod leftover;
 pub mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +13,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, UplinkConfig};
-use crate::engine::flows::leftover::Leftover;
 use crate::engine::health::Condition;
 use crate::engine::health::line::{Line, Surroundings};
 use crate::engine::health::proof::Plan;
 use crate::engine::health::suspicion::Duty;
 use crate::engine::uplink::attachment::Attachment;
+use crate::engine::uplink::leftover::Leftover;
 use crate::time::Instant;
 use crate::units::{Family, PerFamily, UplinkId};
 

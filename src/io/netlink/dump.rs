@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::rule::RuleMessage;
@@ -12,6 +11,7 @@ use nix::errno::Errno;
 use tokio::time::Instant;
 
 use super::decode::{self, RawRoute};
+use super::family;
 use super::hardware::Devices;
 use super::kept::{Kept, is_worth_reading};
 use super::message::{LinkMessage, Message};
@@ -75,7 +75,7 @@ fn worth_reading(bytes: &[u8], family: Family) -> Option<RawRoute> {
 
 fn routes_of(family: Family, table: Option<TableId>) -> Message {
     let mut question = RouteMessage::default();
-    question.header.address_family = address_family(family);
+    question.header.address_family = family::of(family);
     question.attributes.extend(table.map(|table| RouteAttribute::Table(table.0)));
     Message::GetRoute(question)
 }
@@ -156,7 +156,7 @@ pub(super) async fn rules(talk: &mut Talk) -> Result<Vec<Rule>, Error> {
     let mut rules = Vec::new();
     for family in Family::BOTH {
         let mut question = RuleMessage::default();
-        question.header.family = address_family(family);
+        question.header.family = family::of(family);
         let answer = talk.dump(&Message::GetRule(question)).await?;
         let ours = answer.iter().filter_map(|message| {
             if let Message::NewRule(message) = message { decode::rule(message) } else { None }
@@ -169,7 +169,7 @@ pub(super) async fn rules(talk: &mut Talk) -> Result<Vec<Rule>, Error> {
 /// Which interface the kernel would send a packet out of, were it marked so.
 pub(super) async fn lookup(talk: &mut Talk, to: IpAddr, mark: u32) -> Result<IfIndex, Error> {
     let mut question = RouteMessage::default();
-    question.header.address_family = address_family(Family::of(&to));
+    question.header.address_family = family::of(Family::of(&to));
     question.header.destination_prefix_length = if to.is_ipv4() { 32 } else { 128 };
     question.attributes.push(RouteAttribute::Destination(RouteAddress::from(to)));
     question.attributes.push(RouteAttribute::Mark(mark));
@@ -187,11 +187,4 @@ pub(super) async fn stats(talk: &mut Talk, index: IfIndex) -> Result<(u64, u64),
         return Err(Error::Strange);
     };
     decode::bytes(&message).ok_or(Error::Strange)
-}
-
-pub(super) fn address_family(family: Family) -> AddressFamily {
-    match family {
-        Family::V4 => AddressFamily::Inet,
-        Family::V6 => AddressFamily::Inet6,
-    }
 }

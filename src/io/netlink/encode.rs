@@ -8,7 +8,7 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
-use super::dump;
+use super::family;
 use super::message::Message;
 use crate::engine::dataplane::{Route, Rule, RuleAction as Then};
 use crate::units::{Family, IfIndex, PROTOCOL};
@@ -44,7 +44,7 @@ pub(super) fn del_route(route: &Route) -> Message {
 /// What names a route. The table stands in an attribute: its number does not fit the header.
 fn route_message(route: &Route) -> RouteMessage {
     let mut message = RouteMessage::default();
-    message.header.address_family = dump::address_family(route.family);
+    message.header.address_family = family::of(route.family);
     message.header.destination_prefix_length = route.dst.prefix_len();
     let attributes = &mut message.attributes;
     attributes.push(RouteAttribute::Table(route.table.0));
@@ -69,7 +69,7 @@ pub(super) const LOOPBACK: &str = "lo";
 /// A rule of ours, to be added or removed.
 pub(super) fn rule_message(rule: &Rule) -> RuleMessage {
     let mut message = RuleMessage::default();
-    message.header.family = dump::address_family(rule.family);
+    message.header.family = family::of(rule.family);
     let attributes = &mut message.attributes;
     match rule.then {
         Then::LookUp(table) => {

@@ -12,7 +12,7 @@ use super::conntrack::Conntrack;
 use super::message::Message;
 use super::nft::Nft;
 use super::talk::{Error, Talk};
-use super::{decode, dump, sock_diag, trial};
+use super::{decode, sock_diag, trial};
 use crate::engine::doctor::ForeignRule;
 use crate::engine::doctor::parts::{Part, Presence};
 use crate::units::Family;
@@ -33,7 +33,7 @@ pub async fn foreign_rules() -> Result<Vec<ForeignRule>, Error> {
 
 async fn all_rules(talk: &mut Talk, family: Family) -> Result<Vec<RuleMessage>, Error> {
     let mut question = RuleMessage::default();
-    question.header.family = dump::address_family(family);
+    question.header.family = super::family::of(family);
     let answer = talk.dump(&Message::GetRule(question)).await?;
     let rules = answer
         .into_iter()

@@ -9,6 +9,7 @@ pub mod conntrack;
 mod decode;
 mod dump;
 mod encode;
+mod family;
 mod hardware;
 pub mod inspect;
 mod kept;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::asking::{Fate, Method, Pending, Use};
 use super::sampling::Due;
-use super::tally::{METERED_SPARE, NAMES_EVERY, PAGES_EVERY};
 use super::trial::Trial;
 use super::{
     DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, News, PATIENCE, Surroundings, TARGET_FAULT,
 };
 use crate::engine::health::proof::{self, Finding, Round};
 use crate::engine::health::suspicion::{Duty, MIN_TICKS, Profile};
+use crate::engine::health::tally::{METERED_SPARE, NAMES_EVERY, PAGES_EVERY};
 use crate::engine::health::{Condition, Health, Signal};
 use crate::engine::probe::Asker;
 use crate::time::Instant;
