@@ -383,9 +383,7 @@ impl Agent {
             Severity::Info | Severity::Notice => tracing::info!(code, "{}", event.fact),
             Severity::Warning => tracing::warn!(code, "{}", event.fact),
         }
-        if let Some(manager) = &mut self.manager
-            && event.fact.severity() != Severity::Debug
-        {
+        if let Some(manager) = &mut self.manager {
             manager.say(&self.engine.snapshot(now).sentence);
         }
         if matches!(event.fact, Fact::Switched { .. } | Fact::NoWayOut { .. }) {

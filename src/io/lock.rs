@@ -117,7 +117,7 @@ fn lock(run_dir: &Path, create: OFlag) -> Result<Option<Flock<File>>, Error> {
     let failed = |source| Error::File { path: path.clone(), source };
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | create;
     let mut options = File::options();
-    options.read(true).write(true).mode(0o600).custom_flags(flags.bits());
+    options.read(true).mode(0o600).custom_flags(flags.bits());
     // An agent that ends takes nothing away, so this loop is gone through twice only where a person
     // removes the file at that moment.
     for _ in 0..8 {

@@ -128,7 +128,7 @@ async fn who_knows_the_password_steers() -> Result<()> {
     cookie(&log_in(&stage, "another password").await?)?;
 
     let log = stage.agent.log();
-    ensure!(log.contains("logged in to the page"), "control: {log}");
+    ensure!(log.contains("login to the page"), "control: {log}");
     let token = session.strip_prefix("sparelink=").context("another cookie")?;
     for secret in [PASSWORD, "another password", "a wrong password", token, "argon2"] {
         ensure!(!log.contains(secret), "{secret} is in the log");

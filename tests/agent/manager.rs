@@ -59,7 +59,8 @@ async fn the_service_manager_hears_the_loop() -> Result<()> {
     let signs = steady.get("WATCHDOG=1").copied().unwrap_or_default();
     figure(&format!("{signs} signs of life in some {} s, two wanted in each", LIMIT.as_secs() * 4));
     ensure!(signs >= 4, "{steady:?}");
-    ensure!(steady.keys().any(|line| line.starts_with("STATUS=Internet works, on mifi")));
+    let told = steady.keys().any(|line| line.starts_with("STATUS=Internet works, on mifi"));
+    ensure!(told, "{steady:?}");
 
     let pid = Pid::from_raw(i32::try_from(stage.agent.pid())?);
     kill(pid, Signal::SIGSTOP)?;

@@ -254,7 +254,7 @@ async fn while_others_load_thousands_of_elements() -> Result<()> {
     let elements: Vec<String> = (0..ELEMENTS)
         .map(|n| format!("{}.{}.{}.{}", 20 + (n >> 16), (n >> 8) & 255, n & 255, 1))
         .collect();
-    let set = "table inet blocklist { set addresses { type ipv4_addr; } }";
+    let set = "table inet blocklist { set addresses { type ipv4_addr; }; }";
     let name = file("blocklist");
     write(
         &name,

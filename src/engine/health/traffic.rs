@@ -70,6 +70,21 @@ pub struct Traffic {
     /// The last two looks between which something came back.
     #[serde(default)]
     came: Option<(Instant, Instant)>,
+    /// Own packets that the counters had not seen at the last look: they are sent by others of our threads.
+    #[serde(default)]
+    ahead: u64,
+    /// What came at the last look, if it may turn out to be our own.
+    #[serde(default)]
+    unsure: Option<Unsure>,
+}
+
+/// The counters see an answer to us before the loop hears of it, so for one look it passes for others' traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Unsure {
+    packets: u64,
+    /// What was known before.
+    moved: Option<Instant>,
+    asked: Option<Instant>,
 }
 
 /// What one look at the counters showed.
@@ -99,8 +114,23 @@ impl Traffic {
         let grown = |new: u64, old: u64, own: u64, own_old: u64| {
             new.saturating_sub(old).saturating_sub(own.saturating_sub(own_old))
         };
-        let came = grown(seen.inward, old.inward, own.inward, own_old.inward) > 0;
-        let went = grown(seen.outward, old.outward, own.outward, own_old.outward) > 0;
+        let heard = own.inward.saturating_sub(own_old.inward);
+        let arrived = seen.inward.saturating_sub(old.inward);
+        if let Some(unsure) = self.unsure.take()
+            && heard.saturating_sub(arrived) >= unsure.packets
+        {
+            (self.moved, self.asked) = (unsure.moved, unsure.asked);
+        }
+        let others = arrived.saturating_sub(heard);
+        let came = others > 0;
+        if came {
+            let (moved, asked) = (self.moved, self.asked);
+            self.unsure = Some(Unsure { packets: others, moved, asked });
+        }
+        let left = seen.outward.saturating_sub(old.outward);
+        let sent = own.outward.saturating_sub(own_old.outward);
+        let went = left > sent + self.ahead;
+        self.ahead = sent.saturating_sub(left.saturating_sub(self.ahead));
         if came || went {
             self.moved = Some(now);
         }
@@ -131,7 +161,7 @@ impl Traffic {
     /// Takes counters that have not moved while no question is open: no evidence, and cheap.
     /// Returns whether that was so.
     pub fn is_quiet(&mut self, seen: Packets, now: Instant) -> bool {
-        let quiet = self.seen == Some(seen) && self.asked.is_none();
+        let quiet = self.seen == Some(seen) && self.asked.is_none() && self.unsure.is_none();
         if quiet {
             self.polled = Some(now);
         }
@@ -178,6 +208,28 @@ mod tests {
         assert_eq!(t.one_sided_since(at(450)), None);
         assert_eq!(look(&mut t, 0, 0, 500), Evidence::Quiet, "a table made anew");
         assert!(!t.is_busy(at(2400)));
+    }
+
+    #[test]
+    fn what_the_counters_see_early_or_late_is_still_our_own() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let own = |inward, outward| Own { packets: Packets { inward, outward }, ..Own::default() };
+        let seen = |inward, outward| Packets { inward, outward };
+        let mut t = Traffic::default();
+        t.look(seen(5, 5), &own(0, 0), at(0));
+        // Asked, but not yet on the wire.
+        t.look(seen(5, 5), &own(0, 1), at(100));
+        t.look(seen(5, 6), &own(0, 1), at(200));
+        assert!(!t.is_busy(at(200)));
+        // Its answer is on the wire, but not yet with the loop.
+        assert_eq!(t.look(seen(6, 6), &own(0, 1), at(300)), Evidence::Life);
+        assert!(!t.is_quiet(seen(6, 6), at(400)), "it is looked at once more");
+        t.look(seen(6, 6), &own(1, 1), at(400));
+        assert!(!t.is_busy(at(400)));
+        // Control: others' packets stay others'.
+        t.look(seen(7, 7), &own(1, 1), at(500));
+        t.look(seen(7, 7), &own(1, 1), at(600));
+        assert!(t.is_busy(at(600)));
     }
 
     #[test]

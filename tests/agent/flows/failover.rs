@@ -251,7 +251,8 @@ async fn connections_begun_while_nobody_knew_are_made_soon() -> Result<()> {
         at(95).as_secs_f64(),
         times[times.len() - 1].as_secs_f64()
     ));
-    ensure!(times[0] > Duration::from_millis(100), "control: the line was not dead: {times:?}");
+    // The last of them began when the switch was at hand.
+    ensure!(at(50) > Duration::from_millis(200), "control: the line was not dead: {times:?}");
     // A client that waits for its own timer sends again after a second.
     ensure!(at(50) < Duration::from_millis(900), "they wait for their own timers: {times:?}");
     Ok(())
