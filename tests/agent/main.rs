@@ -52,7 +52,7 @@ use runner::{Test, figure, skip, tests};
 use sparelink::lab::LabArgs;
 
 /// How many tests run at a time, if they mostly wait: two cores are enough for this many homes.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 6;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
