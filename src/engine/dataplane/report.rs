@@ -22,7 +22,7 @@ pub struct ApplyReport {
     pub drift: Drift,
     /// How long it took.
     pub took: Duration,
-    /// [`Table::digest`] of the table that was found; `None` if there was none of ours.
+    /// [`Table::digest`](super::nft::Table::digest) of the table that was found; `None` if there was none of ours.
     pub observed_digest: Option<u64>,
     /// Network devices in somebody's flowtable: packets of known flows go around our counters there.
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! Watches links, addresses, routes, rules and nftables as the kernel changes them.
 //!
-//! Of routes only those are told that can matter, see [`Kept`](super::kept::Kept): the kernel does not even
+//! Of routes only those are told that can matter, see [`Kept`]: the kernel does not even
 //! wake us for the others.
 //!
 //! The monitor keeps its own copy of the view, for three things that the kernel's messages do not
