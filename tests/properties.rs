@@ -428,7 +428,8 @@ properties! {
             let now = world.now();
             let next = world.engine.as_ref().and_then(Engine::poll_timeout);
             // Something may have happened that the engine has not been told of yet.
-            let told = std::mem::replace(&mut before, world.handled) != world.handled;
+            let told = std::mem::replace(&mut before, world.handled) != world.handled
+                && world.handled_at == now;
             if let (Some((at, why)), true, false) = (next, told, world.is_stalled()) {
                 prop_assert!(at > now, "{why} is due at {at:?}, and it is {now:?}");
             }

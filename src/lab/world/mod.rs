@@ -98,6 +98,8 @@ pub struct World {
     pub answers: BTreeMap<u64, Result<String, Refusal>>,
     /// How many inputs the engine was given.
     pub handled: u64,
+    /// When the last of them was taken.
+    pub handled_at: Instant,
     /// Every input and output, if somebody wants to play it again.
     pub tape: Option<Vec<Taped>>,
     config: Config,
@@ -151,6 +153,7 @@ impl World {
             resolvers: None,
             answers: BTreeMap::new(),
             handled: 0,
+            handled_at: Instant::ZERO,
             tape: None,
             config: plan.config,
             seed: plan.seed,
@@ -319,6 +322,7 @@ impl World {
             return;
         };
         self.handled += 1;
+        self.handled_at = self.now;
         let taped = self.tape.as_ref().map(|_| input.clone());
         engine.handle(input, now);
         let mut outputs = Vec::new();
