@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::disk::{self, replace};
+use super::disk::{self, publish};
 use super::faults;
 use crate::units::{Gather as _, IfName};
 
@@ -145,7 +145,9 @@ pub fn save_originals(run_dir: &Path, values: &BTreeMap<String, String>) -> Resu
     }
     let failed = |source| Error::Originals { file: file.clone(), source };
     let text = serde_json::to_vec_pretty(&known).map_err(|e| failed(e.into()))?;
-    replace(&file, &text).map_err(failed)
+    // Not flushed: the kernel forgets its values with the power, too, and whoever switches must not wait
+    // for a disk.
+    publish(&file, &text).map_err(failed)
 }
 
 /// The value of before that is remembered for a path.
