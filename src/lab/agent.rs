@@ -28,6 +28,8 @@ use super::topology::{Home, LAN_INTERFACE, Plan};
 pub const HOLD: Duration = Duration::from_secs(3);
 /// How often the status is asked for while something is waited for.
 const POLL: Duration = Duration::from_millis(20);
+/// The agent ends within this: it gives the disk ten seconds and the kernel one.
+const ENDS: Duration = Duration::from_secs(20);
 /// How long the agent has for one answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -328,7 +330,7 @@ impl Agent {
     /// Sends it a signal and waits for its end.
     ///
     /// # Errors
-    /// If it does not end within five seconds.
+    /// If it does not end within the time that it gives the disk and the kernel; where it stands then.
     pub async fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal)?;
         let start = Instant::now();
@@ -336,9 +338,26 @@ impl Agent {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
-            ensure!(start.elapsed() < Duration::from_secs(5), "the agent does not end on {signal}");
+            ensure!(
+                start.elapsed() < ENDS,
+                "the agent does not end on {signal}: {}\n{}",
+                self.threads(),
+                self.last_words()
+            );
             sleep(POLL).await;
         }
+    }
+
+    /// What each of its threads waits for, as the kernel has it: name, state, place.
+    fn threads(&self) -> String {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let of = |path: PathBuf| {
+            let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
+            let state = read("status").lines().find(|l| l.starts_with("State")).map(str::to_owned);
+            format!("{} {} {}", read("comm").trim(), state.unwrap_or_default(), read("wchan"))
+        };
+        let threads: Vec<_> = tasks.into_iter().flatten().flatten().map(|t| of(t.path())).collect();
+        threads.join(", ")
     }
 
     /// The end of its log.

@@ -43,10 +43,10 @@ pub struct Meter {
 /// How long the client was cut off after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// From the event to the moment when the first flow began that was answered again; zero if no
+    /// From the cut to the moment when the first flow began that was answered again; zero if no
     /// flow was lost.
     pub gap: Duration,
-    /// From the event to the arrival of that answer; the gap and one round trip.
+    /// From the cut to the arrival of that answer; the gap and one round trip.
     pub answer: Duration,
     /// Flows between the event and that flow that were never answered.
     pub lost: u64,
@@ -97,8 +97,9 @@ impl Meter {
 
     /// How long the client was cut off after `event`; `None` while it still is.
     ///
-    /// Flows that were lost with the event's own edge count: the gap begins at the event, and ends
-    /// with the first answered flow that began after an unanswered one.
+    /// The gap begins with the event, or with the first flow that was lost: a busy machine may take
+    /// seconds to carry the event out, and traffic flows meanwhile. It ends with the first answered
+    /// flow that began after an unanswered one.
     #[must_use]
     pub fn gap_after(&self, event: Instant) -> Option<Gap> {
         self.log().flows.gap_after(event)
@@ -189,9 +190,11 @@ impl Record {
         let mut after_the_edge = self.since(event).skip_while(answered).peekable();
         let newest = self.flows.back()?.sent;
         let undecided = after_the_edge.peek().is_none_or(|flow| newest - flow.sent < UNDECIDED);
+        // The last flow that was answered began at most so long before the first that was lost.
+        let cut = after_the_edge.peek().map_or(event, |flow| event.max(flow.sent - EVERY));
         for (lost, flow) in (0..).zip(after_the_edge) {
             if let Some(answer) = flow.answered {
-                return Some(Gap { gap: flow.sent - event, answer: answer - event, lost });
+                return Some(Gap { gap: flow.sent - cut, answer: answer - cut, lost });
             }
         }
         if !undecided {
@@ -304,7 +307,7 @@ mod tests {
     #[test]
     fn the_gap_ends_with_the_first_answered_flow() {
         let cases = [
-            ("++++----++", 8, Some((40, 4))),
+            ("++++----++", 8, Some((25, 4))),
             ("+---------------------------------------------", 46, None),
             ("+---", 4, Some((0, 0))),
             ("++++++", 6, Some((0, 0))),

@@ -78,7 +78,7 @@ fn all() -> Result<Vec<Test>> {
     let all = [
         death::tests(),
         rest::tests(),
-        quantity::tests(),
+        runner::taking(runner::Room::Much, quantity::tests()),
         siege::tests(),
         soak::tests(),
         room::tests(),

@@ -100,6 +100,11 @@ pub(crate) fn within(group: &str, room: Room, tests: impl IntoIterator<Item = Te
     tests.into_iter().map(named).collect()
 }
 
+/// The same tests, which take so much of the machine.
+pub(crate) fn taking(room: Room, tests: impl IntoIterator<Item = Test>) -> Vec<Test> {
+    tests.into_iter().map(|test| Test { room, ..test }).collect()
+}
+
 /// Does what has to be waited for, on this thread alone.
 pub(crate) fn wait(test: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(test)
