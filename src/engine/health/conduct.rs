@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::probe::Heard;
+
 /// So many misses in a row, and a resolver counts as silent: UDP loses packets, and any server
 /// stumbles.
 const MISSES: u32 = 2;
@@ -31,16 +33,19 @@ struct Record {
 
 impl Conduct {
     /// Notes whether a resolver resolved a name that somebody resolved.
-    pub fn note(&mut self, resolver: IpAddr, answered: bool) {
+    pub fn note(&mut self, resolver: IpAddr, heard: Heard) {
         let record = self.of.entry(resolver).or_default();
-        if answered {
-            record.missed = 0;
-            record.answered = (record.answered + 1).min(ANSWERS);
-            record.silent &= record.answered < ANSWERS;
-        } else {
-            record.answered = 0;
-            record.missed = (record.missed + 1).min(MISSES);
-            record.silent |= record.missed >= MISSES;
+        match heard {
+            Heard::Answer => {
+                record.missed = 0;
+                record.answered = (record.answered + 1).min(ANSWERS);
+                record.silent &= record.answered < ANSWERS;
+            }
+            Heard::Silence => {
+                record.answered = 0;
+                record.missed = (record.missed + 1).min(MISSES);
+                record.silent |= record.missed >= MISSES;
+            }
         }
     }
 
@@ -78,23 +83,23 @@ mod tests {
         let mut conduct = Conduct::default();
         // What it did, then: silent, uneasy, in doubt.
         let rows = [
-            (true, false, false, false),
-            (false, false, true, true),
-            (true, false, false, false),
-            (false, false, true, true),
-            (false, true, true, false),
-            (false, true, true, false),
-            (true, true, true, true),
-            (false, true, true, false),
-            (true, true, true, true),
-            (true, false, false, false),
+            (Heard::Answer, false, false, false),
+            (Heard::Silence, false, true, true),
+            (Heard::Answer, false, false, false),
+            (Heard::Silence, false, true, true),
+            (Heard::Silence, true, true, false),
+            (Heard::Silence, true, true, false),
+            (Heard::Answer, true, true, true),
+            (Heard::Silence, true, true, false),
+            (Heard::Answer, true, true, true),
+            (Heard::Answer, false, false, false),
         ];
-        for (n, (answered, silent, uneasy, doubt)) in rows.into_iter().enumerate() {
-            conduct.note(ip, answered);
+        for (n, (heard, silent, uneasy, doubt)) in rows.into_iter().enumerate() {
+            conduct.note(ip, heard);
             let seen = (conduct.is_silent(&ip), conduct.is_uneasy(), conduct.is_in_doubt());
             assert_eq!(seen, (silent, uneasy, doubt), "row {n}");
         }
-        conduct.note(ip, false);
+        conduct.note(ip, Heard::Silence);
         conduct.keep(&[]);
         assert!(!conduct.is_uneasy(), "it is nobody's resolver any more");
     }

@@ -22,7 +22,7 @@ use crate::engine::health::tally::Tally;
 use crate::engine::kernel::way::Way;
 use crate::engine::probe::estimator::{LossWindow, RttEstimator};
 use crate::engine::probe::window::{Learned, Range};
-use crate::engine::probe::{Asker, Outcome, ProbeId};
+use crate::engine::probe::{Asker, Heard, Outcome, ProbeId};
 use crate::time::Instant;
 
 /// What a line needs to know of its surroundings.
@@ -312,7 +312,7 @@ impl Line {
         pending.measures &= !matches!(self.health, Health::Down { .. });
         let Outcome::Answered(rtt) = outcome else {
             // Not even sent, or refused on the way: the same as silence, seen at once.
-            self.settle(pending, false);
+            self.settle(pending, Heard::Silence);
             return;
         };
         if pending.purpose == Use::Gateway {
@@ -339,7 +339,7 @@ impl Line {
             if pending.measures {
                 self.witnesses.answered(pending.target, rtt.0);
             }
-            self.settle(pending, true);
+            self.settle(pending, Heard::Answer);
             return;
         }
         let proven = self.health.is_alive();
@@ -349,7 +349,7 @@ impl Line {
             self.tally.time(*rtt);
             self.witnesses.answered(pending.target, rtt.0);
         }
-        self.settle(pending, true);
+        self.settle(pending, Heard::Answer);
         if let Some(trial) = self.trial.as_mut().filter(|_| pending.measures) {
             trial.answered(pending.target);
         }
@@ -392,27 +392,35 @@ impl Line {
     }
 
     /// Books the fate of a probe.
-    fn settle(&mut self, pending: Pending, answered: bool) {
+    fn settle(&mut self, pending: Pending, heard: Heard) {
         match pending.purpose {
-            Use::Base => {
-                let open = pending.fate == Fate::Open;
-                let misses = self.misses.entry(pending.target).or_default();
-                *misses = if answered { 0 } else { *misses + u32::from(open) };
-                if pending.fate != Fate::Void {
-                    self.tally.count(answered, !open);
-                }
-                match pending.fate {
-                    Fate::Open if pending.measures => self.loss.sample(answered),
-                    Fate::Lost if pending.measures && answered => self.loss.answered_late(),
-                    Fate::Open | Fate::Lost | Fate::Void => {}
-                }
-            }
+            Use::Base => self.settle_base(pending, heard),
             Use::Sample => {
-                if let Some(sampling) = &mut self.sampling {
-                    sampling.settled(answered);
+                if let Some(sampling) = self.sampling.as_mut().filter(|_| heard == Heard::Answer) {
+                    sampling.answered();
                 }
             }
             Use::Burst | Use::Gateway | Use::Proof | Use::Echo => {}
+        }
+    }
+
+    fn settle_base(&mut self, pending: Pending, heard: Heard) {
+        let misses = self.misses.entry(pending.target).or_default();
+        match (heard, pending.fate) {
+            (Heard::Answer, _) => *misses = 0,
+            (Heard::Silence, Fate::Open) => *misses += 1,
+            (Heard::Silence, Fate::Lost | Fate::Void) => {}
+        }
+        match (pending.fate, heard) {
+            (Fate::Open, Heard::Answer) => self.tally.answered(),
+            (Fate::Open, Heard::Silence) => self.tally.lost(),
+            (Fate::Lost, Heard::Answer) => self.tally.answered_late(),
+            (Fate::Lost, Heard::Silence) | (Fate::Void, _) => {}
+        }
+        match pending.fate {
+            Fate::Open if pending.measures => self.loss.sample(heard),
+            Fate::Lost if pending.measures && heard == Heard::Answer => self.loss.answered_late(),
+            Fate::Open | Fate::Lost | Fate::Void => {}
         }
     }
 

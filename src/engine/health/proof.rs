@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conduct::Conduct;
 use crate::config::HttpCheck;
-use crate::engine::probe::{Asker, Outcome, ProbeId, Question};
+use crate::engine::probe::{Asker, Heard, Outcome, ProbeId, Question};
 use crate::time::Instant;
 use crate::units::Family;
 
@@ -230,11 +230,11 @@ impl Proof {
             (Purpose::Name(resolver), outcome) => {
                 let resolved = matches!(outcome, Outcome::Resolved(..));
                 self.heard.insert(resolver, resolved);
-                self.take_name(resolved);
+                if resolved {
+                    self.names_resolve();
+                }
             }
-            (Purpose::NameByPublic, outcome) => {
-                self.take_name(matches!(outcome, Outcome::Resolved(..)));
-            }
+            (Purpose::NameByPublic, Outcome::Resolved(..)) => self.names_resolve(),
             (
                 Purpose::HostOfPage(n) | Purpose::HostByPublic(n),
                 Outcome::Resolved(_, addresses),
@@ -270,12 +270,10 @@ impl Proof {
         true
     }
 
-    fn take_name(&mut self, resolved: bool) {
-        if resolved {
-            self.resolved = true;
-            self.dns = Finding::Passed;
-            self.dns_failures = 0;
-        }
+    fn names_resolve(&mut self) {
+        self.resolved = true;
+        self.dns = Finding::Passed;
+        self.dns_failures = 0;
     }
 
     /// A resolver knows of no server for a page.
@@ -442,7 +440,8 @@ impl Proof {
         match (self.resolved, plan.resolvers_known) {
             (true, true) => {
                 for (resolver, resolved) in &self.heard {
-                    self.conduct.note(*resolver, *resolved);
+                    let heard = if *resolved { Heard::Answer } else { Heard::Silence };
+                    self.conduct.note(*resolver, heard);
                 }
             }
             (true, false) => {}

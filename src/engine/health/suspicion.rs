@@ -86,6 +86,15 @@ impl Profile {
     }
 }
 
+/// Whether the silence of a line's gateway would say something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gateway {
+    /// It has answered before.
+    Known,
+    /// There is none, or none that has ever answered.
+    Unknown,
+}
+
 /// A burst under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Burst {
@@ -129,11 +138,10 @@ impl Burst {
 
     /// What the silence means.
     #[must_use]
-    pub const fn condition(&self, has_gateway: bool, gateway_ever_answered: bool) -> Condition {
-        if has_gateway && gateway_ever_answered && !self.gateway_answered {
-            Condition::ModemSilent
-        } else {
-            Condition::BeyondModem
+    pub const fn condition(&self, gateway: Gateway) -> Condition {
+        match gateway {
+            Gateway::Known if !self.gateway_answered => Condition::ModemSilent,
+            Gateway::Known | Gateway::Unknown => Condition::BeyondModem,
         }
     }
 }

@@ -18,14 +18,20 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Books the fate of a base probe; `late`: it had been booked as lost.
-    pub(in crate::engine::health) const fn count(&mut self, answered: bool, late: bool) {
-        if answered {
-            self.answered += 1;
-            self.lost = self.lost.saturating_sub(late as u32);
-        } else if !late {
-            self.lost += 1;
-        }
+    /// A base probe was answered.
+    pub(in crate::engine::health) const fn answered(&mut self) {
+        self.answered += 1;
+    }
+
+    /// It was not answered in time.
+    pub(in crate::engine::health) const fn lost(&mut self) {
+        self.lost += 1;
+    }
+
+    /// One that had been booked as lost was answered after all.
+    pub(in crate::engine::health) const fn answered_late(&mut self) {
+        self.answered += 1;
+        self.lost = self.lost.saturating_sub(1);
     }
 
     pub(in crate::engine::health) fn time(&mut self, rtt: Rtt) {

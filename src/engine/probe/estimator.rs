@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Heard;
 use crate::units::{LossPercent, Rtt};
 
 /// Smoothed round-trip time and its variation (RFC 6298 §2: alpha 1/8, beta 1/4), bounded by what
@@ -82,11 +83,11 @@ impl LossWindow {
     pub const SIZE: usize = 30;
 
     /// Takes the fate of one probe.
-    pub fn sample(&mut self, answered: bool) {
+    pub fn sample(&mut self, heard: Heard) {
         if self.answered.len() == Self::SIZE {
             self.answered.pop_front();
         }
-        self.answered.push_back(answered);
+        self.answered.push_back(heard == Heard::Answer);
     }
 
     /// An answer came after its probe had been given up: one loss fewer.
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(w.percent(), None);
         for n in 0..LossWindow::SIZE {
             assert_eq!(w.verdict(), None);
-            w.sample(n % 5 != 0);
+            w.sample(if n % 5 == 0 { Heard::Silence } else { Heard::Answer });
         }
         assert_eq!(w.verdict(), Some(LossPercent(20.0)));
         w.answered_late();

@@ -34,6 +34,14 @@ pub struct Path {
     pub source: IpAddr,
 }
 
+/// Whether a question was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Answer,
+    /// Not in time, or never.
+    Silence,
+}
+
 /// A question to send now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeRequest {

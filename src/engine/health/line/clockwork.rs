@@ -11,10 +11,10 @@ use super::{
     DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, News, PATIENCE, Surroundings, TARGET_FAULT,
 };
 use crate::engine::health::proof::{self, Finding, Round};
-use crate::engine::health::suspicion::{Duty, MIN_TICKS, Profile};
+use crate::engine::health::suspicion::{Duty, Gateway, MIN_TICKS, Profile};
 use crate::engine::health::tally::{METERED_SPARE, NAMES_EVERY, PAGES_EVERY};
 use crate::engine::health::{Condition, Health, Signal};
-use crate::engine::probe::Asker;
+use crate::engine::probe::{Asker, Heard};
 use crate::time::Instant;
 
 /// Every so many questions a dead line is asked by the other method.
@@ -193,7 +193,7 @@ impl Line {
             }
         }
         for pending in lost {
-            self.settle(pending, false);
+            self.settle(pending, Heard::Silence);
         }
         self.pending.retain(|_, pending| now.since(pending.sent) < PATIENCE * 2);
         if let (Some(loss), Health::Up { .. }) = (self.loss.verdict(), self.health)
@@ -270,9 +270,13 @@ impl Line {
         if self.verdict_at(s) > s.now {
             return;
         }
-        let has_gateway = self.way.as_ref().is_some_and(|way| way.gateway.is_some());
-        let condition = burst.condition(has_gateway, self.gateway_answers);
-        self.signal(Signal::Silent(condition), s, news);
+        self.signal(Signal::Silent(burst.condition(self.gateway())), s, news);
+    }
+
+    /// What is known of the gateway.
+    fn gateway(&self) -> Gateway {
+        let there = self.way.as_ref().is_some_and(|way| way.gateway.is_some());
+        if there && self.gateway_answers { Gateway::Known } else { Gateway::Unknown }
     }
 
     fn trial_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {

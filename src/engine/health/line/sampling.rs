@@ -35,8 +35,8 @@ impl Sampling {
         self.next.min(self.until)
     }
 
-    pub(super) fn settled(&mut self, answered: bool) {
-        self.sample.answered += u32::from(answered);
+    pub(super) const fn answered(&mut self) {
+        self.sample.answered += 1;
     }
 
     pub(super) fn tick(&mut self, now: Instant) -> Due {
