@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sparelink::engine::dataplane::nft::{Chain, ChainKind, HookPoint, KeyPart, KeyType, Set};
-use sparelink::engine::dataplane::nft::{Stmt, Table, Value as Mapped, Verdict};
+use sparelink::engine::dataplane::nft::{Sense, Stmt, Table, Value as Mapped, Verdict};
 use sparelink::engine::dataplane::render;
 use sparelink::io::netlink::conntrack::Conntrack;
 use sparelink::io::netlink::nfnl::{Attrs, Message, Nfnl, SUBSYS_NFTABLES};
@@ -215,7 +215,7 @@ fn a_bad_rule_is_named_and_the_old_table_stays() {
         let mut nft = Nft::open().unwrap();
         nft.build(&wish).unwrap();
         let mut bad = wish.clone();
-        bad.chains[1].rules.push(vec![Stmt::IifnameIn { set: "nowhere".into(), not: false }]);
+        bad.chains[1].rules.push(vec![Stmt::IifnameIn { set: "nowhere".into(), sense: Sense::Is }]);
         let error = nft.build(&bad).unwrap_err().to_string();
         assert!(error.contains("rule 3 of chain to_1: ENOENT"), "{error}");
         assert_eq!(nft.observe(&wish).unwrap(), wish);

@@ -21,7 +21,7 @@ use nix::net::if_::if_nametoindex;
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use sparelink::engine::dataplane::diff::Change;
 use sparelink::engine::dataplane::nft::{
-    Chain, ChainKind, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, Verdict,
+    Chain, ChainKind, Hook, HookPoint, KeyPart, KeyType, Sense, Set, Stmt, Table, Verdict,
 };
 use sparelink::engine::dataplane::plan::plan;
 use sparelink::engine::dataplane::report::ApplyReport;
@@ -401,7 +401,7 @@ fn table(name: &str, dead: &[&str]) -> Table {
     let key = |dev: &&str| (vec![KeyPart::IfName(IfName::new(dev).unwrap())], None);
     uplinks.elements = dead.iter().map(key).collect();
     let hook = Hook { kind: ChainKind::Filter, point: HookPoint::Forward, priority: 0 };
-    let in_set = Stmt::OifnameIn { set: "dead".to_owned(), not: false };
+    let in_set = Stmt::OifnameIn { set: "dead".to_owned(), sense: Sense::Is };
     let rule = vec![in_set, Stmt::Counter("refused".to_owned()), Stmt::Verdict(Verdict::Drop)];
     Table {
         name: name.to_owned(),

@@ -50,6 +50,13 @@ pub enum Damage {
     Changed,
 }
 
+/// Whether the kernel had any nftables table of our name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Table,
+    NoTable,
+}
+
 /// Kinds of things that others delete or change, for counting repairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,9 +83,9 @@ impl Kind {
 
 impl Drift {
     /// How `observed` differed from `desired`, by the `changes` that were made of it, see
-    /// [`diff`](super::diff::diff); `table` tells whether there was any nftables table of our name.
+    /// [`diff`](super::diff::diff); `found` tells whether there was any nftables table of our name.
     #[must_use]
-    pub fn of(desired: &Dataplane, observed: &Dataplane, changes: &[Change], table: bool) -> Self {
+    pub fn of(desired: &Dataplane, observed: &Dataplane, changes: &[Change], found: Found) -> Self {
         let there: BTreeSet<_> = observed.routes.iter().map(route_key).gather();
         let mut this = Self::default();
         this.rules.wished = desired.rules.len();
@@ -89,12 +96,15 @@ impl Drift {
                 Change::DelRule(rule) => _ = this.rules.strange.insert(*rule),
                 Change::ReplaceRoute(route) => {
                     let Tally { missing, changed, .. } = &mut this.routes;
-                    let found = there.contains(&route_key(route));
-                    if found { changed } else { missing }.insert(*route);
+                    let is_there = there.contains(&route_key(route));
+                    if is_there { changed } else { missing }.insert(*route);
                 }
                 Change::DelRoute(route) => _ = this.routes.strange.insert(*route),
                 Change::BuildTable(_) => {
-                    this.table = Some(if table { Damage::Changed } else { Damage::Deleted });
+                    this.table = Some(match found {
+                        Found::Table => Damage::Changed,
+                        Found::NoTable => Damage::Deleted,
+                    });
                 }
                 // What has a time to live may have had it.
                 Change::Elements { set, .. } if is_timed(desired, set) => {}
@@ -244,8 +254,8 @@ mod tests {
         let wish = whole();
         let mut observed = whole();
         others(&mut observed);
-        let table = !observed.nft.name.is_empty();
-        Drift::of(&wish, &observed, &diff(&wish, &observed), table).to_string()
+        let found = if observed.nft.name.is_empty() { Found::NoTable } else { Found::Table };
+        Drift::of(&wish, &observed, &diff(&wish, &observed), found).to_string()
     }
 
     #[test]
@@ -290,7 +300,7 @@ mod tests {
         let mut observed = whole();
         observed.rules.clear();
         observed.nft = Table::default();
-        let drift = Drift::of(&wish, &observed, &diff(&wish, &observed), false);
+        let drift = Drift::of(&wish, &observed, &diff(&wish, &observed), Found::NoTable);
         assert!(drift.kinds().eq([Kind::Rules, Kind::Nftables]));
         assert_eq!(Drift::default().kinds().count(), 0);
         // Some rules, some of them again, then the rest.

@@ -164,6 +164,14 @@ pub enum CtState {
     New,
 }
 
+/// Whether a match holds where something is so, or where it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sense {
+    Is,
+    IsNot,
+}
+
 /// One piece of a rule: a match, or something to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -174,18 +182,18 @@ pub enum Stmt {
     /// `iifname @SET` or `iifname != @SET`.
     IifnameIn {
         set: String,
-        not: bool,
+        sense: Sense,
     },
     /// `oifname @SET` or `oifname != @SET`.
     OifnameIn {
         set: String,
-        not: bool,
+        sense: Sense,
     },
     /// `ip saddr @SET` (or `!=`), of the family given.
     SaddrIn {
         family: Family,
         set: String,
-        not: bool,
+        sense: Sense,
     },
     /// `oifname . ip saddr @SET`, of the family given.
     OifSaddrIn {
@@ -196,7 +204,7 @@ pub enum Stmt {
     DaddrIn {
         family: Family,
         set: String,
-        not: bool,
+        sense: Sense,
     },
     /// `ip saddr NET` / `ip6 saddr NET`.
     Saddr(IpNet),
@@ -221,7 +229,7 @@ pub enum Stmt {
     /// `ct state …`, any of these.
     CtState(CtState),
     /// `ct status dnat` (`true`) or its absence.
-    CtDnat(bool),
+    CtDnat(Sense),
     /// `ct direction original` (`false`) / `reply` (`true`).
     CtReply(bool),
     /// `ct mark & MASK == VALUE`.
@@ -229,7 +237,7 @@ pub enum Stmt {
     /// `meta mark & MASK == VALUE`.
     MetaMark(Fwmark),
     /// `fib saddr . oif type local`, equal (`true`) or not.
-    FibSaddrOifLocal(bool),
+    FibSaddrOifLocal(Sense),
     OifLoopback,
     /// `numgen random mod MODULUS < BELOW`: the lab's lossy lines.
     Random {

@@ -9,8 +9,8 @@ use ipnet::IpNet;
 
 use super::diff::Change;
 use super::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Value,
-    ValueType, Verdict,
+    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Sense, Set, Stmt, Table,
+    Value, ValueType, Verdict,
 };
 use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
 use crate::units::{Family, Fwmark, IfIndex, IfName, NFT_TABLE, PROTOCOL, TableId};
@@ -323,14 +323,14 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
     match statement {
         Stmt::Iifname(name) => format!("iifname \"{name}\""),
         Stmt::Oifname(name) => format!("oifname \"{name}\""),
-        Stmt::IifnameIn { set, not } => format!("iifname {}@{set}", unequal(*not)),
-        Stmt::OifnameIn { set, not } => format!("oifname {}@{set}", unequal(*not)),
-        Stmt::SaddrIn { family, set, not } => {
-            format!("{} saddr {}@{set}", ip(*family), unequal(*not))
+        Stmt::IifnameIn { set, sense } => format!("iifname {}@{set}", unequal(*sense)),
+        Stmt::OifnameIn { set, sense } => format!("oifname {}@{set}", unequal(*sense)),
+        Stmt::SaddrIn { family, set, sense } => {
+            format!("{} saddr {}@{set}", ip(*family), unequal(*sense))
         }
         Stmt::OifSaddrIn { family, set } => format!("oifname . {} saddr @{set}", ip(*family)),
-        Stmt::DaddrIn { family, set, not } => {
-            format!("{} daddr {}@{set}", ip(*family), unequal(*not))
+        Stmt::DaddrIn { family, set, sense } => {
+            format!("{} daddr {}@{set}", ip(*family), unequal(*sense))
         }
         Stmt::Saddr(net) => header("saddr", net),
         Stmt::Daddr(net) => header("daddr", net),
@@ -345,14 +345,14 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::CtState(CtState::Invalid) => "ct state invalid".to_owned(),
         Stmt::CtState(CtState::Established) => "ct state established".to_owned(),
         Stmt::CtState(CtState::New) => "ct state new".to_owned(),
-        Stmt::CtDnat(true) => "ct status dnat".to_owned(),
-        Stmt::CtDnat(false) => "ct status ! dnat".to_owned(),
+        Stmt::CtDnat(Sense::Is) => "ct status dnat".to_owned(),
+        Stmt::CtDnat(Sense::IsNot) => "ct status ! dnat".to_owned(),
         Stmt::CtReply(false) => "ct direction original".to_owned(),
         Stmt::CtReply(true) => "ct direction reply".to_owned(),
         Stmt::CtMark(mark) => mark_match("ct", *mark),
         Stmt::MetaMark(mark) => mark_match("meta", *mark),
-        Stmt::FibSaddrOifLocal(local) => {
-            format!("fib saddr . oif type {}local", unequal(!*local))
+        Stmt::FibSaddrOifLocal(sense) => {
+            format!("fib saddr . oif type {}local", unequal(*sense))
         }
         Stmt::OifLoopback => "oif \"lo\"".to_owned(),
         Stmt::Random { modulus, below } => format!("numgen random mod {modulus} < {below}"),
@@ -378,8 +378,11 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
     }
 }
 
-const fn unequal(not: bool) -> &'static str {
-    if not { "!= " } else { "" }
+const fn unequal(sense: Sense) -> &'static str {
+    match sense {
+        Sense::Is => "",
+        Sense::IsNot => "!= ",
+    }
 }
 
 fn header(field: &str, net: &IpNet) -> String {

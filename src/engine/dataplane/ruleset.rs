@@ -4,8 +4,8 @@
 use ipnet::{IpNet, Ipv6Net};
 
 use super::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Value,
-    ValueType, Verdict, host, tcp,
+    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Sense, Set, Stmt, Table,
+    Value, ValueType, Verdict, host, tcp,
 };
 use super::wanted::{Uplink, Wanted};
 use crate::units::{Family, Fwmark, Gather as _, IfName, NFT_TABLE, PerFamily, UplinkId};
@@ -251,21 +251,25 @@ fn per_uplink(id: UplinkId) -> [Chain; 3] {
         vec![
             Stmt::CtState(CtState::Established),
             Stmt::CtReply(true),
-            Stmt::SaddrIn { family, set: near(id, family), not: true },
+            Stmt::SaddrIn { family, set: near(id, family), sense: Sense::IsNot },
             Stmt::Counter(inward(id, family)),
         ]
     };
     let question = |family| {
         vec![
             Stmt::CtReply(false),
-            Stmt::DaddrIn { family, set: near(id, family), not: true },
+            Stmt::DaddrIn { family, set: near(id, family), sense: Sense::IsNot },
             Stmt::Counter(outward(id, family)),
         ]
     };
     let forged = |family| {
         let set = lan_nets(family);
         let drop = Stmt::Verdict(Verdict::Drop);
-        vec![Stmt::SaddrIn { family, set, not: false }, Stmt::Counter(FORGED.to_owned()), drop]
+        vec![
+            Stmt::SaddrIn { family, set, sense: Sense::Is },
+            Stmt::Counter(FORGED.to_owned()),
+            drop,
+        ]
     };
     let from = vec![
         // The reverse-path check is loose on uplinks, so it takes these for clients of the LAN.
@@ -318,7 +322,7 @@ fn shared_chains() -> Vec<Chain> {
     ];
     let guard = vec![
         // The kernel knows its own addresses, right after a DHCP change too, agent or no agent.
-        vec![Stmt::FibSaddrOifLocal(true), leave()],
+        vec![Stmt::FibSaddrOifLocal(Sense::Is), leave()],
         vec![Stmt::OifSaddrIn { family: Family::V4, set: "addr4".to_owned() }, leave()],
         vec![own(Family::V4), leave()],
         vec![others6(), counter("wrong_source"), Stmt::Verdict(Verdict::Drop)],
@@ -357,7 +361,7 @@ fn shared_chains() -> Vec<Chain> {
     let stale = |state, value| {
         let all = tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK;
         vec![
-            Stmt::OifnameIn { set: "reset_on".to_owned(), not: false },
+            Stmt::OifnameIn { set: "reset_on".to_owned(), sense: Sense::Is },
             Stmt::CtState(state),
             Stmt::L4proto(TCP),
             flags(all, value),
@@ -385,8 +389,8 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     use ChainKind::{Filter, Nat, Route};
     use HookPoint::{Forward, Input, Output, Postrouting, Prerouting};
     let follow_pin = || Stmt::CtMarkVmap { mask: Fwmark::UPLINK_MASK, map: "to".to_owned() };
-    let out_by_uplink = || Stmt::OifnameIn { set: "uplinks".to_owned(), not: false };
-    let in_by_uplink = || Stmt::IifnameIn { set: "uplinks".to_owned(), not: false };
+    let out_by_uplink = || Stmt::OifnameIn { set: "uplinks".to_owned(), sense: Sense::Is };
+    let in_by_uplink = || Stmt::IifnameIn { set: "uplinks".to_owned(), sense: Sense::Is };
     let drop = || Stmt::Verdict(Verdict::Drop);
 
     let prerouting = vec![vec![Stmt::IifnameVmap("from".to_owned())], vec![follow_pin()]];
@@ -397,7 +401,7 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     let unasked = |matched: Option<Stmt>| {
         [
             vec![Stmt::CtState(CtState::Invalid)],
-            vec![Stmt::CtState(CtState::New), Stmt::CtDnat(false)],
+            vec![Stmt::CtState(CtState::New), Stmt::CtDnat(Sense::IsNot)],
         ]
         .map(|state| {
             let end = [Stmt::Counter(GUARDED.to_owned()), drop()];
@@ -420,7 +424,7 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     let mut input: Vec<_> = wanted.page_ports.iter().map(page).collect();
     if guard {
         // The box's own addresses in the LAN are part of it.
-        let to_lan = |family| Stmt::DaddrIn { family, set: lan_nets(family), not: false };
+        let to_lan = |family| Stmt::DaddrIn { family, set: lan_nets(family), sense: Sense::Is };
         input.extend(Family::BOTH.into_iter().flat_map(|family| unasked(Some(to_lan(family)))));
     }
     vec![

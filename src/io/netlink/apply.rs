@@ -18,7 +18,7 @@ use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
 use super::{dump, trial};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
-use crate::engine::dataplane::drift::Drift;
+use crate::engine::dataplane::drift::{Drift, Found};
 use crate::engine::dataplane::nft::Table;
 use crate::engine::dataplane::render;
 use crate::engine::dataplane::report::ApplyReport;
@@ -143,8 +143,9 @@ impl Door {
             let changes = diff(&possible, &observed);
             let rebuilds = changes.iter().any(|change| matches!(change, Change::BuildTable(_)));
             let there = !rebuilds || self.nft.exists(&wish.nft.name).unwrap_or(true);
+            let found = if there { Found::Table } else { Found::NoTable };
             self.apply(changes, &possible, &observed, &mut report).await;
-            report.drift = Drift::of(&possible, &observed, &report.changes, there);
+            report.drift = Drift::of(&possible, &observed, &report.changes, found);
         }
         report.took = clock::now().mono.since(start);
         report.offloaded = self.nft.offloaded().unwrap_or_default();

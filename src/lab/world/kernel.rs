@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::engine::dataplane::diff::{Change, apply, diff};
-use crate::engine::dataplane::drift::Drift;
+use crate::engine::dataplane::drift::{Drift, Found};
 use crate::engine::dataplane::nft::KeyPart;
 use crate::engine::dataplane::plan::everything;
 use crate::engine::dataplane::report::ApplyReport;
@@ -42,6 +42,13 @@ struct Device {
     present: bool,
     carrier: bool,
     families: PerFamily<bool>,
+}
+
+/// Where the cable of an uplink is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cable {
+    In,
+    Out,
 }
 
 impl Kernel {
@@ -172,7 +179,8 @@ impl Kernel {
         };
         let before = had(self);
         let changes = diff(wish, &self.plane);
-        report.drift = Drift::of(wish, &self.plane, &changes, observed_digest.is_some());
+        let found = observed_digest.map_or(Found::NoTable, |_| Found::Table);
+        report.drift = Drift::of(wish, &self.plane, &changes, found);
         // As the door does: nothing old is removed whose successor could not be put in place.
         let mut failed = Vec::new();
         for change in changes {
@@ -235,8 +243,9 @@ impl Kernel {
         changes
     }
 
-    /// Somebody pulls a cable, or puts it back.
-    pub fn set_carrier(&mut self, uplink: usize, carrier: bool) -> Vec<KernelChange> {
+    /// Somebody puts a cable in, or pulls it.
+    pub fn plug(&mut self, uplink: usize, cable: Cable) -> Vec<KernelChange> {
+        let carrier = cable == Cable::In;
         let Some(device) = self.devices.get_mut(uplink).filter(|d| d.present) else {
             return Vec::new();
         };
@@ -405,8 +414,8 @@ mod tests {
         assert!(!kernel.converge(2, &wish(2, 8300), Duration::ZERO, Instant::ZERO).ok());
         kernel.appear(0);
         assert_eq!(kernel.index_of(0), Some(IfIndex(3)));
-        assert!(kernel.set_carrier(0, true).is_empty(), "it has one");
-        kernel.set_carrier(0, false);
+        assert!(kernel.plug(0, Cable::In).is_empty(), "it has one");
+        kernel.plug(0, Cable::Out);
         assert_eq!(kernel.active(Family::V4), None);
     }
 }

@@ -25,7 +25,7 @@ pub mod net;
 pub mod rehearsal;
 pub mod rng;
 
-use kernel::Kernel;
+use kernel::{Cable, Kernel};
 use line::{Faults, Line, Nature};
 use net::Network;
 use rng::Rng;
@@ -341,7 +341,7 @@ impl World {
         match output {
             Output::Probe(request) => self.probe(request, self.now, 0),
             Output::ReadCounters { bytes } => {
-                let counters = self.net.counters(&self.numbers, !bytes.is_empty(), self.now);
+                let counters = self.net.counters(&self.numbers, &bytes, self.now);
                 self.answer(Duration::from_micros(200), Input::Counters(counters));
             }
             Output::Converge { generation, wish, .. } => {
@@ -416,7 +416,8 @@ impl World {
         let kernel = &mut self.net.kernel;
         let mut changes: Vec<KernelChange> = Vec::new();
         match fault {
-            Fault::Carrier(carrier) => changes = kernel.set_carrier(uplink, carrier),
+            Fault::Carrier(true) => changes = kernel.plug(uplink, Cable::In),
+            Fault::Carrier(false) => changes = kernel.plug(uplink, Cable::Out),
             Fault::Sever(severed) => faults.severed = severed,
             Fault::Hijack => {
                 faults.severed = PerFamily { v4: true, v6: true };
@@ -433,7 +434,7 @@ impl World {
             Fault::DnsBroken(broken) => faults.dns_broken = broken,
             Fault::ResolversBroken(broken) => faults.resolvers_broken = broken,
             Fault::Reboot => {
-                changes = kernel.set_carrier(uplink, false);
+                changes = kernel.plug(uplink, Cable::Out);
                 faults.severed = PerFamily { v4: true, v6: true };
                 let chapter = self.chapters.get(uplink).copied().unwrap_or_default();
                 let back = Happening::Fault(uplink, chapter, Fault::Carrier(true));
@@ -449,7 +450,7 @@ impl World {
                 }
                 line.faults = Faults::default();
                 changes = kernel.appear(uplink);
-                changes.extend(kernel.set_carrier(uplink, true));
+                changes.extend(kernel.plug(uplink, Cable::In));
             }
         }
         if !changes.is_empty() {

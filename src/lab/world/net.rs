@@ -12,7 +12,7 @@ use crate::engine::output::FlushRequest;
 use crate::engine::probe::{Outcome, ProbeRequest, Question};
 use crate::lab::topology::TARGETS;
 use crate::time::Instant;
-use crate::units::{Family, PerFamily, Rtt, UplinkId};
+use crate::units::{Family, IfIndex, PerFamily, Rtt, UplinkId};
 
 /// Everything that is not the engine.
 #[derive(Clone, Debug)]
@@ -162,8 +162,8 @@ impl Network {
         Some(arrival)
     }
 
-    /// The counters as they stand now.
-    pub fn counters(&mut self, numbers: &[UplinkId], bytes: bool, now: Instant) -> Counters {
+    /// The counters as they stand now, and what these interfaces have carried.
+    pub fn counters(&mut self, numbers: &[UplinkId], bytes: &[IfIndex], now: Instant) -> Counters {
         self.live(now);
         let mut counters =
             Counters { absent: self.kernel.plane.nft.name.is_empty(), ..Counters::default() };
@@ -180,7 +180,8 @@ impl Network {
             let (v4, v6) = (read(&mut books.v4), read(&mut books.v6));
             counters.inward.insert(*id, PerFamily { v4: v4.0, v6: v6.0 });
             counters.outward.insert(*id, PerFamily { v4: v4.1, v6: v6.1 });
-            if let Some(index) = self.kernel.index_of(uplink).filter(|_| bytes) {
+            if let Some(index) = self.kernel.index_of(uplink).filter(|index| bytes.contains(index))
+            {
                 counters.bytes.insert(index, (packets.0 * PACKET, packets.1 * PACKET));
             }
         }

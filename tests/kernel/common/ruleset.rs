@@ -1,8 +1,8 @@
 //! A table with every statement and every kind of set, in the shape of the real ruleset.
 
 use sparelink::engine::dataplane::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Set, Stmt, Table, Value,
-    ValueType, Verdict, host, tcp,
+    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Sense, Set, Stmt, Table,
+    Value, ValueType, Verdict, host, tcp,
 };
 use sparelink::units::{Family, Fwmark, IfName};
 
@@ -106,8 +106,8 @@ fn maps() -> Vec<(&'static str, Set)> {
 
 fn pinning() -> Vec<Chain> {
     use Stmt::{CtMark, CtReply, SetCtMark, SetMetaMark};
-    let near = |family, set: &str| Stmt::SaddrIn { family, set: set.into(), not: true };
-    let beyond = |family, set: &str| Stmt::DaddrIn { family, set: set.into(), not: true };
+    let near = |family, set: &str| Stmt::SaddrIn { family, set: set.into(), sense: Sense::IsNot };
+    let beyond = |family, set: &str| Stmt::DaddrIn { family, set: set.into(), sense: Sense::IsNot };
     let answer = |near| {
         let established = Stmt::CtState(CtState::Established);
         vec![established, CtReply(true), near, counter("in_1")]
@@ -207,12 +207,12 @@ fn guard() -> Vec<Chain> {
         chain(
             "guard_up",
             vec![
-                vec![Stmt::FibSaddrOifLocal(true), RETURN],
+                vec![Stmt::FibSaddrOifLocal(Sense::Is), RETURN],
                 vec![out_near(Family::V4, "addr4"), RETURN],
                 dhcp,
                 vec![saddr("0.0.0.0/32"), daddr("224.0.0.0/4"), RETURN],
                 vec![saddr("::/128"), RETURN],
-                vec![Stmt::FibSaddrOifLocal(false), counter("wrong_source"), DROP],
+                vec![Stmt::FibSaddrOifLocal(Sense::IsNot), counter("wrong_source"), DROP],
             ],
         ),
         base(
@@ -226,9 +226,9 @@ fn guard() -> Vec<Chain> {
 }
 
 fn forward() -> Vec<Chain> {
-    let not_lan = || Stmt::IifnameIn { set: "lan".into(), not: true };
-    let from_uplink = Stmt::IifnameIn { set: "uplinks".into(), not: false };
-    let to_other = Stmt::OifnameIn { set: "lan".into(), not: true };
+    let not_lan = || Stmt::IifnameIn { set: "lan".into(), sense: Sense::IsNot };
+    let from_uplink = Stmt::IifnameIn { set: "uplinks".into(), sense: Sense::Is };
+    let to_other = Stmt::OifnameIn { set: "lan".into(), sense: Sense::IsNot };
     let last = flags(tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK, tcp::FIN | tcp::ACK);
     let invalid = Stmt::CtState(CtState::Invalid);
     let refuse = Stmt::Verdict(Verdict::Goto("refuse".into()));
@@ -258,8 +258,8 @@ fn forward() -> Vec<Chain> {
                 vec![TCP, flags(tcp::SYN | tcp::RST, tcp::SYN), jump("mss")],
                 vec![NEW, Stmt::NfprotoIn("no_way".into()), refuse],
                 vec![oif_in("reset_on"), invalid, TCP, last, Stmt::RejectTcpReset],
-                vec![from_uplink, to_other, Stmt::CtDnat(false), DROP],
-                vec![Stmt::CtDnat(true), ACCEPT],
+                vec![from_uplink, to_other, Stmt::CtDnat(Sense::IsNot), DROP],
+                vec![Stmt::CtDnat(Sense::Is), ACCEPT],
                 vec![Stmt::Random { modulus: 100, below: 30 }, DROP],
             ],
         ),
@@ -295,7 +295,7 @@ fn out_near(family: Family, set: &str) -> Stmt {
 }
 
 fn oif_in(set: &str) -> Stmt {
-    Stmt::OifnameIn { set: set.into(), not: false }
+    Stmt::OifnameIn { set: set.into(), sense: Sense::Is }
 }
 
 fn flags(mask: u8, value: u8) -> Stmt {

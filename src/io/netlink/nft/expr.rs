@@ -13,7 +13,7 @@ use super::uapi::{
     DATA_VALUE, DATA_VERDICT, LIST_ELEM, NF_ACCEPT, NF_DROP, NFPROTO_IPV4, NFPROTO_IPV6, NFT_GOTO,
     NFT_JUMP, NFT_RETURN, OBJECT_COUNTER, VERDICT_CHAIN, VERDICT_CODE,
 };
-use crate::engine::dataplane::nft::{CtState, Stmt, Verdict};
+use crate::engine::dataplane::nft::{CtState, Sense, Stmt, Verdict};
 use crate::units::{Family, Fwmark, IfName};
 
 /// First register of 16 bytes (`NFT_REG_1`), and the verdict's (`NFT_REG_VERDICT`).
@@ -132,35 +132,35 @@ impl Rule {
         match statement {
             Stmt::Iifname(name) => self.meta(META_IIFNAME).cmp(EQ, &ifname(name)),
             Stmt::Oifname(name) => self.meta(META_OIFNAME).cmp(EQ, &ifname(name)),
-            Stmt::IifnameIn { set, not } => self.meta(META_IIFNAME).lookup(set, *not),
-            Stmt::OifnameIn { set, not } => self.meta(META_OIFNAME).lookup(set, *not),
-            Stmt::SaddrIn { family, set, not } => {
-                self.header_address(*family, SADDR, REG).lookup(set, *not)
+            Stmt::IifnameIn { set, sense } => self.meta(META_IIFNAME).lookup(set, *sense),
+            Stmt::OifnameIn { set, sense } => self.meta(META_OIFNAME).lookup(set, *sense),
+            Stmt::SaddrIn { family, set, sense } => {
+                self.header_address(*family, SADDR, REG).lookup(set, *sense)
             }
             Stmt::OifSaddrIn { family, set } => self
                 .nfproto(*family)
                 .meta(META_OIFNAME)
                 .header_address(*family, SADDR, REG_2)
-                .lookup(set, false),
-            Stmt::DaddrIn { family, set, not } => {
-                self.header_address(*family, DADDR, REG).lookup(set, *not)
+                .lookup(set, Sense::Is),
+            Stmt::DaddrIn { family, set, sense } => {
+                self.header_address(*family, DADDR, REG).lookup(set, *sense)
             }
             Stmt::Saddr(net) => self.address(net, SADDR),
             Stmt::Daddr(net) => self.address(net, DADDR),
             Stmt::Nfproto(family) => self.nfproto(*family),
-            Stmt::NfprotoIn(set) => self.meta(META_NFPROTO).lookup(set, false),
+            Stmt::NfprotoIn(set) => self.meta(META_NFPROTO).lookup(set, Sense::Is),
             Stmt::L4proto(number) => self.meta(META_L4PROTO).cmp(EQ, &[*number]),
             Stmt::Dport(port) => self.transport(2, 2).cmp(EQ, &port.to_be_bytes()),
             Stmt::Sport(port) => self.transport(0, 2).cmp(EQ, &port.to_be_bytes()),
             Stmt::TcpFlags { mask, value } => {
                 self.transport(13, 1).bitwise(&[*mask], &[0]).cmp(EQ, &[*value])
             }
-            Stmt::CtState(state) => self.ct(CT_STATE).any_bit(state_bit(*state), true),
-            Stmt::CtDnat(is) => self.ct(CT_STATUS).any_bit(IPS_DST_NAT, *is),
+            Stmt::CtState(state) => self.ct(CT_STATE).any_bit(state_bit(*state), Sense::Is),
+            Stmt::CtDnat(sense) => self.ct(CT_STATUS).any_bit(IPS_DST_NAT, *sense),
             Stmt::CtReply(reply) => self.ct(CT_DIRECTION).cmp(EQ, &[u8::from(*reply)]),
             Stmt::CtMark(mark) => self.ct(CT_MARK).mark_is(*mark),
             Stmt::MetaMark(mark) => self.meta(META_MARK).mark_is(*mark),
-            Stmt::FibSaddrOifLocal(local) => self.fib_saddr_oif_local(*local),
+            Stmt::FibSaddrOifLocal(sense) => self.fib_saddr_oif_local(*sense),
             Stmt::OifLoopback => self.meta(META_OIF).cmp(EQ, &LOOPBACK_IFINDEX.to_ne_bytes()),
             Stmt::Random { modulus, below } => self.random(*modulus, *below),
             Stmt::IifnameVmap(map) => self.meta(META_IIFNAME).vmap(map),
@@ -234,9 +234,15 @@ impl Rule {
         self.expr("immediate", Attrs::new().be32(1, register).nest(2, &value(bytes)))
     }
 
-    fn lookup(self, set: &str, not: bool) -> Self {
+    fn lookup(self, set: &str, sense: Sense) -> Self {
         let data = Attrs::new().text(1, set).be32(2, REG);
-        self.expr("lookup", if not { data.be32(5, LOOKUP_INVERT) } else { data })
+        self.expr(
+            "lookup",
+            match sense {
+                Sense::Is => data,
+                Sense::IsNot => data.be32(5, LOOKUP_INVERT),
+            },
+        )
     }
 
     fn vmap(self, map: &str) -> Self {
@@ -247,8 +253,11 @@ impl Rule {
         self.expr("lookup", Attrs::new().text(1, map).be32(2, REG).be32(3, REG))
     }
 
-    fn any_bit(self, bits: u32, set: bool) -> Self {
-        let operator = if set { NEQ } else { EQ };
+    fn any_bit(self, bits: u32, sense: Sense) -> Self {
+        let operator = match sense {
+            Sense::Is => NEQ,
+            Sense::IsNot => EQ,
+        };
         self.bitwise(&bits.to_ne_bytes(), &[0; 4]).cmp(operator, &[0; 4])
     }
 
@@ -314,9 +323,13 @@ impl Rule {
         self.nfproto(family).payload(NETWORK_HEADER, at, len, register)
     }
 
-    fn fib_saddr_oif_local(self, local: bool) -> Self {
+    fn fib_saddr_oif_local(self, sense: Sense) -> Self {
         let data = Attrs::new().be32(1, REG).be32(2, FIB_ADDRTYPE).be32(3, FIB_SADDR | FIB_OIF);
-        self.expr("fib", data).cmp(if local { EQ } else { NEQ }, &RTN_LOCAL.to_ne_bytes())
+        let operator = match sense {
+            Sense::Is => EQ,
+            Sense::IsNot => NEQ,
+        };
+        self.expr("fib", data).cmp(operator, &RTN_LOCAL.to_ne_bytes())
     }
 
     /// Compared bytewise, so the number is turned round first.
