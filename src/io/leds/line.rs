@@ -9,6 +9,13 @@ use gpiocdev::line::Value;
 
 use super::error::Error;
 
+/// How a line stands while its LED is lit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    High,
+    Low,
+}
+
 /// A line that is ours. The kernel gives it free when this is dropped, or the agent is killed.
 #[derive(Debug)]
 pub(super) struct Line(Request);
@@ -19,12 +26,7 @@ impl Line {
     /// # Errors
     ///
     /// When there is no such chip or line, somebody else has it, or it may not be had.
-    pub(super) fn open(
-        root: &Path,
-        chip: &str,
-        line: u32,
-        active_low: bool,
-    ) -> Result<Self, Error> {
+    pub(super) fn open(root: &Path, chip: &str, line: u32, lit: Level) -> Result<Self, Error> {
         let chip = root.join("dev").join(chip);
         if !chip.exists() {
             return Err(Error::NoChip { chip });
@@ -32,7 +34,7 @@ impl Line {
         let mut wish = Request::builder();
         wish.on_chip(chip).with_consumer("sparelink").with_line(line);
         wish.as_output(Value::Inactive);
-        if active_low {
+        if lit == Level::Low {
             wish.as_active_low();
         }
         wish.request().map(Self).map_err(|error| reason(&error))

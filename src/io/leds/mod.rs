@@ -25,7 +25,7 @@ mod line;
 use class::Class;
 pub use error::Error;
 use kept::Kept;
-use line::Line;
+use line::{Level, Line};
 
 /// All LEDs, as seen from the loop.
 #[derive(Debug)]
@@ -221,7 +221,8 @@ impl Room {
                 Ok(Pin::Class(class))
             }
             Led::Line { chip, line, active_low } => {
-                Line::open(&self.root, chip, *line, *active_low).map(Pin::Line)
+                let lit = if *active_low { Level::Low } else { Level::High };
+                Line::open(&self.root, chip, *line, lit).map(Pin::Line)
             }
         }
     }

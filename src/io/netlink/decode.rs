@@ -209,11 +209,9 @@ pub(super) fn route(message: &RouteMessage) -> Option<RawRoute> {
             }
             RouteAttribute::MultiPath(hops) => {
                 let hops = hops.iter().map(|h| {
-                    hop(
-                        &h.attributes,
-                        Some(h.interface_index),
-                        h.flags.contains(RouteNextHopFlags::Onlink),
-                    )
+                    let onlink = h.flags.contains(RouteNextHopFlags::Onlink);
+                    let dev = Some(h.interface_index);
+                    Hop { onlink, ..hop(&h.attributes, dev) }
                 });
                 raw.hops = hops.collect();
             }
@@ -221,14 +219,16 @@ pub(super) fn route(message: &RouteMessage) -> Option<RawRoute> {
         }
     }
     if raw.hops.is_empty() {
-        let only = hop(&message.attributes, None, header.flags.bits() & ONLINK != 0);
+        let onlink = header.flags.bits() & ONLINK != 0;
+        let only = Hop { onlink, ..hop(&message.attributes, None) };
         raw.hops.extend((only.dev != IfIndex(0)).then_some(only));
     }
     Some(raw)
 }
 
-fn hop(attributes: &[RouteAttribute], dev: Option<u32>, onlink: bool) -> Hop {
-    let mut hop = Hop { via: None, dev: IfIndex(dev.unwrap_or(0)), onlink };
+/// A next hop without its flags.
+fn hop(attributes: &[RouteAttribute], dev: Option<u32>) -> Hop {
+    let mut hop = Hop { via: None, dev: IfIndex(dev.unwrap_or(0)), onlink: false };
     for attribute in attributes {
         match attribute {
             RouteAttribute::Gateway(gateway) => hop.via = ip(gateway),

@@ -86,6 +86,13 @@ pub struct Monitor {
     refill_at: Option<Instant>,
 }
 
+/// Which subscription a message came by.
+#[derive(Clone, Copy)]
+enum Source {
+    Routes,
+    Nftables,
+}
+
 /// A dump that is due.
 #[derive(Clone, Copy)]
 struct Resync {
@@ -154,7 +161,7 @@ impl Monitor {
                     continue;
                 };
                 if tokio::time::timeout_at(at, self.receive()).await.is_err() {
-                    self.due(false);
+                    self.due();
                 }
                 continue;
             };
@@ -178,12 +185,11 @@ impl Monitor {
 
     /// Makes the next event a view.
     pub fn resync(&mut self) {
-        self.due(false);
+        self.due();
     }
 
-    fn due(&mut self, lost: bool) {
-        let resync = self.resync.get_or_insert(Resync { since: Instant::now(), lost });
-        resync.lost |= lost;
+    fn due(&mut self) {
+        self.resync.get_or_insert(Resync { since: Instant::now(), lost: false });
     }
 
     /// Waits for messages and takes in what is queued by then. Between the first datagram's
@@ -191,49 +197,53 @@ impl Monitor {
     async fn receive(&mut self) {
         let Self { routes, nftables, buffer, .. } = self;
         buffer.clear();
-        let (from_nftables, result) = poll_fn(|cx| {
+        let (source, result) = poll_fn(|cx| {
             if let Poll::Ready(result) = routes.poll_recv(cx, buffer) {
-                return Poll::Ready((false, result));
+                return Poll::Ready((Source::Routes, result));
             }
             match nftables.as_ref().map(|socket| socket.poll_recv(cx, buffer)) {
-                Some(Poll::Ready(result)) => Poll::Ready((true, result)),
+                Some(Poll::Ready(result)) => Poll::Ready((Source::Nftables, result)),
                 Some(Poll::Pending) | None => Poll::Pending,
             }
         })
         .await;
-        self.take(from_nftables, result);
+        self.take(source, result);
         for _ in 0..DRAIN {
             self.buffer.clear();
-            let socket = if from_nftables { self.nftables.as_ref() } else { Some(&self.routes) };
+            let socket = match source {
+                Source::Routes => Some(&self.routes),
+                Source::Nftables => self.nftables.as_ref(),
+            };
             let Some(socket) = socket else { return };
             match socket.socket_ref().recv(&mut self.buffer, 0) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                result => self.take(from_nftables, result.map(|_| ())),
+                result => self.take(source, result.map(|_| ())),
             }
         }
     }
 
-    fn take(&mut self, from_nftables: bool, result: io::Result<()>) {
+    fn take(&mut self, source: Source, result: io::Result<()>) {
         let buffer = mem::take(&mut self.buffer);
-        match result {
-            Ok(()) if from_nftables => {
+        match (source, result) {
+            (Source::Nftables, Ok(())) => {
                 if split(&buffer).any(|m| concerns_our_table(m) || is_flowtable(m)) {
                     self.touched(Touched::Nftables);
                 }
             }
-            Ok(()) => split(&buffer).for_each(|message| {
+            (Source::Routes, Ok(())) => split(&buffer).for_each(|message| {
                 if is_about_sysctls(message) {
                     self.touched(Touched::Sysctls);
                 } else {
                     self.route_message(message);
                 }
             }),
-            Err(_) if from_nftables => self.touched(Touched::Nftables),
-            Err(error) => {
+            (Source::Nftables, Err(_)) => self.touched(Touched::Nftables),
+            (Source::Routes, Err(error)) => {
                 if error.raw_os_error() != Some(Errno::ENOBUFS as i32) {
                     tracing::warn!(%error, "the netlink subscription failed");
                 }
-                self.due(true);
+                self.due();
+                self.resync.iter_mut().for_each(|resync| resync.lost = true);
                 self.touched(Touched::Routes);
                 self.touched(Touched::Rules);
             }
@@ -252,7 +262,7 @@ impl Monitor {
                 return;
             }
         };
-        let replaces = message.header.flags & NLM_F_REPLACE != 0;
+        let flags = message.header.flags;
         let NetlinkPayload::InnerMessage(inner) = message.payload else {
             return;
         };
@@ -261,7 +271,7 @@ impl Monitor {
             Message::DelLink(m) => self.del_link(&m),
             Message::NewAddress(m) => self.new_address(&m),
             Message::DelAddress(m) => self.del_address(&m),
-            Message::NewRoute(m) => self.new_route(&m, replaces),
+            Message::NewRoute(m) => self.new_route(&m, flags),
             Message::DelRoute(m) => self.del_route(&m),
             Message::NewRule(m) | Message::DelRule(m) => self.rule(&m),
             // Questions are for the kernel.
@@ -280,7 +290,7 @@ impl Monitor {
         link.hardware = Hardware { other_names: link.hardware.other_names.clone(), ..known };
         let before = self.mirror.links.get(&link.index);
         if before.is_some_and(|before| before.up != link.up) {
-            self.due(false);
+            self.due();
         }
         self.note(KernelChange::Link(link));
     }
@@ -309,11 +319,12 @@ impl Monitor {
             return;
         };
         // Routes that preferred it as their source went with it, without a word.
-        self.due(false);
+        self.due();
         self.note(KernelChange::AddressGone(address));
     }
 
-    fn new_route(&mut self, message: &RouteMessage, replaces: bool) {
+    /// `flags` are those of the message's header (`NLM_F_*`).
+    fn new_route(&mut self, message: &RouteMessage, flags: u16) {
         let Some(route) = decode::route(message) else {
             return;
         };
@@ -321,6 +332,7 @@ impl Monitor {
             return self.touched(Touched::Routes);
         }
         let new: Vec<_> = route.foreign().collect();
+        let replaces = flags & NLM_F_REPLACE != 0;
         if let Some(first) = new.first().filter(|_| replaces).copied() {
             let of_the_same_key = self.kept.beside(&first).filter(|old| {
                 old.metric == route.metric && !new.iter().any(|new| same_route(old, new))
@@ -328,7 +340,7 @@ impl Monitor {
             let old: Vec<ForeignRoute> = of_the_same_key.copied().collect();
             // Of several with one key the kernel replaces one, and does not say which.
             if old.len() > 1 {
-                self.due(false);
+                self.due();
             }
             old.into_iter().for_each(|old| self.note(KernelChange::RouteGone(old)));
         }
