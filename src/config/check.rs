@@ -38,7 +38,7 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
     let uplinks = chain(&mut root);
     let lan = root.section("lan", "[lan]").map(|section| lan(section, &uplinks));
     let failback = failback(root.section("failback", "[failback]"));
-    let web = web(root.section("web", "[web]"), lan.is_some());
+    let web = web(root.section("web", "[web]"), lan.as_ref());
     let probe = probe(root.section("probe", "[probe]"), &near(&uplinks, &web), notes);
     let names: Vec<&str> = uplinks.iter().map(|placed| placed.config.name.as_str()).collect();
     let leds = leds::leds(root.section("leds", "[leds]"), &names);
@@ -373,14 +373,14 @@ fn failback(section: Option<Section<'_>>) -> FailbackConfig {
     config
 }
 
-fn web(section: Option<Section<'_>>, has_lan: bool) -> WebConfig {
-    let default = if has_lan { vec![Listen::Lan(PAGE_PORT)] } else { Vec::new() };
+fn web(section: Option<Section<'_>>, lan: Option<&LanConfig>) -> WebConfig {
+    let default = if lan.is_some() { vec![Listen::Lan(PAGE_PORT)] } else { Vec::new() };
     let Some(mut section) = section else {
         return WebConfig { listen: default };
     };
     let listen = section.list("listen", address::listen);
     for entry in listen.iter().flatten() {
-        if matches!(entry.get_ref(), Listen::Lan(_)) && !has_lan {
+        if matches!(entry.get_ref(), Listen::Lan(_)) && lan.is_none() {
             let text = "listen: there is no [lan] whose addresses these could be";
             let hint = "add [lan] with its interfaces, or write an address and port";
             section.notes().push(entry.span().start, text, hint);

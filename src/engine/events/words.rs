@@ -44,7 +44,13 @@ impl fmt::Display for Fact {
                 write!(f, "{uplink} no longer loses packets")
             }
             Self::Resolvers { uplink, family, silent, in_use } => {
-                write!(f, "{uplink}'s resolvers ({family}) {}", asked_first(*silent, *in_use))
+                let order = if *in_use { "are asked first" } else { "would be asked first" };
+                let what = if *silent {
+                    format!("do not answer; public ones {order}")
+                } else {
+                    format!("answer again and {order}")
+                };
+                write!(f, "{uplink}'s resolvers ({family}) {what}")
             }
             Self::NoSpareLeft { others } => f.write_str(&no_spare_left(others)),
             Self::SpareBack { uplink } => write!(f, "{uplink} is ready to take over again"),
@@ -108,7 +114,15 @@ impl Fact {
                 write!(f, "others {what}: restored in {}", human(*took))
             }
             Self::Fight { what, times, pause } => f.write_str(&fight(what, *times, *pause)),
-            Self::Offload { uplinks, offloaded } => f.write_str(&offload(uplinks, *offloaded)),
+            Self::Offload { uplinks, offloaded: true } => write!(
+                f,
+                "connections on {} are offloaded, so their packets are not counted; silence there is \
+                 given twice the time",
+                uplinks.join(", ")
+            ),
+            Self::Offload { uplinks, offloaded: false } => {
+                write!(f, "packets on {} are counted again", uplinks.join(", "))
+            }
             Self::FightOver => {
                 f.write_str("no other program has changed sparelink's rules for a minute")
             }
@@ -243,16 +257,6 @@ fn because(condition: Condition) -> String {
     if condition == Condition::Ok { String::new() } else { format!(": it {}", condition.phrase()) }
 }
 
-/// What became of an uplink's own resolvers, and of the order in which they are asked.
-const fn asked_first(silent: bool, in_use: bool) -> &'static str {
-    match (silent, in_use) {
-        (true, true) => "do not answer; public ones are asked first",
-        (true, false) => "do not answer; public ones would be asked first",
-        (false, true) => "answer again and are asked first",
-        (false, false) => "answer again and would be asked first",
-    }
-}
-
 /// Which clients were told of a flush.
 fn told(poked: u64, destroyed: u64) -> String {
     let clients = (poked > 0).then(|| format!("{} notified", counted(poked, "client")));
@@ -282,18 +286,6 @@ fn fight(what: &str, times: usize, pause: Duration) -> String {
         "another program keeps undoing what is ours, {times} times in a minute (last: {what}); from now on \
          it is put back every {pause} at most; `sparelink doctor` looks for that program"
     )
-}
-
-fn offload(uplinks: &[String], offloaded: bool) -> String {
-    let uplinks = uplinks.join(", ");
-    if offloaded {
-        format!(
-            "connections on {uplinks} are offloaded, so their packets are not counted; silence there is \
-             given twice the time"
-        )
-    } else {
-        format!("packets on {uplinks} are counted again")
-    }
 }
 
 /// `0.0.0.0/1, 128.0.0.0/1`, and how many more.

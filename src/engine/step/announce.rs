@@ -34,7 +34,8 @@ impl Engine {
                 (None, Standing::Dead) => {
                     let (said, next) = (0, Some(now.mono));
                     let telling = Telling { since: now.mono, said, next };
-                    self.tell_of(prefix, uplink, false, now);
+                    let uplink = self.name(uplink);
+                    self.record(Fact::Announced { uplink, prefix, preferred: false }, now);
                     self.say_dead(index, prefix, telling, now);
                 }
                 (Some(telling), Standing::Dead | Standing::Unclear) => {
@@ -42,7 +43,8 @@ impl Engine {
                 }
                 (Some(_), Standing::Alive) => {
                     self.lan.announcing.told.remove(&prefix);
-                    self.tell_of(prefix, uplink, true, now);
+                    let uplink = self.name(uplink);
+                    self.record(Fact::Announced { uplink, prefix, preferred: true }, now);
                     self.advertise(index, prefix, PREFERRED);
                 }
             }
@@ -68,11 +70,6 @@ impl Engine {
         };
         let advert = Advert { dev: link.name.clone(), prefix, preferred, valid: VALID };
         self.outputs.push_back(Output::Advertise(advert));
-    }
-
-    fn tell_of(&mut self, prefix: Ipv6Net, uplink: UplinkId, preferred: bool, now: Now) {
-        let uplink = self.name(uplink);
-        self.record(Fact::Announced { uplink, prefix, preferred }, now);
     }
 
     /// The LAN's prefixes that are known to come from one uplink, with the LAN's interface.

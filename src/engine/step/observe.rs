@@ -19,6 +19,13 @@ use crate::engine::{Engine, Mode};
 use crate::time::Now;
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
+/// Whether an uplink is on the device that it was on before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Device {
+    Same,
+    Other,
+}
+
 impl Engine {
     pub(in crate::engine) fn start(
         &mut self,
@@ -92,9 +99,10 @@ impl Engine {
                 self.outputs.push_back(Output::Forget(id));
             }
             let device = |a: &Attachment| a.link.as_ref().map(|(index, _)| *index);
-            let moved = device(&before) != device(&attachment);
+            let same = device(&before) == device(&attachment);
+            let device = if same { Device::Same } else { Device::Other };
             for family in Family::BOTH {
-                self.relink_line(id, family, &attachment, moved, now);
+                self.relink_line(id, family, &attachment, device, now);
             }
             let new = attachment.detours.iter().filter(|net| !before.detours.contains(net));
             let new: Vec<IpNet> = new.copied().collect();
@@ -140,7 +148,7 @@ impl Engine {
         id: UplinkId,
         family: Family,
         attachment: &Attachment,
-        moved: bool,
+        device: Device,
         now: Now,
     ) {
         let way = attachment.ways.get(family).clone();
@@ -159,7 +167,7 @@ impl Engine {
                     line.signal(Signal::Hard(fault), s, news);
                     true
                 }
-                (old, Some(new)) if moved || old.is_none() => {
+                (old, Some(new)) if device == Device::Other || old.is_none() => {
                     line.relink(Some(new), now.mono);
                     // Another interface is another line: it has to be proven anew.
                     if line.health.is_alive() {

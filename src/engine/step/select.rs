@@ -21,6 +21,15 @@ use crate::units::{Family, IfIndex, UplinkId};
 /// Before anything is proven the first choice may still change, without a hold.
 const PROVISIONAL_FOR: Duration = Duration::from_secs(10);
 
+/// When the others are asked whether they could take over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// Now.
+    All,
+    /// Now, if the active line is suspected.
+    IfSuspected,
+}
+
 impl Engine {
     /// Where traffic goes before the first verdict: where an earlier run left it, where `main`
     /// sends it, else the first uplink that has a way out.
@@ -95,7 +104,8 @@ impl Engine {
         let Some(incumbent) = self.incumbent(family, now) else {
             return;
         };
-        self.call_candidates(family, !incumbent.footing.is_alive(), now);
+        let call = if incumbent.footing.is_alive() { Call::IfSuspected } else { Call::All };
+        self.call_candidates(family, call, now);
         let candidates = self.candidates(family, now);
         let Selection { decision, whys } = select(&candidates, Some(incumbent), now.mono);
         let active = self.choice.active.get_mut(family);
@@ -183,7 +193,7 @@ impl Engine {
     }
 
     /// While the active line is suspected or dead, the others are asked at once; else no longer.
-    fn call_candidates(&mut self, family: Family, wanted: bool, now: Now) {
+    fn call_candidates(&mut self, family: Family, call: Call, now: Now) {
         let active = self.choice.active.get(family).uplink;
         let suspected = active
             .and_then(|id| self.uplinks.get(&id))
@@ -194,7 +204,7 @@ impl Engine {
             }
             let paused = self.uplinks.get(&id).is_none_or(|u| u.paused.is_some());
             self.with_line(id, family, now, |line, s, asker, news| {
-                if (wanted || suspected) && !paused {
+                if (call == Call::All || suspected) && !paused {
                     line.become_candidate(now.mono);
                     line.timeout(s, asker, news);
                 } else {
@@ -215,7 +225,7 @@ impl Engine {
     ) {
         let active = self.choice.active.get(family).uplink == Some(id);
         if active && matches!(change.to, Health::Failing { .. }) {
-            self.call_candidates(family, true, now);
+            self.call_candidates(family, Call::All, now);
             // What ails one family may ail the other; it is asked, and judged, by itself.
             for other in Family::BOTH.into_iter().filter(|other| *other != family) {
                 self.with_line(id, other, now, |line, s, asker, news| {
