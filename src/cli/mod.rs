@@ -8,9 +8,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use tracing::level_filters::LevelFilter;
+
 use crate::config::{self, Config, RUN_DIR};
 use crate::daemon::{LAST_RECORDING, Options};
 use crate::engine::Mode;
+#[cfg(feature = "lab")]
+use crate::lab::LabArgs;
 
 mod args;
 mod check;
@@ -63,7 +67,7 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::Check { file: _ } => check::check(&config_file()),
         Command::Run { observe, record, verbose } => {
             let config = load(&config_file(), run_dir.clone())?;
-            logs::start(verbose);
+            logs::start(if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO });
             let config_file = config_file();
             let options = Options {
                 config_file,
@@ -91,7 +95,8 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         }
         Command::Resume { uplink } => control::resume(&client()?, &uplink),
         Command::Probe { uplink } => control::probe(&client()?, &uplink),
-        Command::Passwd { remove } => passwd::passwd(file.as_deref(), remove),
+        Command::Passwd { remove: false } => passwd::set(file.as_deref()),
+        Command::Passwd { remove: true } => passwd::remove(file.as_deref()),
         Command::Reload => control::reload(&client()?),
         Command::History(form) => history::history(&client()?, form),
         Command::Replay(recording) => {
@@ -112,7 +117,7 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         }
         Command::Purge => Ok(work::purge(&find_run_dir(run_dir, file.as_deref())?)?),
         #[cfg(feature = "lab")]
-        Command::Lab { tour, json } => Ok(work::lab(tour, json)?),
+        Command::Lab { tour, json } => Ok(work::lab(LabArgs { tour, json, ..LabArgs::default() })),
     }
 }
 

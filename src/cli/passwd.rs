@@ -16,22 +16,25 @@ use crate::io::web::password::{self, Error};
 /// Where the agent keeps its state, if the configuration does not say.
 const STATE_DIR: &str = "/var/lib/sparelink";
 
-/// Sets the password, or takes it away.
-pub(super) fn passwd(config: Option<&Path>, remove: bool) -> Result<ExitCode, Failure> {
+/// Sets the password.
+pub(super) fn set(config: Option<&Path>) -> Result<ExitCode, Failure> {
     let config_file = find_config(config)?;
     let file = password::file(&config_file);
-    let shown = file.display();
-    if remove {
-        let was_there = password::remove(&file).map_err(told)?;
-        return terminal::print(&if was_there {
-            format!("{shown} is deleted; no login to the page is possible now\n")
-        } else {
-            format!("there was no password in {shown}; no login to the page is possible\n")
-        });
-    }
     let password = ask()?;
     password::set(&file, &password, owner(&config_file)).map_err(told)?;
-    terminal::print(&format!("the password is set; its hash is in {shown}\n"))
+    terminal::print(&format!("the password is set; its hash is in {}\n", file.display()))
+}
+
+/// Takes the password away.
+pub(super) fn remove(config: Option<&Path>) -> Result<ExitCode, Failure> {
+    let file = password::file(&find_config(config)?);
+    let was_there = password::remove(&file).map_err(told)?;
+    let shown = file.display();
+    terminal::print(&if was_there {
+        format!("{shown} is deleted; no login to the page is possible now\n")
+    } else {
+        format!("there was no password in {shown}; no login to the page is possible\n")
+    })
 }
 
 /// The configuration file, whose directory is the password's, too. It need not be right, nor even be

@@ -17,6 +17,11 @@ use crate::engine::{Engine, Mode, dataplane::render};
 use crate::io::lock::Lock;
 use crate::io::netlink::{Door, Monitor, in_words};
 use crate::io::{clock, leds, store, sysctl};
+#[cfg(feature = "lab")]
+use crate::lab::{
+    LabArgs,
+    script::{Kind, Settings},
+};
 use crate::units::{Gather as _, PerFamily};
 
 /// Is the agent, until a signal ends it.
@@ -80,15 +85,11 @@ pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
 
 /// Builds the home in network namespaces and plays.
 #[cfg(feature = "lab")]
-pub(super) fn lab(tour: bool, json: bool) -> anyhow::Result<ExitCode> {
-    use crate::lab::{
-        LabArgs,
-        script::{Kind, Settings},
-    };
+pub(super) fn lab(args: LabArgs) -> ExitCode {
     // As in a real home: a MiFi and a phone are mobile lines, which are given more time.
     let kinds = ["mifi", "phone"].map(|name| (name.to_owned(), Kind::Cellular)).into();
-    let settings = Settings { kinds, ..Settings::default() };
-    Ok(crate::lab::main(&LabArgs { tour, json, settings, ..LabArgs::default() }))
+    let settings = Settings { kinds, ..args.settings };
+    crate::lab::main(&LabArgs { settings, ..args })
 }
 
 pub(super) fn print(text: &str) -> anyhow::Result<()> {

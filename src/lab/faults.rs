@@ -14,7 +14,7 @@ use super::internet::DISCARD_PORT;
 use super::modem::{self, BLOATED_RATE, Condition};
 use super::script::{Action, LineEvent};
 use super::topology::{ECHO4, Home};
-use super::uplink::Uplink;
+use super::uplink::{Arp, Uplink};
 
 /// How long a modem that restarts gives no carrier, and how long its line is dead afterwards.
 const REBOOT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
@@ -149,7 +149,7 @@ impl Uplink {
             self.link_local().await?;
         }
         if old.silent != new.silent && !new.vanished {
-            self.answer_arp(!new.silent).await?;
+            self.arp(if new.silent { Arp::Ignored } else { Arp::Answered }).await?;
         }
         Ok(new.changes)
     }

@@ -220,23 +220,21 @@ async fn history(agent: Option<&Agent>) -> Result<String> {
 
 /// What the lab does to an uplink, in words.
 fn in_words(now: Condition) -> String {
-    let mut words = Vec::new();
-    let mut add = |is: bool, word: &str| {
-        if is {
-            words.push(word.to_owned());
-        }
-    };
-    add(now.unplugged, "unplugged");
-    add(now.severed, "severed");
-    add(now.severed_only == Some(Family::V4), "severed for IPv4");
-    add(now.severed_only == Some(Family::V6), "severed for IPv6");
-    add(now.silent, "silent");
-    add(now.dns_broken, "no DNS");
-    add(now.vanished, "gone");
-    add(now.loss > 0, &format!("loses {} %", now.loss));
-    add(now.slow || !now.delay.is_zero(), "slow");
-    add(now.bloat, "bloated");
-    add(now.portal, "portal");
+    let loses = format!("loses {} %", now.loss);
+    let faults = [
+        (now.unplugged, "unplugged"),
+        (now.severed, "severed"),
+        (now.severed_only == Some(Family::V4), "severed for IPv4"),
+        (now.severed_only == Some(Family::V6), "severed for IPv6"),
+        (now.silent, "silent"),
+        (now.dns_broken, "no DNS"),
+        (now.vanished, "gone"),
+        (now.loss > 0, &loses),
+        (now.slow || !now.delay.is_zero(), "slow"),
+        (now.bloat, "bloated"),
+        (now.portal, "portal"),
+    ];
+    let words: Vec<&str> = faults.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
     if words.is_empty() { String::new() } else { format!("(in truth: {})", words.join(", ")) }
 }
 

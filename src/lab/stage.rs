@@ -22,7 +22,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::unistd::{Pid, getegid, geteuid, getppid};
+use nix::unistd::{Pid, Uid, getegid, geteuid, getppid};
 
 /// What a process started by the lab is for, and the process that started it: `inside PID`.
 const STAGE: &str = "SPARELINK_LAB_STAGE";
@@ -165,7 +165,7 @@ fn isolate(parent: Pid) -> Result<(), String> {
     let (uid, gid) = (geteuid(), getegid());
     let as_root = if uid.is_root() { unshare(own) } else { Err(Errno::EPERM) };
     if as_root.is_err() {
-        unshare(own | CloneFlags::CLONE_NEWUSER).map_err(|e| no_namespaces(e, uid.is_root()))?;
+        unshare(own | CloneFlags::CLONE_NEWUSER).map_err(|e| no_namespaces(e, uid))?;
         let map = |file: &str, text: String| {
             std::fs::write(file, text).map_err(|e| format!("the lab could not write {file}: {e}"))
         };
@@ -184,8 +184,8 @@ fn isolate(parent: Pid) -> Result<(), String> {
     Ok(())
 }
 
-fn no_namespaces(error: Errno, root: bool) -> String {
-    let hint = if root {
+fn no_namespaces(error: Errno, uid: Uid) -> String {
+    let hint = if uid.is_root() {
         "this container gives root no right to make them"
     } else {
         "run it with sudo, or allow them (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces)"

@@ -104,6 +104,13 @@ impl Addresses {
     }
 }
 
+/// Whether a modem answers who has its addresses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arp {
+    Answered,
+    Ignored,
+}
+
 impl Uplink {
     /// What its modem has counted since the home was built.
     ///
@@ -172,8 +179,11 @@ impl Uplink {
     }
 
     /// Whether the modem answers who has its addresses (`arp_ignore`, kernel's ip-sysctl).
-    pub(super) async fn answer_arp(&self, answer: bool) -> Result<()> {
-        let ignore = if answer { "0" } else { "8" };
+    pub(super) async fn arp(&self, arp: Arp) -> Result<()> {
+        let ignore = match arp {
+            Arp::Answered => "0",
+            Arp::Ignored => "8",
+        };
         self.modem.sysctl("net/ipv4/conf/lan/arp_ignore", ignore).await
     }
 
