@@ -102,7 +102,7 @@ fn finding(source: &Source, line: usize, what: &str) -> Finding {
 }
 
 /// Every rule that reads code, in the order in which they are reported.
-const RULES: [fn(&Source) -> Vec<Finding>; 10] = [
+const RULES: [fn(&Source) -> Vec<Finding>; 11] = [
     imports_point_down,
     floors_of_the_engine,
     io_rooms_keep_apart,
@@ -110,6 +110,7 @@ const RULES: [fn(&Source) -> Vec<Finding>; 10] = [
     the_engine_is_pure,
     files_stay_small,
     functions_stay_small,
+    parameters_have_names_at_the_call,
     exceptions_have_reasons,
     unsafe_has_one_place,
     desk_words_stay_at_the_desk,
@@ -334,6 +335,20 @@ fn functions_stay_small(source: &Source) -> Vec<Finding> {
         finding(source, line, &format!("fn {name} has {length} lines, {FUNCTION_LINES} are enough"))
     })
     .collect()
+}
+
+/// `f(true, false)` tells a reader nothing: what is said at a call is said by a type. Test code may.
+fn parameters_have_names_at_the_call(source: &Source) -> Vec<Finding> {
+    if source.is_test() {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (name, line) in source.parameters_of("bool") {
+        if line <= source.production_lines() {
+            found.push(finding(source, line, &format!("{name}: bool says nothing at the call")));
+        }
+    }
+    found
 }
 
 fn exceptions_have_reasons(source: &Source) -> Vec<Finding> {
@@ -655,6 +670,33 @@ mod each_rule_can_fail {
         assert_eq!(found(rule, "src/time.rs", &body(FUNCTION_LINES)), [""; 0]);
         let all = found(rule, "src/time.rs", &body(FUNCTION_LINES + 1));
         assert_eq!(all, ["src/time.rs:1: fn f has 71 lines, 70 are enough"]);
+    }
+
+    #[test]
+    fn a_parameter_that_is_a_bool() {
+        let rule = parameters_have_names_at_the_call;
+        for text in [
+            "fn f(a: bool) {}",
+            "fn f<F: Fn(u8) -> u8>(\n    a: [u8; 2],\n    mut b: bool,\n) -> bool;",
+            "trait A { fn f(&mut self, a: &mut bool); }",
+            "fn f() { let g = |a: bool| !a; }",
+            "fn f() { let g = move |a: u8, (b, c): (u8, u8), d: bool, e: u8| d; }",
+        ] {
+            let all = found(rule, "src/time.rs", text);
+            assert_eq!(all.len(), 1, "{text}: {all:?}");
+            assert_eq!(found(rule, "tests/route.rs", text), [""; 0]);
+            let tested = format!("#[cfg(test)]\nmod tests {{\n{text}\n}}");
+            assert_eq!(found(rule, "src/time.rs", &tested), [""; 0]);
+        }
+        assert_eq!(found(rule, "src/time.rs", "fn f(a: bool, b: bool) {}").len(), 2);
+        for text in [
+            "struct A { a: bool, b: PerFamily<bool> }",
+            "fn f(a: PerFamily<bool>, is: fn(&u8) -> bool) -> bool { let a: bool = is(&1); a }",
+            "enum A { B { a: bool } }\nfn f(a: A) { matches!(a, A::B { a: true } | A::B { .. }) }",
+            "fn f(a: u8) -> bool { let b = a | 1; S { c: bool::from(b) | true } }",
+        ] {
+            assert_eq!(found(rule, "src/time.rs", text), [""; 0], "{text}");
+        }
     }
 
     #[test]

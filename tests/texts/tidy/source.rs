@@ -1,6 +1,8 @@
 //! Reads Rust as far as the house rules need it: words with their lines, paths with what they
 //! resolve to, functions with their lengths. Comments and the insides of literals are no code.
 
+use std::collections::BTreeSet;
+
 /// A Rust file of this crate.
 pub(crate) struct Source {
     /// From the root of the repository: `src/io/flows.rs`.
@@ -106,17 +108,50 @@ impl Source {
 
     /// The brace that opens the body of the function at `at`; `None` if it has none.
     fn body(&self, at: usize) -> Option<usize> {
+        let end = self.signature_end(at);
+        self.tokens.get(end).filter(|token| token.text == "{").map(|_| end)
+    }
+
+    /// Every parameter of a function or closure that has this type, or refers to it: its name and its line.
+    pub(crate) fn parameters_of(&self, kind: &str) -> Vec<(String, usize)> {
+        let text = |at: usize| self.tokens.get(at).map_or("", |t| t.text.as_str());
+        let mut found = BTreeSet::new();
+        let mut look = |from: usize, to: usize| {
+            for at in (from..to).filter(|at| is_word(text(*at)) && text(at + 1) == ":") {
+                let named = (at + 2..to).find(|n| !matches!(text(*n), "&" | "mut"));
+                if named.is_some_and(|n| text(n) == kind && text(n + 1) != "::") {
+                    found.insert((self.tokens[at].line, text(at).to_owned()));
+                }
+            }
+        };
+        for at in 0..self.tokens.len() {
+            match text(at) {
+                "fn" if is_word(text(at + 1)) => look(at, self.signature_end(at)),
+                // A closure begins with the first of two bars; between those of a pattern or of a sum
+                // stands no name with a type.
+                "|" => {
+                    let ends = |n: &usize| matches!(text(*n), "|" | "{" | "}" | ";" | "=");
+                    let end = (at + 1..self.tokens.len()).find(ends);
+                    look(at, end.filter(|n| text(*n) == "|").unwrap_or(at));
+                }
+                _ => {}
+            }
+        }
+        found.into_iter().map(|(line, name)| (name, line)).collect()
+    }
+
+    /// Where the signature of the function at `at` ends: at its body, or at its semicolon.
+    fn signature_end(&self, at: usize) -> usize {
         let mut depth = 0_usize;
         for (index, token) in self.tokens.iter().enumerate().skip(at) {
             match token.text.as_str() {
                 "(" | "[" => depth += 1,
                 ")" | "]" => depth = depth.saturating_sub(1),
-                "{" if depth == 0 => return Some(index),
-                ";" if depth == 0 => return None,
+                "{" | ";" if depth == 0 => return index,
                 _ => {}
             }
         }
-        None
+        self.tokens.len()
     }
 
     /// The same above the test module, and without those that only say how far a name may be seen.
