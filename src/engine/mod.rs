@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::time::{Instant, Now};
-use crate::units::{IfIndex, UplinkId};
+use crate::units::{Fwmark, IfIndex, UplinkId};
 
 pub mod dataplane;
 pub mod doctor;
@@ -59,6 +59,42 @@ pub enum Mode {
     Steer,
     /// It only looks, and tells what it would do.
     Observe,
+}
+
+impl Mode {
+    /// What leaves the engine. The engine decides the same in either mode; an observer changes nothing on the
+    /// box and asks nothing of what it would have put there.
+    fn lets_out(self, output: Output) -> Option<Output> {
+        match (self, output) {
+            (Self::Steer, output) => Some(output),
+            // There are no rules that a mark could match.
+            (Self::Observe, Output::Probe(mut request)) => {
+                request.path.mark = Fwmark { value: 0, mask: 0 };
+                Some(Output::Probe(request))
+            }
+            (
+                Self::Observe,
+                output @ (Output::Forget(_)
+                | Output::Listen(_)
+                | Output::Record(_)
+                | Output::SaveState(_)
+                | Output::SaveRun(_)
+                | Output::Answer(..)),
+            ) => Some(output),
+            (
+                Self::Observe,
+                Output::ReadCounters { .. }
+                | Output::Converge { .. }
+                | Output::Refuse(_)
+                | Output::FlushStrays
+                | Output::Flush(_)
+                | Output::CountFlows(_)
+                | Output::Resolvers(_)
+                | Output::Advertise(_)
+                | Output::Leds(_),
+            ) => None,
+        }
+    }
 }
 
 /// Decides. See the module's words.
@@ -176,14 +212,18 @@ impl Engine {
     /// The next thing to do, in order; `None`: wait.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        while let Some(output) = self.outputs.pop_front() {
+            if let Some(output) = self.life.mode.lets_out(output) {
+                return Some(output);
+            }
+        }
+        None
     }
 
     /// When to come back with [`Input::Timeout`], and why.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         self.life.started?;
-        let steers = self.life.mode == Mode::Steer;
         let mut next = Next::default();
         // One walk, without a list in between: this is asked twice for each input.
         for uplink in self.uplinks.values() {
@@ -205,11 +245,19 @@ impl Engine {
         next.wants(Some(self.telling.housekeeping.deadline()), "the house");
         next.wants(self.telling.leds.deadline(), "the LEDs");
         next.wants(self.telling.stories.deadline(), "the end of a story");
-        if steers {
+        // What an observer asks of the kernel is never answered, so it need not be asked in time.
+        if self.life.mode == Mode::Steer {
             next.wants(self.kernel.deadline(), "the dataplane");
             next.wants(Some(self.seen.polls.deadline()), "the counters");
         }
         next.0
+    }
+
+    /// Since when the kernel has been on its way to what was last asked for; `None`: it has followed, or nothing
+    /// is asked of it.
+    #[must_use]
+    pub fn converging_since(&self) -> Option<Instant> {
+        self.kernel.asked.filter(|_| self.life.mode == Mode::Steer)
     }
 
     /// The configuration in force.
@@ -247,5 +295,97 @@ impl Engine {
         let event = Event { id, at: now.mono, utc: now.utc, fact };
         self.telling.history.push(event.clone());
         self.outputs.push_back(Output::Record(event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, KernelView, Link};
+    use crate::units::{IfName, Metric, PerFamily, TableId};
+
+    /// Half a minute with an uplink that answers nothing, and somebody who looks.
+    fn asked_for(mode: Mode) -> Vec<Output> {
+        let text = "[[uplink]]\nname = \"cable\"\ninterface = \"wan0\"\n[lan]\ninterfaces = [\"br-lan\"]\n\
+                    ";
+        let config = crate::config::parse(text, "test").unwrap();
+        let at = |ms: u64| Now { mono: Instant::from_micros(ms * 1000), utc: None };
+        let mut engine = Engine::new(config, mode, Restored::default(), 0, at(0));
+        let cable = Link {
+            index: IfIndex(2),
+            name: IfName::new("wan0").unwrap(),
+            up: true,
+            carrier: true,
+            point_to_point: false,
+            loopback: false,
+            mtu: 1500,
+            mac: None,
+            hardware: Hardware::default(),
+        };
+        let address = Address {
+            index: IfIndex(2),
+            net: "192.0.2.10/24".parse().unwrap(),
+            peer: None,
+            global: true,
+            deprecated: false,
+        };
+        let route = ForeignRoute {
+            table: TableId::MAIN,
+            dst: "0.0.0.0/0".parse().unwrap(),
+            src: None,
+            gateway: Some("192.0.2.1".parse().unwrap()),
+            dev: IfIndex(2),
+            metric: Metric(100),
+            protocol: 16,
+            onlink: false,
+            mtu: None,
+        };
+        let view = KernelView {
+            links: [(IfIndex(2), cable)].into(),
+            addresses: vec![address],
+            routes: vec![route],
+        };
+        let (adopted, spares) = (PerFamily::default(), PerFamily::default());
+        engine.handle(Input::Started { view, adopted, spares }, at(0));
+        for ms in (0..30_000).step_by(100) {
+            engine.handle(if ms == 100 { Input::Watched } else { Input::Timeout }, at(ms));
+        }
+        std::iter::from_fn(|| engine.poll_output()).collect()
+    }
+
+    #[test]
+    fn an_observer_asks_and_tells_and_changes_nothing() {
+        let touches = |output: &Output| {
+            !matches!(
+                output,
+                Output::Probe(_)
+                    | Output::Forget(_)
+                    | Output::Listen(_)
+                    | Output::Record(_)
+                    | Output::SaveState(_)
+                    | Output::SaveRun(_)
+                    | Output::Answer(..)
+            )
+        };
+        let marks = |all: &[Output]| {
+            let mark = |output: &Output| match output {
+                Output::Probe(request) => Some(request.path.mark.mask),
+                _ => None,
+            };
+            all.iter().filter_map(mark).map(|mask| mask != 0).collect::<Vec<_>>()
+        };
+        let observer = asked_for(Mode::Observe);
+        assert_eq!(observer.iter().find(|output| touches(output)), None);
+        assert!(!marks(&observer).is_empty() && !marks(&observer).contains(&true));
+        let agent = asked_for(Mode::Steer);
+        assert!(!marks(&agent).contains(&false));
+        let has = |is: fn(&Output) -> bool| assert!(agent.iter().any(is), "the control");
+        has(|output| matches!(output, Output::Converge { .. }));
+        has(|output| matches!(output, Output::Refuse(_)));
+        has(|output| matches!(output, Output::ReadCounters { .. }));
+        has(|output| matches!(output, Output::CountFlows(_)));
+        has(|output| matches!(output, Output::Resolvers(_)));
+        // Beside those that are told of it, the two do the same.
+        assert_eq!(marks(&observer).len(), marks(&agent).len());
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use ipnet::Ipv6Net;
 
+use crate::engine::Engine;
 use crate::engine::events::facts::Fact;
 use crate::engine::health::Health;
 use crate::engine::lan::deprecation::{
@@ -14,7 +15,6 @@ use crate::engine::lan::deprecation::{
 use crate::engine::lan::prefixes::Held;
 use crate::engine::output::{Advert, Output};
 use crate::engine::uplink::attachment::subnets;
-use crate::engine::{Engine, Mode};
 use crate::time::Now;
 use crate::units::{IfIndex, UplinkId};
 
@@ -74,8 +74,7 @@ impl Engine {
 
     /// The LAN's prefixes that are known to come from one uplink, with the LAN's interface.
     fn prefixes_of_the_lan(&self) -> BTreeMap<Ipv6Net, (IfIndex, UplinkId, Standing)> {
-        let lan = self.config.lan.as_ref().filter(|lan| lan.announce);
-        let Some(lan) = lan.filter(|_| self.life.mode == Mode::Steer) else {
+        let Some(lan) = self.config.lan.as_ref().filter(|lan| lan.announce) else {
             return BTreeMap::new();
         };
         let mut found = BTreeMap::new();
@@ -111,6 +110,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Mode;
     use crate::engine::health::Condition;
     use crate::engine::kernel::view::{Address, Hardware, KernelView, Link};
     use crate::engine::state::Restored;
@@ -169,7 +169,7 @@ mod tests {
         engine.uplinks.values_mut().for_each(|u| u.lines.v6.health = health);
         engine.lan.announcing.look();
         engine.announce(at(now));
-        let said = engine.outputs.drain(..).filter_map(|output| {
+        let said = std::iter::from_fn(|| engine.poll_output()).filter_map(|output| {
             let Output::Advertise(advert) = output else { return None };
             Some((advert.prefix.to_string(), advert.preferred.as_secs()))
         });

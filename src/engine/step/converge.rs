@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use crate::config::{LanConfig, Listen};
+use crate::engine::Engine;
 use crate::engine::dataplane::Route;
 use crate::engine::dataplane::diff::Change;
 use crate::engine::dataplane::plan::plan;
@@ -18,7 +19,6 @@ use crate::engine::output::Output;
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::attachment::subnets;
 use crate::engine::uplink::standing::Standing;
-use crate::engine::{Engine, Mode};
 use crate::time::Now;
 use crate::units::{Family, Gather as _, IfIndex, PerFamily, TableId, UplinkId};
 
@@ -46,13 +46,13 @@ impl Engine {
         }
         self.tell_of_repair(now);
         let kernel = &mut self.kernel;
-        if let (Mode::Steer, Some(families)) = (self.life.mode, kernel.renew(now.mono)) {
+        if let Some(families) = kernel.renew(now.mono) {
             self.outputs.push_back(Output::Refuse(families));
         }
         kernel.asked.take_if(|asked| now.mono.since(*asked) >= LOST);
         let unsettled = kernel.settled != kernel.generation || kernel.look_again;
         let due = (unsettled && kernel.not_before <= now.mono) || kernel.audit_at <= now.mono;
-        if self.life.mode == Mode::Observe || kernel.asked.is_some() || !due {
+        if kernel.asked.is_some() || !due {
             return;
         }
         kernel.asked = Some(now.mono);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::OnReturn;
+use crate::engine::Engine;
 use crate::engine::dataplane::nft::host;
 use crate::engine::events::facts::Fact;
 use crate::engine::health::{Health, Transition};
@@ -14,7 +15,6 @@ use crate::engine::uplink::Uplink;
 use crate::engine::uplink::leftover::{
     ARMED_FOR, COUNT_EVERY, Fate, LOOK_AGAIN, Leftover, ON_THE_WAY,
 };
-use crate::engine::{Engine, Mode};
 use crate::time::{Instant, Now};
 use crate::units::{Family, Gather as _, PerFamily, UplinkId};
 
@@ -61,10 +61,7 @@ impl Engine {
         now: Now,
     ) {
         let died = change.from.is_alive() && matches!(change.to, Health::Down { .. });
-        if died
-            && self.life.mode == Mode::Steer
-            && self.choice.active.get(family).uplink != Some(id)
-        {
+        if died && self.choice.active.get(family).uplink != Some(id) {
             self.leave(id, family, now);
         }
     }
@@ -215,8 +212,7 @@ impl Engine {
     /// Somebody looks at the status: count flows, at most every ten seconds.
     pub(in crate::engine) fn watched(&mut self, now: Now) {
         let last = self.seen.polls.flows_at;
-        if self.life.mode == Mode::Steer && last.is_none_or(|at| now.mono.since(at) >= COUNT_EVERY)
-        {
+        if last.is_none_or(|at| now.mono.since(at) >= COUNT_EVERY) {
             self.count_flows(now);
         }
     }

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
+use crate::engine::Engine;
 use crate::engine::health::Health;
 use crate::engine::lan::listen::places;
 use crate::engine::names::resolvers::{MOST, Named, Nameserver, OWN, Resolvers, own};
 use crate::engine::names::resolvers::{is_private, is_scoped};
 use crate::engine::output::Output;
-use crate::engine::{Engine, Mode};
 use crate::units::{Family, UplinkId};
 
 impl Engine {
@@ -30,9 +30,7 @@ impl Engine {
         let Some(now) = self.resolvers_now() else { return };
         if self.names.resolvers.as_ref() != Some(&now) {
             self.names.resolvers = Some(now.clone());
-            if self.life.mode == Mode::Steer {
-                self.outputs.push_back(Output::Resolvers(now));
-            }
+            self.outputs.push_back(Output::Resolvers(now));
         }
     }
 

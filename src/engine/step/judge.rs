@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::Engine;
 use crate::engine::events::facts::Fact;
 use crate::engine::health::Condition;
 use crate::engine::health::line::News;
@@ -11,7 +12,6 @@ use crate::engine::probe::window::Range;
 use crate::engine::probe::{Asker, Path, ProbeRequest};
 use crate::engine::status::usage;
 use crate::engine::uplink::{Household, Uplink, surroundings};
-use crate::engine::{Engine, Mode};
 use crate::time::{Instant, Now};
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
@@ -114,7 +114,7 @@ impl Engine {
         );
         let mut requests: Vec<ProbeRequest> = Vec::new();
         let mut news = Vec::new();
-        let path = path(id, line, self.life.mode);
+        let path = path(id, line);
         let mut asker =
             Asker { next_id: &mut self.life.next_probe, requests: &mut requests, path: &path };
         let result = act(line, &s, &mut asker, &mut news);
@@ -180,16 +180,11 @@ impl Engine {
 }
 
 /// The door through which a line's probes leave.
-fn path(id: UplinkId, line: &Line, mode: Mode) -> Path {
-    let unmarked = crate::units::Fwmark { value: 0, mask: 0 };
+fn path(id: UplinkId, line: &Line) -> Path {
     let unspecified = std::net::IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED);
     let (dev, index, source) = line.way.as_ref().map_or_else(
         || (crate::units::IfName::loopback(), IfIndex(0), unspecified),
         |way| (way.dev.clone(), way.index, way.source),
     );
-    let mark = match mode {
-        Mode::Steer => id.mark(),
-        Mode::Observe => unmarked,
-    };
-    Path { uplink: id, dev, index, mark, source }
+    Path { uplink: id, dev, index, mark: id.mark(), source }
 }

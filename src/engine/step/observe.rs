@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::engine::Engine;
 use crate::engine::events::facts::Fact;
 use crate::engine::health::line::Line;
 use crate::engine::health::traffic::Packets;
@@ -15,7 +16,6 @@ use crate::engine::kernel::view::{KernelChange, KernelView};
 use crate::engine::output::Output;
 use crate::engine::probe::ProbeReply;
 use crate::engine::uplink::attachment::{Attachment, spoken_for, subnets};
-use crate::engine::{Engine, Mode};
 use crate::time::Now;
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
@@ -132,10 +132,7 @@ impl Engine {
     fn ignore_detours(&mut self, id: UplinkId, networks: Vec<IpNet>, now: Now) {
         for family in Family::BOTH {
             let touched = networks.iter().any(|net| Family::of(&net.addr()) == family);
-            if touched
-                && self.life.mode == Mode::Steer
-                && self.choice.active.get(family).uplink != Some(id)
-            {
+            if touched && self.choice.active.get(family).uplink != Some(id) {
                 self.cut_off(id, family, now);
             }
         }
@@ -241,7 +238,7 @@ impl Engine {
 
     /// Asks for the counters when it is time.
     pub(in crate::engine) fn poll_counters(&mut self, now: Now) {
-        if self.life.mode == Mode::Observe || self.life.started.is_none() {
+        if self.life.started.is_none() {
             return;
         }
         let pause = self.poll_interval(now);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config;
+use crate::engine::Mode;
 use crate::engine::dataplane::diff::Change;
 use crate::engine::dataplane::drift;
 use crate::engine::dataplane::drift::Drift;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::Mode;
 use crate::engine::kernel::view::KernelView;
 use crate::engine::names::resolvers::*;
 use crate::units::{IfIndex, IfName};
