@@ -257,7 +257,8 @@ impl Agent {
     fn due(&self) -> Instant {
         let next = self.engine.poll_timeout().map(|(at, _)| at);
         let sign = self.manager.as_ref().and_then(Manager::due);
-        let due = [next, self.cut_at, sign, self.answers.deadline()].into_iter().flatten().min();
+        let answer = self.answers.deadline(self.engine.converging_since());
+        let due = [next, self.cut_at, sign, answer].into_iter().flatten().min();
         due.unwrap_or_else(|| clock::now().mono + Duration::from_secs(3600))
     }
 
@@ -281,7 +282,7 @@ impl Agent {
             Turn::Written(number) => self.answers.written(number),
         }
         let now = clock::now().mono;
-        self.answers.release(now);
+        self.answers.release(self.engine.converging_since(), now);
         if let Some(manager) = &mut self.manager {
             manager.alive(now);
         }
@@ -297,9 +298,6 @@ impl Agent {
                 self.recorder.begin_segment(&header(start), now.mono);
             }
             self.recorder.line(&Line::In(now, input.clone()));
-            if let Input::Applied(report) = &input {
-                self.answers.applied(report.generation);
-            }
             self.engine.handle(input, now);
             self.drain(now);
             self.cut_recording(now);
@@ -327,7 +325,6 @@ impl Agent {
             Output::Converge { generation, wish, towards } => {
                 if let Some(door) = &self.door {
                     door.converge(generation, wish, towards);
-                    self.answers.begins(generation, now.mono);
                 }
             }
             Output::Refuse(families) => {

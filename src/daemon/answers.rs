@@ -15,13 +15,12 @@ const AT_MOST: Duration = Duration::from_millis(500);
 /// The way back to whoever gave a command.
 pub(super) type Way = oneshot::Sender<Result<String, Refusal>>;
 
-/// What is answered later.
+/// What is answered later. Whether the kernel has followed the engine says; whether the disk has, this side
+/// knows, so it is here that both are waited for.
 #[derive(Default)]
 pub(super) struct Answers {
     next: u64,
     ways: BTreeMap<u64, Way>,
-    /// The wish that the kernel is being made like, and since when.
-    converging: Option<(u64, Instant)>,
     /// What is being written, and since when.
     writing: Option<(u64, Instant)>,
     held: Vec<Box<dyn FnOnce() + Send>>,
@@ -42,23 +41,9 @@ impl Answers {
         }
     }
 
-    /// Answers, now or when the kernel has followed. Whoever asked may have gone.
+    /// Answers with the next [release](Self::release). Whoever asked may have gone by then.
     pub(super) fn give<T: Send + 'static>(&mut self, way: oneshot::Sender<T>, answer: T) {
-        if self.converging.is_some() || self.writing.is_some() {
-            self.held.push(Box::new(move || drop(way.send(answer))));
-        } else {
-            drop(way.send(answer));
-        }
-    }
-
-    /// The kernel is being made like this wish.
-    pub(super) fn begins(&mut self, generation: u64, now: Instant) {
-        self.converging = Some((generation, now));
-    }
-
-    /// The kernel has been made like this wish, or an older one.
-    pub(super) fn applied(&mut self, generation: u64) {
-        self.converging.take_if(|(latest, _)| *latest <= generation);
+        self.held.push(Box::new(move || drop(way.send(answer))));
     }
 
     /// The thing of this number is being written.
@@ -71,18 +56,16 @@ impl Answers {
         self.writing.take_if(|(latest, _)| *latest <= number);
     }
 
-    /// When answers are given in any case.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        let waits = [self.converging, self.writing].into_iter().flatten();
-        let first = waits.map(|(_, since)| since + AT_MOST).min();
-        first.filter(|_| !self.held.is_empty())
+    /// When answers are given in any case, where the kernel has been on its way since `converging`.
+    pub(super) fn deadline(&self, converging: Option<Instant>) -> Option<Instant> {
+        let over = |since| since + AT_MOST;
+        let waits = [converging.map(over), self.writing.map(|(_, since)| over(since))];
+        waits.into_iter().flatten().max().filter(|_| !self.held.is_empty())
     }
 
-    /// Gives what was held, if its time has come.
-    pub(super) fn release(&mut self, now: Instant) {
-        self.converging.take_if(|(_, since)| *since + AT_MOST <= now);
-        self.writing.take_if(|(_, since)| *since + AT_MOST <= now);
-        if self.converging.is_none() && self.writing.is_none() {
+    /// Gives what was held, unless there is something to wait for.
+    pub(super) fn release(&mut self, converging: Option<Instant>, now: Instant) {
+        if self.deadline(converging).is_none_or(|at| at <= now) {
             self.held.drain(..).for_each(|give| give());
         }
     }
@@ -107,17 +90,13 @@ mod tests {
         let mut answers = Answers::default();
         let (way, mut answer) = oneshot::channel();
         let number = answers.expect(way);
-        answers.begins(7, at(0));
-        answers.begins(8, at(1));
         answers.command(number, Ok("done".to_owned()));
-        answers.applied(7);
-        answers.release(at(2));
-        assert!(answer.try_recv().is_err(), "there is a newer wish");
-        assert_eq!(answers.deadline(), Some(at(501)));
-        answers.applied(8);
-        answers.release(at(3));
+        answers.release(Some(at(1)), at(2));
+        assert!(answer.try_recv().is_err(), "it is on its way");
+        assert_eq!(answers.deadline(Some(at(1))), Some(at(501)));
+        answers.release(None, at(3));
         assert_eq!(answer.try_recv().unwrap(), Ok("done".to_owned()));
-        assert_eq!(answers.deadline(), None);
+        assert_eq!(answers.deadline(Some(at(4))), None, "nobody waits");
     }
 
     #[test]
@@ -127,31 +106,31 @@ mod tests {
         answers.writes(3, at(0));
         answers.give(way, 1);
         answers.written(2);
-        answers.release(at(10));
+        answers.release(None, at(10));
         assert!(answer.try_recv().is_err(), "something else was written");
         answers.written(3);
-        answers.release(at(11));
+        answers.release(None, at(11));
         assert_eq!(answer.try_recv(), Ok(1));
         let (way, mut answer) = oneshot::channel();
         answers.writes(4, at(100));
         answers.give(way, 2);
-        assert_eq!(answers.deadline(), Some(at(600)));
-        answers.release(at(600));
+        assert_eq!(answers.deadline(None), Some(at(600)));
+        answers.release(None, at(600));
         assert_eq!(answer.try_recv(), Ok(2));
     }
 
     #[test]
     fn nobody_waits_for_a_kernel_that_does_not_answer() {
         let mut answers = Answers::default();
-        answers.begins(1, at(0));
         let (way, mut answer) = oneshot::channel();
         answers.give(way, 5);
-        answers.release(at(499));
+        answers.release(Some(at(0)), at(499));
         assert!(answer.try_recv().is_err());
-        answers.release(at(500));
+        answers.release(Some(at(0)), at(500));
         assert_eq!(answer.try_recv(), Ok(5));
         let (way, mut answer) = oneshot::channel();
         answers.give(way, 6);
+        answers.release(None, at(501));
         assert_eq!(answer.try_recv(), Ok(6), "at once when nothing is under way");
     }
 }
