@@ -1,12 +1,12 @@
 //! What others did to what is ours: how the kernel differed from a wish that had been in place.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::diff::{Change, route_key};
 use super::{Dataplane, Route, Rule};
+use crate::engine::events::undone::{Count, Damage, Undone};
 use crate::units::Gather as _;
 
 /// How what was found differed from what was wished for.
@@ -41,44 +41,11 @@ impl<T: Ord> Default for Tally<T> {
     }
 }
 
-/// What had happened to the nftables table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Damage {
-    Deleted,
-    /// It was another one than ours, or parts of it were gone.
-    Changed,
-}
-
 /// Whether the kernel had any nftables table of our name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     Table,
     NoTable,
-}
-
-/// Kinds of things that others delete or change, for counting repairs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    Rules,
-    Routes,
-    /// The nftables table and its sets.
-    Nftables,
-    Sysctls,
-}
-
-impl Kind {
-    /// The word in JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Rules => "rules",
-            Self::Routes => "routes",
-            Self::Nftables => "nftables",
-            Self::Sysctls => "sysctls",
-        }
-    }
 }
 
 impl Drift {
@@ -127,15 +94,16 @@ impl Drift {
         self.sysctls.extend(later.sysctls);
     }
 
-    /// The kinds of things that differed.
-    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
-        let kinds = [
-            (Kind::Rules, self.rules.differs()),
-            (Kind::Routes, self.routes.differs()),
-            (Kind::Nftables, self.table.is_some() || !self.sets.is_empty()),
-            (Kind::Sysctls, !self.sysctls.is_empty()),
-        ];
-        kinds.into_iter().filter_map(|(kind, differs)| differs.then_some(kind))
+    /// What others did, for telling.
+    #[must_use]
+    pub fn undone(&self) -> Undone {
+        Undone {
+            rules: self.rules.count(),
+            routes: self.routes.count(),
+            table: self.table,
+            sets: self.sets.len(),
+            sysctls: self.sysctls.clone(),
+        }
     }
 }
 
@@ -144,8 +112,13 @@ fn is_timed(desired: &Dataplane, set: &str) -> bool {
 }
 
 impl<T: Ord> Tally<T> {
-    fn differs(&self) -> bool {
-        [&self.missing, &self.changed, &self.strange].iter().any(|some| !some.is_empty())
+    fn count(&self) -> Count {
+        Count {
+            wished: self.wished,
+            deleted: self.missing.len(),
+            changed: self.changed.len(),
+            added: self.strange.len(),
+        }
     }
 
     fn add(&mut self, later: Self) {
@@ -154,67 +127,6 @@ impl<T: Ord> Tally<T> {
         self.changed.extend(later.changed);
         self.strange.extend(later.strange);
     }
-
-    /// `all 10 rules`, `2 of 10 rules`.
-    fn missing_of(&self, what: &str) -> Option<String> {
-        match (self.missing.len(), self.wished) {
-            (0, _) => None,
-            (all, wished) if all >= wished && all > 1 => Some(format!("all {all} {what}s")),
-            (some, wished) => Some(format!("{some} of {wished} {what}s")),
-        }
-    }
-}
-
-impl fmt::Display for Drift {
-    /// What others did, as the rest of a sentence: `deleted all 10 rules and the nftables table, set
-    /// net.ipv4.ip_forward to 0`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = |damage| (self.table == Some(damage)).then(|| "the nftables table".to_owned());
-        let some = |n: usize, what: &str| (n > 0).then(|| plural(n, what));
-        let deleted = [
-            self.rules.missing_of("rule"),
-            self.routes.missing_of("route"),
-            table(Damage::Deleted),
-        ];
-        let changed = [
-            some(self.routes.changed.len(), "route"),
-            table(Damage::Changed),
-            some(self.sets.len(), "nftables set"),
-        ];
-        let added =
-            [some(self.rules.strange.len(), "rule"), some(self.routes.strange.len(), "route")];
-        let set = match self.sysctls.len() {
-            0..=2 => self.sysctls.iter().map(|(path, found)| setting(path, found)).collect(),
-            many => vec![format!("{many} sysctls to other values")],
-        };
-        let clauses = [
-            ("deleted", listed(deleted.into_iter().flatten().collect())),
-            ("changed", listed(changed.into_iter().flatten().collect())),
-            ("added", listed(added.into_iter().flatten().collect())),
-            ("set", listed(set)),
-        ];
-        let said: Vec<String> = clauses
-            .into_iter()
-            .filter_map(|(verb, what)| what.map(|what| format!("{verb} {what}")))
-            .collect();
-        f.write_str(&said.join(", "))
-    }
-}
-
-fn setting(path: &str, found: &str) -> String {
-    // A name such as eth0.7 would look like two parts.
-    let name = if path.contains('.') { path.to_owned() } else { path.replace('/', ".") };
-    if found.is_empty() { name } else { format!("{name} to {found}") }
-}
-
-/// `a, b and c`.
-fn listed(mut all: Vec<String>) -> Option<String> {
-    let last = all.pop()?;
-    if all.is_empty() { Some(last) } else { Some(format!("{} and {last}", all.join(", "))) }
-}
-
-fn plural(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 #[cfg(test)]
@@ -225,6 +137,7 @@ mod tests {
     use super::super::wanted::Wanted;
     use super::super::{Route, Rule, RuleAction, Sysctl};
     use super::*;
+    use crate::engine::events::undone::Kind;
     use crate::units::{Family, IfIndex, Metric, RulePriority, TableId};
 
     fn whole() -> Dataplane {
@@ -255,7 +168,7 @@ mod tests {
         let mut observed = whole();
         others(&mut observed);
         let found = if observed.nft.name.is_empty() { Found::NoTable } else { Found::Table };
-        Drift::of(&wish, &observed, &diff(&wish, &observed), found).to_string()
+        Drift::of(&wish, &observed, &diff(&wish, &observed), found).undone().to_string()
     }
 
     #[test]
@@ -301,8 +214,8 @@ mod tests {
         observed.rules.clear();
         observed.nft = Table::default();
         let drift = Drift::of(&wish, &observed, &diff(&wish, &observed), Found::NoTable);
-        assert!(drift.kinds().eq([Kind::Rules, Kind::Nftables]));
-        assert_eq!(Drift::default().kinds().count(), 0);
+        assert!(drift.undone().kinds().eq([Kind::Rules, Kind::Nftables]));
+        assert_eq!(Undone::default().kinds().count(), 0);
         // Some rules, some of them again, then the rest.
         let of = |rules: &[usize]| {
             let mut drift = drift.clone();
@@ -312,8 +225,8 @@ mod tests {
         };
         let mut all = of(&[0, 1]);
         all.add(of(&[1]));
-        assert_eq!(all.to_string(), "deleted 2 of 4 rules and the nftables table");
+        assert_eq!(all.undone().to_string(), "deleted 2 of 4 rules and the nftables table");
         all.add(of(&[2, 3]));
-        assert_eq!(all.to_string(), "deleted all 4 rules and the nftables table");
+        assert_eq!(all.undone().to_string(), "deleted all 4 rules and the nftables table");
     }
 }

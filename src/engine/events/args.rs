@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::causes::{Cause, Deed};
 use super::facts::Fact;
+use super::undone::Undone;
 use crate::units::Family;
 
 /// A value. Times are in milliseconds, loss is in percent, states are words of the API.
@@ -112,12 +113,13 @@ impl Fact {
             Self::Drained { family, after, .. } | Self::DrainOver { family, after, .. } => {
                 vec![("family", version(*family)), ("after_ms", time(*after))]
             }
-            Self::Repaired { what, took } => vec![("what", text(what)), ("took_ms", time(*took))],
-            Self::Fight { what, times, pause } => vec![
-                ("what", text(what)),
-                ("times", Arg::Count(*times as u64)),
-                ("pause_ms", time(*pause)),
-            ],
+            Self::Repaired { what, took } => {
+                others(what).into_iter().chain([("took_ms", time(*took))]).collect()
+            }
+            Self::Fight { what, times, pause } => others(what)
+                .into_iter()
+                .chain([("times", Arg::Count(*times as u64)), ("pause_ms", time(*pause))])
+                .collect(),
             Self::Offload { uplinks, offloaded } => {
                 vec![("uplinks", Arg::List(uplinks.clone())), ("offloaded", Arg::Flag(*offloaded))]
             }
@@ -169,6 +171,17 @@ fn person(deed: &Deed) -> Args {
     args
 }
 
+fn others(what: &Undone) -> Args {
+    let count = |n: usize| Arg::Count(n as u64);
+    vec![
+        ("what", Arg::Text(what.to_string())),
+        ("kinds", Arg::List(what.kinds().map(|kind| kind.word().to_owned()).collect())),
+        ("deleted", count(what.deleted())),
+        ("changed", count(what.changed())),
+        ("added", count(what.added())),
+    ]
+}
+
 const fn version(family: Family) -> Arg {
     match family {
         Family::V4 => Arg::Word("v4"),
@@ -186,4 +199,34 @@ fn maybe(name: Option<&String>) -> Arg {
 
 fn time(time: Duration) -> Arg {
     Arg::Number((time.as_secs_f64() * 1e4).round() / 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::undone::{Count, Damage};
+    use super::*;
+
+    #[test]
+    fn what_others_did_is_in_numbers_too() {
+        let what = Undone {
+            rules: Count { wished: 4, deleted: 3, ..Count::default() },
+            routes: Count { wished: 3, changed: 1, added: 2, ..Count::default() },
+            table: Some(Damage::Deleted),
+            sets: 1,
+            sysctls: [("net/ipv4/ip_forward".to_owned(), "0".to_owned())].into(),
+        };
+        let sentence = "deleted 3 of 4 rules and the nftables table, changed 1 route and 1 nftables set, \
+                        added 2 routes, set net.ipv4.ip_forward to 0";
+        let kinds = ["rules", "routes", "nftables", "sysctls"].map(str::to_owned).to_vec();
+        let told = Fact::Repaired { what, took: Duration::from_millis(12) }.args();
+        let expected = vec![
+            ("what", Arg::Text(sentence.to_owned())),
+            ("kinds", Arg::List(kinds)),
+            ("deleted", Arg::Count(4)),
+            ("changed", Arg::Count(3)),
+            ("added", Arg::Count(2)),
+            ("took_ms", Arg::Number(12.0)),
+        ];
+        assert_eq!(told, expected);
+    }
 }

@@ -6,6 +6,7 @@ use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::causes::{Cause, Deed, Order, Scope, Trouble};
+use super::undone::Undone;
 use crate::engine::health::{Condition, Health};
 use crate::time::{Instant, Utc};
 use crate::units::Family;
@@ -158,15 +159,14 @@ pub enum Fact {
     },
     /// Something of ours in the kernel was changed by others and has been put back.
     Repaired {
-        /// What they did, in words.
-        what: String,
+        what: Undone,
         /// How long putting it back took.
         took: Duration,
     },
     /// Others change what is ours again and again; it is put back less often from now on.
     Fight {
-        /// What they did last, in words.
-        what: String,
+        /// What they did last.
+        what: Undone,
         /// How often in the last minute.
         times: usize,
         /// The least time from one repair to the next.

@@ -6,4 +6,5 @@ pub mod facts;
 pub mod history;
 pub mod story;
 pub mod timeline;
+pub mod undone;
 pub mod words;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::causes::{Cause, Deed, Scope, Trouble};
 use super::facts::{Fact, SwitchKind};
+use super::undone::{Count, Damage, Undone};
 use crate::engine::health::Condition;
 use crate::time::human;
 use crate::units::{ByteCount, Family};
@@ -207,6 +208,60 @@ impl fmt::Display for Trouble {
     }
 }
 
+impl fmt::Display for Undone {
+    /// What others did, as the rest of a sentence: `deleted all 10 rules and the nftables table, set
+    /// net.ipv4.ip_forward to 0`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = |damage| (self.table == Some(damage)).then(|| "the nftables table".to_owned());
+        let some = |n: usize, what: &str| (n > 0).then(|| counted(n as u64, what));
+        let deleted =
+            [missing(self.rules, "rule"), missing(self.routes, "route"), table(Damage::Deleted)];
+        let changed = [
+            some(self.rules.changed, "rule"),
+            some(self.routes.changed, "route"),
+            table(Damage::Changed),
+            some(self.sets, "nftables set"),
+        ];
+        let added = [some(self.rules.added, "rule"), some(self.routes.added, "route")];
+        let set = match self.sysctls.len() {
+            0..=2 => self.sysctls.iter().map(|(path, found)| setting(path, found)).collect(),
+            many => vec![format!("{many} sysctls to other values")],
+        };
+        let clauses = [
+            ("deleted", row(deleted.into_iter().flatten().collect())),
+            ("changed", row(changed.into_iter().flatten().collect())),
+            ("added", row(added.into_iter().flatten().collect())),
+            ("set", row(set)),
+        ];
+        let said: Vec<String> = clauses
+            .into_iter()
+            .filter_map(|(verb, what)| what.map(|what| format!("{verb} {what}")))
+            .collect();
+        f.write_str(&said.join(", "))
+    }
+}
+
+/// `all 10 rules`, `2 of 10 rules`.
+fn missing(count: Count, what: &str) -> Option<String> {
+    match (count.deleted, count.wished) {
+        (0, _) => None,
+        (all, wished) if all >= wished && all > 1 => Some(format!("all {all} {what}s")),
+        (some, wished) => Some(format!("{some} of {wished} {what}s")),
+    }
+}
+
+fn setting(path: &str, found: &str) -> String {
+    // A name such as eth0.7 would look like two parts.
+    let name = if path.contains('.') { path.to_owned() } else { path.replace('/', ".") };
+    if found.is_empty() { name } else { format!("{name} to {found}") }
+}
+
+/// `a, b and c`.
+fn row(mut all: Vec<String>) -> Option<String> {
+    let last = all.pop()?;
+    if all.is_empty() { Some(last) } else { Some(format!("{} and {last}", all.join(", "))) }
+}
+
 fn lasting(lasts: Option<Duration>, ends: &str) -> String {
     lasts.map_or_else(|| format!("until \"sparelink {ends}\""), |d| format!("for {}", human(d)))
 }
@@ -280,7 +335,7 @@ fn draining(
     format!("{count} ({family}, {}) {verb} on {uplink} {until}", ByteCount(bytes))
 }
 
-fn fight(what: &str, times: usize, pause: Duration) -> String {
+fn fight(what: &Undone, times: usize, pause: Duration) -> String {
     let pause = human(pause);
     format!(
         "another program keeps undoing what is ours, {times} times in a minute (last: {what}); from now on \

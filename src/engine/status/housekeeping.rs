@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::engine::dataplane::drift::Kind;
+use crate::engine::events::undone::Kind;
 use crate::time::Instant;
 
 /// The longest delay of the loop is told for spans of this length.

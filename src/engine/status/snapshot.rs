@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::engine::dataplane::drift::Kind;
+use crate::engine::events::undone::Kind;
 use crate::engine::health::{Condition, Health};
 use crate::engine::status::usage::Spent;
 use crate::engine::uplink::standing::Standing;

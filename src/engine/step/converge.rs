@@ -140,10 +140,11 @@ impl Engine {
             return;
         };
         self.telling.housekeeping.repairs += 1;
-        for kind in drift.kinds() {
+        let what = drift.undone();
+        for kind in what.kinds() {
             *self.telling.housekeeping.repairs_of.entry(kind).or_default() += 1;
         }
-        let (what, times) = (drift.to_string(), self.kernel.repairs.len().max(repairs));
+        let times = self.kernel.repairs.len().max(repairs);
         if self.kernel.repairs.len() < FIGHT && repairs < TOO_MANY {
             self.record(Fact::Repaired { what, took }, now);
         } else if !std::mem::replace(&mut self.kernel.fight, true) {

@@ -8,6 +8,7 @@ use crate::engine::dataplane::drift;
 use crate::engine::dataplane::drift::Drift;
 use crate::engine::dataplane::nft::Table;
 use crate::engine::events::facts::Event;
+use crate::engine::events::undone;
 use crate::engine::input::{Counters, Input};
 use crate::engine::kernel::view::{Address, Hardware, KernelChange, KernelView, Link, Touched};
 use crate::engine::state::Restored;
@@ -128,7 +129,7 @@ impl Bench {
 fn rebuilt() -> ApplyReport {
     ApplyReport {
         changes: vec![Change::BuildTable(Table::default())],
-        drift: Drift { table: Some(drift::Damage::Deleted), ..Drift::default() },
+        drift: Drift { table: Some(undone::Damage::Deleted), ..Drift::default() },
         took: Duration::from_millis(4),
         ..ApplyReport::default()
     }
@@ -167,7 +168,7 @@ fn what_is_undone_in_one_go_is_told_once() {
     assert_eq!(bench.told, ["others deleted the nftables table: restored in 12 ms"]);
     let now = bench.now;
     let snapshot = bench.engine.snapshot(now);
-    assert_eq!((snapshot.repairs, snapshot.repairs_of[&drift::Kind::Nftables]), (1, 1));
+    assert_eq!((snapshot.repairs, snapshot.repairs_of[&undone::Kind::Nftables]), (1, 1));
 }
 
 #[test]
