@@ -374,7 +374,7 @@ impl Agent {
         self.web.feed().outdate();
         self.web.feed().entry(event);
         self.shown.outdate();
-        let code = event.fact.code();
+        let code = event.fact.code().word();
         match event.fact.severity() {
             Severity::Debug => tracing::debug!(code, "{}", event.fact),
             Severity::Info | Severity::Notice => tracing::info!(code, "{}", event.fact),

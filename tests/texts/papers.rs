@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use sparelink::config;
+use sparelink::engine::events::catalogue::Code;
 use toml::de::DeTable;
 
 fn root() -> PathBuf {
@@ -278,6 +279,39 @@ fn the_manual_has_every_command() {
         assert!(manual.lines().any(heading), "{command} is not in packaging/deb/sparelink.8");
     }
     assert!(count > 10, "commands were found");
+}
+
+/// A row of a table, cell by cell.
+fn cells(line: &str) -> Option<Vec<&str>> {
+    let inside = line.trim().strip_prefix('|')?.strip_suffix('|')?;
+    Some(inside.split('|').map(str::trim).collect())
+}
+
+#[test]
+fn the_api_says_of_each_event_what_the_catalogue_says() {
+    let text = read("docs/API.md");
+    let (_, events) = text.split_once("### What an entry says").unwrap();
+    let (args, messages) = events.split_once("### What is worth a message").unwrap();
+    let quoted = |code: Code| format!("`{}`", code.word());
+    let listed = |code: &Code| {
+        let mut rows = args.lines().filter_map(cells);
+        rows.any(|row| row[0].contains(&quoted(*code)))
+    };
+    assert_eq!(Code::ALL.iter().find(|code| !listed(code)), None, "it has no row for its args");
+    let is_row = |row: &Vec<&str>| row.len() == 3 && row[0].starts_with('`');
+    let messages = messages.split("\n## ").next().unwrap();
+    let rows: Vec<Vec<&str>> = messages.lines().filter_map(cells).filter(is_row).collect();
+    let expected: Vec<Vec<String>> = Code::ALL
+        .into_iter()
+        .filter(|code| !code.shows_after().is_zero() || !code.depends_on().is_empty())
+        .map(|code| {
+            let others: Vec<String> =
+                code.depends_on().iter().map(|other| quoted(*other)).collect();
+            vec![quoted(code), format!("{} s", code.shows_after().as_secs()), others.join(", ")]
+        })
+        .collect();
+    assert_eq!(rows, expected);
+    assert!(rows.len() > 5, "rows were found");
 }
 
 #[test]

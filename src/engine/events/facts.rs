@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use super::catalogue::Code;
 use super::causes::{Cause, Deed, Order, Scope, Trouble};
 use super::undone::Undone;
 use crate::engine::health::{Condition, Health};
@@ -284,40 +285,40 @@ impl Fact {
         }
     }
 
-    /// The word in JSON.
+    /// Its place in the catalogue.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
-            Self::Started { .. } => "started",
-            Self::Stopped => "stopped",
-            Self::Health { .. } => "health",
-            Self::Switched { order: Order::Opens, .. } => "switched",
-            Self::Switched { order: Order::Joins, .. } => "followed",
-            Self::Felt { .. } => "felt",
-            Self::BackOnline { .. } => "back_online",
-            Self::NoWayOut { .. } => "no_way_out",
-            Self::Premature { .. } => "premature",
-            Self::Quality { .. } => "quality",
-            Self::Resolvers { .. } => "resolvers",
-            Self::Flushed { .. } => "flushed",
-            Self::FlowsLeft { .. } => "flows_left",
-            Self::Draining { .. } => "draining",
-            Self::Drained { .. } => "drained",
-            Self::DrainOver { .. } => "drain_over",
-            Self::Repaired { .. } => "repaired",
-            Self::Fight { .. } => "fight",
-            Self::FightOver => "fight_over",
-            Self::Offload { .. } => "offload",
-            Self::Astray { .. } => "astray",
-            Self::ApplyFailed { .. } => "apply_failed",
-            Self::NoSpareLeft { .. } => "no_spare_left",
-            Self::SpareBack { .. } => "spare_back",
-            Self::OverlapsLan { .. } => "overlaps_lan",
-            Self::RoutesIgnored { .. } => "routes_ignored",
-            Self::Announced { .. } => "announced",
-            Self::ByHand { .. } => "by_hand",
-            Self::Stalled { .. } => "stalled",
-            Self::Reloaded => "reloaded",
+            Self::Started { .. } => Code::Started,
+            Self::Stopped => Code::Stopped,
+            Self::Health { .. } => Code::Health,
+            Self::Switched { order: Order::Opens, .. } => Code::Switched,
+            Self::Switched { order: Order::Joins, .. } => Code::Followed,
+            Self::Felt { .. } => Code::Felt,
+            Self::BackOnline { .. } => Code::BackOnline,
+            Self::NoWayOut { .. } => Code::NoWayOut,
+            Self::Premature { .. } => Code::Premature,
+            Self::Quality { .. } => Code::Quality,
+            Self::Resolvers { .. } => Code::Resolvers,
+            Self::Flushed { .. } => Code::Flushed,
+            Self::FlowsLeft { .. } => Code::FlowsLeft,
+            Self::Draining { .. } => Code::Draining,
+            Self::Drained { .. } => Code::Drained,
+            Self::DrainOver { .. } => Code::DrainOver,
+            Self::Repaired { .. } => Code::Repaired,
+            Self::Fight { .. } => Code::Fight,
+            Self::FightOver => Code::FightOver,
+            Self::Offload { .. } => Code::Offload,
+            Self::Astray { .. } => Code::Astray,
+            Self::ApplyFailed { .. } => Code::ApplyFailed,
+            Self::NoSpareLeft { .. } => Code::NoSpareLeft,
+            Self::SpareBack { .. } => Code::SpareBack,
+            Self::OverlapsLan { .. } => Code::OverlapsLan,
+            Self::RoutesIgnored { .. } => Code::RoutesIgnored,
+            Self::Announced { .. } => Code::Announced,
+            Self::ByHand { .. } => Code::ByHand,
+            Self::Stalled { .. } => Code::Stalled,
+            Self::Reloaded => Code::Reloaded,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What happened: typed facts, their words, and how long they are kept.
 
 pub mod args;
+pub mod catalogue;
 pub mod causes;
 pub mod facts;
 pub mod history;

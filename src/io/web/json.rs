@@ -233,7 +233,7 @@ impl From<&Event> for Entry {
         Self {
             id: event.id,
             at: event.utc.map(|utc| utc.to_string()),
-            code: event.fact.code(),
+            code: event.fact.code().word(),
             severity: event.fact.severity().word(),
             uplink: event.fact.uplink().map(str::to_owned),
             family: event.fact.family().map(version),

@@ -235,7 +235,7 @@ impl Player {
             Expect::Told(code, count) => {
                 let events = self.world.events.iter().rev();
                 let recent = events.take_while(|event| event.at >= at);
-                let told = recent.filter(|event| event.fact.code() == code).count();
+                let told = recent.filter(|event| event.fact.code().word() == code).count();
                 if told == *count { Ok(()) } else { Err(format!("{code} was told {told} times")) }
             }
             Expect::Felt(most) => {
@@ -269,7 +269,7 @@ impl Player {
         loop {
             let events = self.world.events.iter().rev();
             let mut recent = events.take_while(|event| event.at >= self.last_action);
-            if recent.any(|event| event.fact.code() == code) {
+            if recent.any(|event| event.fact.code().word() == code) {
                 return Ok(());
             }
             if !self.world.step(end) {

@@ -73,7 +73,7 @@ impl Bench {
         while let Some(output) = self.engine.poll_output() {
             self.asked += u32::from(matches!(output, Output::Converge { .. }));
             if let Output::Record(Event { fact, .. }) = output
-                && GUARDING.contains(&fact.code())
+                && GUARDING.contains(&fact.code().word())
             {
                 self.told.push(fact.to_string());
             }
