@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::asking::{Asking, Fate, Found, Method, Pending, Use};
+use self::base::Base;
+use self::burst::Burst;
 use self::candidacy::Candidacy;
 use self::hiccups::Hiccups;
 use self::sampling::Sampling;
@@ -14,7 +16,7 @@ use self::trial::Trial;
 use self::witnesses::{Scrutiny, Witnesses};
 use super::proof::{Finding, Plan, Proof};
 use super::quality::{Quality, Sample};
-use super::suspicion::{Burst, Duty, Profile};
+use super::suspicion::{Duty, Profile};
 use super::traffic::{Evidence, Own, Packets, Traffic};
 use super::{Condition, Health, Signal, Transition};
 use crate::config::Kind;
@@ -87,14 +89,10 @@ pub struct Line {
     pending: BTreeMap<ProbeId, Pending>,
     /// The agent's own packets, to tell them from the traffic.
     own: Own,
-    base_at: Instant,
-    base_last: Instant,
-    turn: usize,
-    misses: BTreeMap<IpAddr, u32>,
+    base: Base,
     last_life: Option<Instant>,
     asked_since: Option<Instant>,
     burst: Option<Burst>,
-    linger_until: Option<Instant>,
     gateway_answers: bool,
     trial: Option<Trial>,
     candidacy: Option<Candidacy>,
@@ -115,8 +113,6 @@ const LOST_AFTER: Duration = Duration::from_secs(2);
 const DEAD_EVERY: Duration = Duration::from_secs(1);
 /// Between questions to a dead line that costs, while another one works.
 const DEAD_METERED: Duration = Duration::from_secs(60);
-/// A target that missed so many base probes in a row, on a line that is up, is set aside.
-const TARGET_FAULT: u32 = 4;
 /// A verdict was wrong if the line answers by itself within so long.
 const PREMATURE: Duration = Duration::from_secs(3);
 
@@ -125,7 +121,7 @@ impl Line {
     pub fn relink(&mut self, way: Option<Way>, now: Instant) {
         let learned = std::mem::take(&mut self.learned);
         let (health, sampled) = (self.health, self.sampled);
-        *self = Self { way, health, learned, sampled, base_at: now, ..Self::default() };
+        *self = Self { way, health, learned, sampled, base: Base::begin(now), ..Self::default() };
     }
 
     /// The window that applies now.
@@ -201,14 +197,14 @@ impl Line {
 
     /// Asks the next base probe now rather than later.
     pub fn probe_soon(&mut self, now: Instant) {
-        self.base_at = self.base_at.min(now);
+        self.base.hurry(now);
     }
 
     /// The agent itself stood still: what was not heard meanwhile proves nothing.
     pub fn void(&mut self, now: Instant) {
         self.asked_since = self.asked_since.map(|_| now);
         if let Some(burst) = &mut self.burst {
-            *burst = Burst::begin(now);
+            *burst = burst.begin_again(now);
         }
         for pending in self.pending.values_mut() {
             (pending.fate, pending.measures) = (Fate::Void, false);
@@ -233,11 +229,9 @@ impl Line {
                 }
                 self.burst = None;
                 self.trial = None;
-                self.linger_until = None;
             }
             Health::Recovering { .. } => {
                 self.burst = None;
-                self.linger_until = None;
                 self.begin_again();
                 self.trial = Some(Trial::begin(now));
             }
@@ -246,11 +240,11 @@ impl Line {
                 self.trial = None;
                 self.proof.abandon();
                 self.sampling = None;
-                let soft = !condition.is_hard() && self.burst.is_some();
                 // The burst goes on for one more window: a wrong verdict should cost no flow.
-                self.linger_until = soft.then(|| now + self.window(s));
-                self.burst = self.burst.filter(|_| soft);
-                self.base_at = now + DEAD_EVERY;
+                let until = now + self.window(s);
+                let goes_on = self.burst.filter(|_| !condition.is_hard());
+                self.burst = goes_on.map(|burst| burst.linger(until));
+                self.base.wait(now + DEAD_EVERY);
             }
         }
         news.push(News::Health(transition));
@@ -275,8 +269,7 @@ impl Line {
                 // An answer to somebody else ends no one-sided talk, but it ends the silence.
                 let since = self.last_life.map_or(since, |life| life.max(since));
                 self.asked_since.get_or_insert(since);
-                let again = self.base_last + Profile::of(s.kind, s.duty).one_sided;
-                self.base_at = self.base_at.min(again);
+                self.base.hurry_after_last(Profile::of(s.kind, s.duty).one_sided);
             }
             Evidence::OneSided(_) | Evidence::Quiet => {}
         }
@@ -319,7 +312,7 @@ impl Line {
             self.witnesses.gateway_answered(rtt.0);
             self.gateway_answers = true;
             if let Some(burst) = &mut self.burst {
-                burst.gateway_answered = true;
+                burst.gateway_answered();
             }
             return;
         }
@@ -405,10 +398,9 @@ impl Line {
     }
 
     fn settle_base(&mut self, pending: Pending, heard: Heard) {
-        let misses = self.misses.entry(pending.target).or_default();
         match (heard, pending.fate) {
-            (Heard::Answer, _) => *misses = 0,
-            (Heard::Silence, Fate::Open) => *misses += 1,
+            (Heard::Answer, _) => self.base.answered(pending.target),
+            (Heard::Silence, Fate::Open) => self.base.missed(pending.target),
             (Heard::Silence, Fate::Lost | Fate::Void) => {}
         }
         match (pending.fate, heard) {
@@ -483,6 +475,8 @@ impl Line {
 }
 
 mod asking;
+mod base;
+mod burst;
 mod candidacy;
 /// What the passing of time does to a line.
 mod clockwork;

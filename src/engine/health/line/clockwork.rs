@@ -5,20 +5,18 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::asking::{Fate, Method, Pending, Use};
+use super::base::Pick;
+use super::burst::{self, Gateway, MIN_TICKS};
 use super::sampling::Due;
 use super::trial::Trial;
-use super::{
-    DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, News, PATIENCE, Surroundings, TARGET_FAULT,
-};
+use super::{DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, News, PATIENCE, Surroundings};
 use crate::engine::health::proof::{self, Finding, Round};
-use crate::engine::health::suspicion::{Duty, Gateway, MIN_TICKS, Profile};
+use crate::engine::health::suspicion::{Duty, Profile};
 use crate::engine::health::tally::{METERED_SPARE, NAMES_EVERY, PAGES_EVERY};
 use crate::engine::health::{Condition, Health, Signal};
 use crate::engine::probe::{Asker, Heard};
 use crate::time::Instant;
 
-/// Every so many questions a dead line is asked by the other method.
-const OTHERWISE: usize = 4;
 /// Lines without traffic are asked at the same time, and the box wakes once for all.
 const BEAT: Duration = Duration::from_secs(1);
 /// However slow a line is, after this time an answer is late.
@@ -70,12 +68,12 @@ impl Line {
             return NEVER;
         }
         let by_health = match self.health {
-            Health::Up { .. } => self.base_at.min(self.late_at(s)),
-            Health::Unknown | Health::Down { .. } => self.base_at,
+            Health::Up { .. } => self.base.deadline().min(self.late_at(s)),
+            Health::Unknown | Health::Down { .. } => self.base.deadline(),
             Health::Failing { .. } => self.verdict_at(s),
             Health::Recovering { .. } => self.trial.as_ref().map_or(NEVER, Trial::deadline),
         };
-        let burst = self.burst.map_or(NEVER, |burst| burst.next);
+        let burst = self.burst.map_or(NEVER, |burst| burst.deadline());
         let candidacy = self.candidacy.map_or(NEVER, |candidacy| candidacy.deadline());
         let sampling = self.sampling.map_or(NEVER, |sampling| sampling.deadline());
         let given_up = self.lost_at();
@@ -119,46 +117,30 @@ impl Line {
     /// The next target in turn; those at fault themselves, and those that the modem answers, only when there
     /// is no other.
     fn next_target(&mut self, targets: &[IpAddr]) -> Option<IpAddr> {
-        let faulty = |misses: &std::collections::BTreeMap<IpAddr, u32>, target: &IpAddr| {
-            misses.get(target).is_some_and(|misses| *misses >= TARGET_FAULT)
-        };
         let alive = self.health.is_alive();
-        for _ in 0..targets.len() {
-            self.turn = self.turn.wrapping_add(1);
-            let target = targets[self.turn % targets.len()];
-            // A target set aside gets a chance on every sixteenth round.
-            let chance = (self.turn / targets.len()).is_multiple_of(16);
-            let unfit = faulty(&self.misses, &target) || self.witnesses.is_near(target, targets);
-            if !alive || chance || !unfit {
-                return Some(target);
-            }
-        }
-        targets.get(self.turn % targets.len().max(1)).copied()
+        let pick = if alive { Pick::Fit(&self.witnesses) } else { Pick::Any };
+        self.base.target(targets, pick)
     }
 
     fn base_probe(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
-        if self.base_at > s.now {
+        if self.base.deadline() > s.now {
             return;
         }
         if let Some(target) = self.next_target(s.targets) {
             // What answered once may be dropped today: a dead line is now and then asked otherwise.
-            let usual = self.asking.method();
-            let otherwise = !self.health.is_alive() && self.turn.is_multiple_of(OTHERWISE);
-            let times = self.turn / OTHERWISE;
-            let method = if otherwise { usual.other(times) } else { usual };
+            let (usual, alive) = (self.asking.method(), self.health.is_alive());
+            let otherwise = self.base.otherwise();
+            let times = otherwise.filter(|_| !alive);
+            let method = times.map_or(usual, |times| usual.other(times));
             self.ask_by(method, target, Use::Base, s.now, asker);
-            if usual != Method::Echo
-                && self.health.is_alive()
-                && self.turn.is_multiple_of(OTHERWISE)
-            {
+            if usual != Method::Echo && alive && otherwise.is_some() {
                 self.ask_by(Method::Echo, target, Use::Echo, s.now, asker);
             }
         }
-        self.base_last = s.now;
         let interval = self.base_interval(s);
         let next = s.now + interval;
         let rests = self.health.is_alive() && !self.traffic.is_busy(s.now) && interval >= BEAT;
-        self.base_at = if rests { next.on_the_beat(BEAT) } else { next };
+        self.base.asked(s.now, if rests { next.on_the_beat(BEAT) } else { next });
     }
 
     fn base_interval(&self, s: &Surroundings<'_>) -> Duration {
@@ -238,17 +220,17 @@ impl Line {
     }
 
     fn burst_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
-        let Some(mut burst) = self.burst.filter(|burst| burst.next <= s.now) else {
-            return;
+        let every = Profile::of(s.kind, s.duty).tick;
+        let number = match self.burst.as_mut().map_or(burst::Due::Nothing, |b| b.tick(every, s.now))
+        {
+            burst::Due::Nothing => return,
+            burst::Due::End => {
+                self.burst = None;
+                return;
+            }
+            burst::Due::Tick(number) => number,
         };
-        if self.linger_until.is_some_and(|until| until <= s.now) {
-            self.burst = None;
-            self.linger_until = None;
-            return;
-        }
-        burst.tick(s.now, Profile::of(s.kind, s.duty).tick);
-        self.burst = Some(burst);
-        if burst.ticks == MIN_TICKS && matches!(self.health, Health::Failing { .. }) {
+        if number == MIN_TICKS && matches!(self.health, Health::Failing { .. }) {
             self.look_for_portal(s, asker);
         }
         self.ask_all(s, Use::Burst, asker);
