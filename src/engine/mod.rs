@@ -368,9 +368,9 @@ mod tests {
             )
         };
         let marks = |all: &[Output]| {
-            let mark = |output: &Output| match output {
-                Output::Probe(request) => Some(request.path.mark.mask),
-                _ => None,
+            let mark = |output: &Output| {
+                let Output::Probe(request) = output else { return None };
+                Some(request.path.mark.mask)
             };
             all.iter().filter_map(mark).map(|mask| mask != 0).collect::<Vec<_>>()
         };

@@ -109,7 +109,6 @@ impl Engine {
         (paused, lasts): (Paused, Option<Duration>),
         now: Now,
     ) -> Deed {
-        self.run.paused.insert(name.clone(), (paused.until, paused.reason.clone()));
         if let Some(u) = self.uplinks.get_mut(&id) {
             u.paused = Some(paused);
         }
@@ -119,7 +118,6 @@ impl Engine {
     }
 
     fn resume(&mut self, id: UplinkId, name: String) -> Result<Deed, Refusal> {
-        self.run.paused.remove(&name);
         let paused = self.uplinks.get_mut(&id).and_then(|u| u.paused.take());
         match paused {
             Some(_) => Ok(Deed::Resume { uplink: name }),

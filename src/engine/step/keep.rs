@@ -73,8 +73,19 @@ impl Engine {
     }
 
     pub(in crate::engine) fn save_run(&mut self) {
-        let run: RunState = self.run.clone();
-        self.outputs.push_back(Output::SaveRun(Box::new(run)));
+        self.outputs.push_back(Output::SaveRun(Box::new(self.run_state())));
+    }
+
+    /// What outlives a restart, as it is now. Who is paused the uplinks know; what an earlier run left of it is
+    /// theirs as soon as there are any.
+    pub(in crate::engine) fn run_state(&self) -> RunState {
+        let paused = self.uplinks.values().filter_map(|u| {
+            let paused = u.paused.as_ref()?;
+            Some((u.config.name.clone(), (paused.until, paused.reason.clone())))
+        });
+        let mut run = self.run.clone();
+        run.paused.extend(paused);
+        run
     }
 
     /// The lines have been watched for a while: their windows move.

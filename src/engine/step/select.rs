@@ -318,7 +318,6 @@ impl Engine {
         }
         for u in self.uplinks.values_mut() {
             if u.paused.take_if(|paused| over(&paused.until)).is_some() {
-                self.run.paused.remove(&u.config.name);
                 expired.push(Deed::PauseOver { uplink: u.config.name.clone() });
             }
         }
