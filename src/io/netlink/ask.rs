@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
-use super::nfnl::{F_ACK, F_REQUEST, Frames, NLMSG_DONE, NLMSG_ERROR};
+use super::frame::{self, ACK, Frames, Part};
 
 /// The kernel answers inside `send`; anything longer is a fault.
 pub(super) const PATIENCE_MS: i64 = 2000;
@@ -49,12 +49,8 @@ impl Asker {
     ) -> Result<Vec<Vec<u8>>, Errno> {
         self.seq = self.seq.wrapping_add(1);
         let seq = self.seq;
-        let len = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
-        let flags = F_REQUEST | F_ACK | flags;
-        let head = [len.to_ne_bytes(), [0; 4], seq.to_ne_bytes(), [0; 4]];
-        let mut message = [head.as_flattened(), body].concat();
-        message[4..6].copy_from_slice(&kind.to_ne_bytes());
-        message[6..8].copy_from_slice(&flags.to_ne_bytes());
+        let mut message = Vec::new();
+        frame::put(&mut message, kind, ACK | flags, seq, &[body]);
         send(self.socket.as_raw_fd(), &message, MsgFlags::empty())?;
         let mut found = Vec::new();
         let mut buffer = [0; 8192];
@@ -65,10 +61,11 @@ impl Asker {
             };
             let received = buffer.get(..length).unwrap_or_default();
             for frame in Frames(received).filter(|frame| frame.seq == seq) {
-                match (frame.kind, frame.errno()) {
-                    (NLMSG_DONE | NLMSG_ERROR, None) => return Ok(found),
-                    (NLMSG_DONE | NLMSG_ERROR, Some(errno)) => return Err(errno),
-                    _ => found.push(frame.body.to_vec()),
+                match frame.part() {
+                    Part::End(None) => return Ok(found),
+                    Part::End(Some(errno)) => return Err(errno),
+                    Part::Content => found.push(frame.body.to_vec()),
+                    Part::Noop => {}
                 }
             }
         }

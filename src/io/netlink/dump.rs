@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use super::decode::{self, RawRoute};
 use super::family;
+use super::frame::Frame;
 use super::hardware::Devices;
 use super::kept::{Kept, is_worth_reading};
 use super::message::{LinkMessage, Message};
-use super::talk::{Error, Talk, read};
+use super::talk::{Error, Talk};
 use crate::engine::dataplane::{Route, Rule};
 use crate::engine::kernel::view::{Address, Hardware, KernelView, Link};
 use crate::units::{Family, Gather as _, IfIndex, TableId};
@@ -55,8 +56,8 @@ async fn addresses(talk: &mut Talk) -> Result<Vec<Address>, Error> {
 pub(super) async fn kept(talk: &mut Talk) -> Result<Kept, Error> {
     let mut kept = Kept::default();
     for family in Family::BOTH {
-        let take = move |kept: &mut Kept, bytes: &[u8]| {
-            let route = worth_reading(bytes, family);
+        let take = move |kept: &mut Kept, frame: Frame<'_>| {
+            let route = worth_reading(frame, family);
             route.iter().flat_map(RawRoute::foreign).for_each(|route| _ = kept.take(route));
         };
         kept.join(talk.dump_into(&routes_of(family, None), take).await?);
@@ -66,8 +67,9 @@ pub(super) async fn kept(talk: &mut Talk) -> Result<Kept, Error> {
 
 /// What is read of a route message of this family. A kernel without IPv6 answers with the routes of
 /// every family it has.
-fn worth_reading(bytes: &[u8], family: Family) -> Option<RawRoute> {
-    let Message::NewRoute(message) = is_worth_reading(bytes).then(|| read(bytes))?? else {
+fn worth_reading(frame: Frame<'_>, family: Family) -> Option<RawRoute> {
+    let Message::NewRoute(message) = is_worth_reading(frame.body).then(|| Message::of(frame))??
+    else {
         return None;
     };
     decode::route(&message).filter(|route| route.family == family)
@@ -127,7 +129,7 @@ impl Ours {
             if whole { vec![None] } else { tables.iter().copied().map(Some).collect() };
         let mut found = Found::default();
         for family in Family::BOTH {
-            let take = move |found: &mut Found, bytes: &[u8]| match worth_reading(bytes, family)
+            let take = move |found: &mut Found, frame: Frame<'_>| match worth_reading(frame, family)
                 .and_then(|route| route.ours())
             {
                 Some(route) => _ = found.ours.insert(route),

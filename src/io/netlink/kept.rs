@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nix::libc;
 use socket2::SockFilter;
 
+use super::frame::HEADER;
 use crate::engine::kernel::view::{ForeignRoute, same_route};
 use crate::units::{Family, IfIndex, Metric, PROTOCOL, TableId};
 
@@ -138,13 +139,10 @@ fn can_matter(route: &ForeignRoute) -> bool {
     route.table == TableId::MAIN || route.dst.prefix_len() == 0
 }
 
-/// Where `struct rtmsg` (linux/rtnetlink.h) begins in a message.
-const RTMSG: usize = 16;
-
 /// Whether a route message is worth reading: it is about a route of ours or of a table that may be ours,
-/// a default route, or a route in `main`. Only the head of the message is looked at.
-pub(super) fn is_worth_reading(message: &[u8]) -> bool {
-    let Some(&[_, prefix_len, _, _, table, protocol, ..]) = message.get(RTMSG..) else {
+/// a default route, or a route in `main`. Only its `struct rtmsg` (linux/rtnetlink.h) is looked at.
+pub(super) fn is_worth_reading(body: &[u8]) -> bool {
+    let &[_, prefix_len, _, _, table, protocol, ..] = body else {
         return false;
     };
     prefix_len == 0 || protocol == PROTOCOL || table == MAIN || table == ABOVE_255
@@ -166,11 +164,11 @@ pub(super) fn filter() -> [SockFilter; 12] {
         load(libc::BPF_H, 4),
         jump_if(kind(libc::RTM_NEWROUTE), 1, 0),
         jump_if(kind(libc::RTM_DELROUTE), 0, 7),
-        load(libc::BPF_B, RTMSG + 1),
+        load(libc::BPF_B, HEADER + 1),
         jump_if(0, 5, 0),
-        load(libc::BPF_B, RTMSG + 5),
+        load(libc::BPF_B, HEADER + 5),
         jump_if(PROTOCOL.into(), 3, 0),
-        load(libc::BPF_B, RTMSG + 4),
+        load(libc::BPF_B, HEADER + 4),
         jump_if(MAIN.into(), 1, 0),
         jump_if(ABOVE_255.into(), 0, 1),
         answer(u32::MAX),
@@ -253,10 +251,10 @@ mod tests {
     #[test]
     fn the_head_says_whether_a_message_is_worth_reading() {
         let message = |prefix_len: u8, table: u8, protocol: u8| {
-            let mut bytes = vec![0; RTMSG + 12];
-            bytes[RTMSG + 1] = prefix_len;
-            bytes[RTMSG + 4] = table;
-            bytes[RTMSG + 5] = protocol;
+            let mut bytes = vec![0; 12];
+            bytes[1] = prefix_len;
+            bytes[4] = table;
+            bytes[5] = protocol;
             bytes
         };
         for (prefix_len, table, protocol, worth) in [
@@ -270,6 +268,6 @@ mod tests {
             let is = is_worth_reading(&message(prefix_len, table, protocol));
             assert_eq!(is, worth, "{prefix_len} {table} {protocol}");
         }
-        assert!(!is_worth_reading(&[0; 17]));
+        assert!(!is_worth_reading(&[0; 5]));
     }
 }

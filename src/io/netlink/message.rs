@@ -4,15 +4,14 @@
 //! and traffic class into the program, most of them by way of links; here links are read by our
 //! own reader, and routes, rules and addresses by that crate.
 
-use netlink_packet_core::{
-    DecodeError, Emitable, NetlinkDeserializable, NetlinkHeader, NetlinkSerializable, Parseable,
-};
+use netlink_packet_core::{DecodeError, Emitable, Parseable};
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
 use nix::libc;
 
 use super::attrs::{Attributes, Attrs};
+use super::frame::Frame;
 
 /// A message to or from the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,52 +89,49 @@ impl Emitable for LinkMessage {
 }
 
 impl Message {
-    fn body(&self) -> &dyn Emitable {
+    /// What stands in the header (`RTM_*`).
+    pub(super) const fn kind(&self) -> u16 {
         match self {
+            Self::NewLink(_) => libc::RTM_NEWLINK,
+            Self::DelLink(_) => libc::RTM_DELLINK,
+            Self::GetLink(_) => libc::RTM_GETLINK,
+            Self::NewAddress(_) => libc::RTM_NEWADDR,
+            Self::DelAddress(_) => libc::RTM_DELADDR,
+            Self::GetAddress(_) => libc::RTM_GETADDR,
+            Self::NewRoute(_) => libc::RTM_NEWROUTE,
+            Self::DelRoute(_) => libc::RTM_DELROUTE,
+            Self::GetRoute(_) => libc::RTM_GETROUTE,
+            Self::NewRule(_) => libc::RTM_NEWRULE,
+            Self::DelRule(_) => libc::RTM_DELRULE,
+            Self::GetRule(_) => libc::RTM_GETRULE,
+        }
+    }
+
+    /// What follows the header.
+    pub(super) fn body(&self) -> Vec<u8> {
+        let body: &dyn Emitable = match self {
             Self::NewLink(m) | Self::DelLink(m) | Self::GetLink(m) => m,
             Self::NewAddress(m) | Self::DelAddress(m) | Self::GetAddress(m) => m,
             Self::NewRoute(m) | Self::DelRoute(m) | Self::GetRoute(m) => m,
             Self::NewRule(m) | Self::DelRule(m) | Self::GetRule(m) => m,
-        }
-    }
-}
-
-impl NetlinkSerializable for &Message {
-    fn message_type(&self) -> u16 {
-        match self {
-            Message::NewLink(_) => libc::RTM_NEWLINK,
-            Message::DelLink(_) => libc::RTM_DELLINK,
-            Message::GetLink(_) => libc::RTM_GETLINK,
-            Message::NewAddress(_) => libc::RTM_NEWADDR,
-            Message::DelAddress(_) => libc::RTM_DELADDR,
-            Message::GetAddress(_) => libc::RTM_GETADDR,
-            Message::NewRoute(_) => libc::RTM_NEWROUTE,
-            Message::DelRoute(_) => libc::RTM_DELROUTE,
-            Message::GetRoute(_) => libc::RTM_GETROUTE,
-            Message::NewRule(_) => libc::RTM_NEWRULE,
-            Message::DelRule(_) => libc::RTM_DELRULE,
-            Message::GetRule(_) => libc::RTM_GETRULE,
-        }
+        };
+        let mut bytes = vec![0; body.buffer_len()];
+        body.emit(&mut bytes);
+        bytes
     }
 
-    fn buffer_len(&self) -> usize {
-        self.body().buffer_len()
+    /// A message of the kernel's, if it is one that we understand.
+    pub(super) fn of(frame: Frame<'_>) -> Option<Self> {
+        let read = Self::parse(frame.kind, frame.body);
+        read.inspect_err(|error| tracing::debug!(%error, "a netlink message is skipped")).ok()
     }
 
-    fn serialize(&self, buffer: &mut [u8]) {
-        self.body().emit(buffer);
-    }
-}
-
-impl NetlinkDeserializable for Message {
-    type Error = DecodeError;
-
-    fn deserialize(header: &NetlinkHeader, body: &[u8]) -> Result<Self, DecodeError> {
+    fn parse(kind: u16, body: &[u8]) -> Result<Self, DecodeError> {
         let link = || {
             LinkMessage::parse(body)
                 .ok_or_else(|| DecodeError::buffer_too_small(body.len(), LINK_HEADER))
         };
-        Ok(match header.message_type {
+        Ok(match kind {
             libc::RTM_NEWLINK => Self::NewLink(link()?),
             libc::RTM_DELLINK => Self::DelLink(link()?),
             libc::RTM_NEWADDR => Self::NewAddress(AddressMessage::parse(body)?),
@@ -151,23 +147,11 @@ impl NetlinkDeserializable for Message {
 
 #[cfg(test)]
 mod tests {
-    use netlink_packet_core::NetlinkMessage;
+    use netlink_packet_core::{NetlinkMessage, NetlinkSerializable};
     use netlink_packet_route::RouteNetlinkMessage;
     use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags};
 
     use super::*;
-
-    fn header(message_type: u16) -> NetlinkHeader {
-        let mut header = NetlinkHeader::default();
-        header.message_type = message_type;
-        header
-    }
-
-    fn bytes(message: &Message) -> Vec<u8> {
-        let mut bytes = vec![0xff; (&message).buffer_len()];
-        (&message).serialize(&mut bytes);
-        bytes
-    }
 
     #[test]
     fn questions_for_links_are_those_of_the_crate() {
@@ -179,10 +163,10 @@ mod tests {
         for (ours, theirs) in [(LinkMessage::all(), all), (LinkMessage::of(7), one)] {
             let ours = Message::GetLink(ours);
             let theirs = RouteNetlinkMessage::GetLink(theirs);
-            assert_eq!((&ours).message_type(), theirs.message_type());
+            assert_eq!(ours.kind(), theirs.message_type());
             let mut golden = vec![0; NetlinkSerializable::buffer_len(&theirs)];
             theirs.serialize(&mut golden);
-            assert_eq!(bytes(&ours), golden);
+            assert_eq!(ours.body(), golden);
         }
     }
 
@@ -197,7 +181,7 @@ mod tests {
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
-        let read = Message::deserialize(&header(libc::RTM_DELLINK), &bytes[16..]).unwrap();
+        let read = Message::parse(libc::RTM_DELLINK, &bytes[16..]).unwrap();
         let Message::DelLink(link) = read else {
             panic!("{read:?}");
         };
@@ -216,10 +200,10 @@ mod tests {
             (libc::RTM_NEWRULE, 12),
         ];
         for (kind, length) in headers {
-            let read = |length| Message::deserialize(&header(kind), &vec![0; length]);
+            let read = |length| Message::parse(kind, &vec![0; length]);
             assert!(read(length).is_ok(), "{kind}");
             assert!(read(length - 1).is_err(), "{kind}");
         }
-        assert!(Message::deserialize(&header(libc::RTM_NEWNEIGH), &[0; 64]).is_err());
+        assert!(Message::parse(libc::RTM_NEWNEIGH, &[0; 64]).is_err());
     }
 }

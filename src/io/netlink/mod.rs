@@ -10,6 +10,7 @@ mod decode;
 mod dump;
 mod encode;
 mod family;
+mod frame;
 mod hardware;
 pub mod inspect;
 mod kept;

@@ -13,7 +13,7 @@ use std::mem;
 use std::task::Poll;
 use std::time::Duration;
 
-use netlink_packet_core::{NLM_F_REPLACE, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::NLM_F_REPLACE;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
@@ -26,10 +26,12 @@ use socket2::SockRef;
 use tokio::time::Instant;
 
 use super::attrs::Attributes;
+use super::frame::{Frame, Frames};
 use super::hardware::Devices;
 use super::kept::{Kept, Taken};
 use super::message::{LinkMessage, Message};
-use super::talk::{DATAGRAM, Error, Talk, split};
+use super::nfnl::SUBSYS_NFTABLES;
+use super::talk::{DATAGRAM, Error, Talk};
 use super::{decode, dump, kept};
 use crate::engine::kernel::view::{
     ForeignRoute, Hardware, KernelChange, KernelView, Touched, same_route,
@@ -226,12 +228,12 @@ impl Monitor {
         let buffer = mem::take(&mut self.buffer);
         match (source, result) {
             (Source::Nftables, Ok(())) => {
-                if split(&buffer).any(|m| concerns_our_table(m) || is_flowtable(m)) {
+                if Frames(&buffer).any(|m| concerns_our_table(m.body) || is_flowtable(m.kind)) {
                     self.touched(Touched::Nftables);
                 }
             }
-            (Source::Routes, Ok(())) => split(&buffer).for_each(|message| {
-                if is_about_sysctls(message) {
+            (Source::Routes, Ok(())) => Frames(&buffer).for_each(|message| {
+                if message.kind == libc::RTM_NEWNETCONF {
                     self.touched(Touched::Sysctls);
                 } else {
                     self.route_message(message);
@@ -251,19 +253,12 @@ impl Monitor {
         self.buffer = buffer;
     }
 
-    fn route_message(&mut self, bytes: &[u8]) {
-        if is_about_a_route(bytes) && !kept::is_worth_reading(bytes) {
+    fn route_message(&mut self, frame: Frame<'_>) {
+        let about_a_route = matches!(frame.kind, libc::RTM_NEWROUTE | libc::RTM_DELROUTE);
+        if about_a_route && !kept::is_worth_reading(frame.body) {
             return;
         }
-        let message = match NetlinkMessage::<Message>::deserialize(bytes) {
-            Ok(message) => message,
-            Err(error) => {
-                tracing::debug!(%error, "a netlink message is skipped");
-                return;
-            }
-        };
-        let flags = message.header.flags;
-        let NetlinkPayload::InnerMessage(inner) = message.payload else {
+        let Some(inner) = Message::of(frame) else {
             return;
         };
         match inner {
@@ -271,7 +266,7 @@ impl Monitor {
             Message::DelLink(m) => self.del_link(&m),
             Message::NewAddress(m) => self.new_address(&m),
             Message::DelAddress(m) => self.del_address(&m),
-            Message::NewRoute(m) => self.new_route(&m, flags),
+            Message::NewRoute(m) => self.new_route(&m, frame.flags),
             Message::DelRoute(m) => self.del_route(&m),
             Message::NewRule(m) | Message::DelRule(m) => self.rule(&m),
             // Questions are for the kernel.
@@ -443,33 +438,17 @@ fn subscribe(protocol: isize, groups: u32, bytes: usize) -> io::Result<TokioSock
     Ok(socket)
 }
 
-/// Whether a message tells of a route (`RTM_NEWROUTE`, `RTM_DELROUTE`).
-fn is_about_a_route(message: &[u8]) -> bool {
-    let kind = message.get(4..6).map(|kind| u16::from_ne_bytes([kind[0], kind[1]]));
-    matches!(kind, Some(libc::RTM_NEWROUTE | libc::RTM_DELROUTE))
-}
-
-/// Whether a message says that a sysctl has changed (linux/netconf.h): forwarding, `rp_filter` and
-/// `ignore_routes_with_linkdown` are told of, the others are not.
-fn is_about_sysctls(message: &[u8]) -> bool {
-    let kind = message.get(4..6).map(|kind| u16::from_ne_bytes([kind[0], kind[1]]));
-    kind == Some(libc::RTM_NEWNETCONF)
-}
-
 /// Whether an nftables message says that a flowtable came or went, whose ever it is: packets go around
 /// our counters there (`NFT_MSG_NEWFLOWTABLE`, `NFT_MSG_DELFLOWTABLE`).
-fn is_flowtable(message: &[u8]) -> bool {
-    const NFTABLES: u8 = 10;
-    let kind = message.get(4..6).map(|kind| u16::from_ne_bytes([kind[0], kind[1]]).to_be_bytes());
-    matches!(kind, Some([NFTABLES, 22 | 24]))
+fn is_flowtable(kind: u16) -> bool {
+    matches!(kind.to_be_bytes(), [SUBSYS_NFTABLES, 22 | 24])
 }
 
 /// Whether an nftables message is about our table. In every kind of message that has a table, its
 /// name is attribute 1 (`NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, `NFTA_SET_ELEM_LIST_TABLE` …); the
 /// family stands in the first byte of nfgenmsg.
-fn concerns_our_table(message: &[u8]) -> bool {
+fn concerns_our_table(body: &[u8]) -> bool {
     const NFPROTO_INET: u8 = 1;
-    let body = message.get(16..).unwrap_or_default();
     let name = Attributes(body.get(4..).unwrap_or_default()).get(1);
     let ours = name.and_then(|name| name.strip_suffix(&[0])) == Some(NFT_TABLE.as_bytes());
     ours && body.first() == Some(&NFPROTO_INET)
@@ -480,16 +459,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flowtables_and_sysctls_are_told_by_their_kind() {
-        let of = |kind: u16| [&[0; 4][..], &kind.to_ne_bytes(), &[0; 10]].concat();
-        assert!(is_flowtable(&of(10 << 8 | 22)) && is_flowtable(&of(10 << 8 | 24)));
-        assert!(!is_flowtable(&of(10 << 8 | 23)) && !is_flowtable(&of(22)) && !is_flowtable(&[]));
-        assert!(is_about_sysctls(&of(80)) && !is_about_sysctls(&of(24)) && !is_about_sysctls(&[]));
+    fn flowtables_are_told_by_their_kind() {
+        assert!(is_flowtable(10 << 8 | 22) && is_flowtable(10 << 8 | 24));
+        assert!(!is_flowtable(10 << 8 | 23) && !is_flowtable(22));
     }
 
     fn nft_message(family: u8, kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut message = vec![0; 16];
-        message.extend([family, 0, 0, 0]);
+        let mut message = vec![family, 0, 0, 0];
         message.extend((value.len() as u16 + 4).to_ne_bytes());
         message.extend(kind.to_ne_bytes());
         message.extend(value);
@@ -502,6 +478,6 @@ mod tests {
         assert!(!concerns_our_table(&nft_message(2, 1, b"sparelink\0")), "table ip sparelink");
         assert!(!concerns_our_table(&nft_message(1, 1, b"sparelink2\0")));
         assert!(!concerns_our_table(&nft_message(0, 1, &7u32.to_ne_bytes())), "a new generation");
-        assert!(!concerns_our_table(&[0; 16]));
+        assert!(!concerns_our_table(&[0; 4]) && !concerns_our_table(&[]));
     }
 }

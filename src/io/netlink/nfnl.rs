@@ -13,6 +13,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use thiserror::Error;
 
 pub use super::attrs::{Attributes, Attrs};
+use super::frame::{self, ACK, DUMP, DUMP_INTR, Frame, Frames, HEADER, Part};
 use crate::io::faults;
 
 /// Subsystem number of nf_tables.
@@ -27,15 +28,6 @@ pub const APPEND: u16 = 0x800;
 /// `NLM_F_EXCL`: fail if it is there.
 pub const EXCL: u16 = 0x200;
 
-pub(super) const F_REQUEST: u16 = 0x1;
-pub(super) const F_ACK: u16 = 0x4;
-const F_DUMP_INTR: u16 = 0x10;
-pub(super) const F_DUMP: u16 = 0x300;
-/// The ack leaves out the request's payload (`NLM_F_CAPPED`).
-const F_CAPPED: u16 = 0x100;
-const F_ACK_TLVS: u16 = 0x200;
-pub(super) const NLMSG_ERROR: u16 = 2;
-pub(super) const NLMSG_DONE: u16 = 3;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 const PROTOCOL_NETFILTER: isize = 12;
@@ -46,7 +38,7 @@ const PATIENCE_MS: i64 = 2000;
 const RECEIVE_BYTES: usize = 64 << 10;
 /// Room for a whole ruleset in one batch.
 const SEND_BYTES: usize = 4 << 20;
-const HEADER: usize = 16;
+/// The length of `struct nfgenmsg`.
 const NFGENMSG: usize = 4;
 
 /// Why netfilter could not do what was asked.
@@ -133,94 +125,20 @@ pub struct Message {
 impl Message {
     /// The message as bytes.
     fn encode(&self, flags: u16, seq: u32, out: &mut Vec<u8>) {
-        put_header(
-            out,
-            self.kind,
-            self.flags | flags,
-            seq,
-            [self.family, self.version],
-            0,
-            self.attrs.as_bytes(),
-        );
+        let head = [self.family, self.version, 0, 0];
+        let body: [&[u8]; 2] = [&head, self.attrs.as_bytes()];
+        frame::put(out, self.kind, self.flags | flags, seq, &body);
     }
 }
 
-/// Appends one netlink message with its `nfgenmsg`.
-fn put_header(
-    out: &mut Vec<u8>,
-    kind: u16,
-    flags: u16,
-    seq: u32,
-    family_version: [u8; 2],
-    res: u16,
-    body: &[u8],
-) {
-    let len = u32::try_from(HEADER + NFGENMSG + body.len()).unwrap_or(u32::MAX);
-    out.extend(len.to_ne_bytes());
-    out.extend(kind.to_ne_bytes());
-    out.extend((flags | F_REQUEST).to_ne_bytes());
-    out.extend(seq.to_ne_bytes());
-    out.extend(0_u32.to_ne_bytes());
-    out.extend(family_version);
-    out.extend(res.to_be_bytes());
-    out.extend(body);
+/// Appends the begin or the end of a batch: its subsystem stands in `nfgenmsg.res_id`.
+fn put_bound(out: &mut Vec<u8>, kind: u16, seq: u32, subsystem: u8) {
+    frame::put(out, kind, 0, seq, &[&[0, 0, 0, subsystem]]);
 }
 
-/// One message of an answer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Frame<'a> {
-    pub(super) kind: u16,
-    flags: u16,
-    pub(super) seq: u32,
-    pub(super) body: &'a [u8],
-}
-
-/// The messages in a datagram.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Frames<'a>(pub(super) &'a [u8]);
-
-impl<'a> Iterator for Frames<'a> {
-    type Item = Frame<'a>;
-
-    fn next(&mut self) -> Option<Frame<'a>> {
-        let len = usize::try_from(u32::from_ne_bytes(*self.0.first_chunk()?)).ok()?;
-        let body = self.0.get(HEADER..len)?;
-        let u16_at = |at: usize| Some(u16::from_ne_bytes(*self.0.get(at..)?.first_chunk()?));
-        let frame = Frame {
-            kind: u16_at(4)?,
-            flags: u16_at(6)?,
-            seq: u32::from_ne_bytes(*self.0.get(8..)?.first_chunk()?),
-            body,
-        };
-        self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
-        Some(frame)
-    }
-}
-
-impl<'a> Frame<'a> {
-    /// The attributes behind `nfgenmsg`.
-    fn attributes(&self) -> Attributes<'a> {
-        Attributes(self.body.get(NFGENMSG..).unwrap_or_default())
-    }
-
-    /// The error in an ack or in the end of a dump; `None` is success.
-    pub(super) fn errno(&self) -> Option<Errno> {
-        let code = self.body.first_chunk().map_or(0, |c| i32::from_ne_bytes(*c));
-        (code != 0).then(|| Errno::from_raw(code.saturating_neg()))
-    }
-
-    /// The kernel's own words and the offset of the attribute it disliked (`NLMSGERR_ATTR_*`).
-    fn extended(&self) -> (Option<&'a str>, Option<usize>) {
-        if self.flags & F_ACK_TLVS == 0 {
-            return (None, None);
-        }
-        let echoed = self.body.get(4..8).and_then(|b| b.first_chunk());
-        let echoed = echoed.map_or(HEADER, |b| u32::from_ne_bytes(*b) as usize);
-        let skip = 4 + if self.flags & F_CAPPED == 0 { echoed.next_multiple_of(4) } else { HEADER };
-        let attrs = Attributes(self.body.get(skip..).unwrap_or_default());
-        let offset = attrs.get(2).and_then(|b| b.first_chunk());
-        (attrs.text(1), offset.map(|b| u32::from_ne_bytes(*b) as usize))
-    }
+/// The attributes of an answer, behind `nfgenmsg`.
+fn attributes<'a>(frame: &Frame<'a>) -> Attributes<'a> {
+    Attributes(frame.body.get(NFGENMSG..).unwrap_or_default())
 }
 
 /// A socket to netfilter, in the network namespace in which it was opened. Calls block.
@@ -267,14 +185,15 @@ impl Nfnl {
     ) -> Result<(), NfnlError> {
         let seq = self.next_seq();
         let mut bytes = Vec::new();
-        message.encode(F_ACK, seq, &mut bytes);
+        message.encode(ACK, seq, &mut bytes);
         self.send(&bytes)?;
         loop {
             for frame in self.receive()?.filter(|f| f.seq == seq) {
-                match (frame.kind, frame.errno()) {
-                    (NLMSG_ERROR, None) => return Ok(()),
-                    (NLMSG_ERROR, Some(errno)) => return Err(refusal(message, errno, &frame)),
-                    _ => each(frame.attributes()),
+                match frame.part() {
+                    Part::End(Some(errno)) => return Err(refusal(message, errno, &frame)),
+                    Part::End(None) if frame.is_ack() => return Ok(()),
+                    Part::Content => each(attributes(&frame)),
+                    Part::End(None) | Part::Noop => {}
                 }
             }
         }
@@ -291,19 +210,18 @@ impl Nfnl {
     ) -> Result<(), NfnlError> {
         let seq = self.next_seq();
         let mut bytes = Vec::new();
-        message.encode(F_DUMP, seq, &mut bytes);
+        message.encode(DUMP, seq, &mut bytes);
         self.send(&bytes)?;
         let mut interrupted = false;
         loop {
             for frame in self.receive()?.filter(|f| f.seq == seq) {
-                interrupted |= frame.flags & F_DUMP_INTR != 0;
-                match (frame.kind, frame.errno()) {
-                    (NLMSG_DONE | NLMSG_ERROR, Some(errno)) => {
-                        return Err(refusal(message, errno, &frame));
-                    }
-                    (NLMSG_DONE, None) if interrupted => return Err(NfnlError::Interrupted),
-                    (NLMSG_DONE | NLMSG_ERROR, None) => return Ok(()),
-                    _ => each(frame.attributes()),
+                interrupted |= frame.flags & DUMP_INTR != 0;
+                match frame.part() {
+                    Part::End(Some(errno)) => return Err(refusal(message, errno, &frame)),
+                    Part::End(None) if interrupted => return Err(NfnlError::Interrupted),
+                    Part::End(None) => return Ok(()),
+                    Part::Content => each(attributes(&frame)),
+                    Part::Noop => {}
                 }
             }
         }
@@ -322,26 +240,26 @@ impl Nfnl {
         };
         let begin = self.next_seq();
         let mut bytes = Vec::new();
-        put_header(&mut bytes, BATCH_BEGIN, 0, begin, [0, 0], u16::from(subsystem), &[]);
+        put_bound(&mut bytes, BATCH_BEGIN, begin, subsystem);
         for (at, message) in messages.iter().enumerate() {
             let seq = self.next_seq();
-            message.encode(if at == last_index { F_ACK } else { 0 }, seq, &mut bytes);
+            message.encode(if at == last_index { ACK } else { 0 }, seq, &mut bytes);
         }
         let last = self.seq;
         let end = self.next_seq();
-        put_header(&mut bytes, BATCH_END, 0, end, [0, 0], u16::from(subsystem), &[]);
+        put_bound(&mut bytes, BATCH_END, end, subsystem);
         let write = faults::Write::begin("nfnetlink batch");
         self.send(&bytes)?;
         write.done();
         let mut first_error = None;
         loop {
-            for frame in self.receive()?.filter(|f| f.kind == NLMSG_ERROR) {
+            for frame in self.receive()?.filter(Frame::is_ack) {
                 let at = frame.seq.wrapping_sub(begin);
                 if at > last.wrapping_sub(begin) {
                     continue;
                 }
                 let about = (at as usize).checked_sub(1).and_then(|at| messages.get(at));
-                if let Some(errno) = frame.errno() {
+                if let Part::End(Some(errno)) = frame.part() {
                     let error = about.map_or_else(
                         || batch_refusal(errno),
                         |message| refusal(message, errno, &frame),

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use nix::errno::Errno;
 
 use super::ask::{Asker, PATIENCE_MS};
-use super::nfnl::F_DUMP;
+use super::frame::DUMP;
 use crate::io::faults;
 
 const PROTOCOL_SOCK_DIAG: isize = 4;
@@ -128,7 +128,7 @@ impl SockDiag {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let nothing = request(nowhere, nowhere, ANY);
         let none = [&nothing[..4], &[0; 4], &nothing[8..]].concat();
-        if self.ask(TELL, F_DUMP, &none)?.is_none() {
+        if self.ask(TELL, DUMP, &none)?.is_none() {
             return Err(SockDiagError::NoDiag);
         }
         self.ask(DESTROY, 0, &nothing).map(drop)

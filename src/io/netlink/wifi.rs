@@ -2,7 +2,7 @@
 
 use super::ask::Asker;
 use super::attrs::{Attributes, Attrs};
-use super::nfnl::F_DUMP;
+use super::frame::DUMP;
 use crate::units::IfIndex;
 
 const PROTOCOL_GENERIC: isize = 16;
@@ -41,7 +41,7 @@ impl Wifi {
         let answer = asker.ask(*family, 0, &request(GET_INTERFACE, &which)).ok()?;
         // Some kernels (6.1 is one) do not name it here, only among the networks that are in sight.
         ssid(&answer).or_else(|| {
-            let seen = asker.ask_all(*family, F_DUMP, &request(GET_SCAN, &which)).ok()?;
+            let seen = asker.ask_all(*family, DUMP, &request(GET_SCAN, &which)).ok()?;
             seen.iter().find_map(|network| joined(network))
         })
     }

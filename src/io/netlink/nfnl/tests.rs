@@ -9,31 +9,17 @@ fn rule(expression: &str) -> Message {
     Message { kind: 0x0a06, flags: CREATE, version: 0, family: 1, attrs, object: "rule 1".into() }
 }
 
-/// An error as the kernel sends it with `NETLINK_CAP_ACK` and `NETLINK_EXT_ACK`.
-fn error(errno: Errno, words: &str, offset: u32) -> Vec<u8> {
-    let tail = Attrs::new().text(1, words).bytes(2, &offset.to_ne_bytes());
-    let code = -(errno as i32);
-    let body = [&code.to_ne_bytes()[..], &[0; HEADER], tail.as_bytes()].concat();
-    let mut bytes = u32::try_from(HEADER + body.len()).unwrap().to_ne_bytes().to_vec();
-    bytes.extend(NLMSG_ERROR.to_ne_bytes());
-    bytes.extend((F_CAPPED | F_ACK_TLVS).to_ne_bytes());
-    bytes.extend(9_u32.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(body);
-    bytes
-}
-
 fn refused(message: &Message, errno: Errno, offset: u32) -> String {
-    let bytes = error(errno, "no luck", offset);
+    let bytes = frame::error(errno, "no luck", offset);
     let frame = Frames(&bytes).next().unwrap();
-    assert_eq!((frame.seq, frame.errno()), (9, Some(errno)));
+    assert_eq!((frame.seq, frame.part()), (9, Part::End(Some(errno))));
     refusal(message, errno, &frame).to_string()
 }
 
 #[test]
 fn a_message_has_the_kernels_layout() {
     let mut bytes = Vec::new();
-    put_header(&mut bytes, BATCH_BEGIN, 0, 7, [0, 0], 10, &[]);
+    put_bound(&mut bytes, BATCH_BEGIN, 7, 10);
     assert_eq!(bytes, [20, 0, 0, 0, 0x10, 0, 1, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10]);
 }
 
@@ -56,7 +42,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_are_survived(bytes: Vec<u8>, offset: usize) {
         for frame in Frames(&bytes) {
-            let _ = (frame.errno(), frame.extended(), frame.attributes().count());
+            let _ = attributes(&frame).count();
         }
         let _ = expression_at(&rule("masq"), offset);
     }
