@@ -105,7 +105,7 @@ async fn lab(args: &LabArgs, entrance: io::Result<TcpListener>) -> Result<()> {
     let telling = if args.json { Telling::Json } else { Telling::Text };
     let out = &mut io::stdout();
     let names = &args.settings.uplinks;
-    let plan = if names.is_empty() { Plan::default() } else { Plan::named(names) };
+    let plan = Plan::of(names);
     let home = Home::build(&plan).await.context("building the lab")?;
     let program = args.agent.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
     let config = agent::config(&plan, &args.settings);

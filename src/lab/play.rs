@@ -33,7 +33,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// The first expectation that was not met, with its line.
 pub async fn play(scenario: &Scenario, program: &Path) -> Result<()> {
     let names = &scenario.settings.uplinks;
-    let plan = if names.is_empty() { Plan::default() } else { Plan::named(names) };
+    let plan = Plan::of(names);
     let home = Home::build(&plan).await?;
     let config = agent::config(&plan, &scenario.settings);
     let start = async || Agent::start(&home, program, &config).await;

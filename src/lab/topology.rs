@@ -68,6 +68,18 @@ impl Default for Plan {
 }
 
 impl Plan {
+    /// The chain of these names; the default one where there are none.
+    #[must_use]
+    pub fn of(names: &[String]) -> Self {
+        if names.is_empty() { Self::default() } else { Self::named(names) }
+    }
+
+    /// The names of its uplinks, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.uplinks.iter().map(|uplink| uplink.name.clone()).collect()
+    }
+
     /// The default chain cut, or extended, to these names.
     #[must_use]
     pub fn named(names: &[String]) -> Self {

@@ -5,20 +5,16 @@ use std::time::Duration;
 
 use super::line::Nature;
 use super::{Fault, Plan, World};
-use crate::config::{self, Kind};
+use crate::config;
 use crate::engine::input::Command;
 use crate::engine::status::snapshot::{Role, Snapshot, UplinkState};
+use crate::lab::agent;
 use crate::lab::script::{Action, Expect, LineEvent, Scenario, Settings, Wanted, What};
+use crate::lab::topology;
+use crate::lab::uplink::UplinkPlan;
 use crate::time::Instant;
 use crate::units::{Family, PerFamily};
 
-/// The chain where the scenario names none: name, interface, one way to the Internet.
-const CHAIN: [(&str, &str, u64); 3] =
-    [("cable", "wan0", 4), ("mifi", "usb0", 12), ("phone", "wlan0", 25)];
-/// One way to the Internet on all others.
-const OTHERS: u64 = 10;
-/// The hold where the scenario names none.
-const HOLD: Duration = Duration::from_secs(3);
 /// How long everything has to be proven before the scenario's clock starts.
 const PROVEN_LIMIT: Duration = Duration::from_secs(15);
 /// How often the client opens a new flow.
@@ -40,7 +36,7 @@ pub fn play(scenario: &Scenario, seed: u64) -> Result<(), String> {
     world.net.set_people(Some(scenario.settings.only_names.unwrap_or(EVERY)), world.now());
     let mut player = Player {
         last_action: world.now(),
-        names: chain(&scenario.settings).into_iter().map(|c| c.0).collect(),
+        names: topology::Plan::of(&scenario.settings.uplinks).names(),
         world,
     };
     let result = player.play(scenario);
@@ -52,74 +48,23 @@ pub fn play(scenario: &Scenario, seed: u64) -> Result<(), String> {
     result.map_err(|e| format!("{e}\n{}", player.story()))
 }
 
-fn chain(settings: &Settings) -> Vec<(String, String, u64)> {
-    if settings.uplinks.is_empty() {
-        return CHAIN.map(|(n, i, d)| (n.to_owned(), i.to_owned(), d)).to_vec();
-    }
-    let like = |(place, name): (usize, &String)| match CHAIN.get(place) {
-        Some((_, interface, delay)) => (name.clone(), (*interface).to_owned(), *delay),
-        None => (name.clone(), format!("eth{place}"), OTHERS),
-    };
-    settings.uplinks.iter().enumerate().map(like).collect()
-}
-
-/// The world that the settings describe.
+/// The home that the settings describe, with the configuration that the lab's agent would get.
 fn plan(settings: &Settings, seed: u64) -> Result<Plan, String> {
-    let mut text = String::new();
-    let mut natures = Vec::new();
-    let window = |of: Option<&str>| {
-        let mut windows = settings.windows.iter().rev();
-        windows.find(|(uplink, _)| uplink.as_deref() == of).map(|w| w.1)
-    };
-    for (name, interface, delay) in chain(settings) {
-        let kind = settings.kinds.iter().rfind(|k| k.0 == name).map(|k| k.1);
-        let kind = match kind.unwrap_or_default() {
-            Kind::Wired => "wired",
-            Kind::Wifi => "wifi",
-            Kind::Cellular => "cellular",
-        };
-        let _ = writeln!(
-            text,
-            "[[uplink]]\nname = {name:?}\ninterface = {interface:?}\nkind = {kind:?}"
-        );
-        if settings.metered.contains(&name) {
-            let _ = writeln!(text, "metered = true");
-        }
-        if let Some(window) = window(Some(&name)) {
-            let _ = writeln!(text, "window = \"{}ms\"", window.as_millis());
-        }
-        if let Some((_, policy)) = settings.on_return.iter().rfind(|(of, _)| *of == name) {
-            let _ = writeln!(text, "on_return = {policy:?}");
-        }
-        if let Some((_, resolvers)) = settings.resolvers.iter().rfind(|r| r.0 == name) {
-            let all: Vec<String> = resolvers.iter().map(|ip| format!("\"{ip}\"")).collect();
-            let _ = writeln!(text, "resolvers = [{}]", all.join(", "));
-        }
-        natures.push(Nature {
-            delay: Duration::from_millis(2 * delay),
-            jitter: Duration::from_micros(500),
-            loss: 0.0,
-            bursts: None,
-        });
-    }
-    let _ = writeln!(text, "[lan]\ninterfaces = [\"br-lan\"]");
-    if let Some(window) = window(None) {
-        let _ = writeln!(text, "[probe]\nwindow = \"{}ms\"", window.as_millis());
-    }
-    let hold = settings.hold.unwrap_or(HOLD);
-    let most = settings.hold_max.unwrap_or(HOLD).max(hold);
-    let _ = writeln!(
-        text,
-        "[failback]\nhold = \"{}ms\"\nhold_max = \"{}ms\"",
-        hold.as_millis(),
-        most.as_millis()
-    );
+    let home = topology::Plan::of(&settings.uplinks);
+    let natures: Vec<Nature> = home.uplinks.iter().map(nature).collect();
+    let text = agent::config(&home, settings);
     Ok(Plan {
         config: config::parse(&text, "the scenario's home").map_err(|e| e.to_string())?,
         families: vec![PerFamily { v4: true, v6: true }; natures.len()],
         natures,
         seed,
     })
+}
+
+/// The plan names the delay of one way.
+fn nature(uplink: &UplinkPlan) -> Nature {
+    let (delay, jitter) = (uplink.delay * 2, Duration::from_micros(500));
+    Nature { delay, jitter, loss: 0.0, bursts: None }
 }
 
 struct Player {
