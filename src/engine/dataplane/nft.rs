@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::units::{Family, Fwmark, Gather as _, IfName};
 
@@ -165,11 +165,24 @@ pub enum CtState {
 }
 
 /// Whether a match holds where something is so, or where it is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sense {
     Is,
     IsNot,
+}
+
+/// `not`, yes or no: tables that stand in kernels have a digest of that text.
+impl Serialize for Sense {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(*self == Self::IsNot)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sense {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let not = bool::deserialize(deserializer)?;
+        Ok(if not { Self::IsNot } else { Self::Is })
+    }
 }
 
 /// One piece of a rule: a match, or something to do.
@@ -182,17 +195,20 @@ pub enum Stmt {
     /// `iifname @SET` or `iifname != @SET`.
     IifnameIn {
         set: String,
+        #[serde(rename = "not")]
         sense: Sense,
     },
     /// `oifname @SET` or `oifname != @SET`.
     OifnameIn {
         set: String,
+        #[serde(rename = "not")]
         sense: Sense,
     },
     /// `ip saddr @SET` (or `!=`), of the family given.
     SaddrIn {
         family: Family,
         set: String,
+        #[serde(rename = "not")]
         sense: Sense,
     },
     /// `oifname . ip saddr @SET`, of the family given.
@@ -204,6 +220,7 @@ pub enum Stmt {
     DaddrIn {
         family: Family,
         set: String,
+        #[serde(rename = "not")]
         sense: Sense,
     },
     /// `ip saddr NET` / `ip6 saddr NET`.
@@ -229,7 +246,7 @@ pub enum Stmt {
     /// `ct state …`, any of these.
     CtState(CtState),
     /// `ct status dnat` (`true`) or its absence.
-    CtDnat(Sense),
+    CtDnat(bool),
     /// `ct direction original` (`false`) / `reply` (`true`).
     CtReply(bool),
     /// `ct mark & MASK == VALUE`.
@@ -237,7 +254,7 @@ pub enum Stmt {
     /// `meta mark & MASK == VALUE`.
     MetaMark(Fwmark),
     /// `fib saddr . oif type local`, equal (`true`) or not.
-    FibSaddrOifLocal(Sense),
+    FibSaddrOifLocal(bool),
     OifLoopback,
     /// `numgen random mod MODULUS < BELOW`: the lab's lossy lines.
     Random {

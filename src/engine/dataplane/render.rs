@@ -345,15 +345,14 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::CtState(CtState::Invalid) => "ct state invalid".to_owned(),
         Stmt::CtState(CtState::Established) => "ct state established".to_owned(),
         Stmt::CtState(CtState::New) => "ct state new".to_owned(),
-        Stmt::CtDnat(Sense::Is) => "ct status dnat".to_owned(),
-        Stmt::CtDnat(Sense::IsNot) => "ct status ! dnat".to_owned(),
+        Stmt::CtDnat(true) => "ct status dnat".to_owned(),
+        Stmt::CtDnat(false) => "ct status ! dnat".to_owned(),
         Stmt::CtReply(false) => "ct direction original".to_owned(),
         Stmt::CtReply(true) => "ct direction reply".to_owned(),
         Stmt::CtMark(mark) => mark_match("ct", *mark),
         Stmt::MetaMark(mark) => mark_match("meta", *mark),
-        Stmt::FibSaddrOifLocal(sense) => {
-            format!("fib saddr . oif type {}local", unequal(*sense))
-        }
+        Stmt::FibSaddrOifLocal(true) => "fib saddr . oif type local".to_owned(),
+        Stmt::FibSaddrOifLocal(false) => "fib saddr . oif type != local".to_owned(),
         Stmt::OifLoopback => "oif \"lo\"".to_owned(),
         Stmt::Random { modulus, below } => format!("numgen random mod {modulus} < {below}"),
         Stmt::IifnameVmap(map) => format!("iifname vmap @{map}"),

@@ -322,7 +322,7 @@ fn shared_chains() -> Vec<Chain> {
     ];
     let guard = vec![
         // The kernel knows its own addresses, right after a DHCP change too, agent or no agent.
-        vec![Stmt::FibSaddrOifLocal(Sense::Is), leave()],
+        vec![Stmt::FibSaddrOifLocal(true), leave()],
         vec![Stmt::OifSaddrIn { family: Family::V4, set: "addr4".to_owned() }, leave()],
         vec![own(Family::V4), leave()],
         vec![others6(), counter("wrong_source"), Stmt::Verdict(Verdict::Drop)],
@@ -401,7 +401,7 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     let unasked = |matched: Option<Stmt>| {
         [
             vec![Stmt::CtState(CtState::Invalid)],
-            vec![Stmt::CtState(CtState::New), Stmt::CtDnat(Sense::IsNot)],
+            vec![Stmt::CtState(CtState::New), Stmt::CtDnat(false)],
         ]
         .map(|state| {
             let end = [Stmt::Counter(GUARDED.to_owned()), drop()];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::dataplane::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, KeyPart, KeyType, Sense, Set, Stmt, Table, tcp,
+    Chain, ChainKind, CtState, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, tcp,
 };
 use crate::engine::doctor::parts::Part;
 use crate::units::{Fwmark, IfName};
@@ -37,7 +37,7 @@ pub(super) fn parts() -> Vec<(Part, Table)> {
         (Part::Tracking, chain(Filter, Prerouting, vec![vec![Stmt::CtState(CtState::New)]])),
         (Part::ConntrackMark, chain(Route, Output, vec![vec![Stmt::SetCtMark(Fwmark::POKE)]])),
         (Part::Masquerade, chain(Nat, Postrouting, vec![vec![Stmt::Masquerade]])),
-        (Part::Fib, chain(Filter, Postrouting, vec![vec![Stmt::FibSaddrOifLocal(Sense::Is)]])),
+        (Part::Fib, chain(Filter, Postrouting, vec![vec![Stmt::FibSaddrOifLocal(true)]])),
         (
             Part::Reject,
             chain(

@@ -207,12 +207,12 @@ fn guard() -> Vec<Chain> {
         chain(
             "guard_up",
             vec![
-                vec![Stmt::FibSaddrOifLocal(Sense::Is), RETURN],
+                vec![Stmt::FibSaddrOifLocal(true), RETURN],
                 vec![out_near(Family::V4, "addr4"), RETURN],
                 dhcp,
                 vec![saddr("0.0.0.0/32"), daddr("224.0.0.0/4"), RETURN],
                 vec![saddr("::/128"), RETURN],
-                vec![Stmt::FibSaddrOifLocal(Sense::IsNot), counter("wrong_source"), DROP],
+                vec![Stmt::FibSaddrOifLocal(false), counter("wrong_source"), DROP],
             ],
         ),
         base(
@@ -258,8 +258,8 @@ fn forward() -> Vec<Chain> {
                 vec![TCP, flags(tcp::SYN | tcp::RST, tcp::SYN), jump("mss")],
                 vec![NEW, Stmt::NfprotoIn("no_way".into()), refuse],
                 vec![oif_in("reset_on"), invalid, TCP, last, Stmt::RejectTcpReset],
-                vec![from_uplink, to_other, Stmt::CtDnat(Sense::IsNot), DROP],
-                vec![Stmt::CtDnat(Sense::Is), ACCEPT],
+                vec![from_uplink, to_other, Stmt::CtDnat(false), DROP],
+                vec![Stmt::CtDnat(true), ACCEPT],
                 vec![Stmt::Random { modulus: 100, below: 30 }, DROP],
             ],
         ),

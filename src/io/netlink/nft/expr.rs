@@ -156,11 +156,13 @@ impl Rule {
                 self.transport(13, 1).bitwise(&[*mask], &[0]).cmp(EQ, &[*value])
             }
             Stmt::CtState(state) => self.ct(CT_STATE).any_bit(state_bit(*state), Sense::Is),
-            Stmt::CtDnat(sense) => self.ct(CT_STATUS).any_bit(IPS_DST_NAT, *sense),
+            Stmt::CtDnat(true) => self.ct(CT_STATUS).any_bit(IPS_DST_NAT, Sense::Is),
+            Stmt::CtDnat(false) => self.ct(CT_STATUS).any_bit(IPS_DST_NAT, Sense::IsNot),
             Stmt::CtReply(reply) => self.ct(CT_DIRECTION).cmp(EQ, &[u8::from(*reply)]),
             Stmt::CtMark(mark) => self.ct(CT_MARK).mark_is(*mark),
             Stmt::MetaMark(mark) => self.meta(META_MARK).mark_is(*mark),
-            Stmt::FibSaddrOifLocal(sense) => self.fib_saddr_oif_local(*sense),
+            Stmt::FibSaddrOifLocal(true) => self.fib_saddr_oif_local(Sense::Is),
+            Stmt::FibSaddrOifLocal(false) => self.fib_saddr_oif_local(Sense::IsNot),
             Stmt::OifLoopback => self.meta(META_OIF).cmp(EQ, &LOOPBACK_IFINDEX.to_ne_bytes()),
             Stmt::Random { modulus, below } => self.random(*modulus, *below),
             Stmt::IifnameVmap(map) => self.meta(META_IIFNAME).vmap(map),
