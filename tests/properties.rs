@@ -576,3 +576,26 @@ fn what_is_tested_by_hand_is_proven_anew_or_refused_in_words() {
     assert_eq!(words, "u0 is paused; resume it with: sparelink resume u0");
     assert!(matches!(probe(&mut world, "dsl"), Err(Refusal::UnknownUplink(_))));
 }
+
+/// Found by chance: while the agent stands still, a person pauses one uplink and the other's interface
+/// vanishes. It hears of the pause first and leaves for an uplink that is no longer there.
+#[test]
+fn the_last_default_stays_when_the_uplink_in_use_has_vanished_unseen() {
+    let deeds = vec![
+        (627, Deed::Stall(354)),
+        (0, Deed::Pause(0, 1)),
+        (0, Deed::Line(1, Fault::Absent(true))),
+    ];
+    let story = Story { families: vec![BOTH; 2], deeds, seed: 1 };
+    let mut seen = false;
+    let world = play(&story, |world| {
+        let left = |family| {
+            world.net.kernel.index_of(1).is_none() && world.net.kernel.adoptable(family).is_some()
+        };
+        seen |= Family::BOTH.into_iter().all(left);
+        Ok(())
+    });
+    let world = world.unwrap();
+    assert_eq!(world.net.kernel.violations, Vec::<String>::new());
+    assert!(seen, "control: the other's default stood there");
+}

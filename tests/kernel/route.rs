@@ -395,6 +395,29 @@ fn an_error_keeps_the_old_and_does_not_stop_the_rest() {
     });
 }
 
+#[test]
+fn without_an_active_default_the_last_one_stays_until_all_is_purged() {
+    inside("without_an_active_default_the_last_one_stays_until_all_is_purged", || async {
+        let lab = Lab::new().await;
+        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        assert_clean(&door.converge(1, &wish(1)).await);
+        let before = lab.table(Family::V4, 8300).await.len();
+        assert!(before > 0, "control: there is one");
+        let mut none = wish(1);
+        none.routes.retain(|r| r.table != TableId::ACTIVE || r.family != Family::V4);
+        let report = door.converge(2, &none).await;
+        assert_clean(&report);
+        assert_eq!(report.changes, []);
+        assert_eq!(lab.table(Family::V4, 8300).await.len(), before);
+        // One that is wished for takes its place.
+        assert_clean(&door.converge(3, &wish(2)).await);
+        let host = Ipv4Addr::new(192, 0, 2, 1);
+        assert_eq!(door.lookup(host.into(), 0).await.unwrap(), index("up2"));
+        door.purge().await;
+        assert_eq!(lab.table(Family::V4, 8300).await.len(), 0);
+    });
+}
+
 /// A table with all that the door has to do with: structure and elements.
 fn table(name: &str, dead: &[&str]) -> Table {
     let mut uplinks = Set::new(&[KeyType::IfName]);

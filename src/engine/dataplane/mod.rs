@@ -33,6 +33,20 @@ pub struct Dataplane {
     pub sysctls: BTreeMap<String, Sysctl>,
 }
 
+impl Dataplane {
+    /// Takes over the active default of a family from what is observed if this has none: with nothing
+    /// to put in its place, the last one stays. Who decides may not know what stands: an interface
+    /// vanishes before that is told, an earlier run or another configuration left a route.
+    pub fn keep_last_default(&mut self, observed: &Self) {
+        for family in Family::BOTH {
+            let default = |r: &&Route| r.table == TableId::ACTIVE && r.family == family;
+            if !self.routes.iter().any(|r| default(&r)) {
+                self.routes.extend(observed.routes.iter().filter(default));
+            }
+        }
+    }
+}
+
 /// What an earlier run left in the table of the active default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Left {

@@ -6,7 +6,6 @@ use ipnet::IpNet;
 
 use crate::config::{LanConfig, Listen};
 use crate::engine::Engine;
-use crate::engine::dataplane::Route;
 use crate::engine::dataplane::diff::Change;
 use crate::engine::dataplane::plan::plan;
 use crate::engine::dataplane::report::ApplyReport;
@@ -20,7 +19,7 @@ use crate::engine::uplink::Uplink;
 use crate::engine::uplink::attachment::subnets;
 use crate::engine::uplink::standing::Standing;
 use crate::time::Now;
-use crate::units::{Family, Gather as _, IfIndex, PerFamily, TableId, UplinkId};
+use crate::units::{Family, Gather as _, IfIndex, PerFamily, UplinkId};
 
 impl Engine {
     /// Asks for the wish to be applied: when it is new, when something of ours was touched, and
@@ -280,18 +279,11 @@ impl Engine {
         self.uplinks.get(&id).is_some_and(held)
     }
 
-    /// What keeps table 8300 from being empty when the interface of the active uplink has vanished
-    /// and no other is ready: an uplink that stands there still, or that nobody has paused.
+    /// Where traffic waits when the interface of the active uplink has vanished and no other is ready:
+    /// an uplink that nobody has paused. Without one the kernel keeps what stands there.
     fn last_resort(&self, family: Family) -> Option<UplinkId> {
-        let stands = |u: &Uplink| {
-            let index = u.attachment.link.as_ref().map(|(index, _)| *index);
-            let active = |r: &&Route| r.table == TableId::ACTIVE && r.family == family;
-            self.kernel.wish.routes.iter().filter(active).any(|r| Some(r.dev) == index)
-        };
         let mut chain = self.uplinks.chain.iter().filter_map(|id| self.uplinks.get(id));
-        chain
-            .find(|u| self.has_way(u.id, family) && (u.paused.is_none() || stands(u)))
-            .map(|u| u.id)
+        chain.find(|u| self.has_way(u.id, family) && u.paused.is_none()).map(|u| u.id)
     }
 
     fn wanted_lan(&self, lan: &LanConfig) -> wanted::Lan {

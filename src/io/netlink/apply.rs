@@ -130,7 +130,19 @@ impl Door {
     /// Makes the kernel so. What is so already is not touched; an error does not stop the rest,
     /// except where going on would leave less than there was: nothing old is removed whose
     /// successor could not be put in place, and nothing is steered or forwarded without the table.
+    ///
+    /// A wish without an active default leaves the one that stands.
     pub async fn converge(&mut self, generation: u64, wish: &Dataplane) -> ApplyReport {
+        self.make_so(generation, wish, Dataplane::keep_last_default).await
+    }
+
+    /// The same; `leave` takes into the wish what is to stay as it is observed.
+    async fn make_so(
+        &mut self,
+        generation: u64,
+        wish: &Dataplane,
+        leave: impl FnOnce(&mut Dataplane, &Dataplane),
+    ) -> ApplyReport {
         let start = clock::now().mono;
         let mut report = ApplyReport { generation, ..ApplyReport::default() };
         let mut possible = self.possible(wish);
@@ -140,6 +152,7 @@ impl Door {
             possible.sysctls.retain(|path, _| {
                 observed.sysctls.contains_key(path) || path.starts_with("net/netfilter/")
             });
+            leave(&mut possible, &observed);
             let changes = diff(&possible, &observed);
             let rebuilds = changes.iter().any(|change| matches!(change, Change::BuildTable(_)));
             let there = !rebuilds || self.nft.exists(&wish.nft.name).unwrap_or(true);
@@ -184,7 +197,7 @@ impl Door {
     /// Removes everything of ours: routes, rules, the nftables table. Needs no configuration and
     /// may be done twice. Sysctls are put back by [`sysctl::restore`].
     pub async fn purge(&mut self) -> ApplyReport {
-        let mut report = self.converge(0, &Dataplane::default()).await;
+        let mut report = self.make_so(0, &Dataplane::default(), |_, _| ()).await;
         let deleted = self.nft.delete(NFT_TABLE);
         report.errors.extend(deleted.err().map(|error| error.to_string()));
         report

@@ -167,6 +167,18 @@ impl Kernel {
         took: Duration,
         now: Instant,
     ) -> ApplyReport {
+        let mut wish = wish.clone();
+        wish.keep_last_default(&self.plane);
+        self.make_so(generation, &wish, took, now)
+    }
+
+    fn make_so(
+        &mut self,
+        generation: u64,
+        wish: &Dataplane,
+        took: Duration,
+        now: Instant,
+    ) -> ApplyReport {
         let refused = self.refused(now);
         let (digest, table) = (&mut self.digest, &self.plane.nft);
         let observed_digest =
@@ -400,8 +412,11 @@ mod tests {
         assert!(report.ok() && kernel.violations.is_empty(), "{report:?}");
         assert_eq!(kernel.active(Family::V4), Some(0));
         kernel.converge(2, &Dataplane::default(), Duration::ZERO, Instant::ZERO);
+        assert_eq!(kernel.active(Family::V4), Some(0), "the last one stays");
+        assert!(kernel.violations.is_empty(), "{:?}", kernel.violations);
+        kernel.make_so(3, &Dataplane::default(), Duration::ZERO, Instant::ZERO);
         assert_eq!(kernel.violations.len(), 1, "{:?}", kernel.violations);
-        kernel.converge(3, &wish(2, 254), Duration::ZERO, Instant::ZERO);
+        kernel.make_so(4, &wish(2, 254), Duration::ZERO, Instant::ZERO);
         assert!(kernel.violations[1].starts_with("not ours"), "{:?}", kernel.violations);
     }
 

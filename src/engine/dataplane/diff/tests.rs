@@ -144,9 +144,10 @@ proptest! {
     }
 
     #[test]
-    fn never_a_moment_without_a_default_route(desired in desired(), observed in observed()) {
+    fn never_a_moment_without_a_default_route(mut desired in desired(), observed in observed()) {
+        desired.keep_last_default(&observed);
         for family in Family::BOTH {
-            if !has_default(&desired, family) || !has_default(&observed, family) {
+            if !has_default(&observed, family) {
                 continue;
             }
             let mut now = observed.clone();
@@ -155,6 +156,25 @@ proptest! {
                 prop_assert!(has_default(&now, family), "none after {}", change);
             }
         }
+    }
+
+    #[test]
+    fn the_last_default_stays_only_where_none_is_wished_for(desired in desired(), observed in observed()) {
+        let mut kept = desired.clone();
+        kept.keep_last_default(&observed);
+        for family in Family::BOTH {
+            let active = |dataplane: &Dataplane| {
+                let ours = |r: &&Route| (r.table, r.family) == (TableId::ACTIVE, family);
+                dataplane.routes.iter().filter(ours).copied().collect::<Vec<_>>()
+            };
+            let wished = active(&desired);
+            let right = if wished.is_empty() { active(&observed) } else { wished };
+            prop_assert_eq!(active(&kept), right);
+        }
+        kept.routes.retain(|r| r.table != TableId::ACTIVE);
+        let mut rest = desired;
+        rest.routes.retain(|r| r.table != TableId::ACTIVE);
+        prop_assert_eq!(kept, rest);
     }
 
     #[test]
