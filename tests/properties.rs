@@ -303,43 +303,56 @@ fn echoes(world: &World) -> BTreeMap<ProbeId, (String, Family)> {
     outputs.filter_map(echo).collect()
 }
 
+/// After a story one uplink works, and traffic is where answers come from.
+fn settles(story: &Story, mended: usize) -> Result<(), TestCaseError> {
+    let mut world = play(story, fine)?;
+    let mended = mended % story.families.len();
+    world.command(Command::Resume { uplink: format!("u{mended}") });
+    world.fault(mended, Fault::Restore);
+    // What a person asked for comes first, and where no name resolves no portal can be seen.
+    world.command(Command::SwitchAuto);
+    for n in 0..story.families.len() {
+        world.fault(n, Fault::DnsBroken(false));
+    }
+    // A portal that came unseen is found by the people who get no answers.
+    act(&mut world, &Deed::People(true), story.families.len());
+    world.run_for(SETTLED);
+    // A switch that was decided this very moment is still on its way into the kernel.
+    let moving = |world: &World| {
+        let last =
+            |e: &sparelink::engine::events::facts::Event| matches!(e.fact, Fact::Switched { .. });
+        let last = world.events.iter().rfind(|e| last(e));
+        last.is_some_and(|e| world.now().since(e.at) < Duration::from_millis(10))
+    };
+    while moving(&world) {
+        world.run_for(Duration::from_millis(10));
+    }
+    let clock = world.clock();
+    let snapshot = world.engine.as_ref().unwrap().snapshot(clock);
+    for (family, active) in snapshot.active.iter() {
+        if !*story.families[mended].get(family) {
+            continue;
+        }
+        let on = active.as_ref().and_then(|name| name[1..].parse::<usize>().ok());
+        let on = on.filter(|on| works(&world, *on, family));
+        let last: Vec<String> = world
+            .events
+            .iter()
+            .rev()
+            .take(12)
+            .map(|e| format!("{:.3} {}", e.at.as_micros() as f64 / 1e6, e.fact))
+            .collect();
+        prop_assert!(on.is_some(), "{family} is on {active:?}; {}\n{last:#?}", snapshot.sentence);
+        let kernel = world.net.kernel.active(family);
+        prop_assert_eq!(kernel, on, "{} in the kernel", family);
+    }
+    Ok(())
+}
+
 properties! {
     #[test]
     fn where_an_uplink_works_traffic_is_on_one_that_works(story in story_with_restarts(), mended in 0usize..4) {
-        let mut world = play(&story, fine)?;
-        let mended = mended % story.families.len();
-        world.command(Command::Resume { uplink: format!("u{mended}") });
-        world.fault(mended, Fault::Restore);
-        // What a person asked for comes first, and where no name resolves no portal can be seen.
-        world.command(Command::SwitchAuto);
-        for n in 0..story.families.len() {
-            world.fault(n, Fault::DnsBroken(false));
-        }
-        // A portal that came unseen is found by the people who get no answers.
-        act(&mut world, &Deed::People(true), story.families.len());
-        world.run_for(SETTLED);
-        // A switch that was decided this very moment is still on its way into the kernel.
-        let moving = |world: &World| {
-            let last = |e: &sparelink::engine::events::facts::Event| matches!(e.fact, Fact::Switched { .. });
-            let last = world.events.iter().rfind(|e| last(e));
-            last.is_some_and(|e| world.now().since(e.at) < Duration::from_millis(10))
-        };
-        while moving(&world) {
-            world.run_for(Duration::from_millis(10));
-        }
-        let clock = world.clock();
-        let snapshot = world.engine.as_ref().unwrap().snapshot(clock);
-        for (family, active) in snapshot.active.iter() {
-            if !*story.families[mended].get(family) {
-                continue;
-            }
-            let on = active.as_ref().and_then(|name| name[1..].parse::<usize>().ok());
-            let on = on.filter(|on| works(&world, *on, family));
-            let last: Vec<String> = world.events.iter().rev().take(12).map(|e| format!("{:.3} {}", e.at.as_micros() as f64 / 1e6, e.fact)).collect();
-            prop_assert!(on.is_some(), "{family} is on {active:?}; {}\n{last:#?}", snapshot.sentence);
-            let kernel = world.net.kernel.active(family);
-            prop_assert_eq!(kernel, on, "{} in the kernel", family);
-        }
+        settles(&story, mended)?;
     }
 
     /// Resolvers of a line that carries nothing are no use: the box is told so with the switch.
@@ -598,4 +611,42 @@ fn the_last_default_stays_when_the_uplink_in_use_has_vanished_unseen() {
     let world = world.unwrap();
     assert_eq!(world.net.kernel.violations, Vec::<String>::new());
     assert!(seen, "control: the other's default stood there");
+}
+
+/// Found by chance: each of them ended with traffic on an uplink that shows a sign-in page.
+#[test]
+fn a_sign_in_page_that_came_unseen_is_found_by_the_people() {
+    let portal = |n| Deed::Line(n, Fault::Portal(true));
+    let names = |n, broken| Deed::Line(n, Fault::DnsBroken(broken));
+    let stories = [
+        // It comes between the two pages of a look, long after some other question went unanswered.
+        (
+            Story {
+                families: vec![V4, V4, BOTH, BOTH],
+                deeds: vec![(2000, Deed::Probe(2)), (2041, portal(2))],
+                seed: 764_420_810_022_943_980,
+            },
+            3,
+        ),
+        // While it is there no server is named for a page, and people have been waiting since before.
+        (
+            Story {
+                families: vec![BOTH; 2],
+                deeds: vec![(0, names(0, true)), (0, Deed::People(true)), (0, portal(2))],
+                seed: 0,
+            },
+            1,
+        ),
+        (
+            Story {
+                families: vec![BOTH; 3],
+                deeds: vec![(0, portal(0)), (5013, names(0, true))],
+                seed: 0,
+            },
+            1,
+        ),
+    ];
+    for (n, (story, mended)) in stories.iter().enumerate() {
+        settles(story, *mended).unwrap_or_else(|error| panic!("{n}: {error}"));
+    }
 }

@@ -131,6 +131,10 @@ impl Traffic {
         let sent = own.outward.saturating_sub(own_old.outward);
         let went = left > sent + self.ahead;
         self.ahead = sent.saturating_sub(left.saturating_sub(self.ahead));
+        // What was asked before a rest has been given up; what is asked now begins anew.
+        if !self.is_busy(now) {
+            self.asked = None;
+        }
         if came || went {
             self.moved = Some(now);
         }
@@ -208,6 +212,25 @@ mod tests {
         assert_eq!(t.one_sided_since(at(450)), None);
         assert_eq!(look(&mut t, 0, 0, 500), Evidence::Quiet, "a table made anew");
         assert!(!t.is_busy(at(2400)));
+    }
+
+    #[test]
+    fn what_nobody_answered_before_a_rest_is_not_asked_since_then() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let mut t = Traffic::default();
+        let mut look = |inward, outward, ms| {
+            let evidence = t.look(Packets { inward, outward }, &Own::default(), at(ms));
+            (evidence, t.one_sided_since(at(ms)))
+        };
+        look(5, 5, 0);
+        let since = Evidence::OneSided(at(0));
+        assert_eq!(look(5, 6, 1000), (since, Some(at(0))));
+        assert_eq!(look(5, 7, 2900), (since, Some(at(0))), "control: it goes on");
+        assert_eq!(look(5, 7, 4800), (since, Some(at(0))));
+        assert_eq!(look(5, 7, 5000), (Evidence::Quiet, None), "the traffic has ended");
+        let since = Evidence::OneSided(at(60_000));
+        assert_eq!(look(5, 7, 60_000), (Evidence::Quiet, None));
+        assert_eq!(look(5, 8, 60_100), (since, Some(at(60_000))), "others begin");
     }
 
     #[test]

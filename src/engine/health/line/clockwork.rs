@@ -370,6 +370,13 @@ impl Line {
             (Health::Up { .. }, Duty::Active) if self.stalled_since(s.now) > Some(pages) => {
                 all_every(2)
             }
+            // That no resolver names a page's server shows nothing: nobody has looked yet.
+            (Health::Up { .. }, Duty::Active)
+                if *self.proof.http() == Finding::Blocked
+                    && self.stalled_since(s.now).is_some() =>
+            {
+                all_every(10)
+            }
             (Health::Up { .. }, Duty::Spare) if unwell => all_every(10),
             (Health::Up { .. }, Duty::MeteredSpare) => (pages + METERED_SPARE, Round::All),
             (Health::Up { .. }, Duty::Active | Duty::Spare) => {
