@@ -13,6 +13,7 @@
 //! tell      event, snapshot  one fact, many readers
 //! ```
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,9 @@ struct Life {
     mode: Mode,
     started: Option<Instant>,
     last_handled: Option<Instant>,
+    /// When the next thing was due after that, and what.
+    #[serde(default)]
+    next: Option<(Instant, Cow<'static, str>)>,
     /// The number of the next probe.
     next_probe: u64,
 }
@@ -158,7 +162,13 @@ impl Engine {
             lan: Lan::default(),
             names: Names::default(),
             telling: Telling::new(now.mono),
-            life: Life { mode, started: None, last_handled: None, next_probe: seed & 0xffff_ffff },
+            life: Life {
+                mode,
+                started: None,
+                last_handled: None,
+                next: None,
+                next_probe: seed & 0xffff_ffff,
+            },
             outputs: VecDeque::new(),
         };
         this.enrol(now);
@@ -190,9 +200,9 @@ impl Engine {
         }
         // A decision may give a line another duty, for which something is due at once.
         for _ in 0..ROUNDS {
-            self.run_lines(now);
-            self.decide(now);
-            if self.lines_due().is_none_or(|at| at > now.mono) {
+            let ran = self.run_lines(now);
+            let decided = self.decide(now);
+            if !(ran || decided) || !self.is_line_due(now) {
                 break;
             }
         }
@@ -207,6 +217,7 @@ impl Engine {
         self.light(now);
         self.answers_last();
         self.life.last_handled = Some(now.mono);
+        self.life.next = self.work_out_next().map(|(at, why)| (at, Cow::Borrowed(why)));
     }
 
     /// The next thing to do, in order; `None`: wait.
@@ -222,10 +233,15 @@ impl Engine {
 
     /// When to come back with [`Input::Timeout`], and why.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+    pub fn poll_timeout(&self) -> Option<(Instant, &str)> {
+        self.life.next.as_ref().map(|(at, why)| (*at, why.as_ref()))
+    }
+
+    /// Looks through everything that has a deadline of its own. Nothing changes but by an input, so once
+    /// for each is enough.
+    fn work_out_next(&self) -> Option<(Instant, &'static str)> {
         self.life.started?;
         let mut next = Next::default();
-        // One walk, without a list in between: this is asked twice for each input.
         for uplink in self.uplinks.values() {
             next.wants(Some(uplink.due.v4.min(uplink.due.v6)), "a line");
             for leftover in [&uplink.leftover.v4, &uplink.leftover.v6].into_iter().flatten() {

@@ -30,6 +30,9 @@ pub(in crate::engine) struct Housekeeping {
     pub(in crate::engine) save_at: Instant,
     /// Since when no spare has been ready, and whether that has been said.
     pub(in crate::engine) spareless: Option<(Instant, bool)>,
+    /// The start was long enough ago when spares were last looked at.
+    #[serde(default)]
+    pub(in crate::engine) settled: bool,
     pub(in crate::engine) repairs: u64,
     /// The same by what had been changed.
     pub(in crate::engine) repairs_of: BTreeMap<Kind, u64>,
@@ -50,9 +53,13 @@ impl Housekeeping {
 
     /// When something is due.
     pub(in crate::engine) fn deadline(&self) -> Instant {
-        let spareless = self.spareless.filter(|(_, said)| !said).map(|(at, _)| at + SPARELESS_FOR);
         let house = self.learn_at.min(self.save_at);
-        spareless.map_or(house, |at| house.min(at))
+        self.spareless_at().map_or(house, |at| house.min(at))
+    }
+
+    /// When it is to be said that no spare is left.
+    pub(in crate::engine) fn spareless_at(&self) -> Option<Instant> {
+        self.spareless.filter(|(_, said)| !said).map(|(at, _)| at + SPARELESS_FOR)
     }
 
     pub(in crate::engine) fn book_delay(&mut self, delay: Duration, now: Instant) {

@@ -20,6 +20,9 @@ pub(super) struct Telling {
     pub(super) stories: Stories,
     pub(super) housekeeping: housekeeping::Housekeeping,
     pub(super) leds: leds::Leds,
+    /// What an uplink is good for, or which one is in use, may be another than when that was last shown.
+    #[serde(default)]
+    pub(super) look: bool,
 }
 
 impl Telling {
@@ -31,6 +34,7 @@ impl Telling {
             stories: Stories::default(),
             housekeeping: housekeeping::Housekeeping::born(now),
             leds: leds::Leds::default(),
+            look: false,
         }
     }
 }

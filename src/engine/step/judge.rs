@@ -12,7 +12,7 @@ use crate::engine::probe::window::Range;
 use crate::engine::probe::{Asker, Path, ProbeRequest};
 use crate::engine::status::usage;
 use crate::engine::uplink::{Household, Uplink, surroundings};
-use crate::time::{Instant, Now};
+use crate::time::Now;
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
 /// A gap in the agent's own loop longer than this voids the silence that it covers.
@@ -129,14 +129,16 @@ impl Engine {
         Some(result)
     }
 
-    /// When the first line wants to be woken.
-    pub(in crate::engine) fn lines_due(&self) -> Option<Instant> {
-        let dues = self.uplinks.values().flat_map(|u| [u.due.v4, u.due.v6]);
-        dues.min()
+    /// Whether some line's time has come.
+    pub(in crate::engine) fn is_line_due(&self, now: Now) -> bool {
+        self.uplinks.values().any(|u| u.due.v4.min(u.due.v6) <= now.mono)
     }
 
-    /// Runs every line whose time has come.
-    pub(in crate::engine) fn run_lines(&mut self, now: Now) {
+    /// Runs every line whose time has come; returns whether there was one.
+    pub(in crate::engine) fn run_lines(&mut self, now: Now) -> bool {
+        if !self.is_line_due(now) {
+            return false;
+        }
         let due: Vec<(UplinkId, Family)> = self
             .uplinks
             .values()
@@ -147,6 +149,7 @@ impl Engine {
         for (id, family) in due {
             self.with_line(id, family, now, Line::timeout);
         }
+        true
     }
 
     /// Works out anew when every line wants to be woken: their surroundings have changed.
@@ -170,6 +173,7 @@ impl Engine {
             return;
         }
         self.telling.timeline.gap(due.max(last), gap);
+        self.telling.look = true;
         self.record(Fact::Stalled { gap }, now);
         for uplink in self.uplinks.values_mut() {
             uplink.lines.v4.void(now.mono);

@@ -27,8 +27,14 @@ impl Engine {
     /// Losing the last spare is news even while everything works.
     fn watch_spares(&mut self, now: Now) {
         let Some(started) = self.life.started else { return };
-        let works = Family::BOTH.iter().any(|family| self.carrying(*family, now).is_some());
         let settled = now.mono.since(started) >= SETTLE_FOR;
+        let house = &mut self.telling.housekeeping;
+        let due = house.spareless_at().is_some_and(|at| at <= now.mono);
+        let settles = std::mem::replace(&mut house.settled, settled) != settled;
+        if !self.telling.look && !due && !settles {
+            return;
+        }
+        let works = Family::BOTH.iter().any(|family| self.carrying(*family, now).is_some());
         if self.uplinks.chain.len() < 2 || !settled || !works {
             // There is worse news than a missing spare now; what was not said yet is not due.
             self.telling.housekeeping.spareless.take_if(|(_, said)| !*said);

@@ -69,9 +69,11 @@ impl Engine {
         self.choice.undecided = true;
     }
 
-    /// Decides again if anything has changed or a hold is over.
-    pub(in crate::engine) fn decide(&mut self, now: Now) {
+    /// Decides again if anything has changed or a hold is over; returns whether anything came of it that
+    /// lines may be due for.
+    pub(in crate::engine) fn decide(&mut self, now: Now) -> bool {
         self.expire_wishes_of_people(now);
+        let mut decided = false;
         for family in Family::BOTH {
             let active = self.choice.active.get_mut(family);
             let hold_over = active.waiting().is_some_and(|(at, _)| at <= now.mono);
@@ -80,21 +82,25 @@ impl Engine {
             self.choice.undecided |= hold_over || settled || proven_or_not;
             if active.sample_at.take_if(|at| *at <= now.mono).is_some() {
                 self.sample(family, now);
+                decided = true;
             }
         }
         // A decision may bring news (candidates are asked at once); a few rounds settle everything.
         for _ in 0..4 {
             if !std::mem::take(&mut self.choice.undecided) || self.life.started.is_none() {
-                return;
+                return decided;
             }
+            decided = true;
             self.kernel.replan();
             self.lan.announcing.look();
+            self.telling.look = true;
             self.refresh_household(now);
             for family in Family::BOTH {
                 self.decide_family(family, now);
             }
             self.follow_resolvers();
         }
+        decided
     }
 
     fn decide_family(&mut self, family: Family, now: Now) {

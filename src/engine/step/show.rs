@@ -136,7 +136,8 @@ impl Engine {
         if self.life.started.is_none() {
             return;
         }
-        if self.telling.timeline.minute_is_over(now.mono) {
+        let over = self.telling.timeline.minute_is_over(now.mono);
+        if over {
             let mut take = |u: &mut Uplink| {
                 let (family, _) = u.main_line();
                 let tallies = [Family::V4, Family::V6].map(|f| u.lines.get_mut(f).take_tally());
@@ -144,6 +145,9 @@ impl Engine {
             };
             let tallies = self.uplinks.values_mut().map(&mut take).gather();
             self.telling.timeline.end_minute(&tallies, now.mono);
+        }
+        if !std::mem::take(&mut self.telling.look) && !over {
+            return;
         }
         for u in self.uplinks.values() {
             let (family, _) = u.main_line();
