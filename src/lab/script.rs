@@ -19,12 +19,16 @@
 //! expect lost 0                         # of the client's flows since the last action
 //! ```
 
+mod line_event;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use thiserror::Error;
+
+pub use line_event::LineEvent;
 
 use crate::units::Family;
 
@@ -55,43 +59,6 @@ pub enum Action {
     StartAgent,
     /// The agent is not scheduled for this long. Virtual only.
     Stall(Duration),
-}
-
-/// What can happen to one uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineEvent {
-    /// Its cable is pulled: the router loses carrier.
-    Unplug,
-    /// The line is cut beyond the modem, which goes on answering by itself.
-    Sever,
-    /// The same, and the modem answers names and plain web pages in the name of others.
-    Hijack,
-    /// The same for one IP version only.
-    SeverOnly(Family),
-    /// The modem dies behind its carrier.
-    Silence,
-    /// Nobody resolves names on the uplink.
-    BreakDns,
-    /// Its own resolvers do not answer; public ones do.
-    BreakResolvers,
-    /// The interface is gone; it comes back under another index.
-    Vanish,
-    /// This many percent of the packets from the Internet are lost at random.
-    Lose(u8),
-    /// Every packet takes 400 ms longer, each way.
-    Slow,
-    /// The modem answers echoes in the name of this target from now on, whatever its line does.
-    Pose(IpAddr),
-    /// Answers take this much longer.
-    Delay(Duration),
-    /// The line is filled by an upload: packets queue for up to two seconds.
-    Bloat,
-    /// The modem shows a login page and lets nothing but DNS and ICMP echo through.
-    Portal,
-    /// The modem restarts: no carrier for two seconds, then carrier, and a dead line for a minute.
-    Reboot,
-    /// Everything is well again.
-    Restore,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -320,49 +287,6 @@ impl Action {
     #[must_use]
     pub fn line(uplink: &str, event: LineEvent) -> Self {
         Self::Line { uplink: uplink.to_owned(), event }
-    }
-}
-
-impl LineEvent {
-    fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "unplug" => Self::Unplug,
-            "sever" => Self::Sever,
-            "hijack" => Self::Hijack,
-            "silence" => Self::Silence,
-            "vanish" => Self::Vanish,
-            "slow" => Self::Slow,
-            "bloat" => Self::Bloat,
-            "portal" => Self::Portal,
-            "reboot" => Self::Reboot,
-            "restore" => Self::Restore,
-            _ => return None,
-        })
-    }
-}
-
-impl fmt::Display for LineEvent {
-    /// The word of the prompt.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unplug => f.write_str("unplug"),
-            Self::Sever => f.write_str("sever"),
-            Self::SeverOnly(Family::V4) => f.write_str("sever v4"),
-            Self::SeverOnly(Family::V6) => f.write_str("sever v6"),
-            Self::Silence => f.write_str("silence"),
-            Self::BreakDns => f.write_str("break dns"),
-            Self::BreakResolvers => f.write_str("break resolvers"),
-            Self::Vanish => f.write_str("vanish"),
-            Self::Lose(percent) => write!(f, "lose {percent}"),
-            Self::Hijack => f.write_str("hijack"),
-            Self::Pose(target) => write!(f, "pose {target}"),
-            Self::Delay(time) => write!(f, "delay {}ms", time.as_millis()),
-            Self::Slow => f.write_str("slow"),
-            Self::Bloat => f.write_str("bloat"),
-            Self::Portal => f.write_str("portal"),
-            Self::Reboot => f.write_str("reboot"),
-            Self::Restore => f.write_str("restore"),
-        }
     }
 }
 
