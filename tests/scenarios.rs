@@ -34,6 +34,7 @@ scenarios! {
     a_drain_outlives_the_agent
     a_portal_and_a_lossy_spare
     a_portal_on_the_only_line
+    a_provider_of_targets_dies
     a_spare_asks_for_a_sign_in
     a_spare_dies_with_flows_on_it
     agent_killed
@@ -52,6 +53,7 @@ scenarios! {
     dead_names_and_a_spare_that_loses_60
     degraded_moves
     dns_breaks
+    echoes_are_blocked
     failback_with_hold
     flapping_is_damped
     hijacked_names
@@ -84,6 +86,29 @@ scenarios! {
     the_last_spare_loses_packets
     v6_dies_alone
     v6_dies_early
+    what_is_answered_is_lost
+    what_is_sent_is_lost
+}
+
+/// A plug with a bad contact: no carrier for 200 ms, a hundred times.
+#[test]
+fn a_hundred_blips_of_the_carrier() {
+    let mut text = "hold 3s\nhold_max 30s\n".to_owned();
+    for _ in 0..100 {
+        text += "after 700ms unplug cable\nafter 200ms restore cable\n";
+    }
+    // Left at the first of them, it is not gone back to before it holds still.
+    text += "expect active mifi within 100ms\nexpect active cable within 40s\nexpect told switched 1\nexpect lost 0\n";
+    for seed in 1..=SEEDS {
+        play(&Scenario::parse(&text).unwrap(), seed).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    }
+    // Control: with a contact that is good for longer than the hold it is gone back to in between.
+    let slow = text.replace("after 700ms", "after 6s").replacen(
+        "expect active mifi within 100ms\n",
+        "expect told switched 1\n",
+        1,
+    );
+    assert!(play(&Scenario::parse(&slow).unwrap(), 1).is_err());
 }
 
 #[test]

@@ -93,6 +93,8 @@ impl Uplink {
             LineEvent::Bloat => now.bloat = true,
             LineEvent::Portal => now.portal = true,
             LineEvent::SeverOnly(family) => now.severed_only = Some(family),
+            LineEvent::Mute => now.mute = true,
+            LineEvent::BlockEchoes => now.no_echoes = true,
             LineEvent::Silence => now.silent = true,
             LineEvent::BreakDns => now.dns_broken = true,
             LineEvent::BreakResolvers => now.resolvers_broken = true,

@@ -38,6 +38,10 @@ pub struct Condition {
     pub severed: bool,
     /// Percent of the packets from the Internet that are lost.
     pub loss: u8,
+    /// What comes from the router goes no further.
+    pub mute: bool,
+    /// Echoes go no further, either way.
+    pub no_echoes: bool,
     /// Cut beyond the modem for one IP version.
     pub severed_only: Option<Family>,
     /// The modem itself is dead, behind its carrier.
@@ -94,6 +98,12 @@ impl Condition {
         let drop = || Stmt::Verdict(Verdict::Drop);
         if self.severed || self.silent {
             rules.push(vec![drop()]);
+        }
+        if self.mute {
+            rules.push(vec![Stmt::Iifname(name("lan")), drop()]);
+        }
+        if self.no_echoes {
+            rules.extend([ICMP, ICMPV6].map(|protocol| vec![Stmt::L4proto(protocol), drop()]));
         }
         if let Some(family) = self.severed_only {
             rules.push(vec![Stmt::Nfproto(family), drop()]);

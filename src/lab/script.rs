@@ -258,6 +258,7 @@ impl Action {
             ["stall", time] => parse_time(time).map(Self::Stall),
             ["sever", "v4", uplink] => Ok(Self::line(uplink, LineEvent::SeverOnly(Family::V4))),
             ["sever", "v6", uplink] => Ok(Self::line(uplink, LineEvent::SeverOnly(Family::V6))),
+            ["block", "echoes", uplink] => Ok(Self::line(uplink, LineEvent::BlockEchoes)),
             ["break", "dns", uplink] => Ok(Self::line(uplink, LineEvent::BreakDns)),
             ["break", "resolvers", uplink] => Ok(Self::line(uplink, LineEvent::BreakResolvers)),
             ["kill", "agent"] => Ok(Self::KillAgent),

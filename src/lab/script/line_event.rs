@@ -17,6 +17,10 @@ pub enum LineEvent {
     Hijack,
     /// The same for one IP version only.
     SeverOnly(Family),
+    /// What the router sends is lost; what comes from the Internet arrives. `lose 100` is the opposite.
+    Mute,
+    /// Somewhere on the way echoes are thrown away (ICMP and ICMPv6), and nothing else.
+    BlockEchoes,
     /// The modem dies behind its carrier.
     Silence,
     /// Nobody resolves names on the uplink.
@@ -49,6 +53,7 @@ impl LineEvent {
             "unplug" => Self::Unplug,
             "sever" => Self::Sever,
             "hijack" => Self::Hijack,
+            "mute" => Self::Mute,
             "silence" => Self::Silence,
             "vanish" => Self::Vanish,
             "slow" => Self::Slow,
@@ -69,6 +74,8 @@ impl fmt::Display for LineEvent {
             Self::Sever => f.write_str("sever"),
             Self::SeverOnly(Family::V4) => f.write_str("sever v4"),
             Self::SeverOnly(Family::V6) => f.write_str("sever v6"),
+            Self::Mute => f.write_str("mute"),
+            Self::BlockEchoes => f.write_str("block echoes"),
             Self::Silence => f.write_str("silence"),
             Self::BreakDns => f.write_str("break dns"),
             Self::BreakResolvers => f.write_str("break resolvers"),

@@ -47,6 +47,8 @@ pub struct Faults {
     pub dns_broken: bool,
     /// The line's own resolvers do not answer.
     pub resolvers_broken: bool,
+    /// Echoes to the Internet are thrown away.
+    pub no_echoes: bool,
     /// 400 ms longer, each way.
     pub slow: bool,
     /// Answers take this much longer.
@@ -102,6 +104,7 @@ impl Line {
             portal: false,
             dns_broken: false,
             resolvers_broken: false,
+            no_echoes: false,
             slow: false,
             delay: Duration::ZERO,
             loss: 0.0,
@@ -138,7 +141,12 @@ impl Line {
         if packet == Packet::Dns && self.answers_for_others(family) {
             return Some(TO_MODEM);
         }
-        if self.is_dead(family) || (self.faults.portal && packet == Packet::Other) {
+        let refused = match packet {
+            Packet::Echo => self.faults.no_echoes,
+            Packet::Other => self.faults.portal,
+            Packet::Gateway | Packet::Dns => false,
+        };
+        if self.is_dead(family) || refused {
             return None;
         }
         let in_burst = self.is_in_burst(now);

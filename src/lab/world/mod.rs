@@ -59,6 +59,8 @@ pub enum Fault {
     ModemDead(bool),
     /// This much more is lost.
     Loss(f64),
+    /// Echoes to the Internet are thrown away on the way.
+    NoEchoes,
     /// Answers take 800 ms longer.
     Slow(bool),
     /// An upload fills the modem's queue, or ends.
@@ -427,6 +429,7 @@ impl World {
             Fault::Delay(delay) => faults.delay = delay,
             Fault::ModemDead(dead) => faults.modem_dead = dead,
             Fault::Loss(loss) => faults.loss = loss,
+            Fault::NoEchoes => faults.no_echoes = true,
             Fault::Slow(slow) => faults.slow = slow,
             Fault::Bloat(true) => faults.bloated = Some(now),
             Fault::Bloat(false) => line.end_bloat(now),

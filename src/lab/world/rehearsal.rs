@@ -332,6 +332,9 @@ fn faults(event: LineEvent) -> Vec<Fault> {
             vec![Fault::Sever(PerFamily { v4: family == Family::V4, v6: family == Family::V6 })]
         }
         LineEvent::Lose(percent) => vec![Fault::Loss(f64::from(percent) / 100.0)],
+        // Nothing comes back either way.
+        LineEvent::Mute => vec![Fault::Loss(1.0)],
+        LineEvent::BlockEchoes => vec![Fault::NoEchoes],
         LineEvent::Hijack => vec![Fault::Hijack],
         LineEvent::Pose(target) => vec![Fault::Pose(target)],
         LineEvent::Delay(time) => vec![Fault::Delay(time)],
