@@ -122,6 +122,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let password = web::password::file(&options.config_file);
     let web =
         Web::start(web::listen(&run_dir)?, asks, password).context("cannot start to serve")?;
+    web.called(&options.config.web.names);
     if options.mode == Mode::Steer
         && let Err(error) = sysctl::allow_ping(&run_dir)
     {
@@ -437,6 +438,7 @@ impl Agent {
                     config.run_dir.clone_from(run_dir);
                 }
                 board::fit(&mut config);
+                self.web.called(&config.web.names);
                 let message = format!("configuration reloaded: {}", file.display());
                 self.take(Input::Reload(Box::new(config)));
                 Ok(message)

@@ -138,6 +138,16 @@ pub(super) fn dns(value: &DeValue<'_>) -> Result<Option<String>, Wrong> {
     Ok(Some(name.to_owned()))
 }
 
+/// A name by which browsers may open the page, as it stands in `Host`.
+pub(super) fn own_name(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let name = string(value, "\"gw.office.example\"")?;
+    if name.parse::<IpAddr>().is_ok() || !is_host_name(name) {
+        let hint = "names look like gw.office.example, without http:// and port";
+        return Err(Wrong::new(format!("{:?} is not a host name", excerpt(name)), hint));
+    }
+    Ok(name.trim_end_matches('.').to_ascii_lowercase())
+}
+
 /// Host, port and path of a URL of a plain-HTTP check.
 pub(super) fn http_url(value: &DeValue<'_>) -> Result<(String, u16, String), Wrong> {
     const HINT: &str = "URLs look like http://connectivitycheck.gstatic.com/generate_204";

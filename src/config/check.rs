@@ -376,7 +376,7 @@ fn failback(section: Option<Section<'_>>) -> FailbackConfig {
 fn web(section: Option<Section<'_>>, lan: Option<&LanConfig>) -> WebConfig {
     let default = if lan.is_some() { vec![Listen::Lan(PAGE_PORT)] } else { Vec::new() };
     let Some(mut section) = section else {
-        return WebConfig { listen: default };
+        return WebConfig { listen: default, names: Vec::new() };
     };
     let listen = section.list("listen", address::listen);
     for entry in listen.iter().flatten() {
@@ -386,8 +386,9 @@ fn web(section: Option<Section<'_>>, lan: Option<&LanConfig>) -> WebConfig {
             section.notes().push(entry.span().start, text, hint);
         }
     }
+    let names = plain(section.list("names", address::own_name));
     section.finish();
-    WebConfig { listen: listen.map_or(default, |listen| plain(Some(listen))) }
+    WebConfig { listen: listen.map_or(default, |listen| plain(Some(listen))), names }
 }
 
 /// `dir` of a section that has nothing else.

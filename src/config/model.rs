@@ -159,6 +159,9 @@ pub struct FailbackConfig {
 pub struct WebConfig {
     /// Where the page listens; empty: nowhere.
     pub listen: Vec<Listen>,
+    /// What browsers may call the box besides its short host name, in lower case without a final dot.
+    #[serde(default)]
+    pub names: Vec<String>,
 }
 
 /// One entry of `[web] listen`.

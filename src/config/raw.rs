@@ -218,13 +218,14 @@ impl<'d> Section<'d> {
 }
 
 /// What a list or a table looks like.
-const EXAMPLES: [(&str, &str); 8] = [
+const EXAMPLES: [(&str, &str); 9] = [
     ("interfaces", "[\"br-lan\"]"),
     ("targets", "[\"1.1.1.1\", \"8.8.8.8\", \"9.9.9.9\"]"),
     ("targets6", "[\"2606:4700:4700::1111\", \"2620:fe::fe\"]"),
     ("resolvers", "[\"192.168.8.1\"]"),
     ("prefixes6", "[\"2001:db8:1::/56\"]"),
     ("listen", "[\"lan:8300\"]"),
+    ("names", "[\"gw.office.example\"]"),
     ("http", "[{ url = \"http://HOST/PATH\", status = 204 }]"),
     ("match", "{ usb_path = \"1-1.3\" }"),
 ];
@@ -241,7 +242,7 @@ const HOMES: [(&str, &[&str]); 6] = [
     ("[lan]", &["interfaces", "guard", "announce"]),
     ("[probe]", &["targets", "targets6", "dns", "http", "window"]),
     ("[failback]", &["hold", "hold_max"]),
-    ("[web]", &["listen"]),
+    ("[web]", &["listen", "names"]),
     ("[leds]", &["status", "uplinks", "board"]),
 ];
 

@@ -15,7 +15,7 @@ use axum::response::Response;
 
 use super::access::Access;
 use super::problem::{problem, too_long, with_hint};
-use super::site::MAX_BODY;
+use super::site::{MAX_BODY, Names};
 use super::via::Via;
 use crate::io::clock;
 
@@ -44,8 +44,10 @@ pub(super) const HEADERS: [(HeaderName, &str); 7] = [
 ];
 
 /// Lets a request through, or says why not.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
-    let mut response = match refusal(&request) {
+pub(super) async fn guard(State(given): State<Names>, request: Request, next: Next) -> Response {
+    let mut names = names();
+    names.extend_from_slice(&given.borrow());
+    let mut response = match refusal(&request, &names) {
         Some(refused) => refused,
         None => tokio::time::timeout(PATIENCE, next.run(request)).await.unwrap_or_else(|_| {
             problem(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")
@@ -70,9 +72,9 @@ pub(super) async fn known(State(access): State<Access>, request: Request, next: 
     next.run(request).await
 }
 
-fn refusal(request: &Request) -> Option<Response> {
+fn refusal(request: &Request, names: &[String]) -> Option<Response> {
     let via = via(request);
-    let Some(host) = host(request).filter(|host| is_ours(host, via, &names())) else {
+    let Some(host) = host(request).filter(|host| is_ours(host, via, names)) else {
         return Some(match via {
             Via::Socket => {
                 let words = "this socket answers for localhost only";
@@ -83,6 +85,7 @@ fn refusal(request: &Request) -> Option<Response> {
                     IpAddr::V4(ip) => format!("open http://{ip} with the same port"),
                     IpAddr::V6(ip) => format!("open http://[{ip}] with the same port"),
                 };
+                // `[web] names` is for whoever has a name of the Internet for it.
                 let words = "this box is not called that";
                 with_hint(StatusCode::MISDIRECTED_REQUEST, words, Some(hint))
             }

@@ -75,6 +75,7 @@ pub fn listen(run_dir: &Path) -> Result<UnixListener, Error> {
 #[derive(Debug)]
 pub struct Web {
     places: watch::Sender<BTreeSet<Place>>,
+    names: watch::Sender<Vec<String>>,
     feed: Feed,
 }
 
@@ -92,7 +93,8 @@ impl Web {
     ) -> io::Result<Self> {
         let (places, places_seen) = watch::channel(BTreeSet::new());
         let feed = Feed::default();
-        let site = site::Site::new(asks, feed.clone(), password);
+        let names = watch::Sender::default();
+        let site = site::Site::new(asks, feed.clone(), password, names.subscribe());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("web".to_owned());
         thread.spawn(move || {
@@ -100,12 +102,17 @@ impl Web {
                 tracing::warn!(%error, "the socket is closed");
             }
         })?;
-        Ok(Self { places, feed })
+        Ok(Self { places, names, feed })
     }
 
     /// The page is to be found at these addresses, and at no other.
     pub fn listen(&self, places: BTreeSet<Place>) {
         self.places.send_replace(places);
+    }
+
+    /// Browsers may call the box so, besides its short host name.
+    pub fn called(&self, names: &[String]) {
+        self.names.send_replace(names.to_vec());
     }
 
     /// Where those who watch hear what is new.

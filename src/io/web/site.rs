@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use serde::Serialize;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::access::Access;
 use super::ask::Ask;
@@ -28,13 +28,22 @@ pub(super) struct Site {
     pub(super) feed: Feed,
     pub(super) streams: Arc<Semaphore>,
     pub(super) access: Access,
+    pub(super) names: Names,
 }
+
+/// What browsers may call the box, as the configuration has it now.
+pub(super) type Names = watch::Receiver<Vec<String>>;
 
 impl Site {
     /// With the password of this file.
-    pub(super) fn new(asks: mpsc::Sender<Ask>, feed: Feed, password: PathBuf) -> Self {
+    pub(super) fn new(
+        asks: mpsc::Sender<Ask>,
+        feed: Feed,
+        password: PathBuf,
+        names: Names,
+    ) -> Self {
         let access = Access::new(password, feed.has_password());
-        Self { asks, feed, streams: Arc::new(Semaphore::new(STREAMS)), access }
+        Self { asks, feed, streams: Arc::new(Semaphore::new(STREAMS)), access, names }
     }
 }
 

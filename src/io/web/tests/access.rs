@@ -25,6 +25,9 @@ fn only_names_that_nobody_else_can_have_are_answered() {
         {
             assert_eq!(status_for(PAGE, &[&format!("Host: {host}")]).await, 200, "{host}");
         }
+        // As the configuration has it.
+        assert_eq!(status_for(PAGE, &["Host: GW.office.example.:8300"]).await, 200);
+        assert_eq!(status_for(PAGE, &["Host: www.gw.office.example"]).await, 421);
         for host in [
             "evil.example",
             "evil.example:8300",

@@ -78,7 +78,8 @@ fn site() -> (Site, Feed) {
 fn site_with(password: PathBuf) -> (Site, Feed) {
     let (asks, mut asked) = mpsc::channel(64);
     let feed = Feed::default();
-    let site = Site::new(asks, feed.clone(), password);
+    let (_, names) = tokio::sync::watch::channel(vec!["gw.office.example".to_owned()]);
+    let site = Site::new(asks, feed.clone(), password, names);
     tokio::spawn(async move {
         while let Some(ask) = asked.recv().await {
             match ask {
