@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, UdpSocket};
 
@@ -17,6 +17,11 @@ use crate::units::IfName;
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// One instruction of a socket's filter (`struct sock_filter`, linux/filter.h); every code fits into 16 bits.
+pub(crate) fn op(code: u32, yes: u8, no: u8, value: u32) -> SockFilter {
+    SockFilter::new(code as u16, yes, no, value)
+}
 
 /// Why there is no socket through an uplink.
 #[derive(Debug, thiserror::Error)]

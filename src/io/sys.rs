@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 
 use nix::libc;
-use socket2::SockRef;
+use socket2::{SockFilter, SockRef};
 
 /// Sets `SO_MARK` on a socket that a library shows by its number only. `_owner` is what keeps
 /// that socket open.
@@ -18,6 +18,17 @@ pub(crate) fn set_mark<T>(_owner: &T, socket: RawFd, mark: u32) -> io::Result<()
     // reused; the borrow ends before this function returns.
     let borrowed = unsafe { BorrowedFd::borrow_raw(socket) };
     SockRef::from(&borrowed).set_mark(mark)
+}
+
+/// Attaches a filter (`SO_ATTACH_FILTER`) to a socket that a library shows by its number only. `_owner` is what
+/// keeps that socket open.
+///
+/// # Errors
+/// What `setsockopt(2)` says.
+pub(crate) fn attach_filter<T>(_owner: &T, socket: RawFd, filter: &[SockFilter]) -> io::Result<()> {
+    // SAFETY: as above.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(socket) };
+    SockRef::from(&borrowed).attach_filter(filter)
 }
 
 /// The width of a terminal in columns (`ioctl_tty(2)`); `None` if it is no terminal, or one that

@@ -12,6 +12,7 @@ use socket2::SockFilter;
 
 use super::frame::HEADER;
 use crate::engine::kernel::view::{ForeignRoute, same_route};
+use crate::io::socket::op;
 use crate::units::{Family, IfIndex, Metric, PROTOCOL, TableId};
 
 /// This many are kept of each interface and family. A home has two or three.
@@ -174,11 +175,6 @@ pub(super) fn filter() -> [SockFilter; 12] {
         answer(u32::MAX),
         answer(0),
     ]
-}
-
-/// One instruction (`struct sock_filter`); every code fits into 16 bits.
-fn op(code: u32, yes: u8, no: u8, value: u32) -> SockFilter {
-    SockFilter::new(code as u16, yes, no, value)
 }
 
 #[cfg(test)]

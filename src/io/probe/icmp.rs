@@ -1,4 +1,8 @@
 //! Echo requests. One socket per uplink and IP version carries all of them.
+//!
+//! The library tells replies apart by source, identifier and sequence number, and hands out no payload.
+//! So the kernel compares it: each socket sends a secret of its own along with every request, and a filter
+//! lets nothing in but echo replies with exactly this payload. Each request's number is random besides.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use socket2::Type;
+use nix::libc;
+use socket2::{SockFilter, Type};
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
 
 use crate::engine::probe::{Outcome, Path};
-use crate::io::socket::{self, Error, words};
+use crate::io::socket::{self, Error, op, words};
 use crate::io::sys;
 use crate::units::{Family, Rtt, UplinkId};
 
@@ -30,7 +35,9 @@ pub(super) struct EchoSockets {
 
 impl EchoSockets {
     /// The socket through an uplink: the open one, or a new one if the uplink is not what it was.
-    pub(super) fn through(&mut self, path: &Path, random: u64) -> Result<Echo, Error> {
+    ///
+    /// A new one gets that secret.
+    pub(super) fn through(&mut self, path: &Path, secret: u64) -> Result<Echo, Error> {
         let key = (path.uplink, Family::of(&path.source));
         if let Some(open) = self.open.get(&key)
             && open.path == *path
@@ -39,7 +46,7 @@ impl EchoSockets {
             return Ok(open.echo.clone());
         }
         self.open.remove(&key);
-        let echo = open(path, random)?;
+        let echo = open(path, secret)?;
         self.tell_kind(&echo.client);
         self.open.insert(key, Open { path: path.clone(), echo: echo.clone() });
         Ok(echo)
@@ -70,6 +77,8 @@ struct Open {
 pub(super) struct Echo {
     client: Client,
     ident: PingIdentifier,
+    /// What every request carries, and every answer.
+    secret: [u8; 8],
     /// Set when the kernel says that the device or the address is gone: open another.
     stale: Arc<AtomicBool>,
 }
@@ -83,7 +92,7 @@ impl Echo {
         timeout: Duration,
         random: u64,
     ) -> Outcome {
-        let Self { client, ident, stale } = self;
+        let Self { client, ident, secret, stale } = self;
         if let Err(error) = socket::target(path, target, 0) {
             return Outcome::Failed(error.words());
         }
@@ -91,16 +100,15 @@ impl Echo {
         // From here on only the table of open sockets keeps this one alive.
         drop(client);
         pinger.timeout(timeout).scope_id(path.index.0);
-        let token = random.to_be_bytes();
-        // Every probe has its own random number: what one probe shows helps nobody to forge the
-        // answer to the next. If it is taken by one that still waits, the token holds three more.
-        for pair in token.chunks_exact(2) {
+        // Every probe has its own random number. If it is taken by one that still waits, there are three
+        // more.
+        for pair in random.to_be_bytes().chunks_exact(2) {
             let sequence = u16::from_be_bytes([pair[0], pair[1]]);
-            match pinger.ping(PingSequence(sequence), &token).await {
+            match pinger.ping(PingSequence(sequence), &secret).await {
                 Ok((packet, rtt)) if is_echo_reply(&packet) => {
                     return Outcome::Answered(Rtt(rtt));
                 }
-                // A raw socket also gets ICMP errors. Anybody can send those: they are no answer.
+                // ICMP errors end at the filter. Anybody can send those: they are no answer.
                 Ok(_) => std::future::pending().await,
                 Err(SurgeError::IdenticalRequests { .. }) => {}
                 Err(error) => return outcome(error, &stale),
@@ -110,7 +118,7 @@ impl Echo {
     }
 }
 
-fn open(path: &Path, random: u64) -> Result<Echo, Error> {
+fn open(path: &Path, secret: u64) -> Result<Echo, Error> {
     let kind = match path.source {
         IpAddr::V4(_) => ICMP::V4,
         IpAddr::V6(_) => ICMP::V6,
@@ -122,12 +130,51 @@ fn open(path: &Path, random: u64) -> Result<Echo, Error> {
         .bind(socket::source(path))
         .build();
     let client = Client::new(&config).map_err(|error| refused(path, error))?;
+    let inner = client.get_socket();
+    let raw = inner.get_type() == Type::RAW;
+    let filter = filter(Family::of(&path.source), raw, secret.to_be_bytes());
+    sys::attach_filter(&inner, inner.get_native_sock(), &filter).map_err(Error::Open)?;
     if path.mark.value != 0 {
-        let inner = client.get_socket();
         sys::set_mark(&inner, inner.get_native_sock(), path.mark.value).map_err(Error::Mark)?;
     }
-    let ident = raw_ident(path.uplink, random);
-    Ok(Echo { client, ident, stale: Arc::default() })
+    let ident = raw_ident(path.uplink, secret);
+    Ok(Echo { client, ident, secret: secret.to_be_bytes(), stale: Arc::default() })
+}
+
+/// Bytes of an echo reply in front of its payload (RFC 792, RFC 4443).
+const HEAD: u32 = 8;
+
+/// Lets echo replies with this payload in, and nothing else: a program for `SO_ATTACH_FILTER`
+/// (linux/filter.h). A raw IPv4 socket gets packets with the network's header.
+fn filter(family: Family, raw: bool, payload: [u8; 8]) -> [SockFilter; 14] {
+    let reply = match family {
+        Family::V4 => ECHO_REPLY_V4,
+        Family::V6 => ECHO_REPLY_V6,
+    };
+    let behind_the_header = match (family, raw) {
+        (Family::V4, true) => op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0, 0, 0),
+        (Family::V4, false) | (Family::V6, _) => op(libc::BPF_LDX | libc::BPF_IMM, 0, 0, 0),
+    };
+    let load = |size: u32, at: u32| op(libc::BPF_LD | size | libc::BPF_IND, 0, 0, at);
+    let unless = |value: u32, skip: u8| op(libc::BPF_JMP | libc::BPF_JEQ, 0, skip, value);
+    let [a, b, c, d, e, f, g, h] = payload;
+    let whole = HEAD + u32::try_from(payload.len()).unwrap_or(0);
+    [
+        behind_the_header,
+        op(libc::BPF_LD | libc::BPF_W | libc::BPF_LEN, 0, 0, 0),
+        op(libc::BPF_ALU | libc::BPF_SUB | libc::BPF_X, 0, 0, 0),
+        unless(whole, 9),
+        load(libc::BPF_B, 0),
+        unless(reply.into(), 7),
+        load(libc::BPF_B, 1),
+        unless(0, 5),
+        load(libc::BPF_W, HEAD),
+        unless(u32::from_be_bytes([a, b, c, d]), 3),
+        load(libc::BPF_W, HEAD + 4),
+        unless(u32::from_be_bytes([e, f, g, h]), 1),
+        op(libc::BPF_RET, 0, 0, u32::MAX),
+        op(libc::BPF_RET, 0, 0, 0),
+    ]
 }
 
 /// The identifier of a raw socket's requests. The kernel hands every raw socket everybody's

@@ -67,7 +67,7 @@ impl Prober {
         let ProbeRequest { id, path, question, timeout } = request;
         let uplink = path.uplink;
         let ask: Ask = match question {
-            Question::Echo(target) => match self.echo.through(&path, random) {
+            Question::Echo(target) => match self.echo.through(&path, self.random.next()) {
                 Ok(echo) => Box::pin(async move { echo.ask(&path, target, timeout, random).await }),
                 Err(error) => Box::pin(std::future::ready(Outcome::Failed(error.words()))),
             },

@@ -2,6 +2,7 @@
 //! the Internet, a server with DNS and HTTP; the second one's modem answers and leads nowhere.
 #![expect(clippy::unwrap_used, reason = "a test may panic, what it calls too")]
 
+mod echoes;
 mod namespace;
 
 use std::future::Future;
@@ -28,19 +29,21 @@ const PATIENT: Duration = Duration::from_secs(5);
 /// How long silence is waited for.
 const SHORT: Duration = Duration::from_millis(400);
 
-/// The one for which ordinary ICMP sockets are not allowed, as in every new namespace.
-const RAW: &str = "echo_over_raw_sockets";
+/// Those for which ordinary ICMP sockets are not allowed, as in every new namespace.
+const RAW: &str = "_over_raw_sockets";
 
 /// One test.
 type Case = (&'static str, fn(&World));
 
-const CASES: [Case; 13] = [
-    (RAW, echo_over_raw_sockets),
+const CASES: [Case; 15] = [
+    ("echo_over_raw_sockets", echo_over_raw_sockets),
     ("echo_over_datagram_sockets", echo_over_datagram_sockets),
     ("a_mark_is_set_unless_it_is_zero", a_mark_is_set_unless_it_is_zero),
     ("a_handshake_is_answered_or_refused", a_handshake_is_answered_or_refused),
     ("names_are_resolved", names_are_resolved),
     ("forged_answers_are_ignored", forged_answers_are_ignored),
+    ("forged_echoes_over_raw_sockets", echoes::an_echo_with_another_payload_is_no_answer),
+    ("forged_echoes_over_datagram_sockets", echoes::an_echo_with_another_payload_is_no_answer),
     ("late_is_not_lost", late_is_not_lost),
     ("pages_are_judged", pages_are_judged),
     ("what_cannot_be_sent_fails_in_words", what_cannot_be_sent_fails_in_words),
@@ -55,7 +58,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let test = |(name, case): Case| {
         Test::new(name, move || {
             let world = World::new();
-            if name != RAW {
+            if !name.ends_with(RAW) {
                 world.allow_datagrams();
             }
             case(&world);
