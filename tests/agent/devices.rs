@@ -6,19 +6,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sparelink::lab::agent::{Status, config};
 use sparelink::lab::script::{LineEvent, Settings};
 use sparelink::lab::topology::{ECHO6, Home, Plan};
 use tokio::time::{Instant, sleep};
 
-use crate::figure;
 use crate::kernel::{Dump, dump};
 use crate::stage::{AGENT, PROVEN, SOON, Stage, echo, file, in_netns, in_router};
+use crate::{figure, skip};
 
 crate::tests![
     an_interface_is_taken_down_and_up,
     another_interface_has_the_number,
     an_interface_is_renamed,
+    a_new_name_lets_no_lan_address_out,
     an_uplink_without_a_link_layer_needs_no_gateway,
 ];
 
@@ -201,6 +204,36 @@ async fn an_interface_is_renamed() -> Result<()> {
             .replace("metric 100", "metric 101");
     in_the_router(&stage, &script).await?;
     is_well(&mut stage).await.context("matched by name")
+}
+
+/// With the agent standing still the moment until it follows is as long as one likes.
+async fn a_new_name_lets_no_lan_address_out() -> Result<()> {
+    let mut stage = stage().await?;
+    is_well(&mut stage).await?;
+    let pid = Pid::from_raw(stage.agent.pid().cast_signed());
+    let left =
+        async |stage: &Stage| anyhow::Ok(stage.home.uplink("cable")?.counters().await?.from_router);
+    let before = left(&stage).await?;
+    kill(pid, Signal::SIGSTOP)?;
+    let begun = Instant::now();
+    if in_the_router(&stage, "ip link set wan0 name eth9").await.is_err() {
+        skip("before Linux 6.2 only an interface that is down can be renamed");
+        return Ok(());
+    }
+    sleep(Duration::from_secs(1)).await;
+    let echoed = stage.home.client.run(echo(ECHO6)).await?;
+    let (flows, stream) = stage.lost_since(begun).await?;
+    let (wrong, packets) = (no_wrong_source(&stage).await?, left(&stage).await? - before);
+    figure(&format!(
+        "{packets} packets by an interface with another name, {wrong} of them with a LAN source; \
+         {flows} new flows and {stream} packets of the long one lost"
+    ));
+    ensure!(packets > 100, "control: packets leave by it: {packets}");
+    ensure!(wrong == 0, "{wrong} packets with a LAN source");
+    ensure!(echoed && (flows, stream) == (0, 0), "{flows} and {stream} lost; IPv6: {echoed}");
+    in_the_router(&stage, "ip link set eth9 name wan0").await?;
+    kill(pid, Signal::SIGCONT)?;
+    is_well(&mut stage).await
 }
 
 async fn an_uplink_without_a_link_layer_needs_no_gateway() -> Result<()> {

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::units::{Family, Fwmark, Gather as _, IfName};
+use crate::units::{Family, Fwmark, Gather as _, IfIndex, IfName};
 
 /// A table of family `inet`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,8 @@ pub type Key = Vec<KeyPart>;
 #[serde(rename_all = "snake_case")]
 pub enum KeyType {
     IfName,
+    /// A number of an interface: it stays when the name changes.
+    IfIndex,
     Ipv4,
     Ipv6,
     Family,
@@ -79,6 +81,7 @@ pub enum KeyType {
 #[serde(rename_all = "snake_case")]
 pub enum KeyPart {
     IfName(IfName),
+    IfIndex(IfIndex),
     /// An address, or a prefix in an interval set.
     Net(IpNet),
     Family(Family),
@@ -204,6 +207,8 @@ pub enum Stmt {
         #[serde(rename = "not")]
         sense: Sense,
     },
+    /// `oif @SET`, by number.
+    OifIn(String),
     /// `ip saddr @SET` (or `!=`), of the family given.
     SaddrIn {
         family: Family,

@@ -192,6 +192,7 @@ fn set_block(name: &str, set: &Set) -> String {
 const fn key_type(kind: KeyType) -> &'static str {
     match kind {
         KeyType::IfName => "ifname",
+        KeyType::IfIndex => "iface_index",
         KeyType::Ipv4 => "ipv4_addr",
         KeyType::Ipv6 => "ipv6_addr",
         KeyType::Family => "nf_proto",
@@ -210,6 +211,7 @@ fn element(of: &Key, value: Option<&Value>) -> String {
 fn key(key: &Key) -> String {
     let part = |part: &KeyPart| match part {
         KeyPart::IfName(name) => format!("\"{name}\""),
+        KeyPart::IfIndex(index) => index.0.to_string(),
         KeyPart::Net(net) => address(net),
         KeyPart::Family(family) => family_name(*family).to_owned(),
         KeyPart::Mark(mark) => format!("{mark:#010x}"),
@@ -325,6 +327,7 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::Oifname(name) => format!("oifname \"{name}\""),
         Stmt::IifnameIn { set, sense } => format!("iifname {}@{set}", unequal(*sense)),
         Stmt::OifnameIn { set, sense } => format!("oifname {}@{set}", unequal(*sense)),
+        Stmt::OifIn(set) => format!("oif @{set}"),
         Stmt::SaddrIn { family, set, sense } => {
             format!("{} saddr {}@{set}", ip(*family), unequal(*sense))
         }

@@ -66,6 +66,10 @@ const fn digit(family: Family) -> u8 {
     }
 }
 
+/// The name of the set of the uplinks' interfaces by number. All others go by names, under which an interface
+/// is known at once when it is plugged in again; a renamed one is known by its number.
+const NUMBERS: &str = "uplink_numbers";
+
 /// Which families are refused now, as a table that has this set alone.
 #[must_use]
 pub fn refusals(no_way: PerFamily<bool>) -> Table {
@@ -99,6 +103,7 @@ pub(super) fn ruleset(wanted: &Wanted) -> Table {
 fn sets(wanted: &Wanted, table: &mut Table) {
     use KeyType::IfName;
     let mut uplinks = Set::new(&[IfName]);
+    let mut numbers = Set::new(&[KeyType::IfIndex]);
     let mut reset_on = Set { timeout: Some(RESET_FOR), ..Set::new(&[IfName]) };
     let (mut from, mut pin) = (Set::vmap(IfName), Set::vmap(IfName));
     let mut to = Set::vmap(KeyType::Mark);
@@ -109,9 +114,10 @@ fn sets(wanted: &Wanted, table: &mut Table) {
         let id = uplink.id;
         let mark = vec![KeyPart::Mark(id.mark().value)];
         to.elements.insert(mark, verdict(Verdict::Goto(format!("to_{id}"))));
-        let Some((_, dev)) = &uplink.dev else {
+        let Some((index, dev)) = &uplink.dev else {
             continue;
         };
+        numbers.elements.insert(vec![KeyPart::IfIndex(*index)], None);
         uplinks.elements.insert(name(dev), None);
         from.elements.insert(name(dev), verdict(Verdict::Goto(format!("from_{id}"))));
         pin.elements.insert(name(dev), verdict(Verdict::Goto(format!("pin_{id}"))));
@@ -127,6 +133,7 @@ fn sets(wanted: &Wanted, table: &mut Table) {
     let [mss4, mss6] = mss;
     let named = [
         ("uplinks", uplinks),
+        (NUMBERS, numbers),
         ("reset_on", reset_on),
         ("from", from),
         ("to", to),
@@ -379,9 +386,22 @@ fn shared_chains() -> Vec<Chain> {
     vec![
         chain("masq", masq),
         chain("guard_up", guard),
+        chain("guard_renamed", guard_renamed()),
         chain("refuse", refuse),
         chain("mss", mss),
         chain("fwd_out", out),
+    ]
+}
+
+/// Until a new name is in the sets: only what bears the interface's own address leaves. Nothing is marked, as
+/// what is held back here is right again in a moment.
+fn guard_renamed() -> Vec<Vec<Stmt>> {
+    vec![
+        vec![Stmt::FibSaddrOifLocal(true), leave()],
+        vec![Stmt::Saddr(net("0.0.0.0/32")), leave()],
+        vec![Stmt::Saddr(net("::/128")), leave()],
+        vec![Stmt::Saddr(net("fe80::/10")), leave()],
+        vec![Stmt::Counter(WRONG_SOURCE.to_owned()), Stmt::Verdict(Verdict::Drop)],
     ]
 }
 
@@ -390,6 +410,7 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     use HookPoint::{Forward, Input, Output, Postrouting, Prerouting};
     let follow_pin = || Stmt::CtMarkVmap { mask: Fwmark::UPLINK_MASK, map: "to".to_owned() };
     let out_by_uplink = || Stmt::OifnameIn { set: "uplinks".to_owned(), sense: Sense::Is };
+    let out_by_number = || Stmt::OifIn(NUMBERS.to_owned());
     let in_by_uplink = || Stmt::IifnameIn { set: "uplinks".to_owned(), sense: Sense::Is };
     let drop = || Stmt::Verdict(Verdict::Drop);
 
@@ -444,14 +465,23 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
         base("prerouting", Filter, Prerouting, priority::MANGLE, prerouting),
         // Type route: the box's own packets are routed again when their mark changes.
         base("output", Route, Output, priority::MANGLE, output),
-        base("nat", Nat, Postrouting, priority::SRCNAT, vec![vec![out_by_uplink(), jump("masq")]]),
+        base(
+            "nat",
+            Nat,
+            Postrouting,
+            priority::SRCNAT,
+            vec![vec![out_by_uplink(), goto("masq")], vec![out_by_number(), jump("masq")]],
+        ),
         // Pinning and the guard in one look at the interface; the guard has to come after NAT.
         base(
             "out",
             Filter,
             Postrouting,
             priority::SRCNAT + 10,
-            vec![vec![Stmt::OifnameVmap("pin".to_owned())]],
+            vec![
+                vec![Stmt::OifnameVmap("pin".to_owned())],
+                vec![out_by_number(), jump("guard_renamed")],
+            ],
         ),
         base("forward", Filter, Forward, priority::FILTER - 10, forward),
         base("input", Filter, Input, priority::FILTER - 10, input),

@@ -134,6 +134,7 @@ impl Rule {
             Stmt::Oifname(name) => self.meta(META_OIFNAME).cmp(EQ, &ifname(name)),
             Stmt::IifnameIn { set, sense } => self.meta(META_IIFNAME).lookup(set, *sense),
             Stmt::OifnameIn { set, sense } => self.meta(META_OIFNAME).lookup(set, *sense),
+            Stmt::OifIn(set) => self.meta(META_OIF).lookup(set, Sense::Is),
             Stmt::SaddrIn { family, set, sense } => {
                 self.header_address(*family, SADDR, REG).lookup(set, *sense)
             }

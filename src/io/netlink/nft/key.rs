@@ -16,7 +16,7 @@ use super::uapi::{
     NFPROTO_IPV6, NFT_GOTO, NFT_JUMP, NFT_RETURN, VERDICT_CHAIN, VERDICT_CODE,
 };
 use crate::engine::dataplane::nft::{Key, KeyPart, KeyType, Set, Value, Verdict};
-use crate::units::{Family, IfName};
+use crate::units::{Family, IfIndex, IfName};
 
 /// An element: its key, and what it maps to.
 pub(super) type Element = (Key, Option<Value>);
@@ -36,6 +36,7 @@ pub(super) struct Layout {
 pub(super) const fn layout(key: KeyType) -> Layout {
     let (len, datatype, byteorder) = match key {
         KeyType::IfName => (16, 41, BYTEORDER_HOST),
+        KeyType::IfIndex => (4, 20, BYTEORDER_HOST),
         KeyType::Ipv4 => (4, 7, BYTEORDER_BIG),
         KeyType::Ipv6 => (16, 8, BYTEORDER_BIG),
         KeyType::Family => (1, 2, BYTEORDER_HOST),
@@ -106,6 +107,7 @@ fn part_range(part: &KeyPart, kind: KeyType) -> Option<(Vec<u8>, Vec<u8>)> {
     let exact = |bytes: Vec<u8>| Some((bytes.clone(), bytes));
     match (part, kind) {
         (KeyPart::IfName(name), KeyType::IfName) => exact(ifname(name).to_vec()),
+        (KeyPart::IfIndex(index), KeyType::IfIndex) => exact(index.0.to_ne_bytes().to_vec()),
         (KeyPart::Family(family), KeyType::Family) => exact(vec![nfproto(*family)]),
         (KeyPart::Mark(mark), KeyType::Mark) => exact(mark.to_ne_bytes().to_vec()),
         (KeyPart::Net(IpNet::V4(n)), KeyType::Ipv4) => {
@@ -252,6 +254,9 @@ fn part(kind: KeyType, first: &[u8], last: &[u8]) -> Option<KeyPart> {
             NFPROTO_IPV6 => Some(KeyPart::Family(Family::V6)),
             _ => None,
         },
+        KeyType::IfIndex => {
+            Some(KeyPart::IfIndex(IfIndex(u32::from_ne_bytes(first.try_into().ok()?))))
+        }
         KeyType::Mark => Some(KeyPart::Mark(u32::from_ne_bytes(first.try_into().ok()?))),
     }
 }
@@ -338,7 +343,7 @@ mod tests {
         fn arbitrary_bytes_are_survived(first: Vec<u8>, last: Option<Vec<u8>>, closes: bool) {
             let _ = read(Attributes(&first));
             let raw = RawElement { first, last, closes, maps_to: None };
-            for kind in [KeyType::IfName, KeyType::Ipv4, KeyType::Ipv6, KeyType::Family, KeyType::Mark] {
+            for kind in [KeyType::IfName, KeyType::IfIndex, KeyType::Ipv4, KeyType::Ipv6, KeyType::Family, KeyType::Mark] {
                 for set in [Set::new(&[kind]), Set::prefixes(&[kind]), Set::prefixes(&[kind, kind])] {
                     let _ = keys(&set, vec![raw.clone(), raw.clone()]);
                 }
