@@ -33,7 +33,13 @@ const OF_THE_BOX: [&str; 6] = [
 const OF_A_DEVICE_V4: [&str; 4] =
     ["forwarding", "ignore_routes_with_linkdown", "rp_filter", "src_valid_mark"];
 /// The same below `net/ipv6/conf/DEVICE`.
-const OF_A_DEVICE_V6: [&str; 3] = ["accept_ra", "forwarding", "ignore_routes_with_linkdown"];
+const OF_A_DEVICE_V6: [&str; 5] = [
+    "accept_ra",
+    "accept_ra_rt_info_max_plen",
+    "forwarding",
+    "ignore_routes_with_linkdown",
+    "max_addresses",
+];
 
 /// What can go wrong with a sysctl.
 #[derive(Debug, thiserror::Error)]
@@ -323,6 +329,8 @@ mod tests {
         for ours in [
             "net/ipv4/conf/eth0.10/rp_filter",
             "net/ipv6/conf/usb0/accept_ra",
+            "net/ipv6/conf/usb0/accept_ra_rt_info_max_plen",
+            "net/ipv6/conf/usb0/max_addresses",
             "net/ipv4/conf/default/forwarding",
             "net/ipv4/ip_forward",
         ] {

@@ -113,7 +113,8 @@ fn sysctls(
         let now = observed.get(*path).map(|sysctl| &sysctl.value);
         let may_change = wish.only_from.is_none()
             || wish.only_from.as_ref() == now.map(|now| in_force(wish, now, observed));
-        now != Some(&wish.value) && may_change
+        let lacking = wish.optional && now.is_none();
+        now != Some(&wish.value) && may_change && !lacking
     });
     let (forwarding, rest): (Vec<_>, Vec<_>) = wrong.partition(|(path, _)| is_forwarding(path));
     let change = |(path, wish): (&String, &Sysctl)| Change::SetSysctl {

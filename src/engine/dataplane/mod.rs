@@ -83,6 +83,9 @@ pub struct Sysctl {
     /// The kernel goes by the larger of this value and the one at that path (`conf/all`): then it
     /// is the larger one that `only_from` speaks of.
     pub beside: Option<String>,
+    /// Kernels are built without it, and are none the worse for it.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// A route of ours. The kernel's key is family, table, destination and metric.

@@ -10,6 +10,9 @@ use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
 use crate::engine::kernel::way::Way;
 use crate::units::{Family, Metric, RulePriority, TableId};
 
+/// Routes of router advertisements are taken if their prefix is no longer than this.
+const ROUTES_OF_ROUTERS: &str = "accept_ra_rt_info_max_plen";
+
 /// The dataplane that is wanted.
 #[must_use]
 pub fn plan(wanted: &Wanted) -> Dataplane {
@@ -128,7 +131,9 @@ fn sysctls(wanted: &Wanted) -> BTreeMap<String, Sysctl> {
         let only_from = only_from.map(str::to_owned);
         // The kernel takes the larger of the two (Documentation/networking/ip-sysctl.rst).
         let beside = path.ends_with("/rp_filter").then(|| "net/ipv4/conf/all/rp_filter".to_owned());
-        sysctls.insert(path, Sysctl { value: value.to_owned(), only_from, beside });
+        // A kernel without CONFIG_IPV6_ROUTE_INFO takes no routes from routers anyway.
+        let optional = path.ends_with(ROUTES_OF_ROUTERS);
+        sysctls.insert(path, Sysctl { value: value.to_owned(), only_from, beside, optional });
     };
     // Mid-stream pick-up is what lets a stale connection be answered with a reset.
     set("net/netfilter/nf_conntrack_tcp_loose".into(), "1", None);
@@ -142,6 +147,11 @@ fn sysctls(wanted: &Wanted) -> BTreeMap<String, Sysctl> {
         set(v4("src_valid_mark"), "1", None);
         set(v4("ignore_routes_with_linkdown"), "1", None);
         set(v6("ignore_routes_with_linkdown"), "1", None);
+        // A hostile network can advertise routes without end (RFC 4191). Those that lead into the Internet
+        // are passed over in any case, see `detours`; all of them fill the kernel's table.
+        set(v6(ROUTES_OF_ROUTERS), "0", None);
+        // The kernel's own limit on addresses, where somebody has taken it away.
+        set(v6("max_addresses"), "16", Some("0"));
         if wanted.lan.is_some() {
             // With forwarding on, 1 means "ignore router advertisements", and the default goes.
             set(v6("accept_ra"), "2", Some("1"));

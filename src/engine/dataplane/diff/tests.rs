@@ -94,7 +94,8 @@ fn sysctl_values(
         Just("net/netfilter/nf_conntrack_tcp_loose"),
     ];
     let value = ("[012]", only_from);
-    let sysctl = value.prop_map(|(value, only_from)| Sysctl { value, only_from, beside: None });
+    let sysctl =
+        value.prop_map(|(value, only_from)| Sysctl { value, only_from, ..Sysctl::default() });
     btree_map(path.prop_map(str::to_owned), sysctl, 0..6)
 }
 
@@ -257,4 +258,19 @@ fn only_moving_elements_leave_the_table_alone() {
     assert!(
         matches!(diff(&other, &with(&[1])).as_slice(), [Change::BuildTable(t)] if *t == other.nft)
     );
+}
+
+#[test]
+fn what_a_kernel_may_lack_is_not_asked_for_in_vain() {
+    let path = "net/ipv6/conf/up0/accept_ra_rt_info_max_plen".to_owned();
+    let sysctl =
+        |value: &str, optional| Sysctl { value: value.to_owned(), optional, ..Sysctl::default() };
+    let with = |sysctl: Option<Sysctl>| Dataplane {
+        sysctls: sysctl.map(|sysctl| (path.clone(), sysctl)).into_iter().gather(),
+        ..Dataplane::default()
+    };
+    let set = vec![Change::SetSysctl { path: path.clone(), value: "0".to_owned() }];
+    assert_eq!(diff(&with(Some(sysctl("0", true))), &with(None)), []);
+    assert_eq!(diff(&with(Some(sysctl("0", false))), &with(None)), set, "control");
+    assert_eq!(diff(&with(Some(sysctl("0", true))), &with(Some(sysctl("64", false)))), set);
 }
