@@ -123,7 +123,7 @@ pub enum Touched {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelView {
     pub links: BTreeMap<IfIndex, Link>,
-    /// Usable addresses, in order.
+    /// Usable addresses, in order; of each interface and family so many at most.
     pub addresses: Vec<Address>,
     /// Routes that are not ours and that can matter, in order: default routes of any table, and the
     /// widest of `main`. Of each interface there are so many at most, however many the kernel has.

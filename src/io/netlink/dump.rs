@@ -10,6 +10,7 @@ use netlink_packet_route::rule::RuleMessage;
 use nix::errno::Errno;
 use tokio::time::Instant;
 
+use super::addresses::{self, Taken};
 use super::decode::{self, RawRoute};
 use super::family;
 use super::frame::Frame;
@@ -18,8 +19,8 @@ use super::kept::{Kept, is_worth_reading};
 use super::message::{LinkMessage, Message};
 use super::talk::{Error, Talk};
 use crate::engine::dataplane::{Route, Rule};
-use crate::engine::kernel::view::{Address, Hardware, KernelView, Link};
-use crate::units::{Family, Gather as _, IfIndex, TableId};
+use crate::engine::kernel::view::{Address, Hardware, KernelChange, KernelView, Link};
+use crate::units::{Family, IfIndex, TableId};
 
 /// Links and usable addresses, sorted. Routes are asked for by themselves, see [`kept`].
 pub(super) async fn view(talk: &mut Talk, devices: &mut Devices) -> Result<KernelView, Error> {
@@ -29,27 +30,30 @@ pub(super) async fn view(talk: &mut Talk, devices: &mut Devices) -> Result<Kerne
         let known = devices.hardware(&link.name, link.index);
         link.hardware = Hardware { other_names: link.hardware.other_names.clone(), ..known };
     }
-    let addresses = addresses(talk).await?;
+    let addresses = own(talk).await?;
     Ok(KernelView { links, addresses, routes: Vec::new() })
 }
 
 async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {
-    let answer = talk.dump(&Message::GetLink(LinkMessage::all())).await?;
-    let links = answer.iter().filter_map(|message| {
-        if let Message::NewLink(message) = message { decode::link(message) } else { None }
-    });
-    Ok(links.map(|link| (link.index, link)).gather())
+    // One message after the other: all at once, those of a thousand interfaces are megabytes.
+    let take = |links: &mut BTreeMap<IfIndex, Link>, bytes: &[u8]| {
+        if let Some(Message::NewLink(message)) = read(bytes) {
+            links.extend(decode::link(&message).map(|link| (link.index, link)));
+        }
+    };
+    talk.dump_into(&Message::GetLink(LinkMessage::all()), take).await
 }
 
-async fn addresses(talk: &mut Talk) -> Result<Vec<Address>, Error> {
-    let answer = talk.dump(&Message::GetAddress(AddressMessage::default())).await?;
-    let all = answer.iter().filter_map(|message| {
-        if let Message::NewAddress(message) = message { decode::address(message) } else { None }
-    });
-    let mut usable: Vec<_> =
-        all.filter(|(_, usable)| *usable).map(|(address, _)| address).collect();
-    usable.sort_unstable();
-    Ok(usable)
+async fn own(talk: &mut Talk) -> Result<Vec<Address>, Error> {
+    let take = |view: &mut KernelView, bytes: &[u8]| {
+        let Some(Message::NewAddress(message)) = read(bytes) else { return };
+        let Some((address, true)) = decode::address(&message) else { return };
+        let Taken::In(out) = addresses::take(&view.addresses, &address) else { return };
+        out.iter().for_each(|out| view.apply(&KernelChange::AddressGone(*out)));
+        view.apply(&KernelChange::Address(address));
+    };
+    let view = talk.dump_into(&Message::GetAddress(AddressMessage::default()), take).await?;
+    Ok(view.addresses)
 }
 
 /// Other people's routes, as far as they can matter.

@@ -2,6 +2,7 @@
 //!
 //! [`Monitor`] tells what changes, [`Door`] changes it; both speak the engine's values.
 
+mod addresses;
 mod apply;
 mod ask;
 pub mod attrs;

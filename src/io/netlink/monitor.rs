@@ -32,7 +32,7 @@ use super::kept::{Kept, Taken};
 use super::message::{LinkMessage, Message};
 use super::nfnl::SUBSYS_NFTABLES;
 use super::talk::{DATAGRAM, Error, Talk};
-use super::{decode, dump, kept};
+use super::{addresses, decode, dump, kept};
 use crate::engine::kernel::view::{
     ForeignRoute, Hardware, KernelChange, KernelView, Touched, same_route,
 };
@@ -385,7 +385,19 @@ impl Monitor {
                 self.kept.lose_device(*index);
                 mirror.links.contains_key(index)
             }
-            KernelChange::Address(address) => mirror.addresses.binary_search(address).is_err(),
+            KernelChange::Address(address) => {
+                if mirror.addresses.binary_search(address).is_ok() {
+                    return false;
+                }
+                let addresses::Taken::In(out) = addresses::take(&mirror.addresses, address) else {
+                    return false;
+                };
+                if let Some(gone) = out.map(KernelChange::AddressGone) {
+                    self.mirror.apply(&gone);
+                    self.pending.push(gone);
+                }
+                true
+            }
             KernelChange::AddressGone(gone) => mirror.has_address(gone),
             KernelChange::Route(route) => match self.kept.take(*route) {
                 Taken::No => false,
