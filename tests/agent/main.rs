@@ -12,6 +12,7 @@ mod devices;
 mod dhcp;
 mod doctor;
 mod felt;
+mod flood;
 mod flows;
 mod guard;
 mod hijack;
@@ -79,6 +80,7 @@ fn all() -> Result<Vec<Test>> {
         death::tests(),
         rest::tests(),
         runner::taking(runner::Room::Much, quantity::tests()),
+        runner::taking(runner::Room::Much, flood::tests()),
         siege::tests(),
         soak::tests(),
         room::tests(),

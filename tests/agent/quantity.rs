@@ -36,12 +36,12 @@ const ROUTES: u32 = 60_000;
 const REST: Duration = Duration::from_secs(8);
 
 /// What the agent takes while nothing happens: percent of a core and kB.
-async fn at_rest(stage: &Stage) -> Result<(f64, u64)> {
+pub(crate) async fn at_rest(stage: &Stage, span: Duration) -> Result<(f64, u64)> {
     let pid = stage.agent.pid();
     let before = ticks(pid)?;
-    sleep(REST).await;
+    sleep(span).await;
     // USER_HZ is 100 wherever Linux runs a shell.
-    let percent = (ticks(pid)? - before) as f64 / REST.as_secs_f64();
+    let percent = (ticks(pid)? - before) as f64 / span.as_secs_f64();
     Ok((percent, rss_kb(pid)?))
 }
 
@@ -58,8 +58,23 @@ async fn gap_after(stage: &Stage, severed: Instant) -> Result<Duration> {
     timeout(SOON, ends).await.context("the client has no answers")
 }
 
+/// The recording that is cut out some seconds after this many switches.
+pub(crate) async fn recording_of(stage: &Stage, switches: usize) -> Result<String> {
+    let recording = stage.agent.run_dir().join(LAST_RECORDING);
+    let kept = async {
+        loop {
+            let text = read_to_string(&recording).unwrap_or_default();
+            if text.matches("\"switched\"").count() >= switches {
+                return text;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    timeout(SOON * 2, kept).await.context("the recording begins after the first switch")
+}
+
 /// Severs the cable and brings it back: the gap that the client felt.
-async fn failover(stage: &mut Stage) -> Result<Duration> {
+pub(crate) async fn failover(stage: &mut Stage) -> Result<Duration> {
     let severed = stage.happens("cable", LineEvent::Sever).await?;
     stage.on("mifi").await?;
     let gap = gap_after(stage, severed).await?;
@@ -92,7 +107,7 @@ async fn thousands_of_routes_of_others() -> Result<()> {
     let home = Home::build(&Plan::default()).await?;
     let mut stage = Stage::in_home(home, settings, &[]).await?;
     let alone = failover(&mut stage).await?;
-    let (percent_alone, rss_alone) = at_rest(&stage).await?;
+    let (percent_alone, rss_alone) = at_rest(&stage, REST).await?;
 
     let (v4, v6) = routes();
     let names = [file("routes-of-others"), file("routes-of-others6")];
@@ -109,22 +124,10 @@ async fn thousands_of_routes_of_others() -> Result<()> {
     ensure!(switched == "cable", "it moved to {switched}");
     sleep(Duration::from_secs(2)).await;
 
-    let (percent, rss) = at_rest(&stage).await?;
+    let (percent, rss) = at_rest(&stage, REST).await?;
     let among = failover(&mut stage).await?;
     let late = stage.agent.status().await?.loop_gap_ms;
-    let recording = stage.agent.run_dir().join(LAST_RECORDING);
-    // Cut out some seconds after the last switch.
-    let kept = async {
-        loop {
-            let text = read_to_string(&recording).unwrap_or_default();
-            if text.matches("\"switched\"").count() >= 4 {
-                return text;
-            }
-            sleep(Duration::from_millis(200)).await;
-        }
-    };
-    let kept =
-        timeout(SOON * 2, kept).await.context("the recording begins after the first switch")?;
+    let kept = recording_of(&stage, 4).await?;
     let header = kept.lines().next().map_or(0, str::len);
     figure(&format!(
         "{} routes of others, there after {:.1} s ({} of {} new flows lost meanwhile): failover {} ms, \
