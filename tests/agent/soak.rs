@@ -3,7 +3,7 @@
 //! `make soak MINUTES=30 SEED=7` plays for as long as one likes; a seed plays the same faults in the same order again,
 //! as far as a kernel and a clock allow. What happened last is told when a promise is broken.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +30,8 @@ use crate::{figure, skip};
 crate::tests![
     #[ignore = "long: minutes"]
     random_faults_break_no_promise,
+    #[ignore = "long: minutes"]
+    agents_that_break_a_promise_are_found_out,
 ];
 
 /// How long it takes if nobody says.
@@ -50,6 +52,12 @@ const HEALED: Duration = Duration::from_secs(60);
 const RSS_KB: u64 = 24_000;
 /// How many files more than at the beginning are open at most, when all is well: clients come and go.
 const FILES: usize = 4;
+/// How many files are open at most at any time: probes have sockets.
+const FILES_EVER: usize = 300;
+/// How many threads there are at most at any time: some write files, and go after a while.
+const THREADS_EVER: usize = 12;
+/// By hand, at the end, from one line that is fine to another.
+const SWITCHES: usize = 10;
 /// The table that carries the traffic.
 const ACTIVE: u32 = 8300;
 /// How much of the story is told after a failure.
@@ -111,13 +119,14 @@ fn deed(rng: &mut Rng) -> Deed {
 
 /// Whether a line carries packets, without any doubt.
 fn is_fine(now: Condition) -> bool {
-    let broken = now.unplugged || now.severed || now.silent || now.vanished || now.portal;
-    let odd = now.slow || now.bloat || now.dns_broken || now.resolvers_broken;
+    let broken =
+        now.unplugged || now.severed || now.silent || now.vanished || now.portal || now.mute;
+    let odd = now.no_echoes || now.slow || now.bloat || now.dns_broken || now.resolvers_broken;
     !broken && !odd && now.loss == 0 && now.severed_only.is_none()
 }
 
 /// What the agent holds of the system.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Vitals {
     files: usize,
     threads: usize,
@@ -133,6 +142,8 @@ impl Vitals {
 }
 
 struct Soak {
+    /// What runs as the agent.
+    program: PathBuf,
     home: Home,
     meter: Meter,
     text: String,
@@ -147,38 +158,94 @@ struct Soak {
     undone: Option<Instant>,
     /// Packets with a wrong source that left while nothing of ours stood.
     excused: u64,
+    /// What stands while nothing is wrong: the rules depend on the configuration alone.
+    rules: Vec<String>,
+    /// The sysctls before the agent came.
+    sysctls: BTreeMap<String, String>,
+    /// Most that was seen.
+    most: Vitals,
     /// How often it was seen that all holds.
     looks: u64,
     deeds: u64,
     story: VecDeque<String>,
 }
 
+/// From the environment.
+fn number(name: &str) -> Option<u64> {
+    std::env::var_os(name)?.into_string().ok()?.parse().ok()
+}
+
 async fn random_faults_break_no_promise() -> Result<()> {
-    let number = |name: &str| std::env::var_os(name)?.into_string().ok()?.parse::<u64>().ok();
     let seed = number(SOAK_SEED).unwrap_or(0);
     let minutes = number(SOAK_MINUTES).unwrap_or(MINUTES);
-    let mut soak = Soak::begin().await?;
+    let mut soak = Soak::begin(AGENT.into()).await?;
     let played = soak.play(seed, Duration::from_secs(60 * minutes)).await;
     let told: Vec<String> = soak.story.iter().cloned().collect();
     let agent = soak.agent.as_ref().map(Agent::last_words).unwrap_or_default();
     played.with_context(|| {
         format!("make soak MINUTES={minutes} SEED={seed}\n{}\n{agent}", told.join("\n"))
     })?;
-    let Soak { looks, deeds, excused, .. } = soak;
+    let Soak { looks, deeds, excused, most: Vitals { files, threads }, .. } = soak;
     let starts = soak.recordings.len();
     figure(&format!(
-        "seed {seed}: {deeds} deeds, {starts} starts, {looks} looks; {excused} packets with a wrong source while all was flushed"
+        "seed {seed}: {deeds} deeds, {starts} starts, {looks} looks; {excused} packets with a wrong source while all was \
+         flushed; at most {files} open files and {threads} threads"
     ));
     Ok(())
 }
 
+/// Agents with something beside them that breaks a promise again and again: its name, what it does, and
+/// what is said of it.
+const BROKEN: [(&str, &str, &str); 4] = [
+    (
+        "neither-masquerade-nor-guard",
+        "nft flush chain inet sparelink masq; nft flush chain inet sparelink guard_up; sleep 0.05",
+        "packets left with a wrong source",
+    ),
+    ("a-rule-is-missing", "ip rule del pref 8390; sleep 0.01", "rules"),
+    (
+        "a-switch-takes-the-route-away",
+        "now=$(ip route show table 8300 metric 1)
+        [ \"$now\" = \"$last\" ] || for n in 1 2 3 4; do ip route flush table 8300; sleep 0.02; done
+        last=$(ip route show table 8300 metric 1); sleep 0.02",
+        "lost by switches",
+    ),
+    ("sysctls-are-left", "echo 7 > /proc/sys/net/ipv4/conf/wan0/rp_filter; sleep 0.05", "sysctls"),
+];
+
+async fn agents_that_break_a_promise_are_found_out() -> Result<()> {
+    let seed = number(SOAK_SEED).unwrap_or(0);
+    for (name, script, said) in BROKEN {
+        let program = file(name);
+        fs::write(
+            &program,
+            format!(
+                "#!/bin/sh\nPATH=/usr/sbin:/sbin:/usr/bin:/bin\nme=$$\n\
+                 ( ( while kill -0 $me; do {script}; done ) > /dev/null 2>&1 & )\nexec {AGENT} \"$@\"\n"
+            ),
+        )?;
+        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let begun = Instant::now();
+        let mut soak = Soak::begin(program).await?;
+        let played = soak.play(seed, Duration::from_secs(20)).await;
+        let error =
+            format!("{:#}", played.err().with_context(|| format!("{name}: nothing was noticed"))?);
+        ensure!(error.contains(said), "{name}: it was another promise: {error}");
+        let words: String = error.lines().next().unwrap_or_default().chars().take(100).collect();
+        figure(&format!("{name} after {} s: {words}", begun.elapsed().as_secs()));
+    }
+    Ok(())
+}
+
 impl Soak {
-    async fn begin() -> Result<Self> {
+    async fn begin(program: PathBuf) -> Result<Self> {
         let plan = Plan::default();
         let home = Home::build(&plan).await?;
         let meter = Meter::start(&home.client, ECHO4).await?;
         let now = Instant::now();
+        let sysctls = dump(&home).await?.sysctls;
         Ok(Self {
+            program,
             home,
             meter,
             text: config(&plan, &Settings::default()),
@@ -189,6 +256,9 @@ impl Soak {
             awake: now,
             undone: None,
             excused: 0,
+            rules: Vec::new(),
+            sysctls,
+            most: Vitals::default(),
             looks: 0,
             deeds: 0,
             story: VecDeque::new(),
@@ -204,6 +274,7 @@ impl Soak {
         self.start().await?;
         self.agent()?.wait_proven(PROVEN).await?;
         let first = Vitals::of(self.agent()?.pid())?;
+        self.rules = ours(&self.home).await?.rules;
         let end = Instant::now() + time;
         while Instant::now() < end {
             let deed = deed(&mut rng);
@@ -213,6 +284,7 @@ impl Soak {
             self.look_for(pause).await?;
         }
         self.heal().await?;
+        self.switches_lose_nothing().await?;
         self.is_as_in_the_beginning(&first).await?;
         self.leaves_nothing().await?;
         self.is_decided_again().await
@@ -234,7 +306,7 @@ impl Soak {
     async fn start(&mut self) -> Result<()> {
         let path = file(&format!("soak-{}.jsonl", self.recordings.len()));
         let flags = ["--record", &path.display().to_string()];
-        self.agent = Some(Agent::start_with(&self.home, AGENT.as_ref(), &self.text, &flags).await?);
+        self.agent = Some(Agent::start_with(&self.home, &self.program, &self.text, &flags).await?);
         self.recordings.push(path);
         self.awake = Instant::now();
         Ok(())
@@ -338,6 +410,10 @@ impl Soak {
         ensure!(rss <= RSS_KB, "RSS {rss} kB");
         let zombies = children(agent.pid())?;
         ensure!(zombies == 0, "{zombies} children");
+        let Vitals { files, threads } = Vitals::of(agent.pid())?;
+        ensure!(files <= FILES_EVER && threads <= THREADS_EVER, "{files} files, {threads} threads");
+        self.most.files = self.most.files.max(files);
+        self.most.threads = self.most.threads.max(threads);
         Ok(())
     }
 
@@ -382,6 +458,8 @@ impl Soak {
         // An error: it changes while it is read.
         let Ok(Dump { rules, nft, .. }) = ours(&self.home).await else { return Ok(()) };
         ensure!(rules.len() > 6, "rules: {rules:?}");
+        let as_at_first = self.rules.is_empty() || rules == self.rules;
+        ensure!(as_at_first, "rules: {rules:?}, at first {:?}", self.rules);
         ensure!(!nft.is_empty(), "no table of ours");
         let any = self.fine.iter().flatten().any(|since| since.elapsed() > LIVES);
         if any && self.awake.elapsed() > LIVES {
@@ -412,6 +490,22 @@ impl Soak {
         }
     }
 
+    /// To leave a line that lives costs nobody a packet.
+    async fn switches_lose_nothing(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        for n in 0..SWITCHES {
+            self.agent()?.must(&["switch", UPLINKS[n % 2].0]).await?;
+            self.look_for(3 * LOOK).await?;
+        }
+        self.agent()?.must(&["switch", "auto"]).await?;
+        sleep(ON_ITS_WAY).await;
+        let end = Instant::now() - ON_ITS_WAY;
+        let (flows, stream) = (self.meter.flows(begun, end), self.meter.stream(begun, end));
+        ensure!(flows.sent > 10 && stream.sent > 100, "control: {flows:?} {stream:?}");
+        ensure!(flows.lost + stream.lost == 0, "{flows:?} {stream:?} lost by switches");
+        Ok(())
+    }
+
     /// When nothing happens nothing is written, and nothing has been kept that was only needed for a while.
     async fn is_as_in_the_beginning(&mut self, first: &Vitals) -> Result<()> {
         // Threads that wrote files wait a while for more.
@@ -435,6 +529,10 @@ impl Soak {
         let left = ours(&self.home).await?;
         let empty = left.rules.is_empty() && left.routes.is_empty() && left.nft.is_empty();
         ensure!(empty, "left behind: {left:?}");
+        let sysctls = dump(&self.home).await?.sysctls;
+        let other: Vec<_> =
+            sysctls.iter().filter(|(k, v)| self.sysctls.get(*k) != Some(v)).collect();
+        ensure!(other.is_empty(), "sysctls: {other:?}");
         let purged = Instant::now();
         sleep(2 * ON_ITS_WAY).await;
         let flows = self.meter.flows(purged, purged + ON_ITS_WAY);
