@@ -23,6 +23,8 @@ crate::tests![
     an_interface_is_renamed,
     a_new_name_lets_no_lan_address_out,
     an_uplink_without_a_link_layer_needs_no_gateway,
+    #[ignore = "long: a hundred blips"]
+    a_carrier_that_blips_is_left_once,
 ];
 
 /// Nobody wants to wait in a test.
@@ -204,6 +206,39 @@ async fn an_interface_is_renamed() -> Result<()> {
             .replace("metric 100", "metric 101");
     in_the_router(&stage, &script).await?;
     is_well(&mut stage).await.context("matched by name")
+}
+
+/// A plug with a bad contact: that often no carrier, for so long, and in between it is there.
+const BLIPS: usize = 100;
+const AWAY: Duration = Duration::from_millis(200);
+const THERE: Duration = Duration::from_millis(100);
+
+async fn a_carrier_that_blips_is_left_once() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    is_well(&mut stage).await?;
+    let switched = async |stage: &Stage| {
+        anyhow::Ok(stage.agent.history().await?.iter().filter(|code| *code == "switched").count())
+    };
+    stage.happens("cable", LineEvent::Unplug).await?;
+    stage.on("mifi").await?;
+    let (begun, before) = (Instant::now(), switched(&stage).await?);
+    for _ in 0..BLIPS {
+        stage.happens("cable", LineEvent::Restore).await?;
+        sleep(THERE).await;
+        stage.happens("cable", LineEvent::Unplug).await?;
+        sleep(AWAY).await;
+    }
+    let switches = switched(&stage).await? - before;
+    let (flows, stream) = stage.lost_since(begun).await?;
+    figure(&format!(
+        "{BLIPS} blips: {switches} more switches, {flows} flows and {stream} packets lost"
+    ));
+    ensure!((switches, flows, stream) == (0, 0, 0), "it moved, or people noticed");
+    stage.happens("cable", LineEvent::Restore).await?;
+    is_well(&mut stage).await?;
+    ensure!(switched(&stage).await? > before, "control: it is gone back to");
+    ensure!(no_wrong_source(&stage).await? == 0, "packets with a wrong source");
+    Ok(())
 }
 
 /// With the agent standing still the moment until it follows is as long as one likes.
