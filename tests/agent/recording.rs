@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use sparelink::lab::script::LineEvent;
+use sparelink::lab::agent::config;
+use sparelink::lab::script::{LineEvent, Settings};
+use sparelink::lab::topology::{Home, Plan};
 use tokio::time::sleep;
 
 use crate::figure;
@@ -15,7 +17,31 @@ crate::tests![
     two_failovers_are_decided_again,
     the_last_switch_is_explained,
     a_recording_with_an_odd_number_is_told_from_a_fault,
+    #[ignore = "long: it writes tests/replay/interruption.jsonl, when the format of recordings has changed"]
+    the_kept_interruption_is_recorded_again,
 ];
+
+/// An interruption of this version's, which `tests/texts` decides again.
+const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/replay/interruption.jsonl");
+
+/// A cable and a MiFi, the cable is cut, and comes back.
+async fn the_kept_interruption_is_recorded_again() -> Result<()> {
+    let path = file("interruption.jsonl");
+    let plan = Plan::named(&["cable".to_owned(), "mifi".to_owned()]);
+    let home = Home::build(&plan).await?;
+    let text = config(&plan, &Settings::default());
+    let flags = ["--record", &path.display().to_string()];
+    let mut stage = Stage::configured(home, text, AGENT.as_ref(), &flags).await?;
+    stage.happens("cable", LineEvent::Sever).await?;
+    stage.on("mifi").await?;
+    stage.happens("cable", LineEvent::Restore).await?;
+    stage.on("cable").await?;
+    stage.agent.end(Signal::SIGTERM).await?;
+    let text = fs::read_to_string(&path)?;
+    fs::write(KEPT, &text)?;
+    figure(&format!("{} lines, {} kB", text.lines().count(), text.len() / 1000));
+    Ok(())
+}
 
 /// Numbers that nobody wrote.
 const ODD: [&str; 5] = ["0", "-1", "9007199254740992", "18446744073709551615", "1e308"];

@@ -53,6 +53,25 @@ fn mistakes_on_the_command_line_end_with_2() {
     }
 }
 
+/// What the real agent was told during an interruption, and what it decided.
+#[test]
+fn the_kept_interruption_is_decided_the_same_again() {
+    let said = sparelink("replay tests/replay/interruption.jsonl");
+    let hint = "was it meant? then record it again, see docs/TESTING.md";
+    assert_eq!(said.status.code(), Some(0), "{}{}\n{hint}", stdout(&said), stderr(&said));
+    for told in ["from cable to mifi", "from mifi to cable", "gave the same"] {
+        assert!(stdout(&said).contains(told), "{told}: {}", stdout(&said));
+    }
+    // Control: another configuration decides otherwise.
+    let text = fs::read_to_string("tests/replay/interruption.jsonl").unwrap();
+    let dir = Dir::new("replay");
+    let other = dir.0.join("other.jsonl");
+    fs::write(&other, text.replace("\"severed\"", "\"lost\"").replacen("cable", "mifi", 1))
+        .unwrap();
+    let said = sparelink(&format!("replay {}", other.display()));
+    assert_ne!(said.status.code(), Some(0), "{}", stdout(&said));
+}
+
 #[test]
 fn without_an_agent_it_says_so() {
     let dir = Dir::new("none");
