@@ -26,6 +26,8 @@ const HELP: &str = "  unplug UPLINK     pull its cable out of the router
   silence UPLINK    the modem itself dies, too; its cable stays lit
   break dns UPLINK  names are not resolved any more
   lose 40 UPLINK    lose 40 % of what comes from the Internet
+  mute UPLINK       lose all that is sent to the Internet, and nothing that comes
+  block echoes UPLINK   throw pings away somewhere on the way
   slow UPLINK       400 ms more, each way
   bloat UPLINK      fill it with an upload: up to two seconds of queue
   portal UPLINK     a login page in the way
