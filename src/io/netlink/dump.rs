@@ -36,8 +36,8 @@ pub(super) async fn view(talk: &mut Talk, devices: &mut Devices) -> Result<Kerne
 
 async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {
     // One message after the other: all at once, those of a thousand interfaces are megabytes.
-    let take = |links: &mut BTreeMap<IfIndex, Link>, bytes: &[u8]| {
-        if let Some(Message::NewLink(message)) = read(bytes) {
+    let take = |links: &mut BTreeMap<IfIndex, Link>, frame: Frame<'_>| {
+        if let Some(Message::NewLink(message)) = Message::of(frame) {
             links.extend(decode::link(&message).map(|link| (link.index, link)));
         }
     };
@@ -45,8 +45,8 @@ async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {
 }
 
 async fn own(talk: &mut Talk) -> Result<Vec<Address>, Error> {
-    let take = |view: &mut KernelView, bytes: &[u8]| {
-        let Some(Message::NewAddress(message)) = read(bytes) else { return };
+    let take = |view: &mut KernelView, frame: Frame<'_>| {
+        let Some(Message::NewAddress(message)) = Message::of(frame) else { return };
         let Some((address, true)) = decode::address(&message) else { return };
         let Taken::In(out) = addresses::take(&view.addresses, &address) else { return };
         out.iter().for_each(|out| view.apply(&KernelChange::AddressGone(*out)));
