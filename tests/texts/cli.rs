@@ -59,7 +59,7 @@ fn the_kept_interruption_is_decided_the_same_again() {
     let said = sparelink("replay tests/replay/interruption.jsonl");
     let hint = "was it meant? then record it again, see docs/TESTING.md";
     assert_eq!(said.status.code(), Some(0), "{}{}\n{hint}", stdout(&said), stderr(&said));
-    for told in ["from cable to mifi", "from mifi to cable", "gave the same"] {
+    for told in ["from cable to mifi", "Back on cable", "gave the same"] {
         assert!(stdout(&said).contains(told), "{told}: {}", stdout(&said));
     }
     // Control: another configuration decides otherwise.
