@@ -78,7 +78,7 @@ mod tests {
         let later = address(2, "2001:db9::2/64");
         assert_eq!(take(&many, &later), Taken::No);
         assert_eq!(take(&many, &many[7]), Taken::In(None), "it is there already");
-        let mut old = many.clone();
+        let mut old = many;
         old[5].deprecated = true;
         assert_eq!(take(&old, &later), Taken::In(Some(old[5])));
         let local = address(2, "fe80::2/64");

@@ -68,7 +68,7 @@ fn answer(socket: &UdpSocket, honest: &AtomicBool) {
 }
 
 /// The request without the network's header, and the kind of a reply; `None` if it is no request.
-fn parts<'a>(bytes: &'a [u8], from: SocketAddr) -> Option<(&'a [u8], u8)> {
+fn parts(bytes: &[u8], from: SocketAddr) -> Option<(&[u8], u8)> {
     let v4 = from.is_ipv4();
     let request = if v4 { bytes.get(20..)? } else { bytes };
     let (kind, reply) = if v4 { (8, 0) } else { (128, 129) };
