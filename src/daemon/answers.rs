@@ -120,6 +120,19 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_waits_for_both() {
+        let mut answers = Answers::default();
+        let (way, mut answer) = oneshot::channel();
+        answers.writes(1, at(0));
+        answers.give(way, 1);
+        assert_eq!(answers.deadline(Some(at(300))), Some(at(800)));
+        answers.release(Some(at(300)), at(600));
+        assert!(answer.try_recv().is_err(), "the kernel has more time");
+        answers.release(None, at(601));
+        assert_eq!(answer.try_recv(), Ok(1), "the disk had its time");
+    }
+
+    #[test]
     fn nobody_waits_for_a_kernel_that_does_not_answer() {
         let mut answers = Answers::default();
         let (way, mut answer) = oneshot::channel();
