@@ -23,10 +23,10 @@ use crate::io::advertise::Advertiser;
 use crate::io::flows::Flows;
 use crate::io::leds::Leds;
 use crate::io::lock::Lock;
-use crate::io::manager::Manager;
 use crate::io::netlink::nfnl::NfnlError;
 use crate::io::probe::Prober;
 use crate::io::record::{self, Header, Line, Recorder, Start};
+use crate::io::systemd::Systemd;
 use crate::io::web::{self, Ask, Web};
 use crate::io::{clock, disk, faults, resolvers, store, sysctl};
 use crate::time::{Instant, Now};
@@ -34,9 +34,9 @@ use crate::time::{Instant, Now};
 mod answers;
 mod board;
 mod crash;
-mod door;
 mod keeping;
 mod publish;
+mod reconciler;
 mod thread;
 mod watching;
 
@@ -75,13 +75,13 @@ struct Agent {
     options: Options,
     recorder: Recorder,
     prober: Prober,
-    door: Option<door::Door>,
+    reconciler: Option<reconciler::Reconciler>,
     flows: Option<Flows>,
     advertiser: Advertiser,
     leds: Leds,
     web: Web,
     shown: publish::Shown,
-    manager: Option<Manager>,
+    systemd: Option<Systemd>,
     pending: VecDeque<Input>,
     answers: answers::Answers,
     keeper: keeping::Keeper,
@@ -110,12 +110,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (done, mut inputs) = mpsc::channel(QUEUE);
     let (replies, mut answered) = mpsc::channel(REPLIES);
     let (asks, mut asked) = mpsc::channel(QUEUE);
-    let (door, flows, left) = match options.mode {
+    let (reconciler, flows, left) = match options.mode {
         Mode::Observe => (None, None, Left::default()),
         Mode::Steer => {
-            let door::Opened { door, pinning, left } =
-                door::open(run_dir.clone(), done.clone()).await?;
-            (Some(door), flows(pinning, done.clone())?, left)
+            let reconciler::Opened { reconciler, pinning, left } =
+                reconciler::open(run_dir.clone(), done.clone()).await?;
+            (Some(reconciler), flows(pinning, done.clone())?, left)
         }
     };
     let (mut changed, view) = watching::start().await?;
@@ -128,7 +128,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     {
         tracing::debug!(%error, "echoes need CAP_NET_RAW");
     }
-    let mut agent = Agent::new(options, replies, door, flows, web)?;
+    let mut agent = Agent::new(options, replies, reconciler, flows, web)?;
     let named = resolvers::watch(Path::new("/"), done);
     let mut written = agent.keeper.done();
     agent.begin(named, view, left);
@@ -152,14 +152,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         agent.hear(&mut answered).await;
         agent.turn(turn);
     }
-    if let Some(manager) = &agent.manager {
-        manager.stopping();
+    if let Some(systemd) = &agent.systemd {
+        systemd.stopping();
     }
     agent.take(Input::Stop);
     // Its answers are of no use any more.
     drop(inputs);
-    if let Some(door) = agent.door.take() {
-        door.shut().await;
+    if let Some(reconciler) = agent.reconciler.take() {
+        reconciler.shut().await;
     }
     agent.leds.stop();
     agent.recorder.flush();
@@ -200,7 +200,7 @@ impl Agent {
     fn new(
         mut options: Options,
         replies: mpsc::Sender<ProbeReply>,
-        door: Option<door::Door>,
+        reconciler: Option<reconciler::Reconciler>,
         flows: Option<Flows>,
         web: Web,
     ) -> anyhow::Result<Self> {
@@ -227,13 +227,13 @@ impl Agent {
             options,
             recorder,
             prober: Prober::new(replies),
-            door,
+            reconciler,
             flows,
             advertiser: Advertiser::default(),
             leds,
             web,
             shown: publish::Shown::default(),
-            manager: Manager::find(),
+            systemd: Systemd::find(),
             pending: VecDeque::new(),
             answers: answers::Answers::default(),
             keeper: keeping::Keeper::start().context("cannot start to write")?,
@@ -244,20 +244,20 @@ impl Agent {
     }
 
     fn begin(&mut self, named: Named, view: KernelView, left: Left) {
-        // What the engine has wished for since its birth comes before all inputs, in a recording too.
+        // What the engine has asked for since its birth comes before all inputs, in a recording too.
         self.drain(clock::now());
         self.take(Input::Resolvers(named));
         self.take(Input::Started { view, adopted: left.active, spares: left.spares });
-        if let Some(manager) = &mut self.manager {
-            manager.ready();
-            manager.alive(clock::now().mono);
+        if let Some(systemd) = &mut self.systemd {
+            systemd.ready();
+            systemd.alive(clock::now().mono);
         }
     }
 
     /// When the loop has something to do, whatever comes.
     fn due(&self) -> Instant {
         let next = self.engine.poll_timeout().map(|(at, _)| at);
-        let sign = self.manager.as_ref().and_then(Manager::due);
+        let sign = self.systemd.as_ref().and_then(Systemd::due);
         let answer = self.answers.deadline(self.engine.converging_since());
         let due = [next, self.cut_at, sign, answer].into_iter().flatten().min();
         due.unwrap_or_else(|| clock::now().mono + Duration::from_secs(3600))
@@ -284,12 +284,12 @@ impl Agent {
         }
         let now = clock::now().mono;
         self.answers.release(self.engine.converging_since(), now);
-        if let Some(manager) = &mut self.manager {
-            manager.alive(now);
+        if let Some(systemd) = &mut self.systemd {
+            systemd.alive(now);
         }
     }
 
-    /// Gives the engine one input, and those that its own wishes bring forth.
+    /// Gives the engine one input, and those that its own outputs bring forth.
     fn take(&mut self, input: Input) {
         self.pending.push_back(input);
         while let Some(input) = self.pending.pop_front() {
@@ -319,23 +319,23 @@ impl Agent {
             Output::Probe(request) => self.prober.send(request),
             Output::Forget(uplink) => self.prober.forget(uplink),
             Output::ReadCounters { bytes } => {
-                if let Some(door) = &self.door {
-                    door.read_counters(bytes);
+                if let Some(reconciler) = &self.reconciler {
+                    reconciler.read_counters(bytes);
                 }
             }
-            Output::Converge { generation, wish, towards } => {
-                if let Some(door) = &self.door {
-                    door.converge(generation, wish, towards);
+            Output::Converge { generation, desired, towards } => {
+                if let Some(reconciler) = &self.reconciler {
+                    reconciler.converge(generation, desired, towards);
                 }
             }
             Output::Refuse(families) => {
-                if let Some(door) = &self.door {
-                    door.refuse(families);
+                if let Some(reconciler) = &self.reconciler {
+                    reconciler.refuse(families);
                 }
             }
-            Output::FlushStrays => {
+            Output::FlushUnNated => {
                 if let Some(flows) = &self.flows {
-                    flows.flush_strays();
+                    flows.flush_un_nated();
                 }
             }
             Output::Flush(request) => {
@@ -381,10 +381,10 @@ impl Agent {
             Severity::Info | Severity::Notice => tracing::info!(code, "{}", event.fact),
             Severity::Warning => tracing::warn!(code, "{}", event.fact),
         }
-        if let Some(manager) = &mut self.manager {
-            manager.say(&self.engine.snapshot(now).sentence);
+        if let Some(systemd) = &mut self.systemd {
+            systemd.say(&self.engine.snapshot(now).sentence);
         }
-        if matches!(event.fact, Fact::Switched { .. } | Fact::NoWayOut { .. }) {
+        if matches!(event.fact, Fact::Switched { .. } | Fact::AllUplinksDown { .. }) {
             self.cut_at.get_or_insert(now.mono + AFTERMATH);
         }
     }
@@ -411,20 +411,22 @@ impl Agent {
 
     fn answer(&mut self, ask: Ask) {
         match ask {
-            Ask::Status(way) => {
+            Ask::Status(reply) => {
                 self.watched();
-                self.answers.give(way, self.engine.snapshot(clock::now()));
+                self.answers.give(reply, self.engine.snapshot(clock::now()));
             }
-            Ask::Timeline(way) => drop(way.send(self.engine.timeline(clock::now()))),
-            Ask::History(way) => drop(way.send(self.engine.history().iter().cloned().collect())),
-            Ask::Command(command, way) => {
+            Ask::Timeline(reply) => drop(reply.send(self.engine.timeline(clock::now()))),
+            Ask::History(reply) => {
+                drop(reply.send(self.engine.history().iter().cloned().collect()))
+            }
+            Ask::Command(command, reply) => {
                 self.web.feed().outdate();
-                let number = self.answers.expect(way);
+                let number = self.answers.expect(reply);
                 self.take(Input::Command(number, command));
             }
-            Ask::Reload(way) => {
+            Ask::Reload(reply) => {
                 let done = self.reload();
-                self.answers.give(way, done);
+                self.answers.give(reply, done);
             }
         }
     }

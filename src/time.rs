@@ -36,9 +36,9 @@ impl Instant {
     }
 
     /// The last whole multiple of `every` up to this instant. What need not be done at one instant and no
-    /// other is done on the beat, together, so that the processor sleeps in between.
+    /// other is done at aligned times, together, so that the processor sleeps in between.
     #[must_use]
-    pub fn on_the_beat(self, every: Duration) -> Self {
+    pub fn aligned(self, every: Duration) -> Self {
         let every = u64::try_from(every.as_micros()).unwrap_or(u64::MAX).max(1);
         Self::from_micros(self.as_micros() / every * every)
     }
@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn instants_saturate_instead_of_wrapping() {
         let beat = Duration::from_secs(1);
-        assert_eq!(Instant::from_micros(3_999_999).on_the_beat(beat).as_micros(), 3_000_000);
-        assert_eq!(Instant::from_micros(4_000_000).on_the_beat(beat).as_micros(), 4_000_000);
+        assert_eq!(Instant::from_micros(3_999_999).aligned(beat).as_micros(), 3_000_000);
+        assert_eq!(Instant::from_micros(4_000_000).aligned(beat).as_micros(), 4_000_000);
         let t = Instant::from_micros(5);
         assert_eq!(t - Duration::from_secs(1), Instant::ZERO);
         assert_eq!(t.since(Instant::from_micros(9)), Duration::ZERO);

@@ -27,7 +27,7 @@ impl From<UplinkId> for u8 {
 }
 
 impl UplinkId {
-    /// The highest number: four mark bits, without 0 (no uplink) and 15 (the agent's own pokes).
+    /// The highest number: four mark bits, without 0 (no uplink) and 15 (the agent's own ACK probes).
     pub const MAX: u8 = 14;
 
     /// The uplink numbered `n`, or `None` outside 1–14.
@@ -82,9 +82,9 @@ impl Fwmark {
     pub const OURS_MASK: u32 = 0x7f00_0000;
     /// Flows that would leave with a source address which is not their uplink's: they began when
     /// our table was not there, and can only begin again. Uplinks are numbered 1 to 14.
-    pub const STRAY: Self = Self { value: Self::UPLINK_MASK, mask: Self::UPLINK_MASK };
-    /// The agent's own pokes to idle TCP clients.
-    pub const POKE: Self = Self { value: Self::OURS_MASK, mask: Self::OURS_MASK };
+    pub const UN_NATED: Self = Self { value: Self::UPLINK_MASK, mask: Self::UPLINK_MASK };
+    /// The agent's own ACK probes to idle TCP clients.
+    pub const ACK_PROBE: Self = Self { value: Self::OURS_MASK, mask: Self::OURS_MASK };
 }
 
 impl fmt::Display for Fwmark {

@@ -552,7 +552,7 @@ fn a_dead_default_route_is_better_than_none() {
 
 /// Somebody presses the button.
 #[test]
-fn what_is_tested_by_hand_is_proven_anew_or_refused_in_words() {
+fn what_is_tested_manually_is_proven_anew_or_refused_in_words() {
     let families = vec![BOTH; 3];
     let mut world = world(&Story { families, deeds: Vec::new(), seed: 1 }, false);
     world.run_for(SETTLED);

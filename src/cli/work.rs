@@ -1,4 +1,4 @@
-//! The doors from the command line to the rest of the program: what `run`, `plan`, `purge` and
+//! The entries from the command line to the rest of the program: what `run`, `plan`, `purge` and
 //! `lab` call.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::engine::input::Input;
 use crate::engine::state::Restored;
 use crate::engine::{Engine, Mode, dataplane::render};
 use crate::io::lock::Lock;
-use crate::io::netlink::{Door, Monitor, in_words};
+use crate::io::netlink::{Monitor, Reconciler, in_words};
 use crate::io::{clock, leds, store, sysctl};
 #[cfg(feature = "lab")]
 use crate::lab::{
@@ -44,7 +44,7 @@ pub(super) fn plan(config: &Config) -> anyhow::Result<ExitCode> {
         Input::Started { view, adopted: PerFamily::default(), spares: PerFamily::default() },
         now,
     );
-    let text = render::dataplane(engine.wish(), &names);
+    let text = render::dataplane(engine.desired(), &names);
     terminal::print(&text).map_err(|failure| anyhow::anyhow!("{failure:?}"))
 }
 
@@ -55,8 +55,8 @@ const FORWARDING: &str = "net/ipv4/ip_forward";
 pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
     let _lock = Lock::take_in_passing(run_dir).context("stop the agent first")?;
     let report = runtime()?.block_on(async {
-        let mut door = Door::open(run_dir).await?;
-        anyhow::Ok(door.purge().await)
+        let mut reconciler = Reconciler::open(run_dir).await?;
+        anyhow::Ok(reconciler.purge().await)
     })?;
     let mut text = String::new();
     for change in &report.changes {

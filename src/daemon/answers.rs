@@ -12,15 +12,15 @@ use crate::time::Instant;
 /// Longer than any change takes; people are not kept waiting by a kernel that does not answer.
 const AT_MOST: Duration = Duration::from_millis(500);
 
-/// The way back to whoever gave a command.
-pub(super) type Way = oneshot::Sender<Result<String, Refusal>>;
+/// Where the answer to a command goes.
+pub(super) type Reply = oneshot::Sender<Result<String, Refusal>>;
 
 /// What is answered later. Whether the kernel has followed the engine says; whether the disk has, this side
 /// knows, so it is here that both are waited for.
 #[derive(Default)]
 pub(super) struct Answers {
     next: u64,
-    ways: BTreeMap<u64, Way>,
+    replies: BTreeMap<u64, Reply>,
     /// What is being written, and since when.
     writing: Option<(u64, Instant)>,
     held: Vec<Box<dyn FnOnce() + Send>>,
@@ -28,22 +28,22 @@ pub(super) struct Answers {
 
 impl Answers {
     /// A command was given; its number.
-    pub(super) fn expect(&mut self, way: Way) -> u64 {
+    pub(super) fn expect(&mut self, reply: Reply) -> u64 {
         self.next += 1;
-        self.ways.insert(self.next, way);
+        self.replies.insert(self.next, reply);
         self.next
     }
 
     /// The answer to a command.
     pub(super) fn command(&mut self, number: u64, answer: Result<String, Refusal>) {
-        if let Some(way) = self.ways.remove(&number) {
-            self.give(way, answer);
+        if let Some(reply) = self.replies.remove(&number) {
+            self.give(reply, answer);
         }
     }
 
     /// Answers with the next [release](Self::release). Whoever asked may have gone by then.
-    pub(super) fn give<T: Send + 'static>(&mut self, way: oneshot::Sender<T>, answer: T) {
-        self.held.push(Box::new(move || drop(way.send(answer))));
+    pub(super) fn give<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, answer: T) {
+        self.held.push(Box::new(move || drop(reply.send(answer))));
     }
 
     /// The thing of this number is being written.
@@ -88,8 +88,8 @@ mod tests {
     #[test]
     fn an_answer_waits_for_the_kernel() {
         let mut answers = Answers::default();
-        let (way, mut answer) = oneshot::channel();
-        let number = answers.expect(way);
+        let (reply, mut answer) = oneshot::channel();
+        let number = answers.expect(reply);
         answers.command(number, Ok("done".to_owned()));
         answers.release(Some(at(1)), at(2));
         assert!(answer.try_recv().is_err(), "it is on its way");
@@ -102,18 +102,18 @@ mod tests {
     #[test]
     fn an_answer_waits_for_the_disk_but_not_for_ever() {
         let mut answers = Answers::default();
-        let (way, mut answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         answers.writes(3, at(0));
-        answers.give(way, 1);
+        answers.give(reply, 1);
         answers.written(2);
         answers.release(None, at(10));
         assert!(answer.try_recv().is_err(), "something else was written");
         answers.written(3);
         answers.release(None, at(11));
         assert_eq!(answer.try_recv(), Ok(1));
-        let (way, mut answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         answers.writes(4, at(100));
-        answers.give(way, 2);
+        answers.give(reply, 2);
         assert_eq!(answers.deadline(None), Some(at(600)));
         answers.release(None, at(600));
         assert_eq!(answer.try_recv(), Ok(2));
@@ -122,9 +122,9 @@ mod tests {
     #[test]
     fn an_answer_waits_for_both() {
         let mut answers = Answers::default();
-        let (way, mut answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         answers.writes(1, at(0));
-        answers.give(way, 1);
+        answers.give(reply, 1);
         assert_eq!(answers.deadline(Some(at(300))), Some(at(800)));
         answers.release(Some(at(300)), at(600));
         assert!(answer.try_recv().is_err(), "the kernel has more time");
@@ -135,14 +135,14 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_kernel_that_does_not_answer() {
         let mut answers = Answers::default();
-        let (way, mut answer) = oneshot::channel();
-        answers.give(way, 5);
+        let (reply, mut answer) = oneshot::channel();
+        answers.give(reply, 5);
         answers.release(Some(at(0)), at(499));
         assert!(answer.try_recv().is_err());
         answers.release(Some(at(0)), at(500));
         assert_eq!(answer.try_recv(), Ok(5));
-        let (way, mut answer) = oneshot::channel();
-        answers.give(way, 6);
+        let (reply, mut answer) = oneshot::channel();
+        answers.give(reply, 6);
         answers.release(None, at(501));
         assert_eq!(answer.try_recv(), Ok(6), "at once when nothing is under way");
     }

@@ -64,7 +64,7 @@ pub struct Counters {
     pub bytes: BTreeMap<IfIndex, (u64, u64)>,
     /// Packets that were held back for a source address which is not their uplink's.
     #[serde(default)]
-    pub strays: u64,
+    pub un_nated: u64,
     /// How many connections the kernel tracks, and how many it can; read with the bytes.
     #[serde(default)]
     pub tracked: Option<(u64, u64)>,
@@ -86,7 +86,7 @@ pub struct FlushReport {
     /// What they had carried, in bytes of both directions.
     pub bytes: u64,
     /// How many TCP clients were sent a packet that makes them notice.
-    pub poked: u64,
+    pub notified: u64,
     /// How many TCP connections of the box itself were ended.
     pub destroyed: u64,
     /// How long it took to list and forget them.

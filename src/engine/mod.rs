@@ -7,7 +7,7 @@
 //! observe   link, kernel     what netlink said, and what each uplink has of it
 //! judge     health, probe    each line by itself: probes, evidence, verdict
 //! select    policy           one uplink per family, with a reason for each
-//! plan      dataplane        the wish as one value
+//! plan      dataplane        the desired state as one value
 //! move      switching        what people feel of it
 //!           leftover         the flows that the old uplink still has
 //! tell      event, snapshot  one fact, many readers
@@ -87,7 +87,7 @@ impl Mode {
                 Output::ReadCounters { .. }
                 | Output::Converge { .. }
                 | Output::Refuse(_)
-                | Output::FlushStrays
+                | Output::FlushUnNated
                 | Output::Flush(_)
                 | Output::CountFlows(_)
                 | Output::Resolvers(_)
@@ -107,7 +107,7 @@ pub struct Engine {
     choice: Choice,
     kernel: dataplane::settling::Converging,
     seen: Seen,
-    strays: flows::strays::Strays,
+    un_nated: flows::un_nated::UnNatedFlows,
     lan: Lan,
     names: Names,
     telling: Telling,
@@ -158,7 +158,7 @@ impl Engine {
             choice: Choice { switch_count: restored.saved.switches, ..Choice::default() },
             kernel: dataplane::settling::Converging::default(),
             seen: Seen::default(),
-            strays: flows::strays::Strays::default(),
+            un_nated: flows::un_nated::UnNatedFlows::default(),
             lan: Lan::default(),
             names: Names::default(),
             telling: Telling::new(now.mono),
@@ -284,8 +284,8 @@ impl Engine {
 
     /// The dataplane that is wanted now.
     #[must_use]
-    pub const fn wish(&self) -> &Dataplane {
-        self.kernel.wish()
+    pub const fn desired(&self) -> &Dataplane {
+        self.kernel.desired()
     }
 
     /// The interfaces of all uplinks, as they are now.

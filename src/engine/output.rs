@@ -33,17 +33,17 @@ pub enum Output {
     },
     /// Make the kernel look like this.
     Converge {
-        /// Rises by one with each new wish; an audit repeats the last.
+        /// Rises by one with each new desired state; an audit repeats the last.
         generation: u64,
-        wish: Box<Dataplane>,
+        desired: Box<Dataplane>,
         /// Then tell where the kernel would send packets to these.
         towards: PerFamily<Option<IpAddr>>,
     },
     /// Go on refusing new LAN flows of these families for a while, and of no others: what refuses ends
     /// by itself unless it is said again.
     Refuse(PerFamily<bool>),
-    /// Flush the flows that are marked as strays ([`Fwmark::STRAY`](crate::units::Fwmark::STRAY)).
-    FlushStrays,
+    /// Flush the flows that are marked as un-NATed ([`Fwmark::UN_NATED`](crate::units::Fwmark::UN_NATED)).
+    FlushUnNated,
     /// Flush the flows of an uplink that is dead.
     Flush(FlushRequest),
     /// Count the flows of every uplink, leaving out those that begin or end here: at the box itself,

@@ -2,7 +2,7 @@
 //! inside one system call, and the loop must not wait for it.
 //!
 //! ```text
-//! list (counts, TCP flows) → flush → end the box's own connections → poke the clients of the others
+//! list (counts, TCP flows) → flush → end the box's own connections → notify the clients of the others
 //! ```
 //!
 //! A client whose first packet had no answer is told as well: a SYN that is answered with an ACK that
@@ -21,11 +21,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
+use super::ack_probe::{AckProbed, AckProber};
 use super::clock;
 use super::netlink::conntrack::{Conntrack, Entry};
 use super::netlink::nfnl::NfnlError;
 use super::netlink::sock_diag::{SockDiag, SockDiagError};
-use super::poke::{Poked, Poker};
 use crate::engine::input::{FlushReport, Input};
 use crate::engine::kernel::flow::{Flow, FlowCount, FlushScope, TcpState};
 use crate::engine::output::FlushRequest;
@@ -35,7 +35,7 @@ use crate::units::{Family, Fwmark, Gather as _, PerFamily, UplinkId};
 #[derive(Debug)]
 enum Job {
     Flush(FlushRequest),
-    FlushStrays,
+    FlushUnNated,
     Count(Vec<IpNet>),
 }
 
@@ -49,10 +49,10 @@ pub struct Flows {
 const QUEUE: usize = 32;
 /// This many TCP connections are told of in one flush; a home has some hundred.
 const TOLD_AT_MOST: usize = 4096;
-/// This many clients are poked before anything else is done: a home's are all told within some
+/// This many clients are notified before anything else is done: a home's are all told within some
 /// milliseconds, sooner than the flows of the other IP version could be flushed.
 const AT_ONCE: usize = 256;
-/// This many of those that are left are poked together …
+/// This many of those that are left are notified together …
 const VOLLEY: usize = 64;
 /// … and then the LAN has this long to carry it: a wireless one queues no thousands.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -78,9 +78,9 @@ impl Flows {
         self.push(Job::Flush(request));
     }
 
-    /// Flushes the flows that are marked as strays.
-    pub fn flush_strays(&self) {
-        self.push(Job::FlushStrays);
+    /// Flushes the flows that are marked as un-NATed.
+    pub fn flush_un_nated(&self) {
+        self.push(Job::FlushUnNated);
     }
 
     /// Counts the flows of all uplinks but those that begin or end here.
@@ -103,7 +103,7 @@ struct Tools {
     /// `None`: the kernel cannot end connections.
     sockets: Option<SockDiag>,
     /// `None`: no permission.
-    poker: Option<Poker>,
+    ack_prober: Option<AckProber>,
 }
 
 impl Tools {
@@ -113,10 +113,10 @@ impl Tools {
         let sockets = SockDiag::open().inspect_err(|error| {
             tracing::info!("connections of this box end late on a dead uplink: {error}");
         });
-        let poker = Poker::open().inspect_err(|error| {
+        let ack_prober = AckProber::open().inspect_err(|error| {
             tracing::info!("idle clients of a dead uplink notice late: {error}");
         });
-        Ok(Self { conntrack, sockets: sockets.ok(), poker: poker.ok() })
+        Ok(Self { conntrack, sockets: sockets.ok(), ack_prober: ack_prober.ok() })
     }
 
     /// Ends a connection of the box itself; whether there was one.
@@ -144,15 +144,15 @@ impl Tools {
             report.destroyed += 1;
             return;
         }
-        let Some(poker) = &self.poker else { return };
+        let Some(ack_prober) = &self.ack_prober else { return };
         for (to, from) in ends {
-            match poker.poke(to, from) {
-                Poked::Sent => {
-                    report.poked += 1;
+            match ack_prober.send(to, from) {
+                AckProbed::Sent => {
+                    report.notified += 1;
                     return;
                 }
-                Poked::NotHere => {}
-                Poked::Lost => return,
+                AckProbed::NotHere => {}
+                AckProbed::Lost => return,
             }
         }
     }
@@ -165,9 +165,9 @@ struct Telling {
 }
 
 /// Flows with a source that is not their uplink's begin again.
-fn flush_strays(conntrack: &mut Conntrack) {
+fn flush_un_nated(conntrack: &mut Conntrack) {
     for family in Family::BOTH {
-        if let Err(error) = conntrack.flush(Fwmark::STRAY, family) {
+        if let Err(error) = conntrack.flush(Fwmark::UN_NATED, family) {
             tracing::warn!(%error, "un-NATed flows could not be flushed");
         }
     }
@@ -188,8 +188,8 @@ fn labour(mut tools: Tools, work: &Receiver<Job>, done: &mpsc::Sender<Input>) {
                 telling.push_back(dead);
                 finished(&mut telling)
             }
-            Ok(Job::FlushStrays) => {
-                flush_strays(&mut tools.conntrack);
+            Ok(Job::FlushUnNated) => {
+                flush_un_nated(&mut tools.conntrack);
                 None
             }
             Ok(Job::Count(except)) => count(&mut tools.conntrack, &except)
@@ -251,7 +251,7 @@ fn flush(tools: &mut Tools, request: &FlushRequest) -> Telling {
     let FlowCount { flows, bytes } = dead.count;
     let took = end.since(start);
     let mut report =
-        FlushReport { uplink, family, scope, flows, bytes, poked: 0, destroyed: 0, took, error };
+        FlushReport { uplink, family, scope, flows, bytes, notified: 0, destroyed: 0, took, error };
     if report.error.is_some() {
         // Of what is not forgotten nobody is told: an answer would leave by the dead uplink.
         return Telling { report, flows: VecDeque::new() };
@@ -373,7 +373,7 @@ mod tests {
         Flow { protocol: 6, original, reply, tcp: Some(TcpState::Established), mark: 0 }
     }
 
-    /// Who is poked first, and in whose name.
+    /// Which client is notified first, and in whose name.
     fn first(flow: &Flow) -> (SocketAddr, SocketAddr) {
         lan_ends(flow)[0]
     }

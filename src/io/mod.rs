@@ -1,5 +1,6 @@
 //! Does. Thin shells with mirrored names; nothing here decides.
 
+pub mod ack_probe;
 pub mod advertise;
 pub mod clock;
 pub(crate) mod disk;
@@ -8,9 +9,7 @@ pub mod flows;
 pub mod inspect;
 pub mod leds;
 pub mod lock;
-pub mod manager;
 pub mod netlink;
-pub mod poke;
 pub mod probe;
 pub mod record;
 pub mod resolvers;
@@ -18,4 +17,5 @@ pub mod socket;
 pub mod store;
 pub(crate) mod sys;
 pub mod sysctl;
+pub mod systemd;
 pub mod web;

@@ -46,14 +46,14 @@ pub(super) fn password(config_file: &Path) -> Result<String> {
 /// Leads whoever comes in to the router, for as long as the lab lives.
 pub(super) async fn lead(entrance: TcpListener, router: Arc<Netns>) -> Result<()> {
     let entrance = tokio::net::TcpListener::from_std(entrance)?;
-    let seats = Arc::new(Semaphore::new(MOST));
+    let slots = Arc::new(Semaphore::new(MOST));
     loop {
         let Ok((guest, _)) = entrance.accept().await else {
             // Too many open files, most likely.
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             continue;
         };
-        let Ok(seat) = seats.clone().try_acquire_owned() else { continue };
+        let Ok(slot) = slots.clone().try_acquire_owned() else { continue };
         // A socket belongs to the namespace it was made in, whichever thread uses it.
         let guest = guest.into_std()?;
         router.spawn(async move {
@@ -64,7 +64,7 @@ pub(super) async fn lead(entrance: TcpListener, router: Arc<Netns>) -> Result<()
             };
             // Who leaves, leaves.
             drop(led.await);
-            drop(seat);
+            drop(slot);
         });
     }
 }

@@ -43,7 +43,7 @@ pub enum Action {
     /// One of the Internet's well-known addresses stops answering on every uplink.
     DropTarget(IpAddr),
     RestoreTarget(IpAddr),
-    /// Somebody chooses an uplink by hand; `None`: leaves the choice to the agent again.
+    /// Somebody chooses an uplink manually; `None`: leaves the choice to the agent again.
     Switch(Option<String>),
     /// Somebody sets an uplink aside.
     Pause(String),

@@ -190,22 +190,22 @@ impl Mortal {
     }
 
     /// The next agent makes it whole, and then has nothing left to do.
-    async fn next_start_converges(&mut self, wish: &Dump, on: &str) -> Result<()> {
+    async fn next_start_converges(&mut self, desired: &Dump, on: &str) -> Result<()> {
         self.fate.never()?;
         self.stage.start_again().await?;
         self.stage.on(on).await?;
-        self.stands(wish).await.context("the next start")?;
+        self.stands(desired).await.context("the next start")?;
         self.defaults.never_missing(&self.stage.home).await.context("the next start")
     }
 
-    async fn stands(&self, wish: &Dump) -> Result<()> {
+    async fn stands(&self, desired: &Dump) -> Result<()> {
         let begun = Instant::now();
         loop {
             let now = dump(&self.stage.home).await?;
-            if now == *wish {
+            if now == *desired {
                 return Ok(());
             }
-            ensure!(begun.elapsed() < SOON, "not as wished:\n{}", wish.difference(&now));
+            ensure!(begun.elapsed() < SOON, "not as desired:\n{}", desired.difference(&now));
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -262,7 +262,7 @@ async fn switches(
     let (mut number, mut deaths, mut survived) = (1, [0, 0], [false; 2]);
     while survived != [true; 2] {
         ensure!(number < ENDLESS, "it never survives");
-        for (leg, happens, to, wish) in
+        for (leg, happens, to, desired) in
             [(0, event, "mifi", &away), (1, LineEvent::Restore, "cable", &mortal.whole.clone())]
         {
             mortal.defaults.forget();
@@ -274,11 +274,11 @@ async fn switches(
             let what = || format!("dying {} change {number} on the way to {to}", side(number));
             if mortal.dies_when(happens, to).await.with_context(what)? {
                 deaths[leg] += 1;
-                mortal.next_start_converges(wish, to).await.with_context(what)?;
+                mortal.next_start_converges(desired, to).await.with_context(what)?;
                 mortal.a_second_audit_writes_nothing().await.with_context(what)?;
             } else {
                 survived[leg] = true;
-                mortal.stands(wish).await.with_context(what)?;
+                mortal.stands(desired).await.with_context(what)?;
             }
             if leg == 1 {
                 mortal.stage.agent.wait_proven(PROVEN).await.with_context(what)?;

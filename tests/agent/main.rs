@@ -25,7 +25,6 @@ mod kernel;
 mod lab;
 mod leds;
 mod login;
-mod manager;
 mod page;
 mod people;
 mod pinning;
@@ -44,6 +43,7 @@ mod soak;
 mod stage;
 mod subnets;
 mod survival;
+mod systemd;
 mod watch;
 
 use std::process::ExitCode;
@@ -105,7 +105,7 @@ fn all() -> Result<Vec<Test>> {
         bad_input::tests(),
         recording::tests(),
         kept::tests(),
-        manager::tests(),
+        systemd::tests(),
         login::tests(),
         doctor::tests(),
         api::tests(),

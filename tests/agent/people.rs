@@ -20,7 +20,7 @@ crate::tests![
     a_new_uplink_is_taken_up_by_sighup,
     a_wrong_configuration_changes_nothing,
     the_status_has_every_field,
-    a_choice_by_hand_survives_a_restart,
+    a_manual_choice_survives_a_restart,
     a_choice_for_a_while_ends_by_itself,
     a_paused_uplink_is_left_alone,
 ];
@@ -203,7 +203,7 @@ fn has_fields(object: &Value, fields: &[(&str, Is)]) -> Result<()> {
     Ok(())
 }
 
-async fn a_choice_by_hand_survives_a_restart() -> Result<()> {
+async fn a_manual_choice_survives_a_restart() -> Result<()> {
     let mut stage = Stage::new().await?;
     let begun = Instant::now();
     stage.agent.must(&["switch", "phone"]).await?;
@@ -219,7 +219,7 @@ async fn a_choice_by_hand_survives_a_restart() -> Result<()> {
     // Longer than the hold.
     sleep(Duration::from_secs(4)).await;
     ensure!(stage.agent.status().await?.active.as_deref() == Some("phone"), "it left");
-    ensure!(stage.json().await?["manual"] == "phone", "it forgot whose wish it was");
+    ensure!(stage.json().await?["manual"] == "phone", "it forgot whose choice it was");
     stage.agent.must(&["switch", "auto"]).await?;
     stage.on("cable").await?;
     stage.nothing_lost_since(begun).await

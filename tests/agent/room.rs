@@ -1,4 +1,4 @@
-//! It stays in its room: nothing leaves by the wrong door, others' things stay, its own come back,
+//! It stays in its room: nothing leaves by the wrong uplink, others' things stay, its own come back,
 //! and in the end nothing is left.
 
 use std::net::SocketAddr;

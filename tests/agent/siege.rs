@@ -26,7 +26,7 @@ crate::tests![
 ];
 
 const LAN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 77, 1));
-/// Machines from which the crowd comes: each has its own seats.
+/// Machines from which the crowd comes: each has its own slots.
 const MACHINES: u8 = 10;
 /// Those who watch.
 const WATCHERS: usize = 16;

@@ -20,27 +20,27 @@ use crate::common::{self, command, has, in_netns, note, text, without_capabiliti
 #[test]
 fn a_table_of_everything_is_built_and_recognised() {
     in_netns("a_table_of_everything_is_built_and_recognised", || {
-        let wish = everything();
+        let desired = everything();
         let mut nft = Nft::open().unwrap();
-        assert_eq!(nft.observe(&wish).unwrap(), Table::default());
-        nft.build(&wish).unwrap();
-        assert_eq!(nft.observe(&wish).unwrap(), wish);
+        assert_eq!(nft.observe(&desired).unwrap(), Table::default());
+        nft.build(&desired).unwrap();
+        assert_eq!(nft.observe(&desired).unwrap(), desired);
         let before = nft.generation().unwrap();
-        nft.build(&wish).unwrap();
+        nft.build(&desired).unwrap();
         assert_ne!(nft.generation().unwrap(), before);
-        assert_eq!(nft.observe(&wish).unwrap(), wish);
-        nft.delete(&wish.name).unwrap();
-        nft.delete(&wish.name).unwrap();
-        assert_eq!(nft.observe(&wish).unwrap(), Table::default());
+        assert_eq!(nft.observe(&desired).unwrap(), desired);
+        nft.delete(&desired.name).unwrap();
+        nft.delete(&desired.name).unwrap();
+        assert_eq!(nft.observe(&desired).unwrap(), Table::default());
     });
 }
 
 #[test]
 fn elements_change_and_are_read_back() {
     in_netns("elements_change_and_are_read_back", || {
-        let mut wish = everything();
+        let mut desired = everything();
         let mut nft = Nft::open().unwrap();
-        nft.build(&wish).unwrap();
+        nft.build(&desired).unwrap();
         let near = vec![name("wlan0"), net("192.168.13.0/24")];
         let wide = vec![name("wan0"), net("192.168.0.0/16")];
         let narrow = vec![name("wan0"), net("192.168.10.0/24")];
@@ -59,26 +59,26 @@ fn elements_change_and_are_read_back() {
         ];
         let borrowed: Vec<_> =
             changes.iter().map(|(set, add, del)| ElementChange { set, add, del }).collect();
-        nft.change_elements(&wish, &borrowed).unwrap();
+        nft.change_elements(&desired, &borrowed).unwrap();
         for (set, add, del) in &changes {
-            let elements = &mut wish.sets.get_mut(*set).unwrap().elements;
+            let elements = &mut desired.sets.get_mut(*set).unwrap().elements;
             del.iter().for_each(|key| drop(elements.remove(key)));
             elements.extend(add.iter().cloned());
         }
-        assert_eq!(nft.observe(&wish).unwrap(), wish);
+        assert_eq!(nft.observe(&desired).unwrap(), desired);
     });
 }
 
 #[test]
 fn removing_what_is_gone_is_no_error() {
     in_netns("removing_what_is_gone_is_no_error", || {
-        let mut wish = everything();
-        let near = wish.sets.get_mut("near4").unwrap();
+        let mut desired = everything();
+        let near = desired.sets.get_mut("near4").unwrap();
         near.elements.clear();
         near.elements.insert(vec![name("wan0"), net("192.168.0.0/16")], None);
         near.elements.insert(vec![name("usb0"), net("192.168.11.0/24")], None);
         let mut nft = Nft::open().unwrap();
-        nft.build(&wish).unwrap();
+        nft.build(&desired).unwrap();
         // The first is not there, but a wider one is, which must stay.
         let near = [
             vec![name("wan0"), net("192.168.10.0/24")],
@@ -88,28 +88,28 @@ fn removing_what_is_gone_is_no_error() {
         let marks = [vec![KeyPart::Mark(9)]];
         let all = [("near4", &near[..]), ("uplinks", &up[..]), ("to", &marks[..])];
         let changes = all.map(|(set, del)| ElementChange { set, add: &[], del });
-        nft.change_elements(&wish, &changes).unwrap();
-        wish.sets.get_mut("near4").unwrap().elements.remove(&near[1]);
-        wish.sets.get_mut("uplinks").unwrap().elements.remove(&up[1]);
-        assert_eq!(nft.observe(&wish).unwrap(), wish);
+        nft.change_elements(&desired, &changes).unwrap();
+        desired.sets.get_mut("near4").unwrap().elements.remove(&near[1]);
+        desired.sets.get_mut("uplinks").unwrap().elements.remove(&up[1]);
+        assert_eq!(nft.observe(&desired).unwrap(), desired);
     });
 }
 
 #[test]
 fn adding_again_begins_the_timeout_anew() {
     in_netns("adding_again_begins_the_timeout_anew", || {
-        let mut wish = everything();
-        let armed = wish.sets.get_mut("reset_on").unwrap();
+        let mut desired = everything();
+        let armed = desired.sets.get_mut("reset_on").unwrap();
         armed.timeout = Some(2);
         armed.elements.insert(vec![name("wan0")], None);
         let mut nft = Nft::open().unwrap();
-        nft.build(&wish).unwrap();
+        nft.build(&desired).unwrap();
         sleep(Duration::from_millis(1200));
         let again = [(vec![name("usb0")], None)];
         let rearm = ElementChange { set: "reset_on", add: &again, del: &[] };
-        nft.change_elements(&wish, &[rearm]).unwrap();
+        nft.change_elements(&desired, &[rearm]).unwrap();
         sleep(Duration::from_millis(1200));
-        let left = nft.observe(&wish).unwrap().sets["reset_on"].elements.clone();
+        let left = nft.observe(&desired).unwrap().sets["reset_on"].elements.clone();
         assert_eq!(left.keys().collect::<Vec<_>>(), [&vec![name("usb0")]], "wan0 is the control");
     });
 }
@@ -117,54 +117,54 @@ fn adding_again_begins_the_timeout_anew() {
 #[test]
 fn thousands_of_elements_fit() {
     in_netns("thousands_of_elements_fit", || {
-        let mut wish = everything();
+        let mut desired = everything();
         let octets = (0..8).flat_map(|a| (0..=255).map(move |b| (a, b)));
         for (a, b) in octets {
             let single = vec![net(&format!("100.{a}.{b}.0/24"))];
             let pair = vec![name("wan0"), net(&format!("fd00:{a}:{b}::/48"))];
-            wish.sets.get_mut("bogons").unwrap().elements.insert(single, None);
-            wish.sets.get_mut("empty").unwrap().elements.insert(pair, None);
+            desired.sets.get_mut("bogons").unwrap().elements.insert(single, None);
+            desired.sets.get_mut("empty").unwrap().elements.insert(pair, None);
         }
         let mut nft = Nft::open().unwrap();
-        nft.build(&wish).unwrap();
-        assert_eq!(nft.observe(&wish).unwrap(), wish);
+        nft.build(&desired).unwrap();
+        assert_eq!(nft.observe(&desired).unwrap(), desired);
     });
 }
 
 #[test]
 fn what_overlaps_is_refused_by_name() {
     in_netns("what_overlaps_is_refused_by_name", || {
-        let wish = everything();
+        let desired = everything();
         let mut nft = Nft::open().unwrap();
-        nft.build(&wish).unwrap();
+        nft.build(&desired).unwrap();
         let inside = [(vec![name("wan0"), net("192.168.10.128/25")], None)];
         let fine = [(vec![name("eth9")], None)];
         let batch = [
             ElementChange { set: "uplinks", add: &fine, del: &[] },
             ElementChange { set: "near4", add: &inside, del: &[] },
         ];
-        let error = nft.change_elements(&wish, &batch).unwrap_err().to_string();
+        let error = nft.change_elements(&desired, &batch).unwrap_err().to_string();
         assert!(error.contains("elements of set near4: EEXIST"), "{error}");
-        assert_eq!(nft.observe(&wish).unwrap(), wish, "nothing of the batch has happened");
+        assert_eq!(nft.observe(&desired).unwrap(), desired, "nothing of the batch has happened");
     });
 }
 
 #[test]
 fn covered_prefixes_are_dropped_before_the_kernel_sees_them() {
     in_netns("covered_prefixes_are_dropped_before_the_kernel_sees_them", || {
-        let mut wish = everything();
-        let near = wish.sets.get_mut("near4").unwrap();
+        let mut desired = everything();
+        let near = desired.sets.get_mut("near4").unwrap();
         for text in ["192.168.0.1/16", "192.168.10.7/32"] {
             near.elements.insert(vec![name("wan0"), net(text)], None);
         }
         let mut nft = Nft::open().unwrap();
-        assert!(nft.build(&wish).is_err(), "positive control");
-        let near = wish.sets.get_mut("near4").unwrap();
+        assert!(nft.build(&desired).is_err(), "positive control");
+        let near = desired.sets.get_mut("near4").unwrap();
         near.drop_covered();
         assert!(near.elements.contains_key(&vec![name("wan0"), net("192.168.0.0/16")]));
         assert_eq!(near.elements.len(), 3);
-        nft.build(&wish).unwrap();
-        assert_eq!(nft.observe(&wish).unwrap(), wish);
+        nft.build(&desired).unwrap();
+        assert_eq!(nft.observe(&desired).unwrap(), desired);
     });
 }
 
@@ -187,22 +187,22 @@ fn what_others_take_away_is_noticed() {
             ("a changed policy", 3, chain("input").be32(5, 0)),
             ("the table", 2, Attrs::new().text(1, "sparelink")),
         ];
-        let mut wish = everything();
-        wish.sets.insert("sparelink".into(), Set::new(&[KeyType::Mark]));
-        wish.counters.insert("spare".into());
-        wish.chains.push(Chain { name: "unused".into(), hook: None, rules: vec![] });
+        let mut desired = everything();
+        desired.sets.insert("sparelink".into(), Set::new(&[KeyType::Mark]));
+        desired.counters.insert("spare".into());
+        desired.chains.push(Chain { name: "unused".into(), hook: None, rules: vec![] });
         let mut nft = Nft::open().unwrap();
         for (object, command, attrs) in meddling {
-            nft.build(&wish).unwrap();
-            assert_eq!(nft.observe(&wish).unwrap(), wish, "positive control");
+            nft.build(&desired).unwrap();
+            assert_eq!(nft.observe(&desired).unwrap(), desired, "positive control");
             let kind = u16::from(SUBSYS_NFTABLES) << 8 | command;
             let message =
                 Message { kind, flags: 0, family: 1, version: 0, attrs, object: object.into() };
             Nfnl::open().unwrap().batch(SUBSYS_NFTABLES, &[message]).unwrap();
-            assert_eq!(nft.observe(&wish).unwrap(), Table::default(), "{object}");
+            assert_eq!(nft.observe(&desired).unwrap(), Table::default(), "{object}");
         }
-        nft.build(&wish).unwrap();
-        let mut other = wish.clone();
+        nft.build(&desired).unwrap();
+        let mut other = desired.clone();
         other.chains[0].rules.pop();
         assert_eq!(nft.observe(&other).unwrap(), Table::default(), "another structure");
     });
@@ -211,14 +211,14 @@ fn what_others_take_away_is_noticed() {
 #[test]
 fn a_bad_rule_is_named_and_the_old_table_stays() {
     in_netns("a_bad_rule_is_named_and_the_old_table_stays", || {
-        let wish = everything();
+        let desired = everything();
         let mut nft = Nft::open().unwrap();
-        nft.build(&wish).unwrap();
-        let mut bad = wish.clone();
+        nft.build(&desired).unwrap();
+        let mut bad = desired.clone();
         bad.chains[1].rules.push(vec![Stmt::IifnameIn { set: "nowhere".into(), sense: Sense::Is }]);
         let error = nft.build(&bad).unwrap_err().to_string();
         assert!(error.contains("rule 3 of chain to_1: ENOENT"), "{error}");
-        assert_eq!(nft.observe(&wish).unwrap(), wish);
+        assert_eq!(nft.observe(&desired).unwrap(), desired);
     });
 }
 
@@ -253,12 +253,12 @@ fn a_lack_of_permission_is_one_sentence() {
 fn counters_are_read_fast() {
     in_netns("counters_are_read_fast", || {
         common::loopback_up();
-        let mut wish = everything();
+        let mut desired = everything();
         let rule = vec![Stmt::OifLoopback, Stmt::L4proto(17), Stmt::Counter("in_1".into())];
         let count = base("count", ChainKind::Filter, HookPoint::Output, 0, vec![rule]);
-        wish.chains.insert(0, count);
+        desired.chains.insert(0, count);
         let mut nft = Nft::open().unwrap();
-        nft.build(&wish).unwrap();
+        nft.build(&desired).unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..3 {
             socket.send_to(b"12345678", "127.0.0.1:9").unwrap();
@@ -287,16 +287,16 @@ fn nft_makes_the_same_of_the_text() {
             note("skipped the comparison: nft is not installed");
             return;
         }
-        let wish = everything();
-        Nft::open().unwrap().build(&wish).unwrap();
+        let desired = everything();
+        Nft::open().unwrap().build(&desired).unwrap();
         let list = ["-j", "-n", "list", "table", "inet", "sparelink"];
         let ours = command("nft").args(list).output().unwrap();
         let file = std::env::temp_dir().join(format!("sparelink-{}.nft", std::process::id()));
-        std::fs::write(&file, render::table(&wish)).unwrap();
+        std::fs::write(&file, render::table(&desired)).unwrap();
         let script = format!("nft -f '{}' && nft {}", file.display(), list.join(" "));
         let theirs = command("unshare").args(["--net", "sh", "-c", &script]).output().unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert!(theirs.status.success(), "{}\n{}", text(&theirs), render::table(&wish));
+        assert!(theirs.status.success(), "{}\n{}", text(&theirs), render::table(&desired));
         let (ours, theirs) = (objects(&ours.stdout), objects(&theirs.stdout));
         assert!(ours.len() > 30, "a listing of everything");
         for (name, ours) in &ours {

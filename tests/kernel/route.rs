@@ -1,4 +1,4 @@
-//! The rtnetlink half of the dataplane, and the whole of it through the one door, on the real
+//! The rtnetlink half of the dataplane, and the whole of it through the one reconciler, on the real
 //! kernel.
 #![expect(
     clippy::print_stdout,
@@ -27,10 +27,10 @@ use sparelink::engine::dataplane::plan::plan;
 use sparelink::engine::dataplane::report::ApplyReport;
 use sparelink::engine::dataplane::wanted::{Lan, Uplink, Wanted};
 use sparelink::engine::dataplane::{Dataplane, Route, Rule, RuleAction as Then, Sysctl};
+use sparelink::engine::kernel::egress::Egress;
 use sparelink::engine::kernel::view::{ForeignRoute, KernelChange, KernelView, Touched};
-use sparelink::engine::kernel::way::Way;
 use sparelink::io::netlink::nft::Nft;
-use sparelink::io::netlink::{Door, Event, Monitor};
+use sparelink::io::netlink::{Event, Monitor, Reconciler};
 use sparelink::io::{lock, sysctl};
 use sparelink::units::{
     Family, IfIndex, IfName, Metric, PROTOCOL, PerFamily, RulePriority, TableId, UplinkId,
@@ -160,13 +160,13 @@ fn default_via(family: Family, table: TableId, metric: u32, n: u8) -> Route {
     }
 }
 
-/// What the agent wishes with uplink `active` first and the other one as its spare.
-fn wish(active: u8) -> Dataplane {
+/// What the agent desires with uplink `active` first and the other one as its spare.
+fn desired(active: u8) -> Dataplane {
     let spare = 3 - active;
-    let mut wish = Dataplane::default();
+    let mut desired = Dataplane::default();
     for family in Family::BOTH {
-        wish.routes.insert(default_via(family, TableId::ACTIVE, 1, active));
-        wish.routes.insert(default_via(family, TableId::ACTIVE, 2, spare));
+        desired.routes.insert(default_via(family, TableId::ACTIVE, 1, active));
+        desired.routes.insert(default_via(family, TableId::ACTIVE, 2, spare));
         let rule = |priority, fwmark, table, suppress_prefixlength| Rule {
             family,
             priority,
@@ -174,12 +174,14 @@ fn wish(active: u8) -> Dataplane {
             then: Then::LookUp(table),
             suppress_prefixlength,
         };
-        wish.rules.insert(rule(RulePriority::LOCAL_FIRST, None, TableId::MAIN, Some(0)));
-        wish.rules.insert(rule(RulePriority::ACTIVE, None, TableId::ACTIVE, None));
+        desired.rules.insert(rule(RulePriority::LOCAL_FIRST, None, TableId::MAIN, Some(0)));
+        desired.rules.insert(rule(RulePriority::ACTIVE, None, TableId::ACTIVE, None));
         for n in [1, 2] {
             let id = UplinkId::new(n).unwrap();
-            wish.routes.insert(Route { mtu: Some(1400), ..default_via(family, id.table(), 1, n) });
-            wish.rules.insert(rule(id.rule_priority(), Some(id.mark()), id.table(), None));
+            desired
+                .routes
+                .insert(Route { mtu: Some(1400), ..default_via(family, id.table(), 1, n) });
+            desired.rules.insert(rule(id.rule_priority(), Some(id.mark()), id.table(), None));
         }
     }
     for (path, value) in [
@@ -188,9 +190,9 @@ fn wish(active: u8) -> Dataplane {
         ("net/ipv6/conf/up1/accept_ra", "2"),
         ("net/ipv6/conf/all/forwarding", "1"),
     ] {
-        wish.sysctls.insert(path.to_owned(), sysctl_of(value));
+        desired.sysctls.insert(path.to_owned(), sysctl_of(value));
     }
-    wish
+    desired
 }
 
 fn sysctl_of(value: &str) -> Sysctl {
@@ -205,20 +207,20 @@ fn assert_clean(report: &ApplyReport) {
 fn converges_from_nothing_and_then_has_nothing_to_do() {
     inside("converges_from_nothing_and_then_has_nothing_to_do", || async {
         let lab = Lab::new().await;
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
-        let wish = wish(1);
-        let first = door.converge(1, &wish).await;
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
+        let desired = desired(1);
+        let first = reconciler.converge(1, &desired).await;
         assert_clean(&first);
         assert_eq!(first.changes.len(), 8 + 8 + 4, "{:#?}", first.changes);
         println!("first converge: {:?}", first.took);
-        let second = door.converge(2, &wish).await;
+        let second = reconciler.converge(2, &desired).await;
         assert_clean(&second);
         assert_eq!(second.changes, [], "the second time there is nothing to do");
         println!("second converge: {:?}", second.took);
-        assert_eq!(door.observe(&wish).await.unwrap(), wish);
+        assert_eq!(reconciler.observe(&desired).await.unwrap(), desired);
         assert_eq!((first.generation, second.generation), (1, 2));
         // An agent that starts again adopts what it finds.
-        let adopted = Door::open(&lab.run_dir).await.unwrap().converge(1, &wish).await;
+        let adopted = Reconciler::open(&lab.run_dir).await.unwrap().converge(1, &desired).await;
         assert_eq!(adopted.changes, []);
         assert_eq!(sysctl::read("net/ipv4/ip_forward").unwrap(), "1");
     });
@@ -228,7 +230,7 @@ fn converges_from_nothing_and_then_has_nothing_to_do() {
 fn what_others_delete_is_back_and_what_is_theirs_stays() {
     inside("what_others_delete_is_back_and_what_is_theirs_stays", || async {
         let lab = Lab::new().await;
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
         // Other people's: a route in main, one in a table of their own, a rule.
         let gateway1 = Ipv4Addr::new(10, 0, 1, 1);
         for table in [254, 100] {
@@ -247,8 +249,8 @@ fn what_others_delete_is_back_and_what_is_theirs_stays() {
         let main_before = lab.table(Family::V4, 254).await;
         let rules_before = lab.rules(Family::V4).await;
 
-        let wish = wish(1);
-        assert_clean(&door.converge(1, &wish).await);
+        let desired = desired(1);
+        assert_clean(&reconciler.converge(1, &desired).await);
         // Somebody clears our rules and flushes a table of ours.
         for ours in lab.rules(Family::V4).await.into_iter().filter(is_ours) {
             lab.net.rule().del(ours).execute().await.unwrap();
@@ -256,10 +258,10 @@ fn what_others_delete_is_back_and_what_is_theirs_stays() {
         for ours in lab.table(Family::V6, 8300).await {
             lab.net.route().del(ours).execute().await.unwrap();
         }
-        let repaired = door.converge(1, &wish).await;
+        let repaired = reconciler.converge(1, &desired).await;
         assert_clean(&repaired);
         assert_eq!(repaired.changes.len(), 4 + 2, "{:#?}", repaired.changes);
-        assert_eq!(door.observe(&wish).await.unwrap(), wish);
+        assert_eq!(reconciler.observe(&desired).await.unwrap(), desired);
 
         // What stands in our tables is ours, whoever put it there.
         let stray = RouteMessageBuilder::<Ipv4Addr>::new()
@@ -267,7 +269,7 @@ fn what_others_delete_is_back_and_what_is_theirs_stays() {
             .table_id(8300)
             .protocol(RouteProtocol::Static);
         lab.route(stray.build()).await;
-        let swept = door.converge(1, &wish).await;
+        let swept = reconciler.converge(1, &desired).await;
         assert_clean(&swept);
         assert!(
             matches!(swept.changes.as_slice(), [Change::DelRoute(route)] if route.metric == Metric(0)),
@@ -277,11 +279,14 @@ fn what_others_delete_is_back_and_what_is_theirs_stays() {
         assert_eq!(lab.table(Family::V4, 8300).await.len(), 2);
 
         for _ in 0..2 {
-            assert_clean(&door.purge().await);
+            assert_clean(&reconciler.purge().await);
             assert_eq!(lab.table(Family::V4, 254).await, main_before);
             assert_eq!(lab.table(Family::V4, 100).await.len(), 1);
             assert_eq!(lab.rules(Family::V4).await, rules_before);
-            assert_eq!(door.observe(&Dataplane::default()).await.unwrap(), Dataplane::default());
+            assert_eq!(
+                reconciler.observe(&Dataplane::default()).await.unwrap(),
+                Dataplane::default()
+            );
         }
     });
 }
@@ -294,17 +299,17 @@ fn is_ours(rule: &RuleMessage) -> bool {
 fn a_switch_never_leaves_the_table_empty() {
     inside("a_switch_never_leaves_the_table_empty", || async {
         let lab = Lab::new().await;
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
-        assert_clean(&door.converge(1, &wish(1)).await);
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
+        assert_clean(&reconciler.converge(1, &desired(1)).await);
         let watch = Watch::start();
         for switch in 0..100u8 {
             let active = 1 + (switch + 1) % 2;
-            let report = door.converge(1, &wish(active)).await;
+            let report = reconciler.converge(1, &desired(active)).await;
             assert_clean(&report);
             assert_eq!(report.changes.len(), 4, "{:#?}", report.changes);
             let (other, host) = (Family::V4, Ipv4Addr::new(192, 0, 2, 1));
             assert_eq!(
-                door.lookup(host.into(), 0).await.unwrap(),
+                reconciler.lookup(host.into(), 0).await.unwrap(),
                 index(&format!("up{active}")),
                 "{other}"
             );
@@ -312,7 +317,7 @@ fn a_switch_never_leaves_the_table_empty() {
         // A mark decides for itself.
         let second = UplinkId::new(2).unwrap().mark().value;
         for host in [IpAddr::from([192, 0, 2, 1]), "2001:db8:ffff::1".parse().unwrap()] {
-            assert_eq!(door.lookup(host, second).await.unwrap(), index("up2"));
+            assert_eq!(reconciler.lookup(host, second).await.unwrap(), index("up2"));
         }
         let (looks, empty) = watch.so_far();
         println!("{looks} looks at table 8300, {empty} of them at an empty one");
@@ -371,17 +376,17 @@ impl Watch {
 fn an_error_keeps_the_old_and_does_not_stop_the_rest() {
     inside("an_error_keeps_the_old_and_does_not_stop_the_rest", || async {
         let lab = Lab::new().await;
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
-        assert_clean(&door.converge(1, &wish(1)).await);
-        // Wish the active IPv4 default to a neighbour that no link leads to.
-        let mut bad = wish(1);
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
+        assert_clean(&reconciler.converge(1, &desired(1)).await);
+        // Desire the active IPv4 default to a neighbour that no link leads to.
+        let mut bad = desired(1);
         let old = default_via(Family::V4, TableId::ACTIVE, 1, 1);
         bad.routes.remove(&old);
         bad.routes.remove(&default_via(Family::V4, TableId::ACTIVE, 2, 2));
         bad.routes.insert(Route { via: Some([203, 0, 113, 9].into()), metric: Metric(7), ..old });
         bad.routes.remove(&default_via(Family::V6, TableId::ACTIVE, 2, 2));
         bad.sysctls.insert("net/ipv4/conf/gone0/rp_filter".to_owned(), sysctl_of("2"));
-        let report = door.converge(1, &bad).await;
+        let report = reconciler.converge(1, &bad).await;
         println!("{:#?}", report.errors);
         // A sysctl of a device that has just gone is not missed; the route is.
         assert_eq!(report.errors.len(), 1);
@@ -399,26 +404,26 @@ fn an_error_keeps_the_old_and_does_not_stop_the_rest() {
 fn without_an_active_default_the_last_one_stays_until_all_is_purged() {
     inside("without_an_active_default_the_last_one_stays_until_all_is_purged", || async {
         let lab = Lab::new().await;
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
-        assert_clean(&door.converge(1, &wish(1)).await);
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
+        assert_clean(&reconciler.converge(1, &desired(1)).await);
         let before = lab.table(Family::V4, 8300).await.len();
         assert!(before > 0, "control: there is one");
-        let mut none = wish(1);
+        let mut none = desired(1);
         none.routes.retain(|r| r.table != TableId::ACTIVE || r.family != Family::V4);
-        let report = door.converge(2, &none).await;
+        let report = reconciler.converge(2, &none).await;
         assert_clean(&report);
         assert_eq!(report.changes, []);
         assert_eq!(lab.table(Family::V4, 8300).await.len(), before);
-        // One that is wished for takes its place.
-        assert_clean(&door.converge(3, &wish(2)).await);
+        // One that is desired takes its place.
+        assert_clean(&reconciler.converge(3, &desired(2)).await);
         let host = Ipv4Addr::new(192, 0, 2, 1);
-        assert_eq!(door.lookup(host.into(), 0).await.unwrap(), index("up2"));
-        door.purge().await;
+        assert_eq!(reconciler.lookup(host.into(), 0).await.unwrap(), index("up2"));
+        reconciler.purge().await;
         assert_eq!(lab.table(Family::V4, 8300).await.len(), 0);
     });
 }
 
-/// A table with all that the door has to do with: structure and elements.
+/// A table with all that the reconciler has to do with: structure and elements.
 fn table(name: &str, dead: &[&str]) -> Table {
     let mut uplinks = Set::new(&[KeyType::IfName]);
     let key = |dev: &&str| (vec![KeyPart::IfName(IfName::new(dev).unwrap())], None);
@@ -435,32 +440,32 @@ fn table(name: &str, dead: &[&str]) -> Table {
 }
 
 #[test]
-fn the_nftables_table_goes_through_the_same_door() {
-    inside("the_nftables_table_goes_through_the_same_door", || async {
+fn the_nftables_table_goes_through_the_same_reconciler() {
+    inside("the_nftables_table_goes_through_the_same_reconciler", || async {
         let lab = Lab::new().await;
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
         let mut foreigner = Nft::open().unwrap();
         let theirs = table("theirs", &["up1"]);
-        let mut wish = Dataplane { nft: table("sparelink", &["up1"]), ..wish(1) };
-        let built = door.converge(1, &wish).await;
+        let mut desired = Dataplane { nft: table("sparelink", &["up1"]), ..desired(1) };
+        let built = reconciler.converge(1, &desired).await;
         assert_clean(&built);
         assert_eq!(built.observed_digest, None);
-        assert!(built.changes.contains(&Change::BuildTable(wish.nft.clone())));
-        assert!(door.counters().unwrap().contains_key("refused"));
-        let again = door.converge(1, &wish).await;
-        assert_eq!((again.changes, again.observed_digest), (vec![], Some(wish.nft.digest())));
+        assert!(built.changes.contains(&Change::BuildTable(desired.nft.clone())));
+        assert!(reconciler.counters().unwrap().contains_key("refused"));
+        let again = reconciler.converge(1, &desired).await;
+        assert_eq!((again.changes, again.observed_digest), (vec![], Some(desired.nft.digest())));
         println!("a converge without changes: {:?}", again.took);
 
         // What moves is elements; the table is not built again.
-        wish.nft = table("sparelink", &["up2"]);
-        let moved = door.converge(1, &wish).await;
+        desired.nft = table("sparelink", &["up2"]);
+        let moved = reconciler.converge(1, &desired).await;
         assert_clean(&moved);
         assert!(
             matches!(moved.changes.as_slice(), [Change::Elements { .. }]),
             "{:?}",
             moved.changes
         );
-        assert_eq!(door.observe(&wish).await.unwrap(), wish);
+        assert_eq!(reconciler.observe(&desired).await.unwrap(), desired);
 
         // Somebody flushes the ruleset: told at once, and put right.
         let (mut monitor, mut view) = Monitor::open().await.unwrap();
@@ -472,12 +477,12 @@ fn the_nftables_table_goes_through_the_same_door() {
             seen.contains(&KernelChange::Ours(Touched::Nftables))
         })
         .await;
-        assert_clean(&door.converge(1, &wish).await);
-        assert_eq!(door.observe(&wish).await.unwrap(), wish);
+        assert_clean(&reconciler.converge(1, &desired).await);
+        assert_eq!(reconciler.observe(&desired).await.unwrap(), desired);
 
         for _ in 0..2 {
-            assert_clean(&door.purge().await);
-            assert!(door.observe(&wish).await.unwrap().nft.name.is_empty());
+            assert_clean(&reconciler.purge().await);
+            assert!(reconciler.observe(&desired).await.unwrap().nft.name.is_empty());
             assert_eq!(foreigner.observe(&theirs).unwrap(), theirs);
         }
     });
@@ -488,8 +493,8 @@ fn planned(order: [u8; 2]) -> Dataplane {
     let id = |n| UplinkId::new(n).unwrap();
     let uplink = |n: u8| {
         let dev = IfName::new(&format!("up{n}")).unwrap();
-        let way = |family, source: &str| {
-            Some(Way {
+        let egress = |family, source: &str| {
+            Some(Egress {
                 index: index(dev.as_str()),
                 dev: dev.clone(),
                 source: source.parse().unwrap(),
@@ -502,7 +507,7 @@ fn planned(order: [u8; 2]) -> Dataplane {
         Uplink {
             id: id(n),
             dev: Some((index(dev.as_str()), dev.clone())),
-            ways: PerFamily { v4: way(Family::V4, &own4), v6: way(Family::V6, &own6) },
+            egress: PerFamily { v4: egress(Family::V4, &own4), v6: egress(Family::V6, &own6) },
             near: vec![
                 format!("10.0.{n}.0/24").parse().unwrap(),
                 format!("2001:db8:{n}::/64").parse().unwrap(),
@@ -532,17 +537,17 @@ fn planned(order: [u8; 2]) -> Dataplane {
 fn the_real_plan_is_carried_out_and_found_again() {
     inside("the_real_plan_is_carried_out_and_found_again", || async {
         let lab = Lab::new().await;
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
-        let first = door.converge(1, &planned([1, 2])).await;
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
+        let first = reconciler.converge(1, &planned([1, 2])).await;
         assert_clean(&first);
         println!("the first: {} changes in {:?}", first.changes.len(), first.took);
-        assert_eq!(door.converge(1, &planned([1, 2])).await.changes, []);
-        let switch = door.converge(1, &planned([2, 1])).await;
+        assert_eq!(reconciler.converge(1, &planned([1, 2])).await.changes, []);
+        let switch = reconciler.converge(1, &planned([2, 1])).await;
         assert_clean(&switch);
         let lines: Vec<_> = switch.changes.iter().map(ToString::to_string).collect();
         println!("a switch, {:?}: {lines:#?}", switch.took);
         assert!(!switch.changes.iter().any(|c| matches!(c, Change::BuildTable(_))), "{lines:#?}");
-        assert_eq!(door.converge(1, &planned([2, 1])).await.changes, []);
+        assert_eq!(reconciler.converge(1, &planned([2, 1])).await.changes, []);
     });
 }
 
@@ -552,8 +557,8 @@ fn the_real_plan_is_carried_out_and_found_again() {
 fn flushes_at_any_moment_are_put_right() {
     inside("flushes_at_any_moment_are_put_right", || async {
         let lab = Lab::new().await;
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
-        assert_clean(&door.converge(1, &planned([1, 2])).await);
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
+        assert_clean(&reconciler.converge(1, &planned([1, 2])).await);
         let over = Arc::new(AtomicBool::new(false));
         let ends = over.clone();
         let others = std::thread::spawn(move || {
@@ -573,7 +578,7 @@ fn flushes_at_any_moment_are_put_right() {
         });
         let (mut put_back, mut refused) = (0, 0);
         for round in 0..600 {
-            let report = door.converge(1, &planned([[1, 2], [2, 1]][round % 2])).await;
+            let report = reconciler.converge(1, &planned([[1, 2], [2, 1]][round % 2])).await;
             put_back += usize::from(!report.changes.is_empty());
             refused += report.errors.len();
             let reads = report.errors.iter().filter(|error| error.contains("could not be read"));
@@ -587,9 +592,9 @@ fn flushes_at_any_moment_are_put_right() {
             "control: {times} flushes, {put_back} times put back"
         );
         // The first brings back the rules by which the kernel knows the way to gateways.
-        door.converge(1, &planned([1, 2])).await;
-        assert_clean(&door.converge(1, &planned([1, 2])).await);
-        assert_eq!(door.converge(1, &planned([1, 2])).await.changes, []);
+        reconciler.converge(1, &planned([1, 2])).await;
+        assert_clean(&reconciler.converge(1, &planned([1, 2])).await);
+        assert_eq!(reconciler.converge(1, &planned([1, 2])).await.changes, []);
     });
 }
 
@@ -598,18 +603,20 @@ fn sysctls_are_put_back_as_they_were_before_the_first_change() {
     inside("sysctls_are_put_back_as_they_were_before_the_first_change", || async {
         let lab = Lab::new().await;
         let before: Vec<_> =
-            wish(1).sysctls.keys().map(|path| sysctl::read(path).unwrap()).collect();
+            desired(1).sysctls.keys().map(|path| sysctl::read(path).unwrap()).collect();
         // The second agent must not take the first one's values for the originals.
         for value in ["2", "1"] {
-            let mut wish = wish(1);
-            wish.sysctls.insert("net/ipv4/conf/up1/rp_filter".to_owned(), sysctl_of(value));
-            assert_clean(&Door::open(&lab.run_dir).await.unwrap().converge(1, &wish).await);
+            let mut desired = desired(1);
+            desired.sysctls.insert("net/ipv4/conf/up1/rp_filter".to_owned(), sysctl_of(value));
+            assert_clean(
+                &Reconciler::open(&lab.run_dir).await.unwrap().converge(1, &desired).await,
+            );
             assert_eq!(sysctl::read("net/ipv4/conf/up1/rp_filter").unwrap(), value);
         }
         let restored = sysctl::restore(&lab.run_dir).unwrap();
         assert!(restored.contains(&"net/ipv4/ip_forward".to_owned()), "{restored:?}");
         let after: Vec<_> =
-            wish(1).sysctls.keys().map(|path| sysctl::read(path).unwrap()).collect();
+            desired(1).sysctls.keys().map(|path| sysctl::read(path).unwrap()).collect();
         assert_eq!(after, before);
     });
 }
@@ -654,13 +661,13 @@ fn one_agent_for_each_namespace() {
 fn statistics_count_bytes() {
     inside("statistics_count_bytes", || async {
         let lab = Lab::new().await;
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
         let lo = index("lo");
-        let sent = |door: &std::collections::BTreeMap<IfIndex, (u64, u64)>| door[&lo].1;
-        let before = sent(&door.stats(&[lo, IfIndex(9999)]).await);
+        let sent = |reconciler: &std::collections::BTreeMap<IfIndex, (u64, u64)>| reconciler[&lo].1;
+        let before = sent(&reconciler.stats(&[lo, IfIndex(9999)]).await);
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
-        let after = door.stats(&[lo, IfIndex(9999)]).await;
+        let after = reconciler.stats(&[lo, IfIndex(9999)]).await;
         assert!(sent(&after) >= before + 1000, "{before} {after:?}");
         assert_eq!(after.len(), 1, "an interface that is gone is left out");
     });
@@ -775,9 +782,9 @@ fn routes_that_vanish_with_their_source_address_are_noticed() {
 fn touching_what_is_ours_is_told_and_foreign_rules_behind_are_not() {
     inside("touching_what_is_ours_is_told_and_foreign_rules_behind_are_not", || async {
         let lab = Lab::new().await;
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
         let (mut monitor, mut view) = Monitor::open().await.unwrap();
-        assert_clean(&door.converge(1, &wish(1)).await);
+        assert_clean(&reconciler.converge(1, &desired(1)).await);
         let both = |_: &KernelView, seen: &[KernelChange]| {
             [Touched::Routes, Touched::Rules]
                 .iter()
@@ -890,14 +897,14 @@ fn of_any_number_of_routes_those_that_matter_are_told() {
         assert_eq!(sorted(view), fresh().await);
 
         // What is ours is found among them, and without looking through them each time.
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
-        assert_clean(&door.converge(1, &wish(1)).await);
-        let report = door.converge(1, &wish(1)).await;
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
+        assert_clean(&reconciler.converge(1, &desired(1)).await);
+        let report = reconciler.converge(1, &desired(1)).await;
         assert_clean(&report);
         assert_eq!(report.changes, []);
         let table = lab.table(Family::V4, TableId::ACTIVE.0).await;
         lab.net.route().del(table.into_iter().next().unwrap()).execute().await.unwrap();
-        let report = door.converge(1, &wish(1)).await;
+        let report = reconciler.converge(1, &desired(1)).await;
         assert!(matches!(report.changes[..], [Change::ReplaceRoute(_)]), "{:?}", report.changes);
     });
 }
@@ -925,18 +932,18 @@ fn many_next_hops_are_many_routes() {
         assert_eq!(default_to(&view), [(index("up2"), Some(gateway(Family::V4, 2)))]);
 
         // In a table of ours it is a mistake that is put right in one step.
-        let mut door = Door::open(&lab.run_dir).await.unwrap();
+        let mut reconciler = Reconciler::open(&lab.run_dir).await.unwrap();
         lab.route(multi().table_id(8300).priority(1).build()).await;
-        let mut wish = Dataplane::default();
-        wish.routes.insert(default_via(Family::V4, TableId::ACTIVE, 1, 2));
-        let report = door.converge(1, &wish).await;
+        let mut desired = Dataplane::default();
+        desired.routes.insert(default_via(Family::V4, TableId::ACTIVE, 1, 2));
+        let report = reconciler.converge(1, &desired).await;
         assert_clean(&report);
         assert!(
             matches!(report.changes.as_slice(), [Change::ReplaceRoute(_)]),
             "{:?}",
             report.changes
         );
-        assert_eq!(door.converge(1, &wish).await.changes, []);
+        assert_eq!(reconciler.converge(1, &desired).await.changes, []);
     });
 }
 
@@ -948,6 +955,6 @@ fn without_permission_there_is_one_clear_sentence() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let error = runtime.block_on(Door::open(&std::env::temp_dir())).unwrap_err();
+    let error = runtime.block_on(Reconciler::open(&std::env::temp_dir())).unwrap_err();
     assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
 }

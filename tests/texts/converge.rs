@@ -9,7 +9,7 @@ use std::path::Path;
 use sparelink::engine::dataplane::plan::plan;
 use sparelink::engine::dataplane::wanted::{Lan, Uplink, Wanted};
 use sparelink::engine::dataplane::{Dataplane, diff, render};
-use sparelink::engine::kernel::way::Way;
+use sparelink::engine::kernel::egress::Egress;
 use sparelink::units::{IfIndex, IfName, PerFamily, UplinkId};
 
 /// A home with a cable and a MiFi, both proven, the cable in use.
@@ -17,7 +17,7 @@ fn home() -> Wanted {
     let uplink = |n: u8, dev: &str| {
         let (index, name) = (IfIndex(u32::from(n) + 1), IfName::new(dev).unwrap());
         let address = format!("192.168.{n}.2");
-        let way = Way {
+        let egress = Egress {
             index,
             dev: name.clone(),
             source: address.parse().unwrap(),
@@ -28,7 +28,7 @@ fn home() -> Wanted {
         Uplink {
             id: id(n),
             dev: Some((index, name)),
-            ways: PerFamily { v4: Some(way), v6: None },
+            egress: PerFamily { v4: Some(egress), v6: None },
             near: vec![format!("192.168.{n}.0/24").parse().unwrap()],
             own6: Vec::new(),
             others6: Vec::new(),
@@ -75,7 +75,7 @@ fn failover() {
 fn nobody_left() {
     let mut after = home();
     after.order.v4 = vec![id(1)];
-    after.no_way.v4 = true;
+    after.refused.v4 = true;
     golden("nobody_left", &plan(&home()), &plan(&after));
 }
 
@@ -85,8 +85,8 @@ fn a_stick_comes_back_under_another_name() {
     let usb1 = IfName::new("usb1").unwrap();
     if let Some(uplink) = after.uplinks.get_mut(1) {
         uplink.dev = Some((IfIndex(9), usb1.clone()));
-        let way = uplink.ways.v4.as_mut().unwrap();
-        (way.index, way.dev) = (IfIndex(9), usb1);
+        let egress = uplink.egress.v4.as_mut().unwrap();
+        (egress.index, egress.dev) = (IfIndex(9), usb1);
     }
     golden("a_stick_comes_back_under_another_name", &plan(&home()), &plan(&after));
 }
@@ -104,9 +104,9 @@ fn somebody_deleted_our_rules_and_our_table() {
 fn the_address_changes() {
     let mut after = home();
     if let Some(uplink) = after.uplinks.first_mut() {
-        let way = uplink.ways.v4.as_mut().unwrap();
-        way.source = "10.0.0.7".parse().unwrap();
-        way.gateway = Some("10.0.0.1".parse().unwrap());
+        let egress = uplink.egress.v4.as_mut().unwrap();
+        egress.source = "10.0.0.7".parse().unwrap();
+        egress.gateway = Some("10.0.0.1".parse().unwrap());
         uplink.near = vec!["10.0.0.0/24".parse().unwrap()];
         uplink.addresses = vec!["10.0.0.7".parse().unwrap()];
     }
@@ -141,11 +141,11 @@ fn the_provider_delegates_a_prefix() {
 fn an_uplink_takes_smaller_packets() {
     let mut after = home();
     after.uplinks[1].mtu = 1400;
-    after.uplinks[0].ways.v4.as_mut().unwrap().mtu = Some(1492);
+    after.uplinks[0].egress.v4.as_mut().unwrap().mtu = Some(1492);
     golden("an_uplink_takes_smaller_packets", &plan(&home()), &plan(&after));
 }
 
-/// Compares the changes with the file, and makes sure that they lead to the wish.
+/// Compares the changes with the file, and makes sure that they lead to the desired state.
 fn golden(case: &str, observed: &Dataplane, desired: &Dataplane) {
     let names = [(2, "eth1"), (3, "usb0"), (9, "usb1")];
     let names: BTreeMap<_, _> =
@@ -167,5 +167,5 @@ fn golden(case: &str, observed: &Dataplane, desired: &Dataplane) {
     let mut kernel = observed.clone();
     diff::apply(&changes, &mut kernel);
     kernel.sysctls.clone_from(&desired.sysctls);
-    assert_eq!(&kernel, desired, "{case}: the changes lead to the wish");
+    assert_eq!(&kernel, desired, "{case}: the changes lead to the desired state");
 }

@@ -109,17 +109,17 @@ fn sysctls(
     desired: &BTreeMap<String, Sysctl>,
     observed: &BTreeMap<String, Sysctl>,
 ) -> (Vec<Change>, Vec<Change>, Vec<Change>) {
-    let wrong = desired.iter().filter(|(path, wish)| {
+    let wrong = desired.iter().filter(|(path, desired)| {
         let now = observed.get(*path).map(|sysctl| &sysctl.value);
-        let may_change = wish.only_from.is_none()
-            || wish.only_from.as_ref() == now.map(|now| in_force(wish, now, observed));
-        let lacking = wish.optional && now.is_none();
-        now != Some(&wish.value) && may_change && !lacking
+        let may_change = desired.only_from.is_none()
+            || desired.only_from.as_ref() == now.map(|now| in_force(desired, now, observed));
+        let lacking = desired.optional && now.is_none();
+        now != Some(&desired.value) && may_change && !lacking
     });
     let (forwarding, rest): (Vec<_>, Vec<_>) = wrong.partition(|(path, _)| is_forwarding(path));
-    let change = |(path, wish): (&String, &Sysctl)| Change::SetSysctl {
+    let change = |(path, desired): (&String, &Sysctl)| Change::SetSysctl {
         path: path.clone(),
-        value: wish.value.clone(),
+        value: desired.value.clone(),
     };
     let (late, early): (Vec<_>, Vec<_>) =
         rest.into_iter().partition(|(path, _)| path.starts_with("net/netfilter/"));
@@ -132,12 +132,12 @@ fn sysctls(
 
 /// The value that the kernel goes by where one is `now`.
 fn in_force<'a>(
-    wish: &Sysctl,
+    desired: &Sysctl,
     now: &'a String,
     observed: &'a BTreeMap<String, Sysctl>,
 ) -> &'a String {
     let number = |text: &String| text.parse::<u32>().unwrap_or(0);
-    let beside = wish.beside.as_ref().and_then(|path| observed.get(path));
+    let beside = desired.beside.as_ref().and_then(|path| observed.get(path));
     beside.map(|sysctl| &sysctl.value).filter(|all| number(all) > number(now)).unwrap_or(now)
 }
 

@@ -1,4 +1,4 @@
-//! What others did to what is ours: how the kernel differed from a wish that had been in place.
+//! What others did to what is ours: how the kernel differed from a desired state that had been in place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::{Dataplane, Route, Rule};
 use crate::engine::events::undone::{Count, Damage, Undone};
 use crate::units::Gather as _;
 
-/// How what was found differed from what was wished for.
+/// How what was found differed from what was desired.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drift {
     pub rules: Tally<Rule>,
@@ -25,19 +25,19 @@ pub struct Drift {
 /// Things of one kind: which, and not how often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally<T: Ord> {
-    /// How many are wished for.
-    pub wished: usize,
-    /// Wished for and not there.
+    /// How many are desired.
+    pub desired: usize,
+    /// Desired and not there.
     pub missing: BTreeSet<T>,
     pub changed: BTreeSet<T>,
-    /// There in our name, and not wished for.
+    /// There in our name, and not desired.
     pub strange: BTreeSet<T>,
 }
 
 impl<T: Ord> Default for Tally<T> {
     fn default() -> Self {
         let none = BTreeSet::new;
-        Self { wished: 0, missing: none(), changed: none(), strange: none() }
+        Self { desired: 0, missing: none(), changed: none(), strange: none() }
     }
 }
 
@@ -55,8 +55,8 @@ impl Drift {
     pub fn of(desired: &Dataplane, observed: &Dataplane, changes: &[Change], found: Found) -> Self {
         let there: BTreeSet<_> = observed.routes.iter().map(route_key).gather();
         let mut this = Self::default();
-        this.rules.wished = desired.rules.len();
-        this.routes.wished = desired.routes.len();
+        this.rules.desired = desired.rules.len();
+        this.routes.desired = desired.routes.len();
         for change in changes {
             match change {
                 Change::AddRule(rule) => _ = this.rules.missing.insert(*rule),
@@ -114,7 +114,7 @@ fn is_timed(desired: &Dataplane, set: &str) -> bool {
 impl<T: Ord> Tally<T> {
     fn count(&self) -> Count {
         Count {
-            wished: self.wished,
+            desired: self.desired,
             deleted: self.missing.len(),
             changed: self.changed.len(),
             added: self.strange.len(),
@@ -122,7 +122,7 @@ impl<T: Ord> Tally<T> {
     }
 
     fn add(&mut self, later: Self) {
-        self.wished = later.wished;
+        self.desired = later.desired;
         self.missing.extend(later.missing);
         self.changed.extend(later.changed);
         self.strange.extend(later.strange);
@@ -164,11 +164,11 @@ mod tests {
 
     /// What is said when `others` have done something to a dataplane that was in place.
     fn said(others: impl FnOnce(&mut Dataplane)) -> String {
-        let wish = whole();
+        let desired = whole();
         let mut observed = whole();
         others(&mut observed);
         let found = if observed.nft.name.is_empty() { Found::NoTable } else { Found::Table };
-        Drift::of(&wish, &observed, &diff(&wish, &observed), found).undone().to_string()
+        Drift::of(&desired, &observed, &diff(&desired, &observed), found).undone().to_string()
     }
 
     #[test]
@@ -209,17 +209,17 @@ mod tests {
 
     #[test]
     fn kinds_are_told_apart() {
-        let wish = whole();
+        let desired = whole();
         let mut observed = whole();
         observed.rules.clear();
         observed.nft = Table::default();
-        let drift = Drift::of(&wish, &observed, &diff(&wish, &observed), Found::NoTable);
+        let drift = Drift::of(&desired, &observed, &diff(&desired, &observed), Found::NoTable);
         assert!(drift.undone().kinds().eq([Kind::Rules, Kind::Nftables]));
         assert_eq!(Undone::default().kinds().count(), 0);
         // Some rules, some of them again, then the rest.
         let of = |rules: &[usize]| {
             let mut drift = drift.clone();
-            let some = wish.rules.iter().enumerate().filter(|(n, _)| rules.contains(n));
+            let some = desired.rules.iter().enumerate().filter(|(n, _)| rules.contains(n));
             drift.rules.missing = some.map(|(_, rule)| *rule).gather();
             drift
         };

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::ruleset::ruleset;
 use super::wanted::Wanted;
 use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
-use crate::engine::kernel::way::Way;
+use crate::engine::kernel::egress::Egress;
 use crate::units::{Family, Metric, RulePriority, TableId};
 
 /// Routes of router advertisements are taken if their prefix is no longer than this.
@@ -28,14 +28,16 @@ fn routes(wanted: &Wanted) -> BTreeSet<Route> {
     let mut routes = BTreeSet::new();
     for family in Family::BOTH {
         for uplink in &wanted.uplinks {
-            let way = uplink.ways.get(family).as_ref();
-            routes.extend(way.map(|way| default_route(way, family, uplink.id.table(), Metric(1))));
+            let egress = uplink.egress.get(family).as_ref();
+            routes.extend(
+                egress.map(|egress| default_route(egress, family, uplink.id.table(), Metric(1))),
+            );
         }
         let in_order = wanted.order.get(family).iter().filter_map(|id| {
-            wanted.uplinks.iter().find(|u| u.id == *id).and_then(|u| u.ways.get(family).as_ref())
+            wanted.uplinks.iter().find(|u| u.id == *id).and_then(|u| u.egress.get(family).as_ref())
         });
-        for (metric, way) in (1..).zip(in_order) {
-            routes.insert(default_route(way, family, TableId::ACTIVE, Metric(metric)));
+        for (metric, egress) in (1..).zip(in_order) {
+            routes.insert(default_route(egress, family, TableId::ACTIVE, Metric(metric)));
         }
     }
     for narrowed in wanted.narrowed.iter().filter_map(|(_, narrowed)| narrowed.as_ref()) {
@@ -64,16 +66,16 @@ fn routes(wanted: &Wanted) -> BTreeSet<Route> {
     routes
 }
 
-fn default_route(way: &Way, family: Family, table: TableId, metric: Metric) -> Route {
+fn default_route(egress: &Egress, family: Family, table: TableId, metric: Metric) -> Route {
     Route {
         family,
         table,
         metric,
         dst: everything(family),
-        via: way.gateway,
-        dev: way.index,
-        onlink: way.onlink && way.gateway.is_some(),
-        mtu: way.mtu,
+        via: egress.gateway,
+        dev: egress.index,
+        onlink: egress.onlink && egress.gateway.is_some(),
+        mtu: egress.mtu,
     }
 }
 

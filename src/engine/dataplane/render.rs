@@ -20,14 +20,18 @@ pub type Names = BTreeMap<IfIndex, IfName>;
 
 /// The whole dataplane, part by part, each under a comment that names its tool.
 #[must_use]
-pub fn dataplane(wish: &Dataplane, names: &Names) -> String {
+pub fn dataplane(desired: &Dataplane, names: &Names) -> String {
     let mut text = String::new();
-    section(&mut text, "sysctl", wish.sysctls.iter().map(|(path, wish)| sysctl_wish(path, wish)));
-    section(&mut text, "ip rule", wish.rules.iter().map(|r| format!("ip {}", rule("add", r))));
-    let routes = wish.routes.iter().map(|r| format!("ip {}", route("replace", r, names)));
+    section(
+        &mut text,
+        "sysctl",
+        desired.sysctls.iter().map(|(path, desired)| desired_sysctl(path, desired)),
+    );
+    section(&mut text, "ip rule", desired.rules.iter().map(|r| format!("ip {}", rule("add", r))));
+    let routes = desired.routes.iter().map(|r| format!("ip {}", route("replace", r, names)));
     section(&mut text, "ip route", routes);
-    if !wish.nft.name.is_empty() {
-        section(&mut text, "nft -f", [table(&wish.nft)]);
+    if !desired.nft.name.is_empty() {
+        section(&mut text, "nft -f", [table(&desired.nft)]);
     }
     text
 }
@@ -63,10 +67,10 @@ pub fn sysctl(path: &str, value: &str) -> String {
     format!("sysctl -w {quote}{name}={value}{quote}")
 }
 
-/// A value under `/proc/sys` that is wished for, with the condition it hangs on.
-fn sysctl_wish(path: &str, wish: &Sysctl) -> String {
-    let line = sysctl(path, &wish.value);
-    match (&wish.only_from, &wish.beside) {
+/// A value under `/proc/sys` that is desired, with the condition it hangs on.
+fn desired_sysctl(path: &str, desired: &Sysctl) -> String {
+    let line = sysctl(path, &desired.value);
+    match (&desired.only_from, &desired.beside) {
         (Some(from), Some(_)) => format!("{line}  # only if it, or that of all, makes it {from}"),
         (Some(from), None) => format!("{line}  # only if it is {from}"),
         (None, _) => line,

@@ -17,7 +17,7 @@ pub struct ApplyReport {
     pub changes: Vec<Change>,
     /// What could not be done, one sentence each.
     pub errors: Vec<String>,
-    /// How the kernel differed from the wish before, as far as that was put right.
+    /// How the kernel differed from the desired state before, as far as that was put right.
     #[serde(default)]
     pub drift: Drift,
     /// How long it took.

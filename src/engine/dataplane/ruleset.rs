@@ -72,9 +72,9 @@ const NUMBERS: &str = "uplink_numbers";
 
 /// Which families are refused now, as a table that has this set alone.
 #[must_use]
-pub fn refusals(no_way: PerFamily<bool>) -> Table {
+pub fn refusals(refused: PerFamily<bool>) -> Table {
     let mut set = Set { timeout: Some(REFUSED_FOR), ..Set::new(&[KeyType::Family]) };
-    let refused = no_way.iter().filter(|(_, without)| **without);
+    let refused = refused.iter().filter(|(_, without)| **without);
     set.elements.extend(refused.map(|(family, _)| (vec![KeyPart::Family(family)], None)));
     let sets = [(NO_WAY.to_owned(), set)].into_iter().gather();
     Table { name: NFT_TABLE.to_owned(), sets, ..Table::default() }
@@ -143,7 +143,7 @@ fn sets(wanted: &Wanted, table: &mut Table) {
     ];
     let all = named.into_iter().chain(address_sets(wanted));
     table.sets.extend(all.map(|(name, set)| (name.to_owned(), set)));
-    table.sets.extend(refusals(wanted.no_way).sets);
+    table.sets.extend(refusals(wanted.refused).sets);
     table.sets.extend(wanted.uplinks.iter().flat_map(near_sets));
     let nets = wanted.lan.as_ref().map_or(&[][..], |lan| &lan.nets);
     table.sets.extend(prefix_sets(nets, lan_nets));
@@ -196,7 +196,7 @@ fn segment(uplink: &Uplink, family: Family) -> Option<u16> {
         Family::V4 => 40,
         Family::V6 => 60,
     };
-    let route = uplink.ways.get(family).as_ref().and_then(|way| way.mtu);
+    let route = uplink.egress.get(family).as_ref().and_then(|egress| egress.mtu);
     let mtu = route.map_or(uplink.mtu, |route| route.min(uplink.mtu));
     u16::try_from(mtu.checked_sub(headers)?).ok().filter(|bytes| *bytes > 0)
 }
@@ -349,7 +349,7 @@ fn shared_chains() -> Vec<Chain> {
         vec![Stmt::CtState(CtState::Invalid), Stmt::Verdict(Verdict::Drop)],
         // Marked, so that the agent can have the kernel forget them all at once. Where there is no
         // flow to mark, a rule ends: dropping is another one.
-        vec![Stmt::SetCtMark(Fwmark::STRAY)],
+        vec![Stmt::SetCtMark(Fwmark::UN_NATED)],
         vec![counter(WRONG_SOURCE), Stmt::Verdict(Verdict::Drop)],
     ];
     let by_name =
@@ -455,11 +455,11 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             Output,
             priority::RAW,
             vec![
-                // Pokes are for the LAN; one that would leave by an uplink is refused, which tells
+                // ACK probes are for the LAN; one that would leave by an uplink is refused, which tells
                 // the agent that whom it took for a client is not here, and so is one for the box.
-                vec![Stmt::MetaMark(Fwmark::POKE), out_by_uplink(), drop()],
-                vec![Stmt::MetaMark(Fwmark::POKE), Stmt::OifLoopback, drop()],
-                vec![Stmt::MetaMark(Fwmark::POKE), Stmt::Notrack],
+                vec![Stmt::MetaMark(Fwmark::ACK_PROBE), out_by_uplink(), drop()],
+                vec![Stmt::MetaMark(Fwmark::ACK_PROBE), Stmt::OifLoopback, drop()],
+                vec![Stmt::MetaMark(Fwmark::ACK_PROBE), Stmt::Notrack],
             ],
         ),
         base("prerouting", Filter, Prerouting, priority::MANGLE, prerouting),

@@ -12,17 +12,17 @@ use crate::engine::dataplane::drift::Drift;
 use crate::time::Instant;
 use crate::units::{IfIndex, PerFamily, UplinkId};
 
-/// How it stands between the wish and the kernel.
+/// How it stands between the desired state and the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::engine) struct Converging {
-    pub(in crate::engine) wish: Dataplane,
+    pub(in crate::engine) desired: Dataplane,
     pub(in crate::engine) generation: u64,
     /// The generation that the kernel was last seen to be equal to.
     pub(in crate::engine) settled: u64,
     /// One is under way, since then.
     pub(in crate::engine) asked: Option<Instant>,
     pub(in crate::engine) look_again: bool,
-    /// Something that the wish depends on may have changed.
+    /// Something that the desired state depends on may have changed.
     pub(in crate::engine) stale: bool,
     pub(in crate::engine) audit_at: Instant,
     /// After a failure or a fight: not before.
@@ -77,7 +77,7 @@ pub(in crate::engine) const QUIET: Duration = Duration::from_secs(1);
 pub(in crate::engine) const IN_ONE_GO: Duration = Duration::from_secs(5);
 /// … and so many repairs in one go are a fight as well.
 pub(in crate::engine) const TOO_MANY: usize = 20;
-/// The whole wish is compared with the kernel this often even if nothing seems to have happened.
+/// The whole desired state is compared with the kernel this often even if nothing seems to have happened.
 pub(in crate::engine) const AUDIT_EVERY: Duration = Duration::from_secs(30);
 /// The time in which repairs are counted.
 pub(in crate::engine) const MINUTE: Duration = Duration::from_secs(60);
@@ -96,15 +96,15 @@ const RENEW_EVERY: Duration = Duration::from_millis(2500);
 pub(in crate::engine) const LOST: Duration = Duration::from_secs(10);
 
 impl Converging {
-    pub(in crate::engine) const fn wish(&self) -> &Dataplane {
-        &self.wish
+    pub(in crate::engine) const fn desired(&self) -> &Dataplane {
+        &self.desired
     }
 
     pub(in crate::engine) const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Something that the wish depends on may have changed.
+    /// Something that the desired state depends on may have changed.
     pub(in crate::engine) const fn replan(&mut self) {
         self.stale = true;
     }
@@ -130,7 +130,8 @@ impl Converging {
     /// Whether a change of the kernel undoes what others did. An element that had its time is nobody's
     /// doing.
     pub(in crate::engine) fn undoes(&self, change: &Change) -> bool {
-        let timed = |set: &String| self.wish.nft.sets.get(set).is_some_and(|s| s.timeout.is_some());
+        let timed =
+            |set: &String| self.desired.nft.sets.get(set).is_some_and(|s| s.timeout.is_some());
         !matches!(change, Change::Elements { set, .. } if timed(set))
     }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
 
+use crate::engine::kernel::egress::Egress;
 use crate::engine::kernel::view::ForeignRoute;
-use crate::engine::kernel::way::Way;
 use crate::units::{Family, IfIndex, IfName, PerFamily, TableId, UplinkId};
 
 /// Everything the dataplane depends on.
@@ -20,7 +20,7 @@ pub struct Wanted {
     /// What of `main` is passed over; `None`: nothing but its default routes.
     pub narrowed: PerFamily<Option<Narrowed>>,
     /// Families without a living uplink: new LAN flows are refused at once.
-    pub no_way: PerFamily<bool>,
+    pub refused: PerFamily<bool>,
     /// Uplinks on which stale TCP connections are reset.
     pub reset_on: BTreeSet<UplinkId>,
     /// The LAN, if this box forwards for one.
@@ -68,8 +68,8 @@ pub struct Uplink {
     pub id: UplinkId,
     /// Its interface now, if there is one.
     pub dev: Option<(IfIndex, IfName)>,
-    /// Its way out by family: now, or the last one as long as the kernel can hold it.
-    pub ways: PerFamily<Option<Way>>,
+    /// Its egress by family: now, or the last one as long as the kernel can hold it.
+    pub egress: PerFamily<Option<Egress>>,
     /// Subnets on the link.
     pub near: Vec<IpNet>,
     /// IPv6 sources that need no masquerade here.

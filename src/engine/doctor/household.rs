@@ -20,7 +20,7 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
         .collect();
     let mut findings = twins(&uplinks);
     for (uplink, (name, attachment)) in config.uplinks.iter().zip(&uplinks) {
-        findings.extend(way(name, &uplink.device, attachment));
+        findings.extend(egress(name, &uplink.device, attachment));
         findings.extend(detours(name, attachment));
     }
     findings.extend(lan(config, facts, &uplinks));
@@ -63,7 +63,7 @@ fn detours(name: &str, attachment: &Attachment) -> Option<Finding> {
 }
 
 /// What an uplink lacks.
-fn way(name: &str, device: &DeviceMatch, attachment: &Attachment) -> Option<Finding> {
+fn egress(name: &str, device: &DeviceMatch, attachment: &Attachment) -> Option<Finding> {
     let dev = attachment.link.as_ref().map_or("", |(_, dev)| dev.as_str());
     match attachment.fault? {
         Condition::Absent => {

@@ -55,7 +55,7 @@ impl Fact {
             }
             Self::Felt { to, gap } => vec![("to", text(to)), ("felt_ms", time(*gap))],
             Self::BackOnline { gap, .. } => vec![("felt_ms", gap.map_or(Arg::None, time))],
-            Self::NoWayOut { family, stays_on, .. } => {
+            Self::AllUplinksDown { family, stays_on, .. } => {
                 vec![("family", version(*family)), ("stays_on", maybe(stays_on.as_ref()))]
             }
             Self::Premature { window, .. } => vec![("window_ms", time(*window))],
@@ -68,7 +68,7 @@ impl Fact {
                 ("in_use", Arg::Flag(*in_use)),
             ],
             Self::Stalled { gap } => vec![("gap_ms", time(*gap))],
-            Self::ByHand { deed } => person(deed),
+            Self::Manual { deed } => person(deed),
             Self::NoSpareLeft { others } => {
                 let words = others.iter().map(|(name, trouble)| (name.clone(), trouble.word()));
                 vec![("others", Arg::Words(words.collect()))]
@@ -96,9 +96,9 @@ impl Fact {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others are in the function before")]
     fn args_of_flows_and_kernel(&self) -> Args {
         match self {
-            Self::Flushed { flows, poked, destroyed, .. } => vec![
+            Self::Flushed { flows, notified, destroyed, .. } => vec![
                 ("flows", Arg::Count(*flows)),
-                ("told", Arg::Count(*poked)),
+                ("told", Arg::Count(*notified)),
                 ("ended", Arg::Count(*destroyed)),
             ],
             Self::FlowsLeft { flows, after, .. } => {
@@ -209,8 +209,8 @@ mod tests {
     #[test]
     fn what_others_did_is_in_numbers_too() {
         let what = Undone {
-            rules: Count { wished: 4, deleted: 3, ..Count::default() },
-            routes: Count { wished: 3, changed: 1, added: 2, ..Count::default() },
+            rules: Count { desired: 4, deleted: 3, ..Count::default() },
+            routes: Count { desired: 3, changed: 1, added: 2, ..Count::default() },
             table: Some(Damage::Deleted),
             sets: 1,
             sysctls: [("net/ipv4/ip_forward".to_owned(), "0".to_owned())].into(),

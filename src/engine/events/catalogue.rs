@@ -16,7 +16,7 @@ pub enum Code {
     /// A move that belongs to a story which has been told of.
     Followed,
     Felt,
-    NoWayOut,
+    AllUplinksDown,
     BackOnline,
     NoSpareLeft,
     SpareBack,
@@ -37,7 +37,7 @@ pub enum Code {
     OverlapsLan,
     RoutesIgnored,
     Announced,
-    ByHand,
+    Manual,
 }
 
 /// What often ends by itself has lasted when it has lasted so long: as the peace that ends a fight.
@@ -54,7 +54,7 @@ impl Code {
         Self::Switched,
         Self::Followed,
         Self::Felt,
-        Self::NoWayOut,
+        Self::AllUplinksDown,
         Self::BackOnline,
         Self::NoSpareLeft,
         Self::SpareBack,
@@ -75,7 +75,7 @@ impl Code {
         Self::OverlapsLan,
         Self::RoutesIgnored,
         Self::Announced,
-        Self::ByHand,
+        Self::Manual,
     ];
 
     /// The word in JSON.
@@ -90,7 +90,7 @@ impl Code {
             Self::Switched => "switched",
             Self::Followed => "followed",
             Self::Felt => "felt",
-            Self::NoWayOut => "no_way_out",
+            Self::AllUplinksDown => "no_way_out",
             Self::BackOnline => "back_online",
             Self::NoSpareLeft => "no_spare_left",
             Self::SpareBack => "spare_back",
@@ -111,7 +111,7 @@ impl Code {
             Self::OverlapsLan => "overlaps_lan",
             Self::RoutesIgnored => "routes_ignored",
             Self::Announced => "announced",
-            Self::ByHand => "by_hand",
+            Self::Manual => "by_hand",
         }
     }
 
@@ -134,7 +134,7 @@ impl Code {
             | Self::Switched
             | Self::Followed
             | Self::Felt
-            | Self::NoWayOut
+            | Self::AllUplinksDown
             | Self::BackOnline
             | Self::SpareBack
             | Self::Premature
@@ -149,7 +149,7 @@ impl Code {
             | Self::OverlapsLan
             | Self::RoutesIgnored
             | Self::Announced
-            | Self::ByHand => Duration::ZERO,
+            | Self::Manual => Duration::ZERO,
         }
     }
 
@@ -159,10 +159,10 @@ impl Code {
         match self {
             // Where nothing works it does not matter what else does not.
             Self::NoSpareLeft | Self::Quality | Self::Resolvers | Self::FlowsLeft => {
-                &[Self::NoWayOut]
+                &[Self::AllUplinksDown]
             }
             // A line that dies is told of by what is done about it.
-            Self::Health => &[Self::Switched, Self::NoWayOut],
+            Self::Health => &[Self::Switched, Self::AllUplinksDown],
             Self::Followed | Self::Felt | Self::Flushed | Self::Draining => &[Self::Switched],
             Self::Drained | Self::DrainOver => &[Self::Draining],
             Self::Repaired => &[Self::Fight],
@@ -173,7 +173,7 @@ impl Code {
             | Self::Reloaded
             | Self::Stalled
             | Self::Switched
-            | Self::NoWayOut
+            | Self::AllUplinksDown
             | Self::BackOnline
             | Self::SpareBack
             | Self::Premature
@@ -184,7 +184,7 @@ impl Code {
             | Self::OverlapsLan
             | Self::RoutesIgnored
             | Self::Announced
-            | Self::ByHand => &[],
+            | Self::Manual => &[],
         }
     }
 }

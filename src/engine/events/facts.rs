@@ -90,7 +90,7 @@ pub enum Fact {
         gap: Option<Duration>,
     },
     /// The uplink in use is dead and no other is alive.
-    NoWayOut {
+    AllUplinksDown {
         /// The uplink on which traffic stays.
         stays_on: Option<String>,
         /// Which traffic has no way.
@@ -122,7 +122,7 @@ pub enum Fact {
         uplink: String,
         flows: u64,
         /// TCP clients that were sent a packet which makes them notice.
-        poked: u64,
+        notified: u64,
         /// TCP connections of the box itself that were ended.
         destroyed: u64,
     },
@@ -210,7 +210,7 @@ pub enum Fact {
     /// A spare is there again.
     SpareBack { uplink: String },
     /// A person did something, or the time is over for which it was meant.
-    ByHand { deed: Deed },
+    Manual { deed: Deed },
     /// The agent stood still for so long; what it did not hear meanwhile proves nothing.
     Stalled { gap: Duration },
     /// A new configuration is in force.
@@ -267,10 +267,10 @@ impl Fact {
             | Self::Offload { .. }
             | Self::Quality { degraded: false, .. }
             | Self::Resolvers { silent: false, .. }
-            | Self::ByHand { .. }
+            | Self::Manual { .. }
             | Self::Reloaded => Severity::Info,
             Self::Switched { .. } | Self::BackOnline { .. } => Severity::Notice,
-            Self::NoWayOut { .. }
+            Self::AllUplinksDown { .. }
             | Self::Premature { .. }
             | Self::Quality { degraded: true, .. }
             | Self::Resolvers { silent: true, .. }
@@ -296,7 +296,7 @@ impl Fact {
             Self::Switched { order: Order::Joins, .. } => Code::Followed,
             Self::Felt { .. } => Code::Felt,
             Self::BackOnline { .. } => Code::BackOnline,
-            Self::NoWayOut { .. } => Code::NoWayOut,
+            Self::AllUplinksDown { .. } => Code::AllUplinksDown,
             Self::Premature { .. } => Code::Premature,
             Self::Quality { .. } => Code::Quality,
             Self::Resolvers { .. } => Code::Resolvers,
@@ -316,7 +316,7 @@ impl Fact {
             Self::OverlapsLan { .. } => Code::OverlapsLan,
             Self::RoutesIgnored { .. } => Code::RoutesIgnored,
             Self::Announced { .. } => Code::Announced,
-            Self::ByHand { .. } => Code::ByHand,
+            Self::Manual { .. } => Code::Manual,
             Self::Stalled { .. } => Code::Stalled,
             Self::Reloaded => Code::Reloaded,
         }
@@ -342,7 +342,7 @@ impl Fact {
             | Self::BackOnline { uplink, .. }
             | Self::SpareBack { uplink } => Some(uplink),
             Self::Switched { to, .. } | Self::Felt { to, .. } => Some(to),
-            Self::NoWayOut { stays_on, .. } => stays_on.as_deref(),
+            Self::AllUplinksDown { stays_on, .. } => stays_on.as_deref(),
             Self::Started { .. }
             | Self::Stopped
             | Self::Repaired { .. }
@@ -353,7 +353,7 @@ impl Fact {
             | Self::NoSpareLeft { .. }
             | Self::Stalled { .. }
             | Self::Reloaded => None,
-            Self::ByHand { deed } => deed.uplink(),
+            Self::Manual { deed } => deed.uplink(),
         }
     }
 
@@ -362,7 +362,7 @@ impl Fact {
     pub const fn family(&self) -> Option<Family> {
         match self {
             Self::Switched { family, scope: Scope::Family, .. }
-            | Self::NoWayOut { family, scope: Scope::Family, .. }
+            | Self::AllUplinksDown { family, scope: Scope::Family, .. }
             | Self::Switched { family, order: Order::Joins, .. }
             | Self::Health { family, .. }
             | Self::Resolvers { family, .. }
@@ -375,7 +375,7 @@ impl Fact {
             | Self::Switched { .. }
             | Self::Felt { .. }
             | Self::BackOnline { .. }
-            | Self::NoWayOut { .. }
+            | Self::AllUplinksDown { .. }
             | Self::Premature { .. }
             | Self::Quality { .. }
             | Self::Flushed { .. }
@@ -390,7 +390,7 @@ impl Fact {
             | Self::RoutesIgnored { .. }
             | Self::Announced { .. }
             | Self::SpareBack { .. }
-            | Self::ByHand { .. }
+            | Self::Manual { .. }
             | Self::Stalled { .. }
             | Self::Reloaded => None,
         }

@@ -25,7 +25,7 @@ pub(in crate::engine) const GAP: Duration = Duration::from_secs(10);
 /// Who carries the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Carrier {
+pub enum Serving {
     /// The first uplink of the chain.
     First,
     Backup,
@@ -33,7 +33,7 @@ pub enum Carrier {
     Unknown,
 }
 
-impl Carrier {
+impl Serving {
     /// The word in JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -49,7 +49,7 @@ impl Carrier {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct Stretch {
     pub(in crate::engine) from: Instant,
-    pub(in crate::engine) carrier: Carrier,
+    pub(in crate::engine) carrier: Serving,
     pub(in crate::engine) uplink: Option<String>,
 }
 
@@ -95,7 +95,7 @@ pub struct Segment {
     /// It ended so long ago; zero: it goes on.
     pub to: Duration,
     /// Who carried the traffic.
-    pub carrier: Carrier,
+    pub carrier: Serving,
     pub uplink: Option<String>,
 }
 
@@ -114,7 +114,7 @@ impl Timeline {
     }
 
     /// Whether it is so already.
-    pub(in crate::engine) fn stands(&self, carrier: Carrier, uplink: Option<&str>) -> bool {
+    pub(in crate::engine) fn stands(&self, carrier: Serving, uplink: Option<&str>) -> bool {
         let last = self.stretches.back();
         last.is_some_and(|last| last.carrier == carrier && last.uplink.as_deref() == uplink)
     }
@@ -122,7 +122,7 @@ impl Timeline {
     /// Who carries the traffic from now on.
     pub(in crate::engine) fn note(
         &mut self,
-        carrier: Carrier,
+        carrier: Serving,
         uplink: Option<String>,
         now: Instant,
     ) {
@@ -142,7 +142,7 @@ impl Timeline {
     /// Nobody looked from then on.
     pub(in crate::engine) fn gap(&mut self, from: Instant, length: Duration) {
         if length >= GAP {
-            self.note(Carrier::Unknown, None, from);
+            self.note(Serving::Unknown, None, from);
         }
     }
 
@@ -203,7 +203,7 @@ impl Timeline {
         });
         let told: Vec<Segment> = told.filter(|segment| segment.to < segment.from).collect();
         let begins = told.first().map_or(Duration::ZERO, |first| first.from);
-        let before = Segment { from: SPAN, to: begins, carrier: Carrier::Unknown, uplink: None };
+        let before = Segment { from: SPAN, to: begins, carrier: Serving::Unknown, uplink: None };
         (begins < SPAN).then_some(before).into_iter().chain(told).collect()
     }
 
@@ -238,11 +238,11 @@ mod tests {
         let start = 200_000;
         let mut timeline = Timeline::new(at(start));
         assert_eq!(told(&timeline, start), [(86_400, 0, "unknown")]);
-        timeline.note(Carrier::First, Some("cable".to_owned()), at(start));
-        timeline.note(Carrier::First, Some("cable".to_owned()), at(start + 50));
-        timeline.note(Carrier::Backup, Some("mifi".to_owned()), at(start + 100));
-        timeline.note(Carrier::Backup, Some("phone".to_owned()), at(start + 110));
-        timeline.note(Carrier::None, None, at(start + 120));
+        timeline.note(Serving::First, Some("cable".to_owned()), at(start));
+        timeline.note(Serving::First, Some("cable".to_owned()), at(start + 50));
+        timeline.note(Serving::Backup, Some("mifi".to_owned()), at(start + 100));
+        timeline.note(Serving::Backup, Some("phone".to_owned()), at(start + 110));
+        timeline.note(Serving::None, None, at(start + 120));
         assert_eq!(
             told(&timeline, start + 150),
             [
@@ -261,24 +261,24 @@ mod tests {
     fn a_day_of_flapping_is_bounded_and_old_days_are_forgotten() {
         let mut timeline = Timeline::new(at(0));
         for n in 0..20_000 {
-            let carrier = if n % 2 == 0 { Carrier::First } else { Carrier::None };
+            let carrier = if n % 2 == 0 { Serving::First } else { Serving::None };
             timeline.note(carrier, None, at(100_000 + n * 4));
             assert!(timeline.stretches.len() <= MOST);
         }
         let segments = timeline.segments(at(180_000));
-        assert_eq!(segments.first().map(|s| s.carrier), Some(Carrier::Unknown));
+        assert_eq!(segments.first().map(|s| s.carrier), Some(Serving::Unknown));
         assert!(segments.windows(2).all(|pair| pair[0].to == pair[1].from));
-        timeline.note(Carrier::Backup, None, at(1_000_000));
+        timeline.note(Serving::Backup, None, at(1_000_000));
         assert_eq!(timeline.stretches.len(), 2, "what is older than a day is forgotten");
     }
 
     #[test]
     fn a_gap_in_the_loop_is_shown_as_one() {
         let mut timeline = Timeline::new(at(0));
-        timeline.note(Carrier::First, Some("cable".to_owned()), at(100_000));
+        timeline.note(Serving::First, Some("cable".to_owned()), at(100_000));
         timeline.gap(at(100_100), Duration::from_secs(2));
         timeline.gap(at(100_200), Duration::from_secs(300));
-        timeline.note(Carrier::First, Some("cable".to_owned()), at(100_500));
+        timeline.note(Serving::First, Some("cable".to_owned()), at(100_500));
         let words: Vec<_> = told(&timeline, 101_000).into_iter().map(|s| s.2).collect();
         assert_eq!(words, ["unknown", "first", "unknown", "first"]);
     }

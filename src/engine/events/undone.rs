@@ -20,11 +20,11 @@ pub struct Undone {
 /// How many things of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
-    /// This many are wished for.
-    pub wished: usize,
+    /// This many are desired.
+    pub desired: usize,
     pub deleted: usize,
     pub changed: usize,
-    /// There in our name, and not wished for.
+    /// There in our name, and not desired.
     pub added: usize,
 }
 

@@ -31,8 +31,8 @@ impl fmt::Display for Fact {
                 write!(f, "Internet is back on {uplink} after {}", human(*gap))
             }
             Self::BackOnline { uplink, gap: None } => write!(f, "Internet is back on {uplink}"),
-            Self::NoWayOut { stays_on, family, scope } => {
-                f.write_str(&no_way_out(stays_on.as_deref(), *family, *scope))
+            Self::AllUplinksDown { stays_on, family, scope } => {
+                f.write_str(&all_down(stays_on.as_deref(), *family, *scope))
             }
             Self::Premature { uplink, window } => {
                 let window = human(*window);
@@ -61,7 +61,7 @@ impl fmt::Display for Fact {
                 listed(networks)
             ),
             Self::OverlapsLan { uplink, subnet: s } => write!(f, "{uplink} {}", overlaps_lan(*s)),
-            Self::ByHand { deed } => write!(f, "{deed}"),
+            Self::Manual { deed } => write!(f, "{deed}"),
             Self::Stalled { gap } => {
                 let gap = human(*gap);
                 write!(f, "the agent stalled for {gap}; probes of that time are ignored")
@@ -87,8 +87,8 @@ impl Fact {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others are in the function before")]
     fn say_of_flows_and_kernel(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flushed { uplink, flows, poked, destroyed } => {
-                let told = told(*poked, *destroyed);
+            Self::Flushed { uplink, flows, notified, destroyed } => {
+                let told = told(*notified, *destroyed);
                 write!(f, "{} of {uplink} flushed{told}", counted(*flows, "flow"))
             }
             Self::FlowsLeft { uplink, flows, after } => {
@@ -243,10 +243,10 @@ impl fmt::Display for Undone {
 
 /// `all 10 rules`, `2 of 10 rules`.
 fn missing(count: Count, what: &str) -> Option<String> {
-    match (count.deleted, count.wished) {
+    match (count.deleted, count.desired) {
         (0, _) => None,
-        (all, wished) if all >= wished && all > 1 => Some(format!("all {all} {what}s")),
-        (some, wished) => Some(format!("{some} of {wished} {what}s")),
+        (all, desired) if all >= desired && all > 1 => Some(format!("all {all} {what}s")),
+        (some, desired) => Some(format!("{some} of {desired} {what}s")),
     }
 }
 
@@ -290,7 +290,7 @@ fn switched(
     }
 }
 
-fn no_way_out(stays_on: Option<&str>, family: Family, scope: Scope) -> String {
+fn all_down(stays_on: Option<&str>, family: Family, scope: Scope) -> String {
     let what = match scope {
         Scope::Whole => "No uplink works".to_owned(),
         Scope::Family => format!("No uplink carries {family}"),
@@ -313,8 +313,8 @@ fn because(condition: Condition) -> String {
 }
 
 /// Which clients were told of a flush.
-fn told(poked: u64, destroyed: u64) -> String {
-    let clients = (poked > 0).then(|| format!("{} notified", counted(poked, "client")));
+fn told(notified: u64, destroyed: u64) -> String {
+    let clients = (notified > 0).then(|| format!("{} notified", counted(notified, "client")));
     let own = (destroyed > 0).then(|| format!("{} ended", counted(destroyed, "own connection")));
     let both: Vec<String> = clients.into_iter().chain(own).collect();
     if both.is_empty() { String::new() } else { format!("; {}", both.join(", ")) }
@@ -412,7 +412,7 @@ mod tests {
             "Internet works, but no spare is left: mifi is paused, phone shows a sign-in page instead of the Internet"
         );
         let stays_on = Some("phone".to_owned());
-        let all_down = Fact::NoWayOut { stays_on, family: Family::V4, scope: Scope::Whole };
+        let all_down = Fact::AllUplinksDown { stays_on, family: Family::V4, scope: Scope::Whole };
         assert_eq!(all_down.to_string(), "No uplink works; keeping phone and retrying");
     }
 
@@ -431,9 +431,9 @@ mod tests {
 
     #[test]
     fn a_flush_says_which_clients_it_told() {
-        let flushed = |flows, poked, destroyed| {
+        let flushed = |flows, notified, destroyed| {
             let uplink = "cable".to_owned();
-            Fact::Flushed { uplink, flows, poked, destroyed }.to_string()
+            Fact::Flushed { uplink, flows, notified, destroyed }.to_string()
         };
         assert_eq!(flushed(0, 0, 0), "0 flows of cable flushed");
         assert_eq!(flushed(1, 0, 1), "1 flow of cable flushed; 1 own connection ended");

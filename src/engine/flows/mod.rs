@@ -1,3 +1,3 @@
 //! Flows that a switch leaves behind.
 
-pub(super) mod strays;
+pub(super) mod un_nated;

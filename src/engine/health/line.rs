@@ -21,19 +21,19 @@ use super::traffic::{Evidence, Own, Packets, Traffic};
 use super::{Condition, Health, Signal, Transition};
 use crate::config::Kind;
 use crate::engine::health::tally::Tally;
-use crate::engine::kernel::way::Way;
+use crate::engine::kernel::egress::Egress;
 use crate::engine::probe::estimator::{LossWindow, RttEstimator};
 use crate::engine::probe::window::{Learned, Range};
 use crate::engine::probe::{Asker, Heard, Outcome, ProbeId};
 use crate::time::Instant;
 
-/// What a line needs to know of its surroundings.
+/// What a line needs to know besides itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings<'a> {
+pub struct Context<'a> {
     pub now: Instant,
     /// The kind of line.
     pub kind: Kind,
-    /// What it is to the household.
+    /// What it is to the chain.
     pub duty: Duty,
     /// Whether every probe costs.
     pub metered: bool,
@@ -72,8 +72,8 @@ pub enum News {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Line {
-    /// Its way out, if the box has one here.
-    pub way: Option<Way>,
+    /// Its egress, if the box has one here.
+    pub egress: Option<Egress>,
     /// What is known of it.
     pub health: Health,
     pub rtt: RttEstimator,
@@ -117,16 +117,17 @@ const DEAD_METERED: Duration = Duration::from_secs(60);
 const PREMATURE: Duration = Duration::from_secs(3);
 
 impl Line {
-    /// Begins anew with another way out, or none. What was learned of the line stays.
-    pub fn relink(&mut self, way: Option<Way>, now: Instant) {
+    /// Begins anew with another egress, or none. What was learned of the line stays.
+    pub fn relink(&mut self, egress: Option<Egress>, now: Instant) {
         let learned = std::mem::take(&mut self.learned);
         let (health, sampled) = (self.health, self.sampled);
-        *self = Self { way, health, learned, sampled, base: Base::begin(now), ..Self::default() };
+        *self =
+            Self { egress, health, learned, sampled, base: Base::begin(now), ..Self::default() };
     }
 
     /// The window that applies now.
     #[must_use]
-    pub fn window(&self, s: &Surroundings<'_>) -> Duration {
+    pub fn window(&self, s: &Context<'_>) -> Duration {
         let profile = Profile::of(s.kind, s.duty);
         let doubled = if s.offloaded { 2 } else { 1 };
         let learned = self.learned.window(Range::of(s.kind)) * doubled;
@@ -173,7 +174,7 @@ impl Line {
 
     /// Asks at once whether it could take over.
     pub fn become_candidate(&mut self, now: Instant) {
-        if self.candidacy.is_none() && self.way.is_some() {
+        if self.candidacy.is_none() && self.egress.is_some() {
             self.candidacy = Some(Candidacy::begin(now));
         }
     }
@@ -212,7 +213,7 @@ impl Line {
     }
 
     /// Passes a signal to the state machine and draws the consequences.
-    pub fn signal(&mut self, signal: Signal, s: &Surroundings<'_>, news: &mut Vec<News>) {
+    pub fn signal(&mut self, signal: Signal, s: &Context<'_>, news: &mut Vec<News>) {
         let now = s.now;
         let Some(transition) = self.health.step(signal, now) else {
             return;
@@ -262,7 +263,7 @@ impl Line {
     }
 
     /// Takes the evidence counters.
-    pub fn counters(&mut self, seen: Packets, s: &Surroundings<'_>, news: &mut Vec<News>) {
+    pub fn counters(&mut self, seen: Packets, s: &Context<'_>, news: &mut Vec<News>) {
         match self.traffic.look(seen, &self.own, s.now) {
             Evidence::Life => self.life(s, news),
             Evidence::OneSided(since) if self.health.is_alive() => {
@@ -280,14 +281,14 @@ impl Line {
         &mut self,
         id: ProbeId,
         outcome: &Outcome,
-        s: &Surroundings<'_>,
+        s: &Context<'_>,
         asker: &mut Asker<'_>,
         news: &mut Vec<News>,
     ) {
         let before = (self.findings(), self.proof.own_are_silent(s.plan));
         let asked = asker.requests.len();
         if self.proof.reply(id, outcome, s.plan, asker) {
-            self.own.asked_names(&asker.requests[asked..], self.way.as_ref());
+            self.own.asked_names(&asker.requests[asked..], self.egress.as_ref());
             if before.0 != self.findings() {
                 news.push(News::Proof);
             }
@@ -358,7 +359,7 @@ impl Line {
     }
 
     /// A sign of life from beyond the uplink.
-    fn life(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
+    fn life(&mut self, s: &Context<'_>, news: &mut Vec<News>) {
         let silence = self.asked_since.take().map_or(Duration::ZERO, |since| s.now.since(since));
         let premature = match self.health {
             Health::Down { since, .. } => self.condemned && s.now.since(since) <= PREMATURE,
@@ -417,20 +418,20 @@ impl Line {
     }
 
     /// Ends the trial if everything is proven.
-    fn conclude_trial(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
+    fn conclude_trial(&mut self, s: &Context<'_>, news: &mut Vec<News>) {
         if self.trial_answered(s) && self.obstacle(s).is_none() {
             self.signal(Signal::Proven, s, news);
         }
     }
 
     /// Whether the trial's ICMP half is done.
-    fn trial_answered(&self, s: &Surroundings<'_>) -> bool {
+    fn trial_answered(&self, s: &Context<'_>) -> bool {
         self.trial.as_ref().is_some_and(|trial| trial.is_complete(s.targets.len()))
     }
 
     /// What stands against trusting the line although it answers; `Some(Ok)` while the checks run.
     #[must_use]
-    pub fn obstacle(&self, s: &Surroundings<'_>) -> Option<Condition> {
+    pub fn obstacle(&self, s: &Context<'_>) -> Option<Condition> {
         let no_page = match self.proof.http() {
             Finding::Wrong(_) => return Some(Condition::Portal),
             Finding::Unknown if !s.plan.pages.is_empty() => return Some(Condition::Ok),
@@ -455,7 +456,7 @@ impl Line {
 
     /// Whether it answers and only its names do not resolve: better than nothing.
     #[must_use]
-    pub fn is_last_resort(&self, s: &Surroundings<'_>) -> bool {
+    pub fn is_last_resort(&self, s: &Context<'_>) -> bool {
         matches!(self.health, Health::Recovering { .. })
             && self.trial_answered(s)
             && self.obstacle(s) == Some(Condition::DnsBroken)

@@ -1,4 +1,4 @@
-//! How closely a line is watched: by what it is to the household, and by its kind.
+//! How closely a line is watched: by what it is to the chain, and by its kind.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Kind;
 
-/// What a line is to the household now; sets how closely it is watched.
+/// What a line is to the chain now; sets how closely it is watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Duty {

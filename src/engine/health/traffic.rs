@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::kernel::way::Way;
+use crate::engine::kernel::egress::Egress;
 use crate::engine::probe::{ProbeRequest, Question};
 use crate::time::Instant;
 
@@ -47,8 +47,8 @@ impl Own {
 
     /// Takes note of those among these requests that ask for names; answers to those are not counted. The modem's
     /// own resolver is not beyond it.
-    pub fn asked_names(&mut self, requests: &[ProbeRequest], way: Option<&Way>) {
-        let modem = way.and_then(|way| way.gateway);
+    pub fn asked_names(&mut self, requests: &[ProbeRequest], egress: Option<&Egress>) {
+        let modem = egress.and_then(|egress| egress.gateway);
         for request in requests {
             if let Question::Dns { resolver, .. } = &request.question
                 && Some(*resolver) != modem

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod egress;
 pub mod flow;
 pub(super) mod polls;
 pub mod view;
-pub mod way;
 
 /// What was seen of the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

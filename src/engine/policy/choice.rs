@@ -31,9 +31,9 @@ pub(in crate::engine) struct Active {
     /// It was taken without proof, and until then nobody else takes its place for being proven first.
     pub(in crate::engine) proving_until: Option<Instant>,
     /// It is dead and no other is alive.
-    pub(in crate::engine) no_way_out: bool,
+    pub(in crate::engine) all_down: bool,
     /// And that has been said.
-    pub(in crate::engine) told_no_way_out: bool,
+    pub(in crate::engine) told_all_down: bool,
     /// A person ended what kept traffic away from another uplink; when, and why traffic moves if that
     /// is all that it takes.
     pub(in crate::engine) let_go: Option<(Instant, Cause)>,

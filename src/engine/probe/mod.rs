@@ -18,7 +18,7 @@ pub mod window;
 #[serde(transparent)]
 pub struct ProbeId(pub u64);
 
-/// Through which door a probe leaves: device and mark, both (a mark alone would follow the active
+/// By which device and source a probe leaves: device and mark, both (a mark alone would follow the active
 /// default when the uplink's own table is empty and prove the wrong uplink).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Path {
@@ -104,7 +104,7 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Gives numbers to questions and hands them out through one door.
+/// Gives numbers to questions and hands them out in one place.
 #[derive(Debug)]
 pub struct Asker<'a> {
     pub next_id: &'a mut u64,

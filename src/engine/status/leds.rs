@@ -49,7 +49,7 @@ impl Pattern {
     /// For how many milliseconds it is lit, dark, lit, dark …, and then from the beginning; empty
     /// if it never changes.
     #[must_use]
-    pub const fn beats(self) -> &'static [u64] {
+    pub const fn steps(self) -> &'static [u64] {
         match self {
             Self::Off | Self::Steady => &[],
             Self::Slow => &[500, 1500],
@@ -61,20 +61,20 @@ impl Pattern {
     /// Whether it is lit after so long, and for how much longer; `None`: for ever.
     #[must_use]
     pub fn at(self, elapsed: Duration) -> (bool, Option<Duration>) {
-        let period: u64 = self.beats().iter().sum();
+        let period: u64 = self.steps().iter().sum();
         if period == 0 {
             return (self == Self::Steady, None);
         }
         let period = Duration::from_millis(period).as_micros();
         let mut into = elapsed.as_micros() % period;
         let mut lit = true;
-        for beat in self.beats() {
-            let beat = Duration::from_millis(*beat).as_micros();
-            if into < beat {
-                let left = u64::try_from(beat - into).unwrap_or(u64::MAX);
+        for step in self.steps() {
+            let step = Duration::from_millis(*step).as_micros();
+            if into < step {
+                let left = u64::try_from(step - into).unwrap_or(u64::MAX);
                 return (lit, Some(Duration::from_micros(left)));
             }
-            into -= beat;
+            into -= step;
             lit = !lit;
         }
         (lit, None)
@@ -82,7 +82,7 @@ impl Pattern {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Way {
+pub(in crate::engine) enum InUse {
     None,
     First,
     Backup,
@@ -107,12 +107,12 @@ pub(in crate::engine) enum Lit {
     Away,
 }
 
-pub(in crate::engine) const fn of_the_whole(way: Way, spares: Spares) -> Pattern {
-    match (way, spares) {
-        (Way::None, _) => Pattern::Fast,
-        (Way::First | Way::Backup, Spares::NoneLeft) => Pattern::Double,
-        (Way::Backup, Spares::Ready | Spares::NoneWanted) => Pattern::Slow,
-        (Way::First, Spares::Ready | Spares::NoneWanted) => Pattern::Steady,
+pub(in crate::engine) const fn of_the_whole(in_use: InUse, spares: Spares) -> Pattern {
+    match (in_use, spares) {
+        (InUse::None, _) => Pattern::Fast,
+        (InUse::First | InUse::Backup, Spares::NoneLeft) => Pattern::Double,
+        (InUse::Backup, Spares::Ready | Spares::NoneWanted) => Pattern::Slow,
+        (InUse::First, Spares::Ready | Spares::NoneWanted) => Pattern::Steady,
     }
 }
 

@@ -72,7 +72,7 @@ pub struct UplinkState {
     pub interface: String,
     /// The Wi-Fi network it is in.
     pub ssid: Option<String>,
-    /// What it is to the household.
+    /// What it is to the chain.
     pub role: Role,
     /// Its health: the worse of its lines that count.
     pub health: Health,
@@ -141,7 +141,7 @@ pub struct Draining {
     pub lasts: Option<Duration>,
 }
 
-/// What an uplink is to the household.
+/// What an uplink is to the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Carries traffic of some family.

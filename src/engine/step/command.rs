@@ -36,7 +36,7 @@ impl Engine {
         };
         if let Ok(deed) = &done {
             self.let_go(deed, now);
-            self.record(Fact::ByHand { deed: deed.clone() }, now);
+            self.record(Fact::Manual { deed: deed.clone() }, now);
             self.save_run();
             self.choice.undecided = true;
         }

@@ -84,7 +84,7 @@ impl Engine {
     pub(in crate::engine) fn reload(&mut self, config: Config, now: Now) {
         self.config = config;
         self.enrol(now);
-        self.refresh_household(now);
+        self.refresh_shared(now);
         self.refresh_deadlines(now);
         for family in Family::BOTH {
             if self.choice.active.get(family).uplink.is_none() {

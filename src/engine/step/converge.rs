@@ -22,7 +22,7 @@ use crate::time::Now;
 use crate::units::{Family, Gather as _, IfIndex, PerFamily, UplinkId};
 
 impl Engine {
-    /// Asks for the wish to be applied: when it is new, when something of ours was touched, and
+    /// Asks for the desired state to be applied: when it is new, when something of ours was touched, and
     /// every 30 s.
     pub(in crate::engine) fn converge(&mut self, now: Now) {
         if self.life.started.is_none() {
@@ -32,11 +32,11 @@ impl Engine {
         if std::mem::take(&mut self.kernel.stale) || disarmed {
             self.release_spares(now);
             let wanted = self.wanted(now);
-            let wish = plan(&wanted);
-            self.kernel.refusing = wanted.no_way;
+            let desired = plan(&wanted);
+            self.kernel.refusing = wanted.refused;
             let kernel = &mut self.kernel;
-            if wish != kernel.wish || kernel.generation == 0 {
-                kernel.wish = wish;
+            if desired != kernel.desired || kernel.generation == 0 {
+                kernel.desired = desired;
                 kernel.generation += 1;
                 kernel.undone = false;
                 kernel.asked = None;
@@ -57,11 +57,11 @@ impl Engine {
         kernel.asked = Some(now.mono);
         kernel.look_again = false;
         kernel.audit_at = now.mono + AUDIT_EVERY;
-        let wish = Box::new(kernel.wish.clone());
+        let desired = Box::new(kernel.desired.clone());
         let generation = kernel.generation;
         let target = |family| self.config.probe.targets.get(family).first().copied();
         let towards = PerFamily { v4: target(Family::V4), v6: target(Family::V6) };
-        self.outputs.push_back(Output::Converge { generation, wish, towards });
+        self.outputs.push_back(Output::Converge { generation, desired, towards });
     }
 
     /// Takes what came of it.
@@ -169,7 +169,7 @@ impl Engine {
                 self.record(Fact::Offload { uplinks, offloaded }, now);
             }
         }
-        self.refresh_household(now);
+        self.refresh_shared(now);
     }
 
     /// Uplinks whose interface is in somebody's flowtable.
@@ -186,7 +186,7 @@ impl Engine {
     fn verify(&mut self, report: &ApplyReport, now: Now) {
         for (family, seen) in report.verified.iter() {
             let active = self.choice.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
-            let wanted = active.and_then(|u| Some((u, u.lines.get(family).way.as_ref()?.index)));
+            let wanted = active.and_then(|u| Some((u, u.lines.get(family).egress.as_ref()?.index)));
             let (Some(seen), Some((active, wanted))) = (*seen, wanted) else {
                 continue;
             };
@@ -225,7 +225,7 @@ impl Engine {
 
     fn stands(&self, id: UplinkId, family: Family, now: Now) -> Option<Standing> {
         let u = self.uplinks.get(&id)?;
-        Some(u.standing(&self.config, &self.uplinks.household, family, now.mono))
+        Some(u.standing(&self.config, &self.uplinks.shared, family, now.mono))
     }
 
     /// Everything the dataplane depends on, as it stands.
@@ -239,7 +239,7 @@ impl Engine {
             };
             let spares = self.uplinks.chain.iter().filter(|id| Some(**id) != active && ready(id));
             let chosen: Vec<_> = active.into_iter().chain(spares.copied()).collect();
-            if chosen.iter().any(|id| self.has_way(*id, family)) {
+            if chosen.iter().any(|id| self.has_egress(*id, family)) {
                 return chosen;
             }
             chosen.into_iter().chain(self.last_resort(family)).collect()
@@ -253,9 +253,9 @@ impl Engine {
         Wanted {
             uplinks: self.uplinks.values().map(|u| self.wanted_uplink(u)).collect(),
             order: PerFamily { v4: order(Family::V4), v6: order(Family::V6) },
-            no_way: PerFamily {
-                v4: self.choice.active.v4.no_way_out && !self.kernel.ending,
-                v6: self.choice.active.v6.no_way_out && !self.kernel.ending,
+            refused: PerFamily {
+                v4: self.choice.active.v4.all_down && !self.kernel.ending,
+                v6: self.choice.active.v6.all_down && !self.kernel.ending,
             },
             narrowed: PerFamily { v4: narrowed(Family::V4), v6: narrowed(Family::V6) },
             reset_on: self.run.armed.iter().flat_map(|_| &self.uplinks.chain).copied().gather(),
@@ -274,7 +274,7 @@ impl Engine {
     }
 
     /// Whether the kernel can hold a default route of this uplink.
-    fn has_way(&self, id: UplinkId, family: Family) -> bool {
+    fn has_egress(&self, id: UplinkId, family: Family) -> bool {
         let held = |u: &Uplink| u.attachment.dormant.get(family).is_some();
         self.uplinks.get(&id).is_some_and(held)
     }
@@ -283,7 +283,7 @@ impl Engine {
     /// an uplink that nobody has paused. Without one the kernel keeps what stands there.
     fn last_resort(&self, family: Family) -> Option<UplinkId> {
         let mut chain = self.uplinks.chain.iter().filter_map(|id| self.uplinks.get(id));
-        chain.find(|u| self.has_way(u.id, family) && u.paused.is_none()).map(|u| u.id)
+        chain.find(|u| self.has_egress(u.id, family) && u.paused.is_none()).map(|u| u.id)
     }
 
     fn wanted_lan(&self, lan: &LanConfig) -> wanted::Lan {
@@ -309,7 +309,7 @@ impl Engine {
         let addresses: Vec<_> = own.map(|a| a.net.addr()).collect();
         wanted::Uplink {
             id: u.id,
-            ways: u.attachment.dormant.clone(),
+            egress: u.attachment.dormant.clone(),
             dev,
             near: u.attachment.near.clone(),
             own6: self.lan.prefixes.own(u.id),

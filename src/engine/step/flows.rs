@@ -72,7 +72,7 @@ impl Engine {
         Some(match line.health {
             Health::Down { condition, .. } if condition.is_hard() => Fate::Flush,
             Health::Down { .. } => {
-                let s = u.surroundings(&self.config, &self.uplinks.household, family, now.mono);
+                let s = u.context(&self.config, &self.uplinks.shared, family, now.mono);
                 Fate::FlushIfSilent(now.mono + line.window(&s))
             }
             Health::Unknown
@@ -191,11 +191,11 @@ impl Engine {
 
     pub(in crate::engine) fn flushed(&mut self, report: FlushReport, now: Now) {
         let uplink = self.name(report.uplink);
-        let FlushReport { scope, flows, poked, destroyed, .. } = report;
+        let FlushReport { scope, flows, notified, destroyed, .. } = report;
         let fact = match report.error {
             // Not yet the end of the others, which is told.
             None if scope == FlushScope::Unanswered => return,
-            None => Fact::Flushed { uplink, flows, poked, destroyed },
+            None => Fact::Flushed { uplink, flows, notified, destroyed },
             Some(error) => Fact::ApplyFailed { error },
         };
         self.record(fact, now);
@@ -300,9 +300,9 @@ fn drain(u: &Uplink, now: Instant) -> Fate {
 
 impl Engine {
     /// Takes how many packets were held back so far for their source address.
-    pub(in crate::engine) fn stray_packets(&mut self, packets: u64, now: Now) {
-        if self.strays.look(packets, now.mono) {
-            self.outputs.push_back(Output::FlushStrays);
+    pub(in crate::engine) fn un_nated_packets(&mut self, packets: u64, now: Now) {
+        if self.un_nated.look(packets, now.mono) {
+            self.outputs.push_back(Output::FlushUnNated);
         }
     }
 }

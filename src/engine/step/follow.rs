@@ -41,7 +41,7 @@ impl Engine {
             let u = self.uplinks.get(&self.choice.active.get(family).uplink?)?;
             let line = u.lines.get(family);
             let dead = matches!(line.health, Health::Down { .. });
-            (line.way.is_some() && !dead).then_some(u)
+            (line.egress.is_some() && !dead).then_some(u)
         };
         let (v4, v6) = (carrying(Family::V4), carrying(Family::V6));
         let first = v4.or(v6)?;

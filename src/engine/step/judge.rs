@@ -6,12 +6,12 @@ use crate::engine::Engine;
 use crate::engine::events::facts::Fact;
 use crate::engine::health::Condition;
 use crate::engine::health::line::News;
-use crate::engine::health::line::{Line, Surroundings};
+use crate::engine::health::line::{Context, Line};
 use crate::engine::output::Output;
 use crate::engine::probe::window::Range;
 use crate::engine::probe::{Asker, Path, ProbeRequest};
 use crate::engine::status::usage;
-use crate::engine::uplink::{Household, Uplink, surroundings};
+use crate::engine::uplink::{SharedContext, Uplink, context};
 use crate::time::Now;
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
@@ -63,12 +63,12 @@ impl Engine {
         let Some(u) = self.uplinks.get(&id) else {
             return Condition::Absent;
         };
-        let s = u.surroundings(&self.config, &self.uplinks.household, family, now.mono);
+        let s = u.context(&self.config, &self.uplinks.shared, family, now.mono);
         u.lines.get(family).condition(&s)
     }
 
     /// Brings up to date what is the same for all lines; they may want to be woken earlier now.
-    pub(in crate::engine) fn refresh_household(&mut self, now: Now) {
+    pub(in crate::engine) fn refresh_shared(&mut self, now: Now) {
         let passed = |family: Family| {
             // What a line saw before it died says nothing of now.
             let page = |u: &Uplink| {
@@ -79,7 +79,7 @@ impl Engine {
             self.uplinks.values().any(page)
         };
         let alive = |u: &Uplink| u.present().any(|(_, line): (_, &Line)| line.health.is_alive());
-        let household = Household {
+        let shared = SharedContext {
             active: PerFamily {
                 v4: self.choice.active.v4.uplink,
                 v6: self.choice.active.v6.uplink,
@@ -88,8 +88,8 @@ impl Engine {
             page_works: PerFamily { v4: passed(Family::V4), v6: passed(Family::V6) },
             offloaded: self.offloaded_uplinks(),
         };
-        if household != self.uplinks.household {
-            self.uplinks.household = household;
+        if shared != self.uplinks.shared {
+            self.uplinks.shared = shared;
             self.refresh_deadlines(now);
         }
     }
@@ -100,15 +100,15 @@ impl Engine {
         id: UplinkId,
         family: Family,
         now: Now,
-        act: impl FnOnce(&mut Line, &Surroundings<'_>, &mut Asker<'_>, &mut Vec<News>) -> R,
+        act: impl FnOnce(&mut Line, &Context<'_>, &mut Asker<'_>, &mut Vec<News>) -> R,
     ) -> Option<R> {
         let uplink = self.uplinks.all.get_mut(&id)?;
         let line = uplink.lines.get_mut(family);
-        let s = surroundings(
+        let s = context(
             id,
             (&uplink.config, &uplink.resolvers),
             &self.config,
-            &self.uplinks.household,
+            &self.uplinks.shared,
             family,
             now.mono,
         );
@@ -183,12 +183,12 @@ impl Engine {
     }
 }
 
-/// The door through which a line's probes leave.
+/// The device and source by which a line's probes leave.
 fn path(id: UplinkId, line: &Line) -> Path {
     let unspecified = std::net::IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED);
-    let (dev, index, source) = line.way.as_ref().map_or_else(
+    let (dev, index, source) = line.egress.as_ref().map_or_else(
         || (crate::units::IfName::loopback(), IfIndex(0), unspecified),
-        |way| (way.dev.clone(), way.index, way.source),
+        |egress| (egress.dev.clone(), egress.index, egress.source),
     );
     Path { uplink: id, dev, index, mark: id.mark(), source }
 }

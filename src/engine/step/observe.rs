@@ -148,10 +148,10 @@ impl Engine {
         device: Device,
         now: Now,
     ) {
-        let way = attachment.ways.get(family).clone();
+        let egress = attachment.egress.get(family).clone();
         let fault = self.uplinks.get(&id).map_or(Condition::Absent, |u| u.fault(family));
         let forget = self.with_line(id, family, now, |line, s, _, news| {
-            match (line.way.clone(), way) {
+            match (line.egress.clone(), egress) {
                 (None, None) => {
                     // A family that was never here is missing, not broken.
                     if attachment.fault.is_some() || line.health != Health::Unknown {
@@ -176,7 +176,7 @@ impl Engine {
                 (Some(old), Some(new)) => {
                     let other_address = old.source != new.source;
                     let other_gateway = old.gateway != new.gateway;
-                    line.way = Some(new);
+                    line.egress = Some(new);
                     if other_address || other_gateway {
                         line.signal(Signal::Suspected, s, news);
                     }
@@ -214,7 +214,7 @@ impl Engine {
         if counters.absent {
             return;
         }
-        self.stray_packets(counters.strays, now);
+        self.un_nated_packets(counters.un_nated, now);
         for id in self.uplinks.chain.clone() {
             for family in Family::BOTH {
                 let seen = Packets {
@@ -222,8 +222,9 @@ impl Engine {
                     outward: counters.outward.get(&id).map_or(0, |c| *c.get(family)),
                 };
                 let line = self.uplinks.get_mut(&id).map(|u| u.lines.get_mut(family));
-                let quiet =
-                    |line: &mut Line| line.way.is_none() || line.traffic.is_quiet(seen, now.mono);
+                let quiet = |line: &mut Line| {
+                    line.egress.is_none() || line.traffic.is_quiet(seen, now.mono)
+                };
                 if line.is_none_or(quiet) {
                     continue;
                 }
@@ -244,7 +245,7 @@ impl Engine {
         let pause = self.poll_interval(now);
         let next = now.mono + pause;
         // At rest they are read when the probes are sent.
-        let next = if pause < POLL_IDLE { next } else { next.on_the_beat(POLL_IDLE) };
+        let next = if pause < POLL_IDLE { next } else { next.aligned(POLL_IDLE) };
         self.seen.polls.next = self.seen.polls.next.min(next);
         let lost = self.seen.polls.asked.is_some_and(|asked| now.mono.since(asked) >= POLL_LOST);
         if (self.seen.polls.asked.is_some() && !lost) || self.seen.polls.next > now.mono {
@@ -263,7 +264,7 @@ impl Engine {
     fn poll_interval(&self, now: Now) -> Duration {
         let awaited = self.telling.stories.is_awaited(now.mono);
         let mut interval = if awaited { POLL_SUSPECTED } else { POLL_IDLE };
-        for (family, id) in self.uplinks.household.active.iter() {
+        for (family, id) in self.uplinks.shared.active.iter() {
             let line = id.and_then(|id| self.uplinks.get(&id)).map(|u| u.lines.get(family));
             let Some(line) = line else { continue };
             if matches!(line.health, Health::Failing { .. }) {

@@ -98,13 +98,13 @@ impl Engine {
     /// The uplink that carries a family, if that leads to the Internet.
     pub(in crate::engine) fn carrying(&self, family: Family, now: Now) -> Option<&Uplink> {
         let u = self.uplinks.get(&self.choice.active.get(family).uplink?)?;
-        let fitness = u.fitness(&self.config, &self.uplinks.household, family, now.mono);
+        let fitness = u.fitness(&self.config, &self.uplinks.shared, family, now.mono);
         fitness.carries().then_some(u)
     }
 
     /// What an uplink is good for as a whole.
     pub(in crate::engine) fn whole(&self, u: &Uplink, now: Now) -> Standing {
-        u.whole(&self.config, &self.uplinks.household, now.mono)
+        u.whole(&self.config, &self.uplinks.shared, now.mono)
     }
 
     /// The uplinks that carry nothing and could take over now.
@@ -189,7 +189,7 @@ impl Engine {
             Some(Why::NotChosen) => "chosen by a person".to_owned(),
             Some(Why::NotCalm) => format!("{name} still loses packets now and then"),
             // What it lacks in this family says more than how it is on the whole.
-            _ if u.lines.get(family).way.is_none() => {
+            _ if u.lines.get(family).egress.is_none() => {
                 format!("{name} {}", u.fault(family).phrase())
             }
             _ => format!("{name} {}", self.trouble(u, now)),
@@ -239,7 +239,7 @@ impl Engine {
             reason: self.reason(u, role, now),
             next: self.next(u, role, now),
             metered: u.config.metered,
-            offloaded: self.uplinks.household.offloaded.contains(&u.id),
+            offloaded: self.uplinks.shared.offloaded.contains(&u.id),
             flows: u.flows,
             draining: Self::draining(u, now),
             bytes: u.bytes,
@@ -265,15 +265,15 @@ impl Engine {
 
     fn line_state(&self, u: &Uplink, family: Family, now: Now) -> Option<LineState> {
         let line = u.lines.get(family);
-        let way = line.way.as_ref()?;
-        let s = u.surroundings(&self.config, &self.uplinks.household, family, now.mono);
+        let egress = line.egress.as_ref()?;
+        let s = u.context(&self.config, &self.uplinks.shared, family, now.mono);
         let figures = line.figures();
         Some(LineState {
             health: line.health,
             condition: line.condition(&s),
-            standing: u.fitness(&self.config, &self.uplinks.household, family, now.mono),
-            address: way.source.to_string(),
-            gateway: way.gateway.map(|gateway| gateway.to_string()),
+            standing: u.fitness(&self.config, &self.uplinks.shared, family, now.mono),
+            address: egress.source.to_string(),
+            gateway: egress.gateway.map(|gateway| gateway.to_string()),
             rtt: figures.rtt,
             jitter: figures.jitter,
             loss: figures.loss,
@@ -333,7 +333,7 @@ impl Engine {
             (Role::Paused, None) => "until \"sparelink resume\"".to_owned(),
             (Role::Active, _) => {
                 let stuck =
-                    self.choice.active.iter().any(|(_, a)| a.no_way_out && a.uplink == Some(u.id));
+                    self.choice.active.iter().any(|(_, a)| a.all_down && a.uplink == Some(u.id));
                 if stuck { "moves as soon as any uplink answers".to_owned() } else { String::new() }
             }
             (Role::Ready, _) => Self::draining(u, now).map_or_else(String::new, |drain| {
@@ -369,7 +369,7 @@ impl Engine {
     #[must_use]
     pub fn standing(&self, name: &str, family: Family, now: Now) -> Option<Standing> {
         let u = self.uplinks.values().find(|u| u.config.name == name)?;
-        Some(u.standing(&self.config, &self.uplinks.household, family, now.mono))
+        Some(u.standing(&self.config, &self.uplinks.shared, family, now.mono))
     }
 }
 
@@ -391,7 +391,7 @@ impl Engine {
     /// What asking an uplink has cost and will cost.
     pub(in crate::engine) fn spent(&self, u: &Uplink, now: Now) -> Spent {
         let rest = |(family, _): (Family, &Line)| {
-            let s = u.surroundings(&self.config, &self.uplinks.household, family, now.mono);
+            let s = u.context(&self.config, &self.uplinks.shared, family, now.mono);
             a_month(&Line::rest(&s), s.targets, s.plan)
         };
         Spent { bytes: self.telling.timeline.spent(u.id), month: u.present().map(rest).sum() }

@@ -43,18 +43,18 @@ impl Engine {
             let fits = |u: &&Uplink| u.attachment.link.as_ref().is_some_and(|l| l.0 == index);
             self.uplinks.values().find(fits).map(|u| u.id)
         };
-        let has_way = |id: &&UplinkId| {
+        let has_egress = |id: &&UplinkId| {
             self.uplinks
                 .get(id)
-                .is_some_and(|u| u.lines.get(family).way.is_some() && u.paused.is_none())
+                .is_some_and(|u| u.lines.get(family).egress.is_some() && u.paused.is_none())
         };
         let as_main = || main_default(&self.seen.view, family).and_then(on);
         // What an earlier run left is dead if it has lost its way meanwhile.
         let left = adopted.and_then(on);
-        let adopted = left.filter(|id| has_way(&id));
+        let adopted = left.filter(|id| has_egress(&id));
         let choice = adopted
-            .or_else(|| as_main().filter(|id| has_way(&id)))
-            .or_else(|| self.uplinks.chain.iter().find(has_way).copied())
+            .or_else(|| as_main().filter(|id| has_egress(&id)))
+            .or_else(|| self.uplinks.chain.iter().find(has_egress).copied())
             .or(left);
         if choice.is_none() {
             return;
@@ -72,7 +72,7 @@ impl Engine {
     /// Decides again if anything has changed or a hold is over; returns whether anything came of it that
     /// lines may be due for.
     pub(in crate::engine) fn decide(&mut self, now: Now) -> bool {
-        self.expire_wishes_of_people(now);
+        self.expire_choices(now);
         let mut decided = false;
         for family in Family::BOTH {
             let active = self.choice.active.get_mut(family);
@@ -94,7 +94,7 @@ impl Engine {
             self.kernel.replan();
             self.lan.announcing.look();
             self.telling.look = true;
-            self.refresh_household(now);
+            self.refresh_shared(now);
             for family in Family::BOTH {
                 self.decide_family(family, now);
             }
@@ -120,8 +120,8 @@ impl Engine {
         let own_place = candidates.iter().find(|c| c.id == incumbent.id).map(|c| c.place);
         let open = |c: &Candidate| Some(c.place) < own_place && c.standing == Standing::Unproven;
         if incumbent.footing.is_alive() {
-            active.told_no_way_out = false;
-            if std::mem::take(&mut active.no_way_out) {
+            active.told_all_down = false;
+            if std::mem::take(&mut active.all_down) {
                 self.telling.stories.revived(family, self.kernel.generation() + 1, now.mono);
             }
             let active = self.choice.active.get_mut(family);
@@ -134,7 +134,7 @@ impl Engine {
         match decision {
             Decision::Stay => {}
             Decision::Move(to, kind) => self.move_to(family, to, kind, now),
-            Decision::AllDown => self.say_no_way_out(family, incumbent.id, now),
+            Decision::AllDown => self.say_all_down(family, incumbent.id, now),
         }
     }
 
@@ -149,7 +149,7 @@ impl Engine {
             | Health::Failing { .. }
             | Health::Recovering { .. } => u.paused.is_some(),
         };
-        let standing = u.standing(&self.config, &self.uplinks.household, family, now.mono);
+        let standing = u.standing(&self.config, &self.uplinks.shared, family, now.mono);
         let open = active.provisional_until.is_some();
         let alive = health.is_alive() && u.paused.is_none();
         let proving = standing == Standing::Unproven && active.proving_until.is_some();
@@ -174,7 +174,7 @@ impl Engine {
             Some(Candidate {
                 id: *id,
                 place,
-                standing: u.standing(&self.config, &self.uplinks.household, family, now.mono),
+                standing: u.standing(&self.config, &self.uplinks.shared, family, now.mono),
                 choice: match chosen {
                     false => Choice::None,
                     true if self.choice.manual_fresh => Choice::Fresh,
@@ -243,20 +243,20 @@ impl Engine {
     }
 
     /// The line in use is dead, and no other is alive.
-    fn say_no_way_out(&mut self, family: Family, stays_on: UplinkId, now: Now) {
+    fn say_all_down(&mut self, family: Family, stays_on: UplinkId, now: Now) {
         let is_down = |u: &Uplink| matches!(u.lines.get(family).health, Health::Down { .. });
         if !self.uplinks.get(&stays_on).is_some_and(is_down) {
             return;
         }
         self.tell_death(family, stays_on, now);
-        self.choice.active.get_mut(family).no_way_out = true;
-        if self.choice.active.get(family).told_no_way_out {
+        self.choice.active.get_mut(family).all_down = true;
+        if self.choice.active.get(family).told_all_down {
             return;
         }
         let other = Family::BOTH.into_iter().find(|other| *other != family);
-        if other.is_some_and(|other| self.choice.active.get(other).told_no_way_out) {
+        if other.is_some_and(|other| self.choice.active.get(other).told_all_down) {
             // Of both it has been said that nothing works.
-            self.choice.active.get_mut(family).told_no_way_out = true;
+            self.choice.active.get_mut(family).told_all_down = true;
             return;
         }
         // While it is open whether the other family has died, too, one sentence for both may follow.
@@ -267,10 +267,10 @@ impl Engine {
         };
         for family in Family::BOTH {
             let active = self.choice.active.get_mut(family);
-            active.told_no_way_out |= active.no_way_out;
+            active.told_all_down |= active.all_down;
         }
         let stays_on = Some(self.name(stays_on));
-        self.record(Fact::NoWayOut { stays_on, family, scope }, now);
+        self.record(Fact::AllUplinksDown { stays_on, family, scope }, now);
     }
 
     /// How it stands with a family, as far as it is known; one that is suspected may be dead.
@@ -315,8 +315,8 @@ impl Engine {
         }
     }
 
-    /// Pauses and switches by hand that were asked for a time.
-    fn expire_wishes_of_people(&mut self, now: Now) {
+    /// Pauses and manual switches that were asked for a time.
+    fn expire_choices(&mut self, now: Now) {
         let over = |until: &Option<Instant>| until.is_some_and(|at| at <= now.mono);
         let mut expired = Vec::new();
         if self.run.manual.take_if(|(_, until)| over(until)).is_some() {
@@ -333,7 +333,7 @@ impl Engine {
         }
         for deed in expired {
             self.let_go(&deed, now);
-            self.record(Fact::ByHand { deed }, now);
+            self.record(Fact::Manual { deed }, now);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What the LEDs show, and the record of the last day.
 
 use crate::engine::events::causes::Deed;
-use crate::engine::events::timeline::{Carrier, View};
+use crate::engine::events::timeline::{Serving, View};
 use crate::engine::health::Health;
 use crate::engine::output::{Output, Refusal};
-use crate::engine::status::leds::{Cause, Lamp, Lit, Spares, Test, Way};
+use crate::engine::status::leds::{Cause, InUse, Lamp, Lit, Spares, Test};
 use crate::engine::status::leds::{of_an_uplink, of_the_whole};
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::standing::Standing;
@@ -88,7 +88,7 @@ impl Engine {
         let Some(config) = self.fitted() else {
             return Vec::new();
         };
-        let whole = || of_the_whole(self.way(now), self.spares(now));
+        let whole = || of_the_whole(self.in_use(now), self.spares(now));
         let status = config.status.iter().map(|led| Lamp { led: led.clone(), pattern: whole() });
         let uplinks = config.uplinks.iter().filter_map(|(name, led)| {
             let uplink = self.uplinks.values().find(|u| u.config.name == *name)?;
@@ -98,12 +98,12 @@ impl Engine {
     }
 
     /// IPv4 speaks for the box, IPv6 where there is no IPv4: as in the sentence.
-    fn way(&self, now: Now) -> Way {
+    fn in_use(&self, now: Now) -> InUse {
         let carrying = Family::BOTH.iter().find_map(|family| self.carrying(*family, now));
         match carrying.map(|u| u.id) {
-            None => Way::None,
-            Some(id) if self.uplinks.chain.first() == Some(&id) => Way::First,
-            Some(_) => Way::Backup,
+            None => InUse::None,
+            Some(id) if self.uplinks.chain.first() == Some(&id) => InUse::First,
+            Some(_) => InUse::Backup,
         }
     }
 
@@ -151,16 +151,16 @@ impl Engine {
         }
         for u in self.uplinks.values() {
             let (family, _) = u.main_line();
-            let fitness = u.fitness(&self.config, &self.uplinks.household, family, now.mono);
+            let fitness = u.fitness(&self.config, &self.uplinks.shared, family, now.mono);
             self.telling.timeline.look(u.id, is_up(u).map(|up| up && fitness.carries()));
         }
         let carrying = self.carrying(Family::V4, now).or_else(|| self.carrying(Family::V6, now));
-        let known = self.choice.active.iter().any(|(_, a)| a.uplink.is_some() || a.no_way_out);
+        let known = self.choice.active.iter().any(|(_, a)| a.uplink.is_some() || a.all_down);
         let carrier = match carrying {
-            Some(u) if self.uplinks.chain.first() == Some(&u.id) => Carrier::First,
-            Some(_) => Carrier::Backup,
-            None if known => Carrier::None,
-            None => Carrier::Unknown,
+            Some(u) if self.uplinks.chain.first() == Some(&u.id) => Serving::First,
+            Some(_) => Serving::Backup,
+            None if known => Serving::None,
+            None => Serving::Unknown,
         };
         let uplink = carrying.map(|u| u.config.name.as_str());
         if !self.telling.timeline.stands(carrier, uplink) {

@@ -40,7 +40,7 @@ impl Engine {
         let active = self.choice.active.get_mut(family);
         active.uplink = Some(to);
         active.since = Some(now.mono);
-        (active.no_way_out, active.told_no_way_out) = (false, false);
+        (active.all_down, active.told_all_down) = (false, false);
         (active.sample_at, active.let_go) = (None, None);
         if kind != SwitchKind::First {
             active.provisional_until = None;
@@ -170,7 +170,7 @@ impl Engine {
         }
     }
 
-    /// The kernel has carried out a wish.
+    /// The kernel is as it was desired.
     pub(in crate::engine) fn switch_applied(&mut self, generation: u64, now: Now) {
         self.telling.stories.applied(generation, now.mono);
     }

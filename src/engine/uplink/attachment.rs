@@ -1,4 +1,4 @@
-//! From what netlink said to what each uplink has: which interface it is, and its way out.
+//! From what netlink said to what each uplink has: which interface it is, and its egress.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, DeviceMatch, UplinkConfig};
 use crate::engine::health::Condition;
+use crate::engine::kernel::egress::Egress;
 use crate::engine::kernel::view::{Address, ForeignRoute, KernelView, Link};
-use crate::engine::kernel::way::Way;
 use crate::engine::uplink::detours::detours;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, TableId};
 
@@ -23,11 +23,11 @@ pub struct Attachment {
     pub mtu: u32,
     /// Subnets that are on the link: the modem lives there, not the Internet.
     pub near: Vec<IpNet>,
-    /// The way out by family; `None`: that family is missing here, which is no fault.
-    pub ways: PerFamily<Option<Way>>,
+    /// The egress by family; `None`: that family is missing here, which is no fault.
+    pub egress: PerFamily<Option<Egress>>,
     /// The same without regard to carrier: what the kernel can hold. A dead default is better than
     /// none.
-    pub dormant: PerFamily<Option<Way>>,
+    pub dormant: PerFamily<Option<Egress>>,
     /// The subnet of the LAN that it has, too; in that family it is not used.
     pub overlaps: PerFamily<Option<IpNet>>,
     /// Networks that `main` leads over it past the choice, see [`detours`](super::detours).
@@ -66,24 +66,24 @@ impl Attachment {
         };
         if link.up {
             for family in Family::BOTH {
-                let way = way(config, link, view, family).ok();
-                let gateway = way.as_ref().and_then(|way| way.gateway);
+                let egress = egress(config, link, view, family).ok();
+                let gateway = egress.as_ref().and_then(|egress| egress.gateway);
                 *this.overlaps.get_mut(family) = overlap(family, &this.near, gateway, lan);
-                *this.dormant.get_mut(family) = way;
+                *this.dormant.get_mut(family) = egress;
             }
         }
         if !this.carrier {
             this.fault = Some(Condition::NoCarrier);
             return this;
         }
-        let way = |family| match this.overlaps.get(family) {
+        let egress = |family| match this.overlaps.get(family) {
             Some(_) => Err(Condition::OverlapsLan),
-            None => way(config, link, view, family),
+            None => egress(config, link, view, family),
         };
-        let (v4, v6) = (way(Family::V4), way(Family::V6));
+        let (v4, v6) = (egress(Family::V4), egress(Family::V6));
         // The better of the two says what is missing: a gateway rather than an address.
         this.fault = v4.as_ref().err().min(v6.as_ref().err()).copied();
-        this.ways = PerFamily { v4: v4.ok(), v6: v6.ok() };
+        this.egress = PerFamily { v4: v4.ok(), v6: v6.ok() };
         this
     }
 
@@ -175,13 +175,13 @@ fn near(link: &Link, view: &KernelView) -> Vec<IpNet> {
     near
 }
 
-/// The way out in one family, or what is missing for it.
-fn way(
+/// The egress in one family, or what is missing for it.
+fn egress(
     config: &UplinkConfig,
     link: &Link,
     view: &KernelView,
     family: Family,
-) -> Result<Way, Condition> {
+) -> Result<Egress, Condition> {
     let learned = learn_gateway(link, view, family);
     let gateway = config.gateway.get(family).or_else(|| learned.and_then(|route| route.gateway));
     let source = source(link, view, family, gateway).ok_or(Condition::NoAddress)?;
@@ -192,7 +192,7 @@ fn way(
         let link_local = matches!(addr, IpAddr::V6(a) if a.is_unicast_link_local());
         link_local || near(link, view).iter().any(|net| net.contains(&addr))
     };
-    Ok(Way {
+    Ok(Egress {
         index: link.index,
         dev: link.name.clone(),
         source: source.net.addr(),
@@ -306,9 +306,9 @@ mod tests {
         assert_eq!(fault(&view), Some(Condition::NoGateway));
         view.routes.push(default_via("192.168.1.1", 2, 100));
         assert_eq!(fault(&view), None);
-        let way = Attachment::of(&cable, &view, &[]).ways.v4.unwrap();
-        assert_eq!(way.gateway, Some("192.168.1.1".parse().unwrap()));
-        assert!(!way.onlink);
+        let egress = Attachment::of(&cable, &view, &[]).egress.v4.unwrap();
+        assert_eq!(egress.gateway, Some("192.168.1.1".parse().unwrap()));
+        assert!(!egress.onlink);
     }
 
     #[test]
@@ -343,16 +343,16 @@ mod tests {
         let mut view = KernelView::default();
         view.links.insert(IfIndex(7), Link { point_to_point: true, ..link(7, "wwan0") });
         view.addresses.push(address(7, "10.1.2.3/32"));
-        assert_eq!(Attachment::of(&config("wwan0"), &view, &[]).ways.v4.unwrap().gateway, None);
+        assert_eq!(Attachment::of(&config("wwan0"), &view, &[]).egress.v4.unwrap().gateway, None);
 
         view.links.insert(IfIndex(8), link(8, "eth1"));
         view.addresses.push(address(8, "2001:db8:1::5/64"));
         let mut route = default_via("fe80::1", 8, 512);
         route.src = Some("2001:db8:1::/48".parse().unwrap());
         view.routes.push(route);
-        let way = Attachment::of(&config("eth1"), &view, &[]).ways.v6.unwrap();
-        assert_eq!(way.gateway, Some("fe80::1".parse().unwrap()));
-        assert!(!way.onlink, "link-local is always on the link");
+        let egress = Attachment::of(&config("eth1"), &view, &[]).egress.v6.unwrap();
+        assert_eq!(egress.gateway, Some("fe80::1".parse().unwrap()));
+        assert!(!egress.onlink, "link-local is always on the link");
     }
 
     #[test]
@@ -376,7 +376,7 @@ mod tests {
             let has = Attachment::of(&config("eth1"), &view, &[lan.parse().unwrap()]);
             assert_eq!(has.overlap().is_some(), refused, "{own} by {gateway}, {lan}");
             assert_eq!(has.fault, refused.then_some(Condition::OverlapsLan).or(has.fault));
-            assert_eq!(has.ways.v4.is_some() || has.ways.v6.is_some(), !refused);
+            assert_eq!(has.egress.v4.is_some() || has.egress.v6.is_some(), !refused);
             assert!(has.dormant.v4.is_some() || has.dormant.v6.is_some(), "the kernel can hold it");
         }
     }
@@ -404,7 +404,7 @@ mod tests {
         view.links.insert(IfIndex(2), link(2, "eth1"));
         view.addresses.extend([address(2, "10.9.0.50/24"), address(2, "192.168.1.2/24")]);
         let source =
-            |view: &KernelView| Attachment::of(&config("eth1"), view, &[]).ways.v4.unwrap();
+            |view: &KernelView| Attachment::of(&config("eth1"), view, &[]).egress.v4.unwrap();
         view.routes = vec![default_via("192.168.1.1", 2, 100)];
         assert_eq!(source(&view).source.to_string(), "192.168.1.2");
         view.routes = vec![default_via("10.9.0.1", 2, 100)];
@@ -419,7 +419,7 @@ mod tests {
         view.links.insert(IfIndex(2), link(2, "eth1"));
         view.addresses.push(address(2, "203.0.113.7/32"));
         view.routes.push(default_via("198.51.100.1", 2, 0));
-        assert!(Attachment::of(&config("eth1"), &view, &[]).ways.v4.unwrap().onlink);
+        assert!(Attachment::of(&config("eth1"), &view, &[]).egress.v4.unwrap().onlink);
         assert_eq!(main_default(&view, Family::V4), Some(IfIndex(2)));
     }
 }

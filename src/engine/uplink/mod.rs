@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, UplinkConfig};
 use crate::engine::health::Condition;
-use crate::engine::health::line::{Line, Surroundings};
+use crate::engine::health::line::{Context, Line};
 use crate::engine::health::proof::Plan;
 use crate::engine::health::suspicion::Duty;
 use crate::engine::uplink::attachment::Attachment;
@@ -57,7 +57,7 @@ pub(in crate::engine) struct Paused {
 
 /// What is the same for all lines at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) struct Household {
+pub(in crate::engine) struct SharedContext {
     /// Which uplink is active.
     pub active: PerFamily<Option<UplinkId>>,
     /// No line is alive at all.
@@ -74,7 +74,7 @@ pub(super) struct Uplinks {
     pub(super) all: BTreeMap<UplinkId, Uplink>,
     pub(super) chain: Vec<UplinkId>,
     /// What is the same for all of their lines.
-    pub(super) household: Household,
+    pub(super) shared: SharedContext,
 }
 
 impl Deref for Uplinks {
@@ -110,25 +110,25 @@ impl Uplink {
         }
     }
 
-    /// What a line of this uplink needs to know of its surroundings.
+    /// What a line of this uplink needs to know of its context.
     #[must_use]
-    pub(in crate::engine) fn surroundings<'a>(
+    pub(in crate::engine) fn context<'a>(
         &'a self,
         config: &'a Config,
-        household: &Household,
+        shared: &SharedContext,
         family: Family,
         now: Instant,
-    ) -> Surroundings<'a> {
+    ) -> Context<'a> {
         let me = (&self.config, self.resolvers.as_slice());
-        surroundings(self.id, me, config, household, family, now)
+        context(self.id, me, config, shared, family, now)
     }
 
     /// The lines that this uplink really has: a missing family does not count.
     pub(in crate::engine) fn present(&self) -> impl Iterator<Item = (Family, &Line)> {
-        self.lines.iter().filter(|(_, line)| line.way.is_some())
+        self.lines.iter().filter(|(_, line)| line.egress.is_some())
     }
 
-    /// Why it has no way out in a family.
+    /// Why it has no egress in a family.
     #[must_use]
     pub(in crate::engine) fn fault(&self, family: Family) -> Condition {
         let refused = self.attachment.overlaps.get(family).map(|_| Condition::OverlapsLan);
@@ -137,7 +137,7 @@ impl Uplink {
 
     /// The line that speaks for the uplink where one number is enough: of IPv4 where there is one.
     pub(in crate::engine) fn main_line(&self) -> (Family, &Line) {
-        let v4 = self.lines.v4.way.is_some() || self.lines.v6.way.is_none();
+        let v4 = self.lines.v4.egress.is_some() || self.lines.v6.egress.is_none();
         let family = if v4 { Family::V4 } else { Family::V6 };
         (family, self.lines.get(family))
     }
@@ -149,7 +149,7 @@ impl Uplink {
 
     /// Whether its own IPv4 address is one that the Internet does not route (RFC 1918, RFC 6598).
     pub(in crate::engine) fn has_private_address(&self) -> bool {
-        match self.lines.v4.way.as_ref().map(|way| way.source) {
+        match self.lines.v4.egress.as_ref().map(|egress| egress.source) {
             Some(IpAddr::V4(ip)) => {
                 let [a, b, ..] = ip.octets();
                 ip.is_private() || (a == 100 && b & 0xc0 == 64)
@@ -162,18 +162,18 @@ impl Uplink {
 /// As [`Uplink::surroundings`], for when the uplink's lines are borrowed: of its configuration and its
 /// own resolvers.
 #[must_use]
-pub(in crate::engine) fn surroundings<'a>(
+pub(in crate::engine) fn context<'a>(
     id: UplinkId,
     (uplink, own): (&'a UplinkConfig, &'a [IpAddr]),
     config: &'a Config,
-    household: &Household,
+    shared: &SharedContext,
     family: Family,
     now: Instant,
-) -> Surroundings<'a> {
+) -> Context<'a> {
     let targets = config.probe.targets(family);
     let own_known = own.iter().any(|ip| Family::of(ip) == family);
-    let active = Family::BOTH.iter().any(|f| *household.active.get(*f) == Some(id));
-    Surroundings {
+    let active = Family::BOTH.iter().any(|f| *shared.active.get(*f) == Some(id));
+    Context {
         now,
         kind: uplink.kind,
         duty: match (active, uplink.metered) {
@@ -182,7 +182,7 @@ pub(in crate::engine) fn surroundings<'a>(
             (false, true) => Duty::MeteredSpare,
         },
         metered: uplink.metered,
-        desperate: household.desperate,
+        desperate: shared.desperate,
         fixed_window: uplink.window.or(config.probe.window),
         targets,
         plan: Plan {
@@ -193,8 +193,8 @@ pub(in crate::engine) fn surroundings<'a>(
             public: targets,
             pages: &config.probe.http,
         },
-        page_works_somewhere: *household.page_works.get(family),
-        offloaded: household.offloaded.contains(&id),
+        page_works_somewhere: *shared.page_works.get(family),
+        offloaded: shared.offloaded.contains(&id),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Household, Uplink};
+use super::{SharedContext, Uplink};
 use crate::config::Config;
 use crate::engine::health::line::Line;
 use crate::engine::health::proof::Finding;
@@ -78,14 +78,14 @@ impl Uplink {
     pub(in crate::engine) fn standing(
         &self,
         config: &Config,
-        household: &Household,
+        shared: &SharedContext,
         family: Family,
         now: Instant,
     ) -> Standing {
         if self.paused.is_some() {
             return Standing::Paused;
         }
-        self.fitness(config, household, family, now)
+        self.fitness(config, shared, family, now)
     }
 
     /// The same without regard to a pause: what becomes of traffic that is on it.
@@ -93,18 +93,18 @@ impl Uplink {
     pub(in crate::engine) fn fitness(
         &self,
         config: &Config,
-        household: &Household,
+        shared: &SharedContext,
         family: Family,
         now: Instant,
     ) -> Standing {
         let line = self.lines.get(family);
-        if line.way.is_none() {
+        if line.egress.is_none() {
             return Standing::Unfit(self.fault(family));
         }
-        let s = self.surroundings(config, household, family, now);
+        let s = self.context(config, shared, family, now);
         // Pages that do not answer while they do elsewhere are enough not to go there; of a line that is
         // in use, and may be slow because it is, a page of its own has to have been seen.
-        let portal = if *household.active.get(family) == Some(self.id) {
+        let portal = if *shared.active.get(family) == Some(self.id) {
             matches!(line.proof.http(), Finding::Wrong(_)).then_some(Condition::Portal)
         } else {
             line.obstacle(&s).filter(|c| matches!(c, Condition::Portal | Condition::NoWeb))
@@ -135,7 +135,7 @@ impl Uplink {
     pub(in crate::engine) fn whole(
         &self,
         config: &Config,
-        household: &Household,
+        shared: &SharedContext,
         now: Instant,
     ) -> Standing {
         if self.paused.is_some() {
@@ -144,7 +144,7 @@ impl Uplink {
         if self.attachment.overlap().is_some() {
             return Standing::Unfit(Condition::OverlapsLan);
         }
-        let of = |(family, _): (Family, &Line)| self.standing(config, household, family, now);
+        let of = |(family, _): (Family, &Line)| self.standing(config, shared, family, now);
         let worst = self.present().map(of).max();
         worst.unwrap_or_else(|| Standing::Unfit(self.fault(Family::V4)))
     }

@@ -88,19 +88,19 @@ impl Class {
     /// When the LED is gone.
     pub(super) fn blink(&mut self, pattern: Pattern) -> Result<bool, Error> {
         let full = &self.full;
-        let (trigger, files) = match pattern.beats() {
+        let (trigger, files) = match pattern.steps() {
             [] => return Ok(false),
             [lit, dark] => {
                 (TIMER, vec![("delay_on", lit.to_string()), ("delay_off", dark.to_string())])
             }
-            beats => {
+            steps => {
                 // Each is given twice, the second time for no time at all: else it would be dimmed
                 // from one to the next.
-                let beat = |(n, beat): (usize, &u64)| {
+                let step = |(n, step): (usize, &u64)| {
                     let level = if n.is_multiple_of(2) { full } else { "0" };
-                    format!("{level} {beat} {level} 0")
+                    format!("{level} {step} {level} 0")
                 };
-                let text: Vec<String> = beats.iter().enumerate().map(beat).collect();
+                let text: Vec<String> = steps.iter().enumerate().map(step).collect();
                 (PATTERN, vec![("pattern", text.join(" "))])
             }
         };

@@ -31,13 +31,13 @@ impl Line {
         if !chip.exists() {
             return Err(Error::NoChip { chip });
         }
-        let mut wish = Request::builder();
-        wish.on_chip(chip).with_consumer("sparelink").with_line(line);
-        wish.as_output(Value::Inactive);
+        let mut desired = Request::builder();
+        desired.on_chip(chip).with_consumer("sparelink").with_line(line);
+        desired.as_output(Value::Inactive);
         if lit == Level::Low {
-            wish.as_active_low();
+            desired.as_active_low();
         }
-        wish.request().map(Self).map_err(|error| reason(&error))
+        desired.request().map(Self).map_err(|error| reason(&error))
     }
 
     fn set(&self, value: Value) -> Result<(), Error> {

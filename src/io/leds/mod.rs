@@ -57,7 +57,7 @@ impl Leds {
                 Err(error) => tracing::warn!(%error, "the LEDs stay dark"),
             }
         }
-        self.slot.lock().wish = Some(lamps);
+        self.slot.lock().desired = Some(lamps);
         self.slot.changed.notify_all();
     }
 
@@ -96,7 +96,7 @@ pub fn give_back(root: &Path, run_dir: &Path) -> Result<Vec<String>, Error> {
     Ok(done)
 }
 
-/// What the thread is told: the latest wish counts.
+/// What the thread is told: the latest state counts.
 #[derive(Debug, Default)]
 struct Slot {
     state: Mutex<State>,
@@ -105,7 +105,7 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct State {
-    wish: Option<Vec<Lamp>>,
+    desired: Option<Vec<Lamp>>,
     over: bool,
     ended: bool,
 }
@@ -115,9 +115,9 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a wish, for the end, or until then.
+    /// Waits for a new state, for the end, or until then.
     fn wait(&self, until: Option<Instant>) -> (Option<Vec<Lamp>>, bool) {
-        let idle = |state: &mut State| state.wish.is_none() && !state.over;
+        let idle = |state: &mut State| state.desired.is_none() && !state.over;
         let state = self.lock();
         let mut state = match until {
             None => self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
@@ -127,15 +127,15 @@ impl Slot {
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        (state.wish.take(), state.over)
+        (state.desired.take(), state.over)
     }
 }
 
 fn labour(slot: &Slot, mut room: Room) {
     let mut next = None;
     loop {
-        let (wish, over) = slot.wait(next);
-        if let Some(lamps) = wish {
+        let (desired, over) = slot.wait(next);
+        if let Some(lamps) = desired {
             room.fit(&lamps, clock::now().mono);
         }
         if over {
@@ -173,8 +173,8 @@ impl Room {
         Self { root, kept, fitted: BTreeMap::new(), told: BTreeSet::new() }
     }
 
-    /// Takes and gives back LEDs until they are those of the wish, and shows it. One that does not
-    /// work is said once and tried again with each wish.
+    /// Takes and gives back LEDs until they are those of the state, and shows it. One that does not
+    /// work is said once and tried again with each new state.
     fn fit(&mut self, lamps: &[Lamp], now: Instant) {
         let wanted = |led: &Led| lamps.iter().any(|lamp| lamp.led == *led);
         let gone: Vec<Led> = self.fitted.keys().filter(|led| !wanted(led)).cloned().collect();

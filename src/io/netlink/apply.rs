@@ -1,4 +1,4 @@
-//! The one door: the wish goes in, the kernel is changed where it differs, a report comes out.
+//! The reconciler: the desired state goes in, the kernel is changed where it differs, a report comes out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use super::message::Message;
 use super::nfnl::{NfnlError, missing};
 use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
-use super::{dump, trial};
+use super::{dump, features};
 use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
 use crate::engine::dataplane::drift::{Drift, Found};
 use crate::engine::dataplane::nft::Table;
@@ -31,10 +31,10 @@ use crate::units::{
 
 /// The one way in which sparelink changes the kernel.
 #[derive(Debug)]
-pub struct Door {
+pub struct Reconciler {
     talk: Talk,
     ours: Ours,
-    /// Of the last wish.
+    /// Of the last desired state.
     generation: Option<u64>,
     nft: Nft,
     run_dir: PathBuf,
@@ -46,7 +46,7 @@ pub struct Door {
 
 /// Why the kernel could not be asked or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum DoorError {
+pub enum ReconcileError {
     #[error(
         "changing routes is not permitted: sparelink needs CAP_NET_ADMIN, so run it as root or from its service unit"
     )]
@@ -57,13 +57,13 @@ pub enum DoorError {
     Nftables(#[from] NfnlError),
 }
 
-impl Door {
-    /// Opens the door, and tries that it can be gone through. `run_dir` keeps what sysctls were.
+impl Reconciler {
+    /// Opens the sockets, and tries whether changes are permitted. `run_dir` keeps what sysctls were.
     ///
     /// # Errors
     ///
     /// When the kernel would not let us change routes; nothing has been touched then.
-    pub async fn open(run_dir: &Path) -> Result<Self, DoorError> {
+    pub async fn open(run_dir: &Path) -> Result<Self, ReconcileError> {
         let mut talk = Talk::open()?;
         // The permission is checked before the route is looked for, and this one does not exist.
         let nowhere = Route {
@@ -77,7 +77,7 @@ impl Door {
             mtu: None,
         };
         match talk.order(&del_route(&nowhere), 0).await {
-            Err(e) if e.errno() == Some(Errno::EPERM) => return Err(DoorError::Permission),
+            Err(e) if e.errno() == Some(Errno::EPERM) => return Err(ReconcileError::Permission),
             Err(e) if e.errno().is_none() => return Err(e.into()),
             Ok(()) | Err(_) => {}
         }
@@ -104,7 +104,7 @@ impl Door {
         if is_lacking(MASQUERADE) {
             return Err(missing("nftables expression `masq`", "CONFIG_NFT_MASQ", MASQUERADE));
         }
-        match self.nft.check(&trial::whole()) {
+        match self.nft.check(&features::whole()) {
             Err(missing @ NfnlError::Missing { .. }) => Err(missing),
             Err(error) => {
                 // The table itself will tell, if it is not for this moment only.
@@ -131,21 +131,21 @@ impl Door {
     /// except where going on would leave less than there was: nothing old is removed whose
     /// successor could not be put in place, and nothing is steered or forwarded without the table.
     ///
-    /// A wish without an active default leaves the one that stands.
-    pub async fn converge(&mut self, generation: u64, wish: &Dataplane) -> ApplyReport {
-        self.make_so(generation, wish, Dataplane::keep_last_default).await
+    /// A desired state without an active default leaves the one that stands.
+    pub async fn converge(&mut self, generation: u64, desired: &Dataplane) -> ApplyReport {
+        self.make_so(generation, desired, Dataplane::keep_last_default).await
     }
 
-    /// The same; `leave` takes into the wish what is to stay as it is observed.
+    /// The same; `leave` takes into the desired state what is to stay as it is observed.
     async fn make_so(
         &mut self,
         generation: u64,
-        wish: &Dataplane,
+        desired: &Dataplane,
         leave: impl FnOnce(&mut Dataplane, &Dataplane),
     ) -> ApplyReport {
         let start = clock::now().mono;
         let mut report = ApplyReport { generation, ..ApplyReport::default() };
-        let mut possible = self.possible(wish);
+        let mut possible = self.possible(desired);
         if let Some(observed) = self.look(&possible, &mut report).await {
             // A sysctl of a device that has just gone, or of a part that is not built in, is not
             // missed; those of netfilter appear with the table.
@@ -155,7 +155,7 @@ impl Door {
             leave(&mut possible, &observed);
             let changes = diff(&possible, &observed);
             let rebuilds = changes.iter().any(|change| matches!(change, Change::BuildTable(_)));
-            let there = !rebuilds || self.nft.exists(&wish.nft.name).unwrap_or(true);
+            let there = !rebuilds || self.nft.exists(&desired.nft.name).unwrap_or(true);
             let found = if there { Found::Table } else { Found::NoTable };
             self.apply(changes, &possible, &observed, &mut report).await;
             report.drift = Drift::of(&possible, &observed, &report.changes, found);
@@ -165,15 +165,15 @@ impl Door {
         report
     }
 
-    /// What is in the kernel of ours now, with the sysctls that `wish` names. An nftables table of
-    /// another structure than the one wished for shows as none.
+    /// What is in the kernel of ours now, with the sysctls that `desired` names. An nftables table of
+    /// another structure than the one desired shows as none.
     ///
     /// # Errors
     ///
     /// When the kernel does not tell; an error is never an empty answer.
-    pub async fn observe(&mut self, wish: &Dataplane) -> Result<Dataplane, DoorError> {
-        let nft = self.observe_nft(&wish.nft)?;
-        Ok(Dataplane { nft, ..self.observe_routing(wish, Look::Thorough).await? })
+    pub async fn observe(&mut self, desired: &Dataplane) -> Result<Dataplane, ReconcileError> {
+        let nft = self.observe_nft(&desired.nft)?;
+        Ok(Dataplane { nft, ..self.observe_routing(desired, Look::Thorough).await? })
     }
 
     /// Refuses new LAN flows of these families for some seconds from now, and of no others.
@@ -181,9 +181,9 @@ impl Door {
     /// # Errors
     ///
     /// When there is no such table.
-    pub fn refuse(&mut self, no_way: PerFamily<bool>) -> Result<(), NfnlError> {
-        let table = ruleset::refusals(no_way);
-        let others = PerFamily { v4: !no_way.v4, v6: !no_way.v6 };
+    pub fn refuse(&mut self, refused: PerFamily<bool>) -> Result<(), NfnlError> {
+        let table = ruleset::refusals(refused);
+        let others = PerFamily { v4: !refused.v4, v6: !refused.v6 };
         let others = ruleset::refusals(others);
         let changes: Vec<_> = table.sets.iter().zip(others.sets.values()).collect();
         for ((set, refused), others) in changes {
@@ -208,7 +208,7 @@ impl Door {
     /// # Errors
     ///
     /// When there is no such table.
-    pub fn counters(&mut self) -> Result<BTreeMap<String, Count>, DoorError> {
+    pub fn counters(&mut self) -> Result<BTreeMap<String, Count>, ReconcileError> {
         Ok(self.nft.counters(NFT_TABLE)?)
     }
 
@@ -233,34 +233,34 @@ impl Door {
         all
     }
 
-    /// The wish without what this kernel cannot have.
-    fn possible(&self, wish: &Dataplane) -> Dataplane {
-        let mut wish = wish.clone();
+    /// The desired state without what this kernel cannot have.
+    fn possible(&self, desired: &Dataplane) -> Dataplane {
+        let mut desired = desired.clone();
         if !self.has_ipv6 {
-            wish.routes.retain(|route| route.family != Family::V6);
-            wish.rules.retain(|rule| rule.family != Family::V6);
-            wish.sysctls.retain(|path, _| !path.starts_with("net/ipv6/"));
+            desired.routes.retain(|route| route.family != Family::V6);
+            desired.rules.retain(|rule| rule.family != Family::V6);
+            desired.sysctls.retain(|path, _| !path.starts_with("net/ipv6/"));
         }
         if !self.can_pin {
-            wish.nft = wish.nft.without_ct_marks();
+            desired.nft = desired.nft.without_ct_marks();
         }
-        wish
+        desired
     }
 
     /// Looks before changing. Without a look at nftables the routes are still put right: the
     /// table then counts as being as it should.
-    async fn look(&mut self, wish: &Dataplane, report: &mut ApplyReport) -> Option<Dataplane> {
-        // A wish of before is only looked after; a new one is waited for.
+    async fn look(&mut self, desired: &Dataplane, report: &mut ApplyReport) -> Option<Dataplane> {
+        // An earlier desired state is only looked after; a new one is waited for.
         let again = self.generation.replace(report.generation) == Some(report.generation);
         let look = if again { Look::Thorough } else { Look::Quick };
-        let nft = self.observe_nft(&wish.nft);
+        let nft = self.observe_nft(&desired.nft);
         report.observed_digest =
             nft.as_ref().ok().filter(|t| !t.name.is_empty()).map(Table::digest);
         let nft = nft.unwrap_or_else(|error| {
             report.errors.push(format!("nftables could not be read: {error}"));
-            wish.nft.clone()
+            desired.nft.clone()
         });
-        match self.observe_routing(wish, look).await {
+        match self.observe_routing(desired, look).await {
             Ok(routing) => Some(Dataplane { nft, ..routing }),
             Err(error) => {
                 report.errors.push(format!("routes and rules could not be read: {error}"));
@@ -269,27 +269,31 @@ impl Door {
         }
     }
 
-    async fn observe_routing(&mut self, wish: &Dataplane, look: Look) -> Result<Dataplane, Error> {
-        // What is wished for, and what was left by a wish of before.
+    async fn observe_routing(
+        &mut self,
+        desired: &Dataplane,
+        look: Look,
+    ) -> Result<Dataplane, Error> {
+        // What is desired, and what was left by an earlier desired state.
         let uplinks = (1..=UplinkId::MAX).filter_map(UplinkId::new).map(UplinkId::table);
-        let wished = wish.routes.iter().map(|route| route.table);
-        let tables = uplinks.chain([TableId::ACTIVE, TableId::LAN]).chain(wished).gather();
+        let desired_tables = desired.routes.iter().map(|route| route.table);
+        let tables = uplinks.chain([TableId::ACTIVE, TableId::LAN]).chain(desired_tables).gather();
         Ok(Dataplane {
             routes: self.ours.look(&mut self.talk, &tables, look).await?,
             rules: dump::rules(&mut self.talk).await?.into_iter().gather(),
             nft: Table::default(),
-            sysctls: read_sysctls(wish),
+            sysctls: read_sysctls(desired),
         })
     }
 
-    fn observe_nft(&mut self, wish: &Table) -> Result<Table, NfnlError> {
-        if wish.name.is_empty() { Ok(Table::default()) } else { self.nft.observe(wish) }
+    fn observe_nft(&mut self, desired: &Table) -> Result<Table, NfnlError> {
+        if desired.name.is_empty() { Ok(Table::default()) } else { self.nft.observe(desired) }
     }
 
     async fn apply(
         &mut self,
         changes: Vec<Change>,
-        wish: &Dataplane,
+        desired: &Dataplane,
         observed: &Dataplane,
         report: &mut ApplyReport,
     ) {
@@ -305,7 +309,7 @@ impl Door {
         for change in others {
             // Elements come after the new routes and before the rules, all in one batch.
             if !matches!(change, Change::SetSysctl { .. } | Change::ReplaceRoute(_)) {
-                self.change_elements(elements.take(), &wish.nft, report);
+                self.change_elements(elements.take(), &desired.nft, report);
             }
             let is_sysctl = matches!(change, Change::SetSysctl { .. });
             if failed.forbids(&change) || (is_sysctl && originals.is_err()) {
@@ -319,7 +323,7 @@ impl Door {
                 }
             }
         }
-        self.change_elements(elements, &wish.nft, report);
+        self.change_elements(elements, &desired.nft, report);
     }
 
     fn change_elements(
@@ -396,7 +400,7 @@ impl Door {
     }
 }
 
-impl Door {
+impl Reconciler {
     fn build(&mut self, table: &Table) -> Result<(), String> {
         let built = self.nft.build(table);
         if let Err(NfnlError::Owned { .. }) = built {
@@ -417,9 +421,9 @@ impl Door {
 /// What the dataplane switches on for a LAN.
 const FORWARDING: [&str; 2] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 
-fn read_sysctls(wish: &Dataplane) -> BTreeMap<String, Sysctl> {
-    let beside = wish.sysctls.values().filter_map(|wish| wish.beside.as_ref());
-    let values = sysctl::read_all(wish.sysctls.keys().chain(beside)).into_iter();
+fn read_sysctls(desired: &Dataplane) -> BTreeMap<String, Sysctl> {
+    let beside = desired.sysctls.values().filter_map(|desired| desired.beside.as_ref());
+    let values = sysctl::read_all(desired.sysctls.keys().chain(beside)).into_iter();
     values.map(|(path, value)| (path, Sysctl { value, ..Sysctl::default() })).gather()
 }
 

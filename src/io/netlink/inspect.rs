@@ -12,7 +12,7 @@ use super::conntrack::Conntrack;
 use super::message::Message;
 use super::nft::Nft;
 use super::talk::{Error, Talk};
-use super::{decode, sock_diag, trial};
+use super::{decode, features, sock_diag};
 use crate::engine::doctor::ForeignRule;
 use crate::engine::doctor::parts::{Part, Presence};
 use crate::units::Family;
@@ -49,11 +49,11 @@ async fn all_rules(talk: &mut Talk, family: Family) -> Result<Vec<RuleMessage>, 
 ///
 /// When such a namespace may not be made: it takes root.
 pub fn try_parts() -> io::Result<BTreeMap<Part, Presence>> {
-    let trial = thread::Builder::new().name("trial".to_owned()).spawn(|| {
+    let features = thread::Builder::new().name("trial".to_owned()).spawn(|| {
         unshare(CloneFlags::CLONE_NEWNET)?;
         Ok(tried())
     })?;
-    trial.join().unwrap_or_else(|_| Err(io::Error::other("the trial broke off")))
+    features.join().unwrap_or_else(|_| Err(io::Error::other("the trial broke off")))
 }
 
 fn tried() -> BTreeMap<Part, Presence> {
@@ -64,7 +64,7 @@ fn tried() -> BTreeMap<Part, Presence> {
     match Nft::open() {
         Ok(mut nft) => {
             note(Part::Nftables, Ok(()));
-            for (part, table) in trial::parts() {
+            for (part, table) in features::parts() {
                 note(part, nft.build(&table).map_err(|error| error.to_string()));
             }
         }

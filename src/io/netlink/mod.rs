@@ -1,6 +1,6 @@
-//! rtnetlink, nftables and conntrack: the one door to the kernel.
+//! rtnetlink, nftables and conntrack: the one way to change the kernel.
 //!
-//! [`Monitor`] tells what changes, [`Door`] changes it; both speak the engine's values.
+//! [`Monitor`] tells what changes, [`Reconciler`] changes it; both speak the engine's values.
 
 mod addresses;
 mod apply;
@@ -11,6 +11,7 @@ mod decode;
 mod dump;
 mod encode;
 mod family;
+mod features;
 mod frame;
 mod hardware;
 pub mod inspect;
@@ -22,9 +23,8 @@ pub mod nfnl;
 pub mod nft;
 pub mod sock_diag;
 mod talk;
-mod trial;
 mod wifi;
 
-pub use apply::{Door, DoorError, in_words};
+pub use apply::{ReconcileError, Reconciler, in_words};
 pub use monitor::{Event, Monitor};
 pub use talk::Error;

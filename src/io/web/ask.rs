@@ -11,7 +11,7 @@ use crate::engine::input::Command;
 use crate::engine::output::Refusal;
 use crate::engine::status::snapshot::Snapshot;
 
-/// What a request asks of the loop. Each carries the way back.
+/// What a request asks of the loop. Each carries where its answer goes.
 #[derive(Debug)]
 pub enum Ask {
     Status(oneshot::Sender<Snapshot>),

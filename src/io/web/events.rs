@@ -23,7 +23,7 @@ struct Listener {
     states: watch::Receiver<Bytes>,
     entries: broadcast::Receiver<Bytes>,
     access: Access,
-    _seat: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Listener {
@@ -48,14 +48,14 @@ pub(super) async fn events(
     Extension(via): Extension<Via>,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(seat) = site.streams.clone().try_acquire_owned() else {
+    let Ok(slot) = site.streams.clone().try_acquire_owned() else {
         let words = "too many pages are open; close one";
         return problem(StatusCode::SERVICE_UNAVAILABLE, words);
     };
     let states = site.feed.states.subscribe();
     let (entries, access) = (site.feed.entries.subscribe(), site.access);
     let latest = site.feed.latest;
-    let listener = Listener { states, entries, access, _seat: seat };
+    let listener = Listener { states, entries, access, _slot: slot };
     let Some(snapshot) = latest.get(&asks).await else {
         return busy();
     };

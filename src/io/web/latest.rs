@@ -79,11 +79,11 @@ mod tests {
             let count = Arc::new(AtomicU64::new(0));
             let counted = count.clone();
             tokio::spawn(async move {
-                while let Some(Ask::Status(way)) = asked.recv().await {
+                while let Some(Ask::Status(reply)) = asked.recv().await {
                     let n = counted.fetch_add(1, Ordering::Relaxed);
                     let sentence = n.to_string();
                     tokio::task::yield_now().await;
-                    drop(way.send(Snapshot { sentence, ..snapshot() }));
+                    drop(reply.send(Snapshot { sentence, ..snapshot() }));
                 }
             });
             let all = (0..500).map(|_| latest.get(&asks));

@@ -27,10 +27,10 @@ mod login;
 mod metrics;
 pub mod password;
 mod problem;
-mod seats;
 mod server;
 mod sessions;
 mod site;
+mod slots;
 mod tries;
 mod via;
 

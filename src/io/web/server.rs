@@ -20,8 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::api;
-use super::seats::{Seat, Seats};
 use super::site::Site;
+use super::slots::{ConnectionSlot, ConnectionSlots};
 use super::via::Via;
 use crate::engine::lan::listen::Place;
 use crate::io::socket::{Stream, words};
@@ -54,13 +54,20 @@ pub(super) async fn run(
 ) -> io::Result<()> {
     let router = api::router(site);
     let socket = UnixListener::from_std(socket)?;
-    tokio::join!(answer_socket(socket, router.clone()), follow(places, router, Seats::default()));
+    tokio::join!(
+        answer_socket(socket, router.clone()),
+        follow(places, router, ConnectionSlots::default())
+    );
     Ok(())
 }
 
 /// Listens at the places there are, and at no other. What is no place any more takes its connections
 /// with it.
-async fn follow(mut places: watch::Receiver<BTreeSet<Place>>, router: Router, seats: Seats) {
+async fn follow(
+    mut places: watch::Receiver<BTreeSet<Place>>,
+    router: Router,
+    slots: ConnectionSlots,
+) {
     let mut open: BTreeMap<Place, JoinSet<()>> = BTreeMap::new();
     loop {
         let wanted = places.borrow_and_update().clone();
@@ -68,7 +75,7 @@ async fn follow(mut places: watch::Receiver<BTreeSet<Place>>, router: Router, se
         for place in wanted {
             open.entry(place).or_insert_with_key(|place| {
                 let mut task = JoinSet::new();
-                task.spawn(answer_place(place.clone(), router.clone(), seats.clone()));
+                task.spawn(answer_place(place.clone(), router.clone(), slots.clone()));
                 task
             });
         }
@@ -79,15 +86,15 @@ async fn follow(mut places: watch::Receiver<BTreeSet<Place>>, router: Router, se
 }
 
 async fn answer_socket(listener: UnixListener, router: Router) {
-    // Those who may use the socket have seats of their own: a crowd at the page is not in their way.
-    let (seats, nobody) = (Seats::default(), IpAddr::from([0, 0, 0, 0]));
+    // Those who may use the socket have slots of their own: a crowd at the page is not in their way.
+    let (slots, nobody) = (ConnectionSlots::default(), IpAddr::from([0, 0, 0, 0]));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    if let Some(seat) = seats.take(nobody) {
-                        let talk = converse(Box::new(stream), Via::Socket, seat, router.clone());
+                    if let Some(slot) = slots.take(nobody) {
+                        let talk = converse(Box::new(stream), Via::Socket, slot, router.clone());
                         connections.spawn(talk);
                     }
                 }
@@ -98,7 +105,7 @@ async fn answer_socket(listener: UnixListener, router: Router) {
     }
 }
 
-async fn answer_place(place: Place, router: Router, seats: Seats) {
+async fn answer_place(place: Place, router: Router, slots: ConnectionSlots) {
     let listener = open(&place).await;
     let mut connections = JoinSet::new();
     loop {
@@ -107,9 +114,9 @@ async fn answer_place(place: Place, router: Router, seats: Seats) {
                 Ok((stream, peer)) => {
                     let Ok(local) = stream.local_addr() else { continue };
                     let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
-                    if let Some(seat) = seats.take(peer) {
+                    if let Some(slot) = slots.take(peer) {
                         let via = Via::Page { local, peer };
-                        connections.spawn(converse(Box::new(stream), via, seat, router.clone()));
+                        connections.spawn(converse(Box::new(stream), via, slot, router.clone()));
                     }
                 }
                 Err(error) => stumble(&error).await,
@@ -184,11 +191,16 @@ impl Pace {
 }
 
 /// One connection from its first request to its end.
-pub(super) async fn converse(stream: Box<dyn Stream>, via: Via, seat: Seat, router: Router) {
+pub(super) async fn converse(
+    stream: Box<dyn Stream>,
+    via: Via,
+    slot: ConnectionSlot,
+    router: Router,
+) {
     let routes = TowerToHyperService::new(router);
     let pace = Pace::default();
     let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
-        seat.asked();
+        slot.asked();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(via);
         let (wait, answer) = (pace.next(Instant::now()), routes.call(request));
@@ -213,7 +225,7 @@ pub(super) async fn converse(stream: Box<dyn Stream>, via: Via, seat: Seat, rout
     };
     let ended = tokio::select! {
         ended = whole => ended,
-        () = seat.is_needed() => return,
+        () = slot.is_needed() => return,
     };
     if let Err(error) = ended {
         tracing::trace!(%error, ?via, "a connection broke off");

@@ -1,8 +1,8 @@
 //! How often a password may be tried. Time is an argument.
 //!
 //! Whoever fails waits: one second, then two, four, up to a quarter of an hour. All together have this
-//! many tries a minute, whoever they are. These come out of two purses: one for addresses that have not failed
-//! lately, one for those that have. So a device that guesses all day uses up its own purse and not that
+//! many tries a minute, whoever they are. These come out of two token buckets: one for addresses that have not failed
+//! lately, one for those that have. So a device that guesses all day uses up its own bucket and not that
 //! of the person who comes home and types the password; and there is no number of failures after
 //! which the box is closed to everybody. Over ssh, `sparelink` on the box needs no password.
 
@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(15 * 60);
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// Addresses that are remembered; who failed longest ago makes room.
 const MOST: usize = 256;
-/// Each purse gets a try so often: ten a minute.
+/// Each bucket gets a try so often: ten a minute.
 const EVERY: Duration = Duration::from_secs(6);
 /// What the two hold at most.
 const NEWCOMERS: u32 = 10;
@@ -30,8 +30,8 @@ const OTHERS: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Tries {
     failed: BTreeMap<IpAddr, Failed>,
-    newcomers: Purse,
-    others: Purse,
+    newcomers: TokenBucket,
+    others: TokenBucket,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,8 +44,8 @@ impl Default for Tries {
     fn default() -> Self {
         Self {
             failed: BTreeMap::new(),
-            newcomers: Purse::new(NEWCOMERS),
-            others: Purse::new(OTHERS),
+            newcomers: TokenBucket::new(NEWCOMERS),
+            others: TokenBucket::new(OTHERS),
         }
     }
 }
@@ -59,7 +59,7 @@ impl Tries {
     /// How long to wait.
     pub(super) fn admit(&mut self, from: IpAddr, now: Instant) -> Result<u32, Duration> {
         self.failed.retain(|_, failed| now.since(failed.last) < REMEMBERED);
-        let who = household(from);
+        let who = shared(from);
         let before = self.failed.get(&who).copied();
         if let Some(failed) = before {
             let left = (failed.last + pause(failed.times)).since(now);
@@ -67,8 +67,8 @@ impl Tries {
                 return Err(left);
             }
         }
-        let purse = if before.is_some() { &mut self.others } else { &mut self.newcomers };
-        purse.take(now)?;
+        let bucket = if before.is_some() { &mut self.others } else { &mut self.newcomers };
+        bucket.take(now)?;
         if before.is_none() && self.failed.len() >= MOST {
             let oldest = self.failed.iter().min_by_key(|(_, failed)| failed.last);
             if let Some(oldest) = oldest.map(|(who, _)| *who) {
@@ -83,14 +83,14 @@ impl Tries {
     /// The one who was admitted did not know the password, as is known now: the wait begins with the answer,
     /// however long that took.
     pub(super) fn refuse(&mut self, from: IpAddr, now: Instant) {
-        if let Some(failed) = self.failed.get_mut(&household(from)) {
+        if let Some(failed) = self.failed.get_mut(&shared(from)) {
             failed.last = now;
         }
     }
 
     /// The one who was admitted knew the password.
     pub(super) fn forgive(&mut self, from: IpAddr) {
-        self.failed.remove(&household(from));
+        self.failed.remove(&shared(from));
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) fn pause(times: u32) -> Duration {
 }
 
 /// An IPv6 host has as many addresses as it likes in its network of 64 bits; they count as one.
-fn household(from: IpAddr) -> IpAddr {
+fn shared(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
@@ -110,13 +110,13 @@ fn household(from: IpAddr) -> IpAddr {
 
 /// Tries that are there to be had.
 #[derive(Debug)]
-struct Purse {
+struct TokenBucket {
     holds: u32,
     /// When it is full again.
     full_at: Instant,
 }
 
-impl Purse {
+impl TokenBucket {
     const fn new(holds: u32) -> Self {
         Self { holds, full_at: Instant::ZERO }
     }
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(pass(10_000, Duration::ZERO, 1), 1);
         let slow = pass(10_000, SECOND, 1);
         assert!((15..=21).contains(&slow), "{slow}");
-        // From a whole network, and from more addresses than are remembered: what the purses give.
+        // From a whole network, and from more addresses than are remembered: what the buckets give.
         assert_eq!(pass(10_000, Duration::ZERO, 200), NEWCOMERS);
         for addresses in [200, 1000, 10_000] {
             let passed = pass(10_000, SECOND, addresses);

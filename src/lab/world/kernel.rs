@@ -159,23 +159,23 @@ impl Kernel {
         }
     }
 
-    /// Makes it as wished, change by change, and watches every state in between.
+    /// Makes it as desired, change by change, and watches every state in between.
     pub fn converge(
         &mut self,
         generation: u64,
-        wish: &Dataplane,
+        desired: &Dataplane,
         took: Duration,
         now: Instant,
     ) -> ApplyReport {
-        let mut wish = wish.clone();
-        wish.keep_last_default(&self.plane);
-        self.make_so(generation, &wish, took, now)
+        let mut desired = desired.clone();
+        desired.keep_last_default(&self.plane);
+        self.make_so(generation, &desired, took, now)
     }
 
     fn make_so(
         &mut self,
         generation: u64,
-        wish: &Dataplane,
+        desired: &Dataplane,
         took: Duration,
         now: Instant,
     ) -> ApplyReport {
@@ -190,10 +190,10 @@ impl Kernel {
             v6: kernel.defaults(Family::V6).next().is_some(),
         };
         let before = had(self);
-        let changes = diff(wish, &self.plane);
+        let changes = diff(desired, &self.plane);
         let found = observed_digest.map_or(Found::NoTable, |_| Found::Table);
-        report.drift = Drift::of(wish, &self.plane, &changes, found);
-        // As the door does: nothing old is removed whose successor could not be put in place.
+        report.drift = Drift::of(desired, &self.plane, &changes, found);
+        // As the reconciler does: nothing old is removed whose successor could not be put in place.
         let mut failed = Vec::new();
         for change in changes {
             self.check_ownership(&change);
@@ -390,7 +390,7 @@ mod tests {
         Kernel::new(&config, &[PerFamily { v4: true, v6: false }])
     }
 
-    fn wish(dev: u32, table: u32) -> Dataplane {
+    fn desired(dev: u32, table: u32) -> Dataplane {
         let route = Route {
             family: Family::V4,
             table: TableId(table),
@@ -408,7 +408,7 @@ mod tests {
     #[test]
     fn it_sees_a_missing_default_and_a_foreign_object() {
         let mut kernel = kernel();
-        let report = kernel.converge(1, &wish(2, 8300), Duration::ZERO, Instant::ZERO);
+        let report = kernel.converge(1, &desired(2, 8300), Duration::ZERO, Instant::ZERO);
         assert!(report.ok() && kernel.violations.is_empty(), "{report:?}");
         assert_eq!(kernel.active(Family::V4), Some(0));
         kernel.converge(2, &Dataplane::default(), Duration::ZERO, Instant::ZERO);
@@ -416,17 +416,17 @@ mod tests {
         assert!(kernel.violations.is_empty(), "{:?}", kernel.violations);
         kernel.make_so(3, &Dataplane::default(), Duration::ZERO, Instant::ZERO);
         assert_eq!(kernel.violations.len(), 1, "{:?}", kernel.violations);
-        kernel.make_so(4, &wish(2, 254), Duration::ZERO, Instant::ZERO);
+        kernel.make_so(4, &desired(2, 254), Duration::ZERO, Instant::ZERO);
         assert!(kernel.violations[1].starts_with("not ours"), "{:?}", kernel.violations);
     }
 
     #[test]
     fn a_vanished_interface_takes_its_routes_along_and_returns_as_another() {
         let mut kernel = kernel();
-        kernel.converge(1, &wish(2, 8300), Duration::ZERO, Instant::ZERO);
+        kernel.converge(1, &desired(2, 8300), Duration::ZERO, Instant::ZERO);
         kernel.vanish(0);
         assert!(kernel.plane.routes.is_empty() && kernel.view.links.is_empty());
-        assert!(!kernel.converge(2, &wish(2, 8300), Duration::ZERO, Instant::ZERO).ok());
+        assert!(!kernel.converge(2, &desired(2, 8300), Duration::ZERO, Instant::ZERO).ok());
         kernel.appear(0);
         assert_eq!(kernel.index_of(0), Some(IfIndex(3)));
         assert!(kernel.plug(0, Cable::In).is_empty(), "it has one");

@@ -112,7 +112,7 @@ pub struct World {
     next_number: u64,
     stalled_until: Instant,
     /// When the last change to the kernel will have been made.
-    door_open_at: Instant,
+    free_at: Instant,
     restored: Restored,
     /// The uplinks' numbers, in the order of the chain.
     numbers: Vec<UplinkId>,
@@ -164,7 +164,7 @@ impl World {
             queue: BTreeMap::new(),
             next_number: 0,
             stalled_until: DAWN,
-            door_open_at: DAWN,
+            free_at: DAWN,
             restored: Restored::default(),
             numbers: Vec::new(),
             agent: 0,
@@ -198,8 +198,8 @@ impl World {
     /// The agent is asked to stop.
     pub fn stop_agent(&mut self) {
         self.tell(Input::Stop);
-        // Its door is shut after what it was asked for.
-        self.run_until(self.door_open_at.max(self.now));
+        // Its reconciler ends after what it was asked for.
+        self.run_until(self.free_at.max(self.now));
         self.kill_agent();
     }
 
@@ -293,10 +293,10 @@ impl World {
                 self.probe(*request, first, times);
             }
             Happening::AskedAgain(..) => {}
-            Happening::Converge(agent, generation, wish) if agent == self.agent => {
+            Happening::Converge(agent, generation, desired) if agent == self.agent => {
                 self.net.live(self.now);
                 let took = Duration::from_millis(2);
-                let report = self.net.kernel.converge(generation, &wish, took, self.now);
+                let report = self.net.kernel.converge(generation, &desired, took, self.now);
                 self.tell(Input::Applied(Box::new(report)));
             }
             Happening::Converge(..) => {}
@@ -346,13 +346,13 @@ impl World {
                 let counters = self.net.counters(&self.numbers, &bytes, self.now);
                 self.answer(Duration::from_micros(200), Input::Counters(counters));
             }
-            Output::Converge { generation, wish, .. } => {
+            Output::Converge { generation, desired, .. } => {
                 let (least, most) = (Duration::from_millis(1), Duration::from_millis(3));
-                // One after the other, as through one door.
+                // One after the other, as in one place.
                 let at = self.now + self.rng.between(least, most);
-                let at = at.max(self.door_open_at + Duration::from_micros(1));
-                self.door_open_at = at;
-                self.schedule(at, Happening::Converge(self.agent, generation, wish));
+                let at = at.max(self.free_at + Duration::from_micros(1));
+                self.free_at = at;
+                self.schedule(at, Happening::Converge(self.agent, generation, desired));
             }
             Output::Refuse(families) => self.net.kernel.refuse(families, self.now),
             Output::Flush(request) => {
@@ -377,7 +377,7 @@ impl World {
             }
             Output::Forget(_)
             | Output::Advertise(_)
-            | Output::FlushStrays
+            | Output::FlushUnNated
             | Output::Leds(_)
             | Output::Listen(_) => {}
         }

@@ -201,8 +201,8 @@ impl Network {
         let book = numbers.iter().position(|id| all && *id == uplink);
         let book = book.and_then(|book| self.books.get_mut(book));
         let flows = book.map_or(0, |book| std::mem::take(&mut book.get_mut(family).flows));
-        let (bytes, poked, destroyed) = (0, 0, 0);
-        FlushReport { uplink, family, scope, flows, bytes, poked, destroyed, took, error: None }
+        let (bytes, notified, destroyed) = (0, 0, 0);
+        FlushReport { uplink, family, scope, flows, bytes, notified, destroyed, took, error: None }
     }
 
     #[must_use]

@@ -27,7 +27,7 @@ use crate::{figure, skip};
 
 crate::tests![
     idle_clients_are_reset_at_a_failover,
-    idle_clients_wait_in_silence_where_nobody_may_poke_them,
+    idle_clients_wait_in_silence_where_nobody_may_notify_them,
     a_server_behind_a_port_forward_is_reset_too,
     a_severed_line_with_flows_open,
     a_lost_carrier_with_flows_open,
@@ -88,7 +88,7 @@ async fn idle_clients_are_reset_at_a_failover() -> Result<()> {
 
 /// The control of the above: the same, where the agent lacks `CAP_NET_RAW`. It says so, once, and
 /// its clients learn at their next packet.
-async fn idle_clients_wait_in_silence_where_nobody_may_poke_them() -> Result<()> {
+async fn idle_clients_wait_in_silence_where_nobody_may_notify_them() -> Result<()> {
     let Some(weak) = without_raw()? else {
         skip("setpriv (util-linux) is not there");
         return Ok(());
@@ -101,7 +101,10 @@ async fn idle_clients_wait_in_silence_where_nobody_may_poke_them() -> Result<()>
     talking.wait(SOON, "those who talk are reset", |fleet| fleet.ends_after(cut)).await?;
     sleep(Duration::from_secs(3)).await;
     let ended = idle.lives().iter().filter(|life| life.end.is_some()).count();
-    ensure!(ended == 0, "{ended} idle clients noticed: then the pokes are not what tells them");
+    ensure!(
+        ended == 0,
+        "{ended} idle clients noticed: then the ACK probes are not what tells them"
+    );
     let log = agent.last_words();
     let said = log.lines().filter(|line| line.contains("CAP_NET_RAW")).count();
     ensure!(said == 1, "said {said} times:\n{log}");

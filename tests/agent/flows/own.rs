@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use sparelink::io::ack_probe::{AckProbed, AckProber};
 use sparelink::io::netlink::sock_diag::{self, SockDiag};
-use sparelink::io::poke::{Poked, Poker};
 use sparelink::lab::internet::ECHO_PORT;
 use sparelink::lab::netns::Netns;
 use sparelink::lab::script::LineEvent;
@@ -23,7 +23,7 @@ use crate::stage::{SOON, Stage};
 crate::tests![
     own_connections_on_the_dead_uplink_end_at_once,
     only_the_named_connection_is_ended,
-    only_the_lan_is_poked,
+    only_the_lan_is_notified,
 ];
 
 /// Enough for a connection to end that will.
@@ -125,18 +125,18 @@ async fn only_the_named_connection_is_ended() -> Result<()> {
     router.run(check).await?
 }
 
-/// A reset in answer to a poke of the box itself would leave by whatever uplink is in use.
-async fn only_the_lan_is_poked() -> Result<()> {
+/// A reset in answer to an ACK probe of the box itself would leave by whatever uplink is in use.
+async fn only_the_lan_is_notified() -> Result<()> {
     let stage = Stage::new().await?;
     let cable = stage.home.uplink("cable")?;
     let own = IpAddr::V4(cable.at.router4);
     let lan: IpAddr = CLIENT.parse()?;
-    let poke = async move {
-        let poker = Poker::open()?;
-        let poke = |to| poker.poke(SocketAddr::new(to, 4000), SocketAddr::new(ECHO4, 80));
-        anyhow::Ok([lan, own, ECHO4].map(poke))
+    let probe = async move {
+        let ack_prober = AckProber::open()?;
+        let probe = |to| ack_prober.send(SocketAddr::new(to, 4000), SocketAddr::new(ECHO4, 80));
+        anyhow::Ok([lan, own, ECHO4].map(probe))
     };
-    let poked = stage.home.router.run(poke).await??;
-    ensure!(poked == [Poked::Sent, Poked::NotHere, Poked::NotHere], "{poked:?}");
+    let notified = stage.home.router.run(probe).await??;
+    ensure!(notified == [AckProbed::Sent, AckProbed::NotHere, AckProbed::NotHere], "{notified:?}");
     Ok(())
 }

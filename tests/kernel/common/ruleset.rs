@@ -139,9 +139,9 @@ fn pinning() -> Vec<Chain> {
 
 fn entries() -> Vec<Chain> {
     let to = || Stmt::CtMarkVmap { mask: Fwmark::UPLINK_MASK, map: "to".into() };
-    let poke = vec![Stmt::MetaMark(Fwmark::POKE), Stmt::Notrack];
+    let probe = vec![Stmt::MetaMark(Fwmark::ACK_PROBE), Stmt::Notrack];
     vec![
-        base("poke", ChainKind::Filter, HookPoint::Output, -300, vec![poke]),
+        base("poke", ChainKind::Filter, HookPoint::Output, -300, vec![probe]),
         base(
             "prerouting",
             ChainKind::Filter,

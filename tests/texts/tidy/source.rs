@@ -27,7 +27,7 @@ pub(crate) struct Token {
 /// A path in the code, from the crate's root or from another crate's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mention {
-    /// `["io", "netlink", "Door"]`; of another crate, its name comes first.
+    /// `["io", "netlink", "Reconciler"]`; of another crate, its name comes first.
     pub(crate) segments: Vec<String>,
     /// Whether it begins with another crate's name.
     pub(crate) is_foreign: bool,

@@ -129,16 +129,16 @@ proptest! {
     }
 
     #[test]
-    fn the_changes_lead_to_the_wish(desired in desired(), mut observed in observed()) {
+    fn the_changes_lead_to_the_desired_state(desired in desired(), mut observed in observed()) {
         prop_assume!(!has_twins(&desired, &observed));
         let before = observed.sysctls.clone();
         apply(&diff(&desired, &observed), &mut observed);
         prop_assert_eq!(diff(&desired, &observed), vec![]);
-        for (path, wish) in &desired.sysctls {
+        for (path, desired) in &desired.sysctls {
             let now = observed.sysctls.get(path).map(|sysctl| &sysctl.value);
             let before = before.get(path).map(|sysctl| &sysctl.value);
-            let may_change = wish.only_from.is_none() || wish.only_from.as_ref() == before;
-            prop_assert_eq!(now, if may_change { Some(&wish.value) } else { before });
+            let may_change = desired.only_from.is_none() || desired.only_from.as_ref() == before;
+            prop_assert_eq!(now, if may_change { Some(&desired.value) } else { before });
         }
         observed.sysctls.clone_from(&desired.sysctls);
         prop_assert_eq!(&observed, &desired);
@@ -168,8 +168,8 @@ proptest! {
                 let ours = |r: &&Route| (r.table, r.family) == (TableId::ACTIVE, family);
                 dataplane.routes.iter().filter(ours).copied().collect::<Vec<_>>()
             };
-            let wished = active(&desired);
-            let right = if wished.is_empty() { active(&observed) } else { wished };
+            let desired = active(&desired);
+            let right = if desired.is_empty() { active(&observed) } else { desired };
             prop_assert_eq!(active(&kept), right);
         }
         kept.routes.retain(|r| r.table != TableId::ACTIVE);

@@ -53,7 +53,7 @@ fn routes_and_rules_are_what_ip_takes() {
     let always = |value: &str| Sysctl { value: value.to_owned(), ..Sysctl::default() };
     let raised =
         Sysctl { value: "2".to_owned(), only_from: Some("1".to_owned()), ..Sysctl::default() };
-    let wish = Dataplane {
+    let desired = Dataplane {
         routes: [a_route(), v6].into(),
         rules: [first, marked, last].into(),
         sysctls: [
@@ -79,7 +79,7 @@ ip -6 rule add pref 8301 fwmark 0x01000000/0x0f000000 lookup 8301 protocol 83
 ip -4 route replace default via 192.168.1.1 dev wan0 table 8300 metric 1 mtu 1400 onlink proto 83
 ip -6 route replace 2001:db8::/32 dev if9 table 8300 metric 1 proto 83
 ";
-    assert_eq!(dataplane(&wish, &names()), golden);
+    assert_eq!(dataplane(&desired, &names()), golden);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_table_is_what_nft_takes() {
         vec![Stmt::L4proto(17), Stmt::Sport(68), Stmt::Dport(67)],
         vec![Stmt::L4proto(6), Stmt::Masquerade],
     ];
-    let wish = Table {
+    let desired = Table {
         name: "sparelink".to_owned(),
         sets: [("near4".to_owned(), near), ("to".to_owned(), to)].into(),
         counters: ["in_1".to_owned()].into(),
@@ -127,7 +127,7 @@ table inet sparelink {
 \t\tmeta l4proto tcp masquerade
 \t}
 }";
-    assert_eq!(table(&wish), golden);
+    assert_eq!(table(&desired), golden);
 }
 
 #[test]

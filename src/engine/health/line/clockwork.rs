@@ -9,7 +9,7 @@ use super::base::Pick;
 use super::burst::{self, Gateway, MIN_TICKS};
 use super::sampling::Due;
 use super::trial::Trial;
-use super::{DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, News, PATIENCE, Surroundings};
+use super::{Context, DEAD_EVERY, DEAD_METERED, LOST_AFTER, Line, News, PATIENCE};
 use crate::engine::health::proof::{self, Finding, Round};
 use crate::engine::health::suspicion::{Duty, Profile};
 use crate::engine::health::tally::{METERED_SPARE, NAMES_EVERY, PAGES_EVERY};
@@ -18,7 +18,7 @@ use crate::engine::probe::{Asker, Heard};
 use crate::time::Instant;
 
 /// Lines without traffic are asked at the same time, and the box wakes once for all.
-const BEAT: Duration = Duration::from_secs(1);
+const ALIGNED: Duration = Duration::from_secs(1);
 /// However slow a line is, after this time an answer is late.
 const LATE_AT_LAST: Duration = Duration::from_secs(3);
 /// An instant that never comes.
@@ -26,8 +26,8 @@ const NEVER: Instant = Instant::from_micros(u64::MAX);
 
 impl Line {
     /// Does everything that is due.
-    pub fn timeout(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {
-        if self.way.is_none() {
+    pub fn timeout(&mut self, s: &Context<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {
+        if self.egress.is_none() {
             return;
         }
         self.give_up_old_probes(s, news);
@@ -54,17 +54,17 @@ impl Line {
         }
     }
 
-    fn begin_proof(&mut self, round: Round, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+    fn begin_proof(&mut self, round: Round, s: &Context<'_>, asker: &mut Asker<'_>) {
         let asked = asker.requests.len();
         let patience = proof::patience(self.rtt.rtt().map(|_| self.rtt.late_after()));
         self.proof.begin(round, patience, s.plan, s.now, asker);
-        self.own.asked_names(&asker.requests[asked..], self.way.as_ref());
+        self.own.asked_names(&asker.requests[asked..], self.egress.as_ref());
     }
 
     /// When something is next due.
     #[must_use]
-    pub fn deadline(&self, s: &Surroundings<'_>) -> Instant {
-        if self.way.is_none() {
+    pub fn deadline(&self, s: &Context<'_>) -> Instant {
+        if self.egress.is_none() {
             return NEVER;
         }
         let by_health = match self.health {
@@ -108,7 +108,7 @@ impl Line {
         }
     }
 
-    fn ask_all(&mut self, s: &Surroundings<'_>, purpose: Use, asker: &mut Asker<'_>) {
+    fn ask_all(&mut self, s: &Context<'_>, purpose: Use, asker: &mut Asker<'_>) {
         for target in s.targets {
             self.ask(*target, purpose, s.now, asker);
         }
@@ -122,7 +122,7 @@ impl Line {
         self.base.target(targets, pick)
     }
 
-    fn base_probe(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+    fn base_probe(&mut self, s: &Context<'_>, asker: &mut Asker<'_>) {
         if self.base.deadline() > s.now {
             return;
         }
@@ -139,11 +139,11 @@ impl Line {
         }
         let interval = self.base_interval(s);
         let next = s.now + interval;
-        let rests = self.health.is_alive() && !self.traffic.is_busy(s.now) && interval >= BEAT;
-        self.base.asked(s.now, if rests { next.on_the_beat(BEAT) } else { next });
+        let rests = self.health.is_alive() && !self.traffic.is_busy(s.now) && interval >= ALIGNED;
+        self.base.asked(s.now, if rests { next.aligned(ALIGNED) } else { next });
     }
 
-    fn base_interval(&self, s: &Surroundings<'_>) -> Duration {
+    fn base_interval(&self, s: &Context<'_>) -> Duration {
         if !self.health.is_alive() {
             let save = s.metered && !s.desperate;
             return if save { DEAD_METERED } else { DEAD_EVERY };
@@ -164,7 +164,7 @@ impl Line {
     }
 
     /// Base probes that nothing answered for long are booked as lost; all are forgotten in the end.
-    fn give_up_old_probes(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
+    fn give_up_old_probes(&mut self, s: &Context<'_>, news: &mut Vec<News>) {
         let now = s.now;
         let lost_after = self.lost_after();
         let mut lost = Vec::new();
@@ -195,7 +195,7 @@ impl Line {
     }
 
     /// When the oldest base probe that nothing has answered since becomes late.
-    fn late_at(&self, s: &Surroundings<'_>) -> Instant {
+    fn late_at(&self, s: &Context<'_>) -> Instant {
         let profile = Profile::of(s.kind, s.duty);
         let estimate = self.rtt.late_after();
         // An answer cannot be late before it can be there.
@@ -213,13 +213,13 @@ impl Line {
         open.map_or(NEVER, |pending| pending.sent + late)
     }
 
-    fn suspect_if_late(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
+    fn suspect_if_late(&mut self, s: &Context<'_>, news: &mut Vec<News>) {
         if self.late_at(s) <= s.now {
             self.signal(Signal::Suspected, s, news);
         }
     }
 
-    fn burst_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+    fn burst_tick(&mut self, s: &Context<'_>, asker: &mut Asker<'_>) {
         let every = Profile::of(s.kind, s.duty).tick;
         let number = match self.burst.as_mut().map_or(burst::Due::Nothing, |b| b.tick(every, s.now))
         {
@@ -234,12 +234,12 @@ impl Line {
             self.look_for_portal(s, asker);
         }
         self.ask_all(s, Use::Burst, asker);
-        if let Some(gateway) = self.way.as_ref().and_then(|way| way.gateway) {
+        if let Some(gateway) = self.egress.as_ref().and_then(|egress| egress.gateway) {
             self.ask(gateway, Use::Gateway, s.now, asker);
         }
     }
 
-    fn verdict_at(&self, s: &Surroundings<'_>) -> Instant {
+    fn verdict_at(&self, s: &Context<'_>) -> Instant {
         let Some(burst) = &self.burst else {
             return NEVER;
         };
@@ -247,7 +247,7 @@ impl Line {
         burst.over_at(silent_since, self.window(s), Profile::of(s.kind, s.duty).tick)
     }
 
-    fn judge_silence(&mut self, s: &Surroundings<'_>, news: &mut Vec<News>) {
+    fn judge_silence(&mut self, s: &Context<'_>, news: &mut Vec<News>) {
         let Some(burst) = self.burst else { return };
         if self.verdict_at(s) > s.now {
             return;
@@ -257,11 +257,11 @@ impl Line {
 
     /// What is known of the gateway.
     fn gateway(&self) -> Gateway {
-        let there = self.way.as_ref().is_some_and(|way| way.gateway.is_some());
+        let there = self.egress.as_ref().is_some_and(|egress| egress.gateway.is_some());
         if there && self.gateway_answers { Gateway::Known } else { Gateway::Unknown }
     }
 
-    fn trial_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {
+    fn trial_tick(&mut self, s: &Context<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {
         let Health::Recovering { since } = self.health else {
             return;
         };
@@ -270,7 +270,7 @@ impl Line {
         };
         let heard = self.last_life.map_or(since, |life| life.max(since));
         if trial.has_failed(heard, s.now) {
-            let gateway = self.way.as_ref().is_some_and(|way| way.gateway.is_some());
+            let gateway = self.egress.as_ref().is_some_and(|egress| egress.gateway.is_some());
             let silent = gateway && !self.gateway_answers;
             let condition = if silent { Condition::ModemSilent } else { Condition::BeyondModem };
             self.signal(Signal::Silent(condition), s, news);
@@ -287,7 +287,7 @@ impl Line {
             }
         }
         if turn.number == 1
-            && let Some(gateway) = self.way.as_ref().and_then(|way| way.gateway)
+            && let Some(gateway) = self.egress.as_ref().and_then(|egress| egress.gateway)
         {
             self.ask(gateway, Use::Gateway, s.now, asker);
         }
@@ -295,7 +295,7 @@ impl Line {
 
     /// Asks at once what would be asked later. What is answered, or is not, is judged as ever: nothing
     /// is taken back before.
-    pub fn prove_anew(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+    pub fn prove_anew(&mut self, s: &Context<'_>, asker: &mut Asker<'_>) {
         self.probe_soon(s.now);
         self.ask_all(s, Use::Burst, asker);
         let answers = self.trial.as_mut().is_some_and(|trial| {
@@ -309,7 +309,7 @@ impl Line {
     }
 
     /// A candidate is asked at once, then a little more slowly, until the decision is made.
-    fn candidate_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+    fn candidate_tick(&mut self, s: &Context<'_>, asker: &mut Asker<'_>) {
         let Some(ticks) = self.candidacy.as_mut().and_then(|candidacy| candidacy.tick(s.now))
         else {
             return;
@@ -323,7 +323,7 @@ impl Line {
     }
 
     /// Most suspicions end with the first answer; one that lasts is worth a look for a portal.
-    fn look_for_portal(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>) {
+    fn look_for_portal(&mut self, s: &Context<'_>, asker: &mut Asker<'_>) {
         let stale = if s.metered { 300 } else { 5 };
         let fresh = |at: Instant| s.now.since(at) < Duration::from_secs(stale);
         if !self.proof.pages_asked().is_some_and(fresh) {
@@ -331,7 +331,7 @@ impl Line {
         }
     }
 
-    fn sample_tick(&mut self, s: &Surroundings<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {
+    fn sample_tick(&mut self, s: &Context<'_>, asker: &mut Asker<'_>, news: &mut Vec<News>) {
         match self.sampling.as_mut().map_or(Due::Nothing, |sampling| sampling.tick(s.now)) {
             Due::Nothing => {}
             Due::Question => {
@@ -348,7 +348,7 @@ impl Line {
     }
 
     /// When checks above ICMP are due again, and how much they ask.
-    fn proof_due(&self, s: &Surroundings<'_>) -> (Instant, Round) {
+    fn proof_due(&self, s: &Context<'_>) -> (Instant, Round) {
         let nothing_to_check = s.plan.name.is_none() && s.plan.pages.is_empty();
         if self.proof.is_busy() || nothing_to_check {
             return (NEVER, Round::All);

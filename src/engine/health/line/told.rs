@@ -1,7 +1,7 @@
 //! What people are told of a line; nothing is decided by it.
 
 use super::trial::Trial;
-use super::{Line, Surroundings};
+use super::{Context, Line};
 use crate::engine::health::suspicion::{Duty, Profile};
 use crate::engine::health::{Condition, Health};
 use crate::time::Instant;
@@ -22,7 +22,7 @@ impl Line {
 
     /// The condition, for people.
     #[must_use]
-    pub fn condition(&self, s: &Surroundings<'_>) -> Condition {
+    pub fn condition(&self, s: &Context<'_>) -> Condition {
         match self.health {
             Health::Down { condition, .. } => condition,
             Health::Unknown => Condition::Ok,
@@ -58,7 +58,7 @@ impl Line {
 
     /// How often it is asked while nothing happens on it.
     #[must_use]
-    pub fn rest(s: &Surroundings<'_>) -> Rest {
+    pub fn rest(s: &Context<'_>) -> Rest {
         let slower = Self::slower(s);
         let (names, pages) = match s.duty {
             Duty::MeteredSpare => (METERED_SPARE, METERED_SPARE),
@@ -68,7 +68,7 @@ impl Line {
     }
 
     /// By how much the checks above ICMP are rarer than on the line in use.
-    pub(super) const fn slower(s: &Surroundings<'_>) -> u32 {
+    pub(super) const fn slower(s: &Context<'_>) -> u32 {
         let duty = if matches!(s.duty, Duty::Active) { 1 } else { 2 };
         let saving = if s.metered && !s.desperate { 3 } else { 1 };
         duty * saving

@@ -1,4 +1,4 @@
-//! What the engine makes of what the door reports.
+//! What the engine makes of what the reconciler reports.
 
 use super::*;
 use crate::config;
@@ -26,13 +26,13 @@ const GUARDING: [&str; 6] =
 struct Bench {
     engine: Engine,
     now: Now,
-    /// Wishes that the door has not answered yet.
+    /// Desired states that the reconciler has not answered yet.
     asked: u32,
     told: Vec<String>,
 }
 
 impl Bench {
-    /// One uplink, in use; its wish stands in the kernel.
+    /// One uplink, in use; its desired state stands in the kernel.
     fn new() -> Self {
         let now = Now { mono: Instant::from_micros(1_000_000), utc: None };
         let config = config::parse(CONFIG, "test.toml").unwrap();
@@ -97,7 +97,7 @@ impl Bench {
         self.give(Input::Applied(Box::new(report)));
     }
 
-    /// The door has done what it was asked for.
+    /// The reconciler has done what it was asked for.
     fn answer(&mut self, found: impl Fn(&mut ApplyReport)) {
         while self.asked > 0 {
             self.asked = 0;
@@ -214,14 +214,14 @@ fn four_a_minute_are_no_fight() {
 }
 
 #[test]
-fn what_happens_while_the_door_is_busy_is_looked_at_again() {
+fn what_happens_while_the_reconciler_is_busy_is_looked_at_again() {
     let mut bench = Bench::new();
     let ours = || Input::Kernel(vec![KernelChange::Ours(Touched::Nftables)]);
     bench.give(ours());
     assert_eq!(bench.asked, 1);
     bench.give(ours());
     assert_eq!(bench.asked, 1, "one at a time");
-    // The door had looked before the second deletion.
+    // The reconciler had looked before the second deletion.
     bench.asked = 0;
     let generation = bench.engine.kernel.generation();
     bench.applied(ApplyReport { generation, ..rebuilt() });
@@ -237,7 +237,7 @@ fn what_happens_while_the_door_is_busy_is_looked_at_again() {
 fn half_rebuilt() -> ApplyReport {
     let rule = plan(&Wanted::default()).rules.into_iter().next().unwrap();
     let missing = BTreeSet::from([rule]);
-    let rules = drift::Tally { wished: 4, missing, ..drift::Tally::default() };
+    let rules = drift::Tally { desired: 4, missing, ..drift::Tally::default() };
     ApplyReport {
         changes: vec![Change::AddRule(rule)],
         drift: Drift { rules, ..Drift::default() },
@@ -260,7 +260,7 @@ fn what_is_refused_for_a_moment_is_tried_again_at_once_and_told_as_theirs() {
     assert_eq!(bench.asked, 1, "not after a second");
     bench.asked = 0;
     let mut rest = rebuilt();
-    rest.drift.rules.wished = 4;
+    rest.drift.rules.desired = 4;
     bench.applied(ApplyReport { generation, ..rest });
     assert!(bench.engine.kernel.is_settled());
     bench.wait(SECOND * 2);

@@ -7,7 +7,7 @@ use crate::time::Instant;
 use std::time::Duration;
 
 use crate::engine::input::{Command, Input};
-use crate::engine::kernel::way::Way as Hop;
+use crate::engine::kernel::egress::Egress;
 use crate::engine::state::Restored;
 use crate::engine::uplink::Paused;
 use crate::units::{IfIndex, IfName};
@@ -36,18 +36,18 @@ fn patterns_can_be_told_apart() {
 fn the_worst_that_is_true_is_shown() {
     use Spares::{NoneLeft, NoneWanted, Ready};
     let table = [
-        (Way::First, Ready, Pattern::Steady),
-        (Way::First, NoneWanted, Pattern::Steady),
-        (Way::First, NoneLeft, Pattern::Double),
-        (Way::Backup, Ready, Pattern::Slow),
-        (Way::Backup, NoneWanted, Pattern::Slow),
-        (Way::Backup, NoneLeft, Pattern::Double),
-        (Way::None, Ready, Pattern::Fast),
-        (Way::None, NoneWanted, Pattern::Fast),
-        (Way::None, NoneLeft, Pattern::Fast),
+        (InUse::First, Ready, Pattern::Steady),
+        (InUse::First, NoneWanted, Pattern::Steady),
+        (InUse::First, NoneLeft, Pattern::Double),
+        (InUse::Backup, Ready, Pattern::Slow),
+        (InUse::Backup, NoneWanted, Pattern::Slow),
+        (InUse::Backup, NoneLeft, Pattern::Double),
+        (InUse::None, Ready, Pattern::Fast),
+        (InUse::None, NoneWanted, Pattern::Fast),
+        (InUse::None, NoneLeft, Pattern::Fast),
     ];
-    for (way, spares, pattern) in table {
-        assert_eq!(of_the_whole(way, spares), pattern, "{way:?} {spares:?}");
+    for (in_use, spares, pattern) in table {
+        assert_eq!(of_the_whole(in_use, spares), pattern, "{in_use:?} {spares:?}");
     }
 }
 
@@ -85,10 +85,11 @@ fn show(
         let index = IfIndex(u32::try_from(n).unwrap() + 2);
         let dev = IfName::new("x").unwrap();
         let source = IpAddr::from([198, 51, 100, 7]);
-        let hop = Hop { index, dev: dev.clone(), source, gateway: None, onlink: false, mtu: None };
+        let hop =
+            Egress { index, dev: dev.clone(), source, gateway: None, onlink: false, mtu: None };
         u.attachment.link = health.map(|_| (index, dev));
         u.attachment.fault = None;
-        u.lines.v4.way = health.map(|_| hop);
+        u.lines.v4.egress = health.map(|_| hop);
         u.lines.v4.health = health.unwrap_or(Health::Unknown);
     }
     engine.choice.active.v4.uplink = chain.get(active).copied();

@@ -4,7 +4,7 @@
 //! structure is recognised by a digest in the table's userdata and one beside each rule.
 //!
 //! Overlaps: in an interval set the kernel refuses an element that overlaps another one (`EEXIST`),
-//! unless the two are equal. A wish must therefore not hold a prefix inside another prefix of the
+//! unless the two are equal. A desired state must therefore not hold a prefix inside another prefix of the
 //! same set, see [`Set::drop_covered`](crate::engine::dataplane::nft::Set::drop_covered); prefixes
 //! side by side are fine, and one batch may replace a prefix by a wider one.
 
@@ -121,15 +121,15 @@ impl Nft {
         }
     }
 
-    /// What is in the kernel of the table that is wished for: the wish's structure with the elements
+    /// What is in the kernel of the table that is desired: the desired table's structure with the elements
     /// that are there, or an empty [`Table`] if it has to be built again, because it is missing, is of
     /// another structure, or somebody took something out of it.
     ///
     /// # Errors
     /// What the kernel answered.
-    pub fn observe(&mut self, wish: &Table) -> Result<Table, NfnlError> {
+    pub fn observe(&mut self, desired: &Table) -> Result<Table, NfnlError> {
         for _ in 0..TRIES {
-            match self.observe_once(wish) {
+            match self.observe_once(desired) {
                 Err(NfnlError::Interrupted) => {}
                 // There is none, or somebody has deleted it meanwhile.
                 Err(error) if error.errno() == Some(Errno::ENOENT) => return Ok(Table::default()),
@@ -228,9 +228,9 @@ impl Nft {
         Ok(id.unwrap_or(0))
     }
 
-    fn observe_once(&mut self, wish: &Table) -> Result<Table, NfnlError> {
-        let name = wish.name.as_str();
-        if !self.has_digest(wish)? {
+    fn observe_once(&mut self, desired: &Table) -> Result<Table, NfnlError> {
+        let name = desired.name.as_str();
+        if !self.has_digest(desired)? {
             return Ok(Table::default());
         }
         let mut shape = Shape::default();
@@ -243,10 +243,10 @@ impl Nft {
         self.link.dump(&of(GETSET, SET_TABLE, "sets"), |set| shape.set(set))?;
         self.link.dump(&of(GETOBJ, OBJ_TABLE, "objects"), |object| shape.counter(object))?;
         shape.counters.sort_unstable();
-        if shape != Shape::of(wish) {
+        if shape != Shape::of(desired) {
             return Ok(Table::default());
         }
-        let mut observed = wish.clone();
+        let mut observed = desired.clone();
         for (set_name, set) in &mut observed.sets {
             match self.elements(name, set_name, set)? {
                 Some(elements) => set.elements = elements.into_iter().gather(),
@@ -280,10 +280,10 @@ impl Nft {
         Ok(removals)
     }
 
-    fn has_digest(&mut self, wish: &Table) -> Result<bool, NfnlError> {
-        let attrs = Attrs::new().text(TABLE_NAME, &wish.name);
-        let ask = message(GETTABLE, 0, attrs, format!("table inet {}", wish.name));
-        let digest = wish.digest();
+    fn has_digest(&mut self, desired: &Table) -> Result<bool, NfnlError> {
+        let attrs = Attrs::new().text(TABLE_NAME, &desired.name);
+        let ask = message(GETTABLE, 0, attrs, format!("table inet {}", desired.name));
+        let digest = desired.digest();
         let mut same = false;
         self.link.request(&ask, |table| same |= decode::has_digest(table, digest))?;
         Ok(same)

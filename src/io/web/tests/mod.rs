@@ -13,9 +13,9 @@ use super::api::router;
 use super::ask::Ask;
 use super::feed::Feed;
 use super::json;
-use super::seats::Seats;
 use super::server::converse;
 use super::site::Site;
+use super::slots::ConnectionSlots;
 use super::via::Via;
 use crate::engine::events::facts::{Event, Fact};
 use crate::engine::events::timeline::View;
@@ -83,12 +83,12 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
     tokio::spawn(async move {
         while let Some(ask) = asked.recv().await {
             match ask {
-                Ask::Status(way) => drop(way.send(snapshot())),
-                Ask::Timeline(way) => {
-                    drop(way.send(View { segments: Vec::new(), strips: Vec::new() }));
+                Ask::Status(reply) => drop(reply.send(snapshot())),
+                Ask::Timeline(reply) => {
+                    drop(reply.send(View { segments: Vec::new(), strips: Vec::new() }));
                 }
-                Ask::History(way) => drop(way.send(vec![event()])),
-                Ask::Command(command, way) => {
+                Ask::History(reply) => drop(reply.send(vec![event()])),
+                Ask::Command(command, reply) => {
                     let known = format!("{command:?}").contains("cable");
                     let names = || vec!["cable".to_owned()];
                     let answer = if known {
@@ -96,9 +96,9 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
                     } else {
                         Err(Refusal::UnknownUplink(names()))
                     };
-                    drop(way.send(answer));
+                    drop(reply.send(answer));
                 }
-                Ask::Reload(way) => drop(way.send(Ok("in force".to_owned()))),
+                Ask::Reload(reply) => drop(reply.send(Ok("in force".to_owned()))),
             }
         }
     });
@@ -108,8 +108,8 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
 /// Opens a connection; the task ends with it.
 fn connect(site: &Site, via: Via) -> DuplexStream {
     let (client, server) = tokio::io::duplex(1 << 16);
-    let seat = Seats::default().take(IpAddr::from([127, 0, 0, 1])).unwrap();
-    tokio::spawn(converse(Box::new(server), via, seat, router(site.clone())));
+    let slot = ConnectionSlots::default().take(IpAddr::from([127, 0, 0, 1])).unwrap();
+    tokio::spawn(converse(Box::new(server), via, slot, router(site.clone())));
     client
 }
 

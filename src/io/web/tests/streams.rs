@@ -49,7 +49,7 @@ fn who_watches_sees_the_state_at_once_and_then_what_is_new() {
                 feed.state(&other);
             }
         };
-        tokio::time::timeout(PATIENCE, gone).await.expect("its seat is free again");
+        tokio::time::timeout(PATIENCE, gone).await.expect("its slot is free again");
     });
 }
 

@@ -4,7 +4,7 @@ use crate::engine::health::line::PREMATURE;
 use crate::engine::health::proof::Plan;
 use crate::engine::health::suspicion::Duty;
 use crate::engine::health::traffic::Packets;
-use crate::engine::kernel::way::Way;
+use crate::engine::kernel::egress::Egress;
 use crate::engine::probe::{Outcome, Path, ProbeRequest, Question};
 use crate::units::{Family, Fwmark, IfIndex, IfName, Rtt, UplinkId};
 
@@ -27,9 +27,10 @@ impl Bench {
         let now = Instant::from_micros(1_000_000);
         let dev = IfName::new("eth1").unwrap();
         let source = "192.0.2.2".parse().unwrap();
-        let way = Way { index: IfIndex(2), dev, source, gateway: None, onlink: false, mtu: None };
+        let egress =
+            Egress { index: IfIndex(2), dev, source, gateway: None, onlink: false, mtu: None };
         let mut line = Line::default();
-        line.relink(Some(way), now);
+        line.relink(Some(egress), now);
         let mut this = Self {
             line,
             now,
@@ -46,7 +47,7 @@ impl Bench {
     /// One turn of the line at this moment: what it asks.
     fn turn(
         &mut self,
-        turn: impl FnOnce(&mut Line, &Surroundings<'_>, &mut Asker<'_>, &mut Vec<News>),
+        turn: impl FnOnce(&mut Line, &Context<'_>, &mut Asker<'_>, &mut Vec<News>),
     ) -> Vec<ProbeRequest> {
         let targets = ["1.1.1.1", "8.8.8.8"].map(|target| target.parse().unwrap());
         let (index, mark) = (IfIndex(2), Fwmark { value: 0, mask: Fwmark::UPLINK_MASK });
@@ -61,7 +62,7 @@ impl Bench {
             public: &[],
             pages,
         };
-        let s = Surroundings {
+        let s = Context {
             now: self.now,
             kind: Kind::Wired,
             duty: Duty::Spare,

@@ -27,9 +27,9 @@ const ACK: u8 = 0x10;
 /// How long a full queue of the LAN's interface is waited for.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Why nobody can be poked.
+/// Why no client can be notified.
 #[derive(Debug, thiserror::Error)]
-pub enum PokeError {
+pub enum AckProbeError {
     /// The process may not send such packets.
     #[error("no permission to send raw packets: CAP_NET_RAW is missing")]
     Permission,
@@ -38,9 +38,9 @@ pub enum PokeError {
     Socket(#[source] io::Error),
 }
 
-/// What became of a poke.
+/// What became of an ACK probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Poked {
+pub enum AckProbed {
     /// It is on its way into the LAN.
     Sent,
     /// It would have left by an uplink, or not left the box: whoever is there is not in the LAN.
@@ -51,65 +51,65 @@ pub enum Poked {
 
 /// Raw sockets, in the network namespace in which they were opened. Calls block for 20 ms at most.
 #[derive(Debug)]
-pub struct Poker {
+pub struct AckProber {
     v4: Socket,
     /// `None` where the kernel is without IPv6.
     v6: Option<Socket>,
 }
 
-impl Poker {
+impl AckProber {
     /// Opens the sockets.
     ///
     /// # Errors
     /// Without `CAP_NET_RAW`; or what the kernel said.
-    pub fn open() -> Result<Self, PokeError> {
+    pub fn open() -> Result<Self, AckProbeError> {
         let v4 = socket(Domain::IPV4)?;
-        v4.set_header_included_v4(true).map_err(PokeError::Socket)?;
+        v4.set_header_included_v4(true).map_err(AckProbeError::Socket)?;
         let v6 = match socket(Domain::IPV6) {
-            Err(PokeError::Socket(error)) if is(&error, Errno::EAFNOSUPPORT) => None,
+            Err(AckProbeError::Socket(error)) if is(&error, Errno::EAFNOSUPPORT) => None,
             other => Some(other?),
         };
         if let Some(v6) = &v6 {
-            v6.set_header_included_v6(true).map_err(PokeError::Socket)?;
+            v6.set_header_included_v6(true).map_err(AckProbeError::Socket)?;
         }
         Ok(Self { v4, v6 })
     }
 
-    /// Pokes the client `to` in the name of its server `from`.
-    pub fn poke(&self, to: SocketAddr, from: SocketAddr) -> Poked {
+    /// Sends an ACK probe to the client `to` in the name of its server `from`.
+    pub fn send(&self, to: SocketAddr, from: SocketAddr) -> AckProbed {
         let sent = match (to, from) {
             (SocketAddr::V4(to), SocketAddr::V4(from)) => {
                 let packet = packet4((*to.ip(), to.port()), (*from.ip(), from.port()));
                 self.v4.send_to(&packet, &SocketAddr::new(IpAddr::V4(*to.ip()), 0).into())
             }
             (SocketAddr::V6(to), SocketAddr::V6(from)) => {
-                let Some(v6) = &self.v6 else { return Poked::Lost };
+                let Some(v6) = &self.v6 else { return AckProbed::Lost };
                 let packet = packet6((*to.ip(), to.port()), (*from.ip(), from.port()));
                 // A port would be taken for a protocol number.
                 v6.send_to(&packet, &SocketAddrV6::new(*to.ip(), 0, 0, 0).into())
             }
             (SocketAddr::V4(_), SocketAddr::V6(_)) | (SocketAddr::V6(_), SocketAddr::V4(_)) => {
-                return Poked::Lost;
+                return AckProbed::Lost;
             }
         };
         match sent {
-            Ok(_) => Poked::Sent,
-            // The ruleset lets no poke out by an uplink (chain `poke`).
-            Err(error) if is(&error, Errno::EPERM) => Poked::NotHere,
-            Err(_) => Poked::Lost,
+            Ok(_) => AckProbed::Sent,
+            // The ruleset lets no ACK probe out by an uplink (chain `poke`).
+            Err(error) if is(&error, Errno::EPERM) => AckProbed::NotHere,
+            Err(_) => AckProbed::Lost,
         }
     }
 }
 
-fn socket(domain: Domain) -> Result<Socket, PokeError> {
+fn socket(domain: Domain) -> Result<Socket, AckProbeError> {
     let forbidden = |error: io::Error| {
         let is_forbidden = is(&error, Errno::EPERM) || is(&error, Errno::EACCES);
-        if is_forbidden { PokeError::Permission } else { PokeError::Socket(error) }
+        if is_forbidden { AckProbeError::Permission } else { AckProbeError::Socket(error) }
     };
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(RAW))).map_err(forbidden)?;
     // So that conntrack makes no flow of it.
-    socket.set_mark(Fwmark::POKE.value).map_err(forbidden)?;
-    socket.set_write_timeout(Some(PATIENCE)).map_err(PokeError::Socket)?;
+    socket.set_mark(Fwmark::ACK_PROBE.value).map_err(forbidden)?;
+    socket.set_write_timeout(Some(PATIENCE)).map_err(AckProbeError::Socket)?;
     Ok(socket)
 }
 
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_poke_has_these_bytes() {
+    fn an_ipv4_ack_probe_has_these_bytes() {
         let (client, server) = (Ipv4Addr::new(192, 168, 77, 2), Ipv4Addr::new(203, 0, 113, 7));
         let packet = packet4((client, 40000), (server, 443));
         #[rustfmt::skip]
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_poke_sums_to_zero() {
+    fn an_ipv6_ack_probe_sums_to_zero() {
         let (client, server): (Ipv6Addr, Ipv6Addr) =
             ("fd77::2".parse().unwrap(), "2001:db8:cafe::7".parse().unwrap());
         let packet = packet6((client, 40000), (server, 443));

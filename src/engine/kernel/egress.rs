@@ -1,4 +1,4 @@
-//! A next hop: where packets leave the box.
+//! Egress: where packets leave the box.
 
 use std::net::IpAddr;
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{IfIndex, IfName};
 
-/// A way out of the box in one IP version.
+/// The egress of an uplink in one IP version: device, source address and next hop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Way {
+pub struct Egress {
     pub index: IfIndex,
     pub dev: IfName,
     /// The box's own address on it.

@@ -11,7 +11,7 @@ use crate::time::Instant;
 
 /// What is known of packets with a wrong source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(in crate::engine) struct Strays {
+pub(in crate::engine) struct UnNatedFlows {
     /// How many there had been when flows were last flushed.
     pub(in crate::engine) seen: u64,
     pub(in crate::engine) flushed_at: Option<Instant>,
@@ -26,7 +26,7 @@ pub(in crate::engine) const PAUSE_MOST: Duration = Duration::from_secs(60);
 /// Without such packets for so long after a pause, the flush has helped.
 pub(in crate::engine) const REST: Duration = Duration::from_secs(2);
 
-impl Strays {
+impl UnNatedFlows {
     /// Whether flows should be flushed now that so many packets were held back in all.
     pub(in crate::engine) fn look(&mut self, packets: u64, now: Instant) -> bool {
         if packets <= self.seen {
@@ -52,20 +52,21 @@ mod tests {
 
     #[test]
     fn strays_are_flushed_at_once_and_ever_less_often_if_it_does_not_help() {
-        let mut strays = Strays::default();
-        assert!(!strays.look(0, Instant::ZERO));
+        let mut un_nated = UnNatedFlows::default();
+        assert!(!un_nated.look(0, Instant::ZERO));
         // A packet every 100 ms for ten minutes.
         let at = |n: u32| Instant::ZERO + Duration::from_millis(100) * n;
-        let flushes: Vec<u32> = (1..6000).filter(|n| strays.look(u64::from(*n), at(*n))).collect();
+        let flushes: Vec<u32> =
+            (1..6000).filter(|n| un_nated.look(u64::from(*n), at(*n))).collect();
         assert_eq!(flushes.first(), Some(&1));
         assert!((10..25).contains(&flushes.len()), "{flushes:?}");
         // Somebody deletes the table every fifteen seconds, which is helped each time.
-        let mut often = Strays::default();
+        let mut often = UnNatedFlows::default();
         assert!((0..20).all(|n| often.look(u64::from(n) + 1, at(n * 150))));
         // Nothing for some minutes, then a new table.
-        assert!(!strays.look(0, at(9000)));
-        assert!(strays.look(1, at(9001)));
-        assert!(!strays.look(1, at(9050)), "nothing new");
-        assert!(strays.look(2, at(9051)), "it helped, and there is one more");
+        assert!(!un_nated.look(0, at(9000)));
+        assert!(un_nated.look(1, at(9001)));
+        assert!(!un_nated.look(1, at(9050)), "nothing new");
+        assert!(un_nated.look(2, at(9051)), "it helped, and there is one more");
     }
 }

@@ -14,12 +14,12 @@ pub(super) const ALL: usize = 64;
 pub(super) const EACH: usize = 16;
 
 /// Connections from one IPv6 prefix of 64 bits. One machine can have any number of addresses in it, and other
-/// machines of the LAN are in the same: some seats are left for those who come by IPv4.
+/// machines of the LAN are in the same: some slots are left for those who come by IPv4.
 pub(super) const PREFIX: usize = ALL - EACH;
 
-/// The seats of one entrance, oldest first.
+/// The connection slots of one listener, oldest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seats(Arc<Mutex<Taken>>);
+pub(super) struct ConnectionSlots(Arc<Mutex<Taken>>);
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -38,15 +38,15 @@ struct Holder {
 
 /// One of them, free again when dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
-    of: Seats,
+pub(super) struct ConnectionSlot {
+    of: ConnectionSlots,
     holder: Arc<Holder>,
 }
 
-impl Seats {
-    /// A seat for somebody, if there is one left. When all are taken, one who has not asked for
+impl ConnectionSlots {
+    /// A connection slot for this client, if one is left. When all are taken, one who has not asked for
     /// anything yet makes room, if from there come more than from the newcomer.
-    pub(super) fn take(&self, who: IpAddr) -> Option<Seat> {
+    pub(super) fn take(&self, who: IpAddr) -> Option<ConnectionSlot> {
         let mut taken = self.lock();
         let own = taken.count(who);
         let crowded = prefix(who).is_some_and(|near| taken.near(near) >= PREFIX);
@@ -57,7 +57,7 @@ impl Seats {
         let (number, asked) = (taken.next, AtomicBool::new(false));
         let holder = Arc::new(Holder { number, who, asked, leave: Notify::new() });
         taken.all.push(holder.clone());
-        Some(Seat { of: self.clone(), holder })
+        Some(ConnectionSlot { of: self.clone(), holder })
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -96,19 +96,19 @@ impl Taken {
     }
 }
 
-impl Seat {
+impl ConnectionSlot {
     /// A whole request has come: this one is no mere crowd.
     pub(super) fn asked(&self) {
         self.holder.asked.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until the seat is needed for somebody else.
+    /// Waits until the slot is needed for another client.
     pub(super) async fn is_needed(&self) {
         self.holder.leave.notified().await;
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.of.lock().all.retain(|holder| holder.number != self.holder.number);
     }
@@ -124,44 +124,46 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_them_all() {
-        let seats = Seats::default();
-        let mut sat: Vec<Seat> = (0..EACH).map(|_| seats.take(ip(1)).unwrap()).collect();
-        assert!(seats.take(ip(1)).is_none());
-        assert!(seats.take(ip(2)).is_some(), "others can sit down");
+        let slots = ConnectionSlots::default();
+        let mut sat: Vec<ConnectionSlot> = (0..EACH).map(|_| slots.take(ip(1)).unwrap()).collect();
+        assert!(slots.take(ip(1)).is_none());
+        assert!(slots.take(ip(2)).is_some(), "others can sit down");
         sat.remove(0);
-        assert!(seats.take(ip(1)).is_some(), "one is free again");
+        assert!(slots.take(ip(1)).is_some(), "one is free again");
         drop(sat);
-        assert_eq!(seats.lock().all.len(), 0);
+        assert_eq!(slots.lock().all.len(), 0);
     }
 
     #[test]
     fn one_machine_with_many_addresses_cannot_take_them_all() {
-        let seats = Seats::default();
+        let slots = ConnectionSlots::default();
         let of = |n: u16| IpAddr::from([0xfd00, 0, 0, 1, 0, 0, 0, n]);
-        let sat: Vec<Seat> = (0..999).filter_map(|n| seats.take(of(n))).collect();
+        let sat: Vec<ConnectionSlot> = (0..999).filter_map(|n| slots.take(of(n))).collect();
         assert_eq!(sat.len(), PREFIX);
-        assert!(seats.take(ip(1)).is_some(), "one who comes by IPv4 has no seat");
+        assert!(slots.take(ip(1)).is_some(), "one who comes by IPv4 has no slot");
         let elsewhere = IpAddr::from([0xfd00, 0, 0, 2, 0, 0, 0, 1]);
-        assert!(seats.take(elsewhere).is_some(), "one of another network has no seat");
+        assert!(slots.take(elsewhere).is_some(), "one of another network has no slot");
     }
 
     #[test]
     fn a_crowd_makes_room_for_one_more() {
-        let seats = Seats::default();
-        let crowd: Vec<Seat> = (0..ALL).map(|n| seats.take(ip(1 + n % 4)).unwrap()).collect();
+        let slots = ConnectionSlots::default();
+        let crowd: Vec<ConnectionSlot> =
+            (0..ALL).map(|n| slots.take(ip(1 + n % 4)).unwrap()).collect();
         crowd[0].asked();
-        let guest = seats.take(ip(99)).unwrap();
-        assert_eq!(seats.lock().all.len(), ALL);
+        let guest = slots.take(ip(99)).unwrap();
+        assert_eq!(slots.lock().all.len(), ALL);
         let gone: Vec<usize> = (0..ALL)
-            .filter(|n| !seats.lock().all.iter().any(|h| h.number == crowd[*n].holder.number))
+            .filter(|n| !slots.lock().all.iter().any(|h| h.number == crowd[*n].holder.number))
             .collect();
         assert_eq!(gone, [1], "the oldest that has not asked, and of those who are most");
         drop(guest);
-        let more: Vec<_> = (0..ALL).filter_map(|_| seats.take(ip(99))).collect();
+        let more: Vec<_> = (0..ALL).filter_map(|_| slots.take(ip(99))).collect();
         assert!((4..EACH).contains(&more.len()), "no more than the others: {}", more.len());
-        let busy = Seats::default();
-        let all: Vec<Seat> = (0..ALL).map(|n| busy.take(ip(1 + n % 4)).unwrap()).collect();
-        all.iter().for_each(Seat::asked);
+        let busy = ConnectionSlots::default();
+        let all: Vec<ConnectionSlot> =
+            (0..ALL).map(|n| busy.take(ip(1 + n % 4)).unwrap()).collect();
+        all.iter().for_each(ConnectionSlot::asked);
         assert!(busy.take(ip(99)).is_none(), "those who have asked stay");
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn parts() -> Vec<(Part, Table)> {
     vec![
         (Part::Inet, table(Vec::new())),
         (Part::Tracking, chain(Filter, Prerouting, vec![vec![Stmt::CtState(CtState::New)]])),
-        (Part::ConntrackMark, chain(Route, Output, vec![vec![Stmt::SetCtMark(Fwmark::POKE)]])),
+        (Part::ConntrackMark, chain(Route, Output, vec![vec![Stmt::SetCtMark(Fwmark::ACK_PROBE)]])),
         (Part::Masquerade, chain(Nat, Postrouting, vec![vec![Stmt::Masquerade]])),
         (Part::Fib, chain(Filter, Postrouting, vec![vec![Stmt::FibSaddrOifLocal(true)]])),
         (

@@ -1,4 +1,4 @@
-//! The service manager: hears when the agent is ready, what it does, and that its loop still goes
+//! systemd: hears when the agent is ready, what it does, and that its loop still goes
 //! round (`sd_notify(3)`). Without one, nothing is said.
 
 use std::time::Duration;
@@ -7,16 +7,16 @@ use sd_notify::NotifyState;
 
 use crate::time::Instant;
 
-/// What the service manager was told.
+/// What systemd was told.
 #[derive(Debug)]
-pub struct Manager {
+pub struct Systemd {
     /// How often it wants a sign of life: twice in the time after which it starts the agent again.
     every: Option<Duration>,
     fed: Option<Instant>,
     said: String,
 }
 
-impl Manager {
+impl Systemd {
     /// The one that started this process (`NOTIFY_SOCKET`), if any.
     #[must_use]
     pub fn find() -> Option<Self> {
@@ -72,14 +72,14 @@ mod tests {
     fn a_sign_of_life_is_given_when_it_is_due_and_not_before() {
         let at = |ms: u64| Instant::from_micros(ms * 1000);
         let every = Some(Duration::from_secs(5));
-        let mut manager = Manager { every, fed: None, said: String::new() };
-        manager.alive(at(1000));
-        assert_eq!(manager.due(), Some(at(6000)));
-        manager.alive(at(5999));
-        assert_eq!(manager.due(), Some(at(6000)), "too early");
-        manager.alive(at(6500));
-        assert_eq!(manager.due(), Some(at(11_500)));
-        let mut nobody = Manager { every: None, ..manager };
+        let mut systemd = Systemd { every, fed: None, said: String::new() };
+        systemd.alive(at(1000));
+        assert_eq!(systemd.due(), Some(at(6000)));
+        systemd.alive(at(5999));
+        assert_eq!(systemd.due(), Some(at(6000)), "too early");
+        systemd.alive(at(6500));
+        assert_eq!(systemd.due(), Some(at(11_500)));
+        let mut nobody = Systemd { every: None, ..systemd };
         nobody.alive(at(99_000));
         assert_eq!(nobody.due(), None);
     }

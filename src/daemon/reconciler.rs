@@ -1,4 +1,4 @@
-//! The door to the kernel, on a thread of its own: a transaction of somebody else's, of some hundred
+//! The reconciler, on a thread of its own: a transaction of somebody else's, of some hundred
 //! thousand elements, makes ours wait inside a system call, and the loop must not wait for it.
 
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::io::netlink::nfnl::NfnlError;
 use crate::io::{netlink, sysctl};
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
-/// Work for the door.
+/// Work for the reconciler.
 enum Job {
     Converge(u64, Box<Dataplane>, PerFamily<Option<IpAddr>>),
     Counters(Vec<IfIndex>),
@@ -27,7 +27,7 @@ enum Job {
 }
 
 /// The way to the thread. It ends when this is dropped.
-pub(super) struct Door {
+pub(super) struct Reconciler {
     jobs: mpsc::Sender<Job>,
     ended: oneshot::Receiver<()>,
 }
@@ -37,15 +37,15 @@ const LAST: Duration = Duration::from_secs(1);
 /// The engine asks for one thing at a time.
 const QUEUE: usize = 16;
 
-/// What the door's opening showed.
+/// What the reconciler's opening showed.
 pub(super) struct Opened {
-    pub(super) door: Door,
+    pub(super) reconciler: Reconciler,
     /// Whether this kernel can pin flows.
     pub(super) pinning: Result<(), NfnlError>,
     pub(super) left: Left,
 }
 
-/// Opens the door on a thread of its own; what is done there comes back as inputs.
+/// Opens the reconciler on a thread of its own; what is done there comes back as inputs.
 ///
 /// # Errors
 ///
@@ -54,38 +54,40 @@ pub(super) async fn open(run_dir: PathBuf, done: mpsc::Sender<Input>) -> anyhow:
     let (jobs, work) = mpsc::channel(QUEUE);
     let (opened, open) = oneshot::channel();
     let (end, ended) = oneshot::channel();
-    thread::start("door", || async move {
+    thread::start("reconciler", || async move {
         let _told_when_dropped: oneshot::Sender<()> = end;
         match tried(&run_dir).await {
-            Ok((door, pinning, left)) => {
+            Ok((reconciler, pinning, left)) => {
                 drop(opened.send(Ok((pinning, left))));
-                labour(door, work, done).await;
+                labour(reconciler, work, done).await;
             }
             Err(error) => drop(opened.send(Err(error))),
         }
     })?;
     let (pinning, left) = open.await.context("the thread for the kernel ended")??;
-    Ok(Opened { door: Door { jobs, ended }, pinning, left })
+    Ok(Opened { reconciler: Reconciler { jobs, ended }, pinning, left })
 }
 
-async fn tried(run_dir: &Path) -> anyhow::Result<(netlink::Door, Result<(), NfnlError>, Left)> {
-    let mut door = netlink::Door::open(run_dir).await?;
-    door.check_filter()?;
-    let pinning = door.check_pinning();
-    let found = door.observe(&Dataplane::default()).await?;
+async fn tried(
+    run_dir: &Path,
+) -> anyhow::Result<(netlink::Reconciler, Result<(), NfnlError>, Left)> {
+    let mut reconciler = netlink::Reconciler::open(run_dir).await?;
+    reconciler.check_filter()?;
+    let pinning = reconciler.check_pinning();
+    let found = reconciler.observe(&Dataplane::default()).await?;
     let left = Left::of(&found.routes);
-    Ok((door, pinning, left))
+    Ok((reconciler, pinning, left))
 }
 
-impl Door {
+impl Reconciler {
     /// Makes the kernel so; then looks where packets to these targets would go.
     pub(super) fn converge(
         &self,
         generation: u64,
-        wish: Box<Dataplane>,
+        desired: Box<Dataplane>,
         towards: PerFamily<Option<IpAddr>>,
     ) {
-        self.push(Job::Converge(generation, wish, towards));
+        self.push(Job::Converge(generation, desired, towards));
     }
 
     /// Reads the evidence counters, and the byte counts of these interfaces.
@@ -113,22 +115,28 @@ impl Door {
     }
 }
 
-async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mpsc::Sender<Input>) {
+async fn labour(
+    mut reconciler: netlink::Reconciler,
+    mut work: mpsc::Receiver<Job>,
+    done: mpsc::Sender<Input>,
+) {
     while let Some(job) = work.recv().await {
         let input = match job {
-            Job::Converge(generation, wish, towards) => {
-                let mut report = door.converge(generation, &wish).await;
-                report.verified = verify(&mut door, &towards).await;
+            Job::Converge(generation, desired, towards) => {
+                let mut report = reconciler.converge(generation, &desired).await;
+                report.verified = verify(&mut reconciler, &towards).await;
                 log(&report);
                 Input::Applied(Box::new(report))
             }
             Job::Refuse(families) => {
-                if let Err(error) = door.refuse(families) {
+                if let Err(error) = reconciler.refuse(families) {
                     tracing::debug!(%error, "what refuses could not be renewed");
                 }
                 continue;
             }
-            Job::Counters(interfaces) => Input::Counters(counters(&mut door, interfaces).await),
+            Job::Counters(interfaces) => {
+                Input::Counters(counters(&mut reconciler, interfaces).await)
+            }
         };
         // At the end of the agent nobody takes it any more, and what is left has to be done.
         drop(done.send(input).await);
@@ -137,30 +145,30 @@ async fn labour(mut door: netlink::Door, mut work: mpsc::Receiver<Job>, done: mp
 
 /// The kernel's own word on where packets to the Internet go now.
 async fn verify(
-    door: &mut netlink::Door,
+    reconciler: &mut netlink::Reconciler,
     towards: &PerFamily<Option<IpAddr>>,
 ) -> PerFamily<Option<IfIndex>> {
     let mut verified = PerFamily::default();
     for family in Family::BOTH {
         if let Some(target) = towards.get(family) {
-            *verified.get_mut(family) = door.lookup(*target, 0).await.ok();
+            *verified.get_mut(family) = reconciler.lookup(*target, 0).await.ok();
         }
     }
     verified
 }
 
-async fn counters(door: &mut netlink::Door, interfaces: Vec<IfIndex>) -> Counters {
-    let bytes = door.stats(&interfaces).await;
+async fn counters(reconciler: &mut netlink::Reconciler, interfaces: Vec<IfIndex>) -> Counters {
+    let bytes = reconciler.stats(&interfaces).await;
     let mut counters = Counters { bytes, ..Counters::default() };
     if !interfaces.is_empty() {
         let number = |name| sysctl::read(&format!("net/netfilter/{name}")).ok()?.parse().ok();
         counters.tracked = number("nf_conntrack_count").zip(number("nf_conntrack_max"));
     }
-    let Ok(named) = door.counters() else {
+    let Ok(named) = reconciler.counters() else {
         return Counters { absent: true, ..counters };
     };
     let packets = |name: String| named.get(&name).map(|count| count.packets);
-    counters.strays = packets(ruleset::WRONG_SOURCE.to_owned()).unwrap_or(0);
+    counters.un_nated = packets(ruleset::WRONG_SOURCE.to_owned()).unwrap_or(0);
     for id in (1..=UplinkId::MAX).filter_map(UplinkId::new) {
         let of = |name: &dyn Fn(UplinkId, Family) -> String| {
             let v4 = packets(name(id, Family::V4));

@@ -1,4 +1,4 @@
-//! The service manager that started the agent: what it hears, and when it hears nothing.
+//! The systemd that started the agent: what it hears, and when it hears nothing.
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixDatagram;
@@ -15,12 +15,12 @@ use tokio::time::sleep;
 use crate::figure;
 use crate::stage::{Stage, file, with_environment};
 
-crate::tests![the_service_manager_hears_the_loop];
+crate::tests![systemd_hears_the_loop];
 
 /// After so long without a sign of life it would start the agent again.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// What the service manager has heard: each message, and how often.
+/// What systemd has heard: each message, and how often.
 struct Ear(UnixDatagram);
 
 impl Ear {
@@ -36,7 +36,7 @@ impl Ear {
     }
 }
 
-async fn the_service_manager_hears_the_loop() -> Result<()> {
+async fn systemd_hears_the_loop() -> Result<()> {
     let socket = file("notify");
     let ear = UnixDatagram::bind(&socket)?;
     ear.set_nonblocking(true)?;
