@@ -205,8 +205,9 @@ const BROKEN: [(&str, &str, &[&str]); 4] = [
     ("a-rule-is-missing", "ip rule del pref 8390; sleep 0.01", &["rules"]),
     (
         "a-switch-takes-the-route-away",
+        // It stands still meanwhile: one that is awake has put the route back before a packet misses it.
         "now=$(ip route show table 8300 metric 1)
-        [ \"$now\" = \"$last\" ] || for n in 1 2 3 4; do ip route flush table 8300; sleep 0.02; done
+        [ \"$now\" = \"$last\" ] || { kill -STOP $me; ip route flush table 8300; sleep 0.05; kill -CONT $me; sleep 0.1; }
         last=$(ip route show table 8300 metric 1); sleep 0.02",
         // Whichever is looked at first.
         &["lost by switches", "no default route in table 8300"],
@@ -466,8 +467,8 @@ impl Soak {
         // An error: it changes while it is read.
         let Ok(Dump { rules, nft, .. }) = ours(&self.home).await else { return Ok(()) };
         ensure!(rules.len() > 6, "rules: {rules:?}");
-        let as_at_first = self.rules.is_empty() || rules == self.rules;
-        ensure!(as_at_first, "rules: {rules:?}, at first {:?}", self.rules);
+        let lost: Vec<_> = steady(&self.rules).filter(|rule| !rules.contains(rule)).collect();
+        ensure!(lost.is_empty(), "rules: without {lost:?}: {rules:?}");
         ensure!(!nft.is_empty(), "no table of ours");
         let any = self.fine.iter().flatten().any(|since| since.elapsed() > LIVES);
         if any && self.awake.elapsed() > LIVES {
@@ -563,6 +564,13 @@ impl Soak {
         ensure!(again > 0, "control: none of {} recordings could be read", self.recordings.len());
         Ok(())
     }
+}
+
+/// Rules that depend on the configuration alone. Those in front of the others, up to 8300, follow what an
+/// uplink's routes in `main` are, and for a moment those are odd when an interface comes up.
+fn steady(rules: &[String]) -> impl Iterator<Item = &String> {
+    let moves = |rule: &&String| (8290..=8300).any(|n| rule.contains(&format!("Priority({n})")));
+    rules.iter().filter(move |rule| !moves(rule))
 }
 
 /// How many processes a process has started that are still there, ended or not.
