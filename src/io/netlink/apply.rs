@@ -1,6 +1,6 @@
 //! The reconciler: the desired state goes in, the kernel is changed where it differs, a report comes out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,14 @@ use nix::net::if_::if_indextoname;
 use super::conntrack::Conntrack;
 use super::dump::{Look, Ours};
 use super::encode::{add_route, del_route, rule_message};
+use super::failed::Failed;
 use super::lacking::is_lacking;
 use super::message::Message;
 use super::nfnl::{NfnlError, missing};
 use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
 use super::{dump, features};
-use crate::engine::dataplane::diff::{Change, diff, is_forwarding};
+use crate::engine::dataplane::diff::{Change, diff};
 use crate::engine::dataplane::drift::{Drift, Found};
 use crate::engine::dataplane::nft::Table;
 use crate::engine::dataplane::render;
@@ -298,7 +299,10 @@ impl Reconciler {
         report: &mut ApplyReport,
     ) {
         // What could not be read may not stand.
-        let mut failed = Failed { table: !report.errors.is_empty(), ..Failed::default() };
+        let mut failed = Failed::default();
+        if !report.errors.is_empty() {
+            failed.without_table();
+        }
         let originals = self.save_originals(&changes, observed);
         if let Err(error) = &originals {
             report.errors.push(format!("sysctls stay as they are: {error}"));
@@ -443,52 +447,6 @@ pub fn in_words(change: &Change) -> String {
         Some((dev, IfName::new(name.to_str().ok()?)?))
     };
     render::change(change, &dev.and_then(name).into_iter().gather())
-}
-
-/// What failed, as far as later changes depend on it.
-#[derive(Default)]
-struct Failed {
-    routes: BTreeSet<(Family, TableId)>,
-    rules: BTreeSet<Family>,
-    accept_ra: bool,
-    /// Without the table packets would leave as they are, with addresses that nobody answers.
-    table: bool,
-}
-
-impl Failed {
-    fn remember(&mut self, change: &Change) {
-        match change {
-            Change::ReplaceRoute(route) => {
-                self.routes.insert((route.family, route.table));
-            }
-            Change::AddRule(rule) => {
-                self.rules.insert(rule.family);
-            }
-            // Of a device that is gone there is nothing to be lost.
-            Change::SetSysctl { path, .. } if path.ends_with("/accept_ra") => {
-                self.accept_ra |= sysctl::read(path).is_ok();
-            }
-            Change::BuildTable(_) => self.table = true,
-            Change::SetSysctl { .. }
-            | Change::DelRoute(_)
-            | Change::DelRule(_)
-            | Change::Elements { .. } => {}
-        }
-    }
-
-    /// Whether a change must not be made any more.
-    fn forbids(&self, change: &Change) -> bool {
-        match change {
-            Change::DelRoute(route) => self.routes.contains(&(route.family, route.table)),
-            Change::DelRule(rule) => self.table || self.rules.contains(&rule.family),
-            Change::AddRule(_) => self.table,
-            Change::SetSysctl { path, .. } => {
-                let guarded = self.accept_ra && path.starts_with("net/ipv6/");
-                (guarded || self.table) && is_forwarding(path)
-            }
-            Change::ReplaceRoute(_) | Change::BuildTable(_) | Change::Elements { .. } => false,
-        }
-    }
 }
 
 /// Success, also where the kernel says that there was nothing left to do.

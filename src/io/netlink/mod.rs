@@ -10,6 +10,7 @@ pub mod conntrack;
 mod decode;
 mod dump;
 mod encode;
+mod failed;
 mod family;
 mod features;
 mod frame;

@@ -131,8 +131,7 @@ fn open(path: &Path, secret: u64) -> Result<Echo, Error> {
         .build();
     let client = Client::new(&config).map_err(|error| refused(path, error))?;
     let inner = client.get_socket();
-    let raw = inner.get_type() == Type::RAW;
-    let filter = filter(Family::of(&path.source), raw, secret.to_be_bytes());
+    let filter = filter(Family::of(&path.source), inner.get_type(), secret.to_be_bytes());
     sys::attach_filter(&inner, inner.get_native_sock(), &filter).map_err(Error::Open)?;
     if path.mark.value != 0 {
         sys::set_mark(&inner, inner.get_native_sock(), path.mark.value).map_err(Error::Mark)?;
@@ -146,14 +145,14 @@ const HEAD: u32 = 8;
 
 /// Lets echo replies with this payload in, and nothing else: a program for `SO_ATTACH_FILTER`
 /// (linux/filter.h). A raw IPv4 socket gets packets with the network's header.
-fn filter(family: Family, raw: bool, payload: [u8; 8]) -> [SockFilter; 14] {
+fn filter(family: Family, socket: Type, payload: [u8; 8]) -> [SockFilter; 14] {
     let reply = match family {
         Family::V4 => ECHO_REPLY_V4,
         Family::V6 => ECHO_REPLY_V6,
     };
-    let behind_the_header = match (family, raw) {
-        (Family::V4, true) => op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0, 0, 0),
-        (Family::V4, false) | (Family::V6, _) => op(libc::BPF_LDX | libc::BPF_IMM, 0, 0, 0),
+    let behind_the_header = match (family, socket) {
+        (Family::V4, Type::RAW) => op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0, 0, 0),
+        (Family::V4 | Family::V6, _) => op(libc::BPF_LDX | libc::BPF_IMM, 0, 0, 0),
     };
     let load = |size: u32, at: u32| op(libc::BPF_LD | size | libc::BPF_IND, 0, 0, at);
     let unless = |value: u32, skip: u8| op(libc::BPF_JMP | libc::BPF_JEQ, 0, skip, value);
