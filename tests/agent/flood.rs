@@ -179,6 +179,10 @@ async fn with_a_hostile_spare(
     let end = Instant::now() - Duration::from_secs(1);
     let (flows, late) = (stage.meter.flows(begun, end), stage.agent.status().await?.loop_gap_ms);
     let Got { routes, beyond, routers, addresses } = got(&stage.home).await?;
+    if !limited {
+        let (percent, _) = at_rest(&stage, rest).await?;
+        figure(&format!("CPU {percent:.1} % right after it"));
+    }
     let (percent, rss) = at_rest(&stage, rest).await?;
     let (switched, repairs) = (switches(&stage).await? - before, stage.repairs().await?);
     let among = failover_and_back(&mut stage).await?;
