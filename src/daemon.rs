@@ -120,8 +120,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     let (mut changed, view) = watching::start().await?;
     let password = web::password::file(&options.config_file);
-    let web =
-        Web::start(web::listen(&run_dir)?, asks, password).context("cannot start to serve")?;
+    let web = Web::start(web::listen(&run_dir)?, asks, password, watching::neighbours())
+        .context("cannot start to serve")?;
     web.called(&options.config.web.names);
     if options.mode == Mode::Steer
         && let Err(error) = sysctl::allow_ping(&run_dir)

@@ -158,7 +158,8 @@ function fillCard(card, u, index, s) {
   put(f.name, name);
   put(f.tag, word);
   const names = s.uplinks.map((other) => other.name);
-  put(f.why, isFine(u) ? "" : sentence(u.reason, names));
+  const silences = u.v4?.silences || u.v6?.silences;
+  put(f.why, isFine(u) && !silences ? "" : sentence(u.reason, names));
   fillLadder(f, u);
   const lives = alive(u);
   put(f.rtt, number(lives.rtt_ms, "ms"));
@@ -266,6 +267,9 @@ function fillMore(card) {
     pair("loss", (l) => number(alive(l).loss_pct, "%")),
     pair("dead after", (l) =>
       typeof l.window_ms === "number" ? `${span(l.window_ms / 1000)} of silence` : "–",
+    ),
+    pair("short silences", (l) =>
+      l.silences ? `${span(l.silences.longest_ms / 1000)}, every ${span(l.silences.every_s)}` : "none",
     ),
   ]);
   const strip = f.strip.drawn;

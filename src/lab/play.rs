@@ -84,6 +84,7 @@ fn fits(status: &Status, wanted: &Wanted) -> bool {
         Wanted::Health(uplink, state) => of(uplink, &|u| u.health == *state),
         Wanted::Condition(uplink, condition) => of(uplink, &|u| u.condition == *condition),
         Wanted::Role(uplink, role) => of(uplink, &|u| u.role == *role),
+        Wanted::Reason(uplink, text) => of(uplink, &|u| u.reason.contains(text)),
         Wanted::Spares(count) => status.spares_ready as usize == *count,
         Wanted::Online(online) => status.works == *online,
         Wanted::Sentence(text) => status.sentence.contains(text),

@@ -149,6 +149,8 @@ pub enum Wanted {
     Health(String, String),
     Condition(String, String),
     Role(String, String),
+    /// What is told of it has these words.
+    Reason(String, String),
     /// `spares N`: uplinks that could take over now.
     Spares(usize),
     /// `online` or `offline`: whether the Internet works.
@@ -315,7 +317,7 @@ fn parse_expect(words: &[&str]) -> Result<Expect, String> {
     let not_understood = || {
         format!(
             "`expect {}` is not understood; try: active UPLINK, health UPLINK STATE, condition UPLINK CONDITION, \
-             role UPLINK ROLE, spares N, online, offline, sentence TEXT, resolver ADDRESS, flows UPLINK some|none, event CODE, each within TIME; \
+             role UPLINK ROLE, reason UPLINK TEXT, spares N, online, offline, sentence TEXT, resolver ADDRESS, flows UPLINK some|none, event CODE, each within TIME; \
              or: no switch for TIME, no down UPLINK for TIME, lost N, gap TIME, told CODE N, felt right within TIME",
             words.join(" ")
         )
@@ -347,6 +349,9 @@ impl Wanted {
             ["health", uplink, state] => Self::Health(owned(uplink), owned(state)),
             ["condition", uplink, condition] => Self::Condition(owned(uplink), owned(condition)),
             ["role", uplink, role] => Self::Role(owned(uplink), owned(role)),
+            ["reason", uplink, words @ ..] if !words.is_empty() => {
+                Self::Reason(owned(uplink), words.join(" "))
+            }
             ["spares", count] => Self::Spares(parse_count(count)?),
             ["online"] => Self::Online(true),
             ["offline"] => Self::Online(false),
@@ -371,6 +376,7 @@ impl fmt::Display for Wanted {
             Self::Health(uplink, state) => write!(f, "health {uplink} {state}"),
             Self::Condition(uplink, condition) => write!(f, "condition {uplink} {condition}"),
             Self::Role(uplink, role) => write!(f, "role {uplink} {role}"),
+            Self::Reason(uplink, text) => write!(f, "reason {uplink} {text}"),
             Self::Spares(count) => write!(f, "spares {count}"),
             Self::Online(true) => f.write_str("online"),
             Self::Online(false) => f.write_str("offline"),

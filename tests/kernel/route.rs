@@ -30,7 +30,7 @@ use sparelink::engine::dataplane::{Dataplane, Route, Rule, RuleAction as Then, S
 use sparelink::engine::kernel::egress::Egress;
 use sparelink::engine::kernel::view::{ForeignRoute, KernelChange, KernelView, Touched};
 use sparelink::io::netlink::nft::Nft;
-use sparelink::io::netlink::{Event, Monitor, Reconciler};
+use sparelink::io::netlink::{Event, Monitor, Neighbours, Reconciler};
 use sparelink::io::{lock, sysctl};
 use sparelink::units::{
     Family, IfIndex, IfName, Metric, PROTOCOL, PerFamily, RulePriority, TableId, UplinkId,
@@ -957,4 +957,25 @@ fn without_permission_there_is_one_clear_sentence() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let error = runtime.block_on(Reconciler::open(&std::env::temp_dir())).unwrap_err();
     assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+}
+
+#[test]
+fn a_neighbour_is_known_by_its_hardware() {
+    inside("a_neighbour_is_known_by_its_hardware", || async {
+        let lab = Lab::new().await;
+        let up1 = if_nametoindex("up1").unwrap();
+        let mac = [2, 0, 0, 0, 0, 9];
+        let of: [IpAddr; 2] = ["10.0.1.9".parse().unwrap(), "fd00:1::9".parse().unwrap()];
+        for ip in of {
+            lab.net.neighbours().add(up1, ip).link_layer_address(&mac).execute().await.unwrap();
+        }
+        let neighbours = Neighbours::open().unwrap();
+        for ip in of {
+            assert_eq!(neighbours.hardware(ip, IfIndex(up1)), Some(mac), "{ip}");
+            let up2 = IfIndex(if_nametoindex("up2").unwrap());
+            assert_eq!(neighbours.hardware(ip, up2), None, "{ip} is a neighbour elsewhere, too");
+        }
+        let nobody = "10.0.1.77".parse().unwrap();
+        assert_eq!(neighbours.hardware(nobody, IfIndex(up1)), None);
+    });
 }

@@ -726,6 +726,16 @@ export const tests = {
     await shows("ok", "good");
     assert.equal(await said("mifi", "tag"), "Ready");
     assert.equal(await said("mifi", "rtt"), "46 ms");
+    // A line that works, but for short silences again and again, says so; control: one without them says nothing.
+    assert.equal(await said("cable", "why"), "");
+    const hiccups = STATES.ok();
+    hiccups.status.uplinks[0].reason = "works; falls silent for up to 1 s, about every 15 s";
+    hiccups.status.uplinks[0].v4.silences = { every_s: 15, longest_ms: 1000 };
+    box.play(hiccups);
+    await page.goto(box.url);
+    await live(page);
+    assert.match(await said("cable", "why"), /falls silent for up to 1 s, about every 15 s/);
+    await shows("ok", "good");
     // Who only watches says so.
     assert.equal(await page.locator("#observing").isVisible(), false);
     await shows("observing", "warn");

@@ -16,6 +16,7 @@ export function line(address, more = {}) {
     jitter_ms: 1.1,
     loss_pct: 0,
     window_ms: 600,
+    silences: null,
     ...more,
   };
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::engine::events::undone::Kind;
+use crate::engine::health::line::Pattern;
 use crate::engine::health::{Condition, Health};
 use crate::engine::status::usage::Spent;
 use crate::engine::uplink::standing::Standing;
@@ -128,6 +129,8 @@ pub struct LineState {
     /// Loss of the last probes.
     pub loss: Option<LossPercent>,
     pub window: Duration,
+    /// Short silences that keep coming, if they do.
+    pub silences: Option<Pattern>,
 }
 
 /// Flows that finish on an uplink that gets no new ones.

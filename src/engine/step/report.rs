@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::events::causes::Trouble;
 use crate::engine::events::words::{counted, overlaps_lan};
-use crate::engine::health::line::Line;
+use crate::engine::health::line::{Line, Pattern};
 use crate::engine::health::{Condition, Health};
 use crate::engine::policy::choice::Active;
 use crate::engine::policy::select::Why;
@@ -236,7 +236,7 @@ impl Engine {
             condition: self.worst(u.id, now),
             resolvers: u.resolvers.clone(),
             lines,
-            reason: self.reason(u, role, now),
+            reason: self.told(u, role, now),
             next: self.next(u, role, now),
             metered: u.config.metered,
             offloaded: self.uplinks.shared.offloaded.contains(&u.id),
@@ -278,6 +278,7 @@ impl Engine {
             jitter: figures.jitter,
             loss: figures.loss,
             window: line.window(&s),
+            silences: line.pattern(now.mono),
         })
     }
 
@@ -301,6 +302,19 @@ impl Engine {
             },
             Role::Ready => "ready".to_owned(),
             Role::NotReady => "being checked".to_owned(),
+        }
+    }
+
+    /// The same, with what a person would wonder about on a line that works.
+    fn told(&self, u: &Uplink, role: Role, now: Now) -> String {
+        let reason = self.reason(u, role, now);
+        let patterns = u.present().filter_map(|(_, line)| line.pattern(now.mono));
+        match patterns.max_by_key(|pattern| pattern.longest) {
+            Some(Pattern { every, longest }) if matches!(role, Role::Active | Role::Ready) => {
+                let (longest, every) = (human(longest), human(every));
+                format!("{reason}; falls silent for up to {longest}, about every {every}")
+            }
+            Some(_) | None => reason,
         }
     }
 

@@ -20,6 +20,7 @@ mod kept;
 mod lacking;
 mod message;
 mod monitor;
+mod neighbours;
 pub mod nfnl;
 pub mod nft;
 pub mod sock_diag;
@@ -28,4 +29,5 @@ mod wifi;
 
 pub use apply::{ReconcileError, Reconciler, in_words};
 pub use monitor::{Event, Monitor};
+pub use neighbours::Neighbours;
 pub use talk::Error;

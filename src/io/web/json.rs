@@ -116,6 +116,15 @@ struct Line {
     jitter_ms: Option<f64>,
     loss_pct: Option<f64>,
     window_ms: u64,
+    silences: Option<Silences>,
+}
+
+/// Short silences that keep coming.
+#[derive(Debug, Serialize)]
+struct Silences {
+    /// Mean time from one to the next.
+    every_s: f64,
+    longest_ms: u64,
 }
 
 /// One event of `GET /api/v1/history`.
@@ -223,6 +232,10 @@ impl From<&LineState> for Line {
             jitter_ms: line.jitter.map(|jitter| round(jitter.as_ms())),
             loss_pct: line.loss.map(|loss| round(f64::from(loss.0))),
             window_ms: u64::try_from(line.window.as_millis()).unwrap_or(u64::MAX),
+            silences: line.silences.map(|pattern| Silences {
+                every_s: round(pattern.every.as_secs_f64()),
+                longest_ms: u64::try_from(pattern.longest.as_millis()).unwrap_or(u64::MAX),
+            }),
         }
     }
 }

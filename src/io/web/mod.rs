@@ -7,12 +7,15 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::engine::lan::listen::Place;
+use crate::units::IfIndex;
 
 mod access;
 mod api;
@@ -79,9 +82,12 @@ pub struct Web {
     feed: Feed,
 }
 
+/// Which machine has an address on an interface: its Ethernet address, where that is known.
+pub type Neighbours = Arc<dyn Fn(IpAddr, IfIndex) -> Option<[u8; 6]> + Send + Sync>;
+
 impl Web {
     /// Starts the thread. It answers on `socket` at once, and nowhere else until it is told where.
-    /// `password` is the file of the page's password.
+    /// `password` is the file of the page's password; `neighbours` tells machines apart that have many addresses.
     ///
     /// # Errors
     ///
@@ -90,6 +96,7 @@ impl Web {
         socket: UnixListener,
         asks: mpsc::Sender<Ask>,
         password: PathBuf,
+        neighbours: Neighbours,
     ) -> io::Result<Self> {
         let (places, places_seen) = watch::channel(BTreeSet::new());
         let feed = Feed::default();
@@ -98,7 +105,8 @@ impl Web {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("web".to_owned());
         thread.spawn(move || {
-            if let Err(error) = runtime.block_on(server::run(socket, places_seen, site)) {
+            if let Err(error) = runtime.block_on(server::run(socket, places_seen, site, neighbours))
+            {
                 tracing::warn!(%error, "the socket is closed");
             }
         })?;

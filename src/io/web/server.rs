@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::Neighbours;
 use super::api;
 use super::site::Site;
 use super::slots::{ConnectionSlot, ConnectionSlots};
@@ -51,13 +52,11 @@ pub(super) async fn run(
     socket: std::os::unix::net::UnixListener,
     places: watch::Receiver<BTreeSet<Place>>,
     site: Site,
+    neighbours: Neighbours,
 ) -> io::Result<()> {
     let router = api::router(site);
     let socket = UnixListener::from_std(socket)?;
-    tokio::join!(
-        answer_socket(socket, router.clone()),
-        follow(places, router, ConnectionSlots::default())
-    );
+    tokio::join!(answer_socket(socket, router.clone()), follow(places, router, neighbours));
     Ok(())
 }
 
@@ -66,8 +65,9 @@ pub(super) async fn run(
 async fn follow(
     mut places: watch::Receiver<BTreeSet<Place>>,
     router: Router,
-    slots: ConnectionSlots,
+    neighbours: Neighbours,
 ) {
+    let slots = ConnectionSlots::default();
     let mut open: BTreeMap<Place, JoinSet<()>> = BTreeMap::new();
     loop {
         let wanted = places.borrow_and_update().clone();
@@ -75,7 +75,8 @@ async fn follow(
         for place in wanted {
             open.entry(place).or_insert_with_key(|place| {
                 let mut task = JoinSet::new();
-                task.spawn(answer_place(place.clone(), router.clone(), slots.clone()));
+                let (slots, neighbours) = (slots.clone(), neighbours.clone());
+                task.spawn(answer_place(place.clone(), router.clone(), slots, neighbours));
                 task
             });
         }
@@ -93,7 +94,7 @@ async fn answer_socket(listener: UnixListener, router: Router) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    if let Some(slot) = slots.take(nobody) {
+                    if let Some(slot) = slots.take(nobody, None) {
                         let talk = converse(Box::new(stream), Via::Socket, slot, router.clone());
                         connections.spawn(talk);
                     }
@@ -105,8 +106,14 @@ async fn answer_socket(listener: UnixListener, router: Router) {
     }
 }
 
-async fn answer_place(place: Place, router: Router, slots: ConnectionSlots) {
+async fn answer_place(
+    place: Place,
+    router: Router,
+    slots: ConnectionSlots,
+    neighbours: Neighbours,
+) {
     let listener = open(&place).await;
+    let index = place.dev.as_ref().map(|(index, _)| *index);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -114,7 +121,8 @@ async fn answer_place(place: Place, router: Router, slots: ConnectionSlots) {
                 Ok((stream, peer)) => {
                     let Ok(local) = stream.local_addr() else { continue };
                     let (local, peer) = (local.ip().to_canonical(), peer.ip().to_canonical());
-                    if let Some(slot) = slots.take(peer) {
+                    let neighbour = index.and_then(|index| neighbours(peer, index));
+                    if let Some(slot) = slots.take(peer, neighbour) {
                         let via = Via::Page { local, peer };
                         connections.spawn(converse(Box::new(stream), via, slot, router.clone()));
                     }

@@ -311,6 +311,7 @@ fn fits(snapshot: &Snapshot, wanted: &Wanted) -> bool {
         Wanted::Health(uplink, state) => of(uplink, &|u| u.health.word() == state),
         Wanted::Condition(uplink, condition) => of(uplink, &|u| u.condition.word() == condition),
         Wanted::Role(uplink, role) => of(uplink, &|u| u.role.word() == role),
+        Wanted::Reason(uplink, text) => of(uplink, &|u| u.reason.contains(text)),
         Wanted::Spares(count) => snapshot.spares_ready == *count,
         Wanted::Online(online) => snapshot.works == *online,
         Wanted::Sentence(text) => snapshot.sentence.contains(text),

@@ -108,7 +108,7 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
 /// Opens a connection; the task ends with it.
 fn connect(site: &Site, via: Via) -> DuplexStream {
     let (client, server) = tokio::io::duplex(1 << 16);
-    let slot = ConnectionSlots::default().take(IpAddr::from([127, 0, 0, 1])).unwrap();
+    let slot = ConnectionSlots::default().take(IpAddr::from([127, 0, 0, 1]), None).unwrap();
     tokio::spawn(converse(Box::new(server), via, slot, router(site.clone())));
     client
 }
@@ -172,6 +172,7 @@ fn line() -> LineState {
         jitter: Some(Rtt(Duration::from_millis(1))),
         loss: Some(LossPercent(2.5)),
         window: Duration::from_millis(600),
+        silences: None,
     }
 }
 
