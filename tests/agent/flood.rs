@@ -21,6 +21,7 @@ use crate::stage::{SOON, Stage, file, shell};
 
 crate::tests![
     advertisements_of_a_hostile_spare,
+    #[ignore = "long: addresses by the thousand"]
     advertisements_that_nothing_limits,
     #[ignore = "long: half a minute of it at each of two rates"]
     advertisements_of_a_hostile_spare_for_long,

@@ -11,6 +11,7 @@ mod death;
 mod devices;
 mod dhcp;
 mod doctor;
+mod elements;
 mod felt;
 mod flood;
 mod flows;
@@ -49,7 +50,7 @@ mod watch;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use runner::{Test, figure, skip, tests};
+use runner::{Room, Test, figure, skip, tests};
 use sparelink::lab::LabArgs;
 
 /// How many tests run at a time, if they mostly wait: two cores are enough for this many homes.
@@ -79,8 +80,9 @@ fn all() -> Result<Vec<Test>> {
     let all = [
         death::tests(),
         rest::tests(),
-        runner::taking(runner::Room::Much, quantity::tests()),
-        runner::taking(runner::Room::Much, flood::tests()),
+        runner::taking(Room::All, elements::tests()),
+        runner::taking(Room::Much, quantity::tests()),
+        runner::taking(Room::Much, flood::tests()),
         siege::tests(),
         soak::tests(),
         room::tests(),

@@ -96,6 +96,19 @@ impl Stage {
         self.agent.wait(SOON, &what, is).await.map(drop)
     }
 
+    /// The gap that the client felt, once it has answers again.
+    pub(crate) async fn gap_after(&self, event: Instant) -> Result<Duration> {
+        let ends = async {
+            loop {
+                match self.meter.gap_after(event) {
+                    Some(gap) => break gap.gap,
+                    None => sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        timeout(SOON, ends).await.context("the client has no answers")
+    }
+
     /// Flows and packets of the stream that were lost since then; it waits for the last answers.
     pub(crate) async fn lost_since(&self, begun: Instant) -> Result<(u64, u64)> {
         sleep(ASKED.saturating_sub(begun.elapsed())).await;
