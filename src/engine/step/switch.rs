@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::engine::events::causes::{Cause, Scope};
 use crate::engine::events::facts::{Fact, SwitchKind};
-use crate::engine::events::story::Turn;
+use crate::engine::events::story::{TOGETHER, Turn};
 use crate::engine::health::{Condition, Health};
 use crate::engine::policy::hold::hold;
 use crate::time::{Instant, Now};
@@ -28,7 +28,7 @@ impl Engine {
     ) {
         let from = self.choice.active.get(family).uplink;
         let cause = self.cause_of_move(family, to, kind, now);
-        let scope = self.scope(family, from);
+        let scope = self.scope(family, from, to, now);
         let turn = Turn {
             slot: family,
             from: from.map(|id| self.name(id)),
@@ -114,11 +114,15 @@ impl Engine {
         }
     }
 
-    /// Whether the other family of an uplink that is left goes on working there, for all that is known.
-    pub(in crate::engine) fn scope(&self, family: Family, left: Option<UplinkId>) -> Scope {
+    /// Whether the other family of an uplink that is left goes on working there, for all that is known. One whose
+    /// hold is over so soon that it is the same story does not.
+    fn scope(&self, family: Family, left: Option<UplinkId>, to: UplinkId, now: Now) -> Scope {
         let stays = |other: &Family| {
-            let active = self.choice.active.get(*other).uplink.filter(|id| Some(*id) == left);
-            let u = active.and_then(|id| self.uplinks.get(&id)).filter(|u| u.paused.is_none());
+            let active = self.choice.active.get(*other);
+            let follows =
+                active.waiting().is_some_and(|(at, id)| id == to && at.since(now.mono) < TOGETHER);
+            let there = active.uplink.filter(|id| Some(*id) == left && !follows);
+            let u = there.and_then(|id| self.uplinks.get(&id)).filter(|u| u.paused.is_none());
             u.is_some_and(|u| matches!(u.lines.get(*other).health, Health::Up { .. }))
         };
         let other = Family::BOTH.into_iter().find(|other| *other != family);
@@ -209,5 +213,32 @@ impl Engine {
                 self.telling.stories.seen_in_use(family, moved);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Mode;
+    use crate::engine::policy::select::Why;
+    use crate::engine::state::Restored;
+
+    #[test]
+    fn a_family_that_follows_within_the_story_is_told_with_it() {
+        let at = |ms: u64| Instant::from_micros(ms * 1000);
+        let now = Now { mono: at(60_000), utc: None };
+        let text = "uplink = [{ name = \"cable\", interface = \"wan0\" }, { name = \"mifi\", interface = \"usb0\" }]";
+        let config = crate::config::parse(text, "test").unwrap();
+        let mut engine = Engine::new(config, Mode::Steer, Restored::default(), 0, now);
+        let [cable, mifi] = [1, 2].map(|n| UplinkId::new(n).unwrap());
+        engine.uplinks.get_mut(&mifi).unwrap().lines.v6.health = Health::Up { since: at(0) };
+        engine.choice.active.v4.uplink = Some(mifi);
+        engine.choice.active.v6.uplink = Some(mifi);
+        let mut told = |until: u64| {
+            engine.choice.active.v6.whys = [(cable, Why::Holding(at(until)))].into();
+            engine.scope(Family::V4, Some(mifi), cable, now)
+        };
+        assert_eq!(told(61_500), Scope::Whole);
+        assert_eq!(told(63_000), Scope::Family, "control: it stays, for now");
     }
 }
