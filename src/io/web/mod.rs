@@ -7,15 +7,12 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::engine::lan::listen::Place;
-use crate::units::IfIndex;
 
 mod access;
 mod api;
@@ -39,6 +36,7 @@ mod via;
 
 pub use ask::Ask;
 pub use feed::Feed;
+pub use slots::Neighbours;
 
 /// The name of the socket in the run directory.
 const SOCKET: &str = "sparelink.sock";
@@ -81,9 +79,6 @@ pub struct Web {
     names: watch::Sender<Vec<String>>,
     feed: Feed,
 }
-
-/// Which machine has an address on an interface: its Ethernet address, where that is known.
-pub type Neighbours = Arc<dyn Fn(IpAddr, IfIndex) -> Option<[u8; 6]> + Send + Sync>;
 
 impl Web {
     /// Starts the thread. It answers on `socket` at once, and nowhere else until it is told where.

@@ -19,10 +19,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::Neighbours;
 use super::api;
 use super::site::Site;
-use super::slots::{ConnectionSlot, ConnectionSlots};
+use super::slots::{ConnectionSlot, ConnectionSlots, Neighbours};
 use super::via::Via;
 use crate::engine::lan::listen::Place;
 use crate::io::socket::{Stream, words};

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::units::IfIndex;
+
 /// Connections to the page, whoever they are. A household has a handful of browsers open; each
 /// connection costs the box some 20 kB at most.
 pub(super) const ALL: usize = 64;
@@ -22,6 +24,9 @@ pub(super) const NEIGHBOUR: usize = ALL / 2;
 
 /// The Ethernet address of a neighbour.
 pub(super) type Hardware = [u8; 6];
+
+/// Which machine has an address on an interface, where that is known.
+pub type Neighbours = Arc<dyn Fn(IpAddr, IfIndex) -> Option<[u8; 6]> + Send + Sync>;
 
 /// The connection slots of one listener, oldest first.
 #[derive(Clone, Debug, Default)]
