@@ -101,10 +101,9 @@ clippy:
 builds:
 	@$(TIMED) "compiling the tests" cargo test --locked --no-run
 
-# Tests on the real kernel mostly wait, and look at the clock. What only computes gets the processors meanwhile, but
-# not before them: the virtual clock does not mind.
-unit:
-	@.ci/beside "$(MAKE) --no-print-directory waited" "$(MAKE) --no-print-directory quick-size computed"
+# Tests on the real kernel look at the clock: nothing that computes runs beside them, not even with what they leave of
+# the processors, for the kernel makes them wait for it all the same.
+unit: waited quick-size computed
 
 waited:
 	@$(TIMED) "unit tests, texts, scenarios" $(TEST) --lib --test texts --test scenarios -- $(UNIT_FLAGS)
