@@ -159,7 +159,7 @@ impl Uplink {
     }
 }
 
-/// As [`Uplink::surroundings`], for when the uplink's lines are borrowed: of its configuration and its
+/// As [`Uplink::context`], for when the uplink's lines are borrowed: of its configuration and its
 /// own resolvers.
 #[must_use]
 pub(in crate::engine) fn context<'a>(
