@@ -317,8 +317,8 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, KernelView, Link};
-    use crate::units::{IfName, Metric, PerFamily, TableId};
+    use crate::engine::kernel::view::{Address, ForeignRoute, KernelView, Link};
+    use crate::units::{Metric, PerFamily, TableId};
 
     /// Half a minute with an uplink that answers nothing, and somebody who looks.
     fn asked_for(mode: Mode) -> Vec<Output> {
@@ -327,17 +327,7 @@ mod tests {
         let config = crate::config::parse(text, "test").unwrap();
         let at = |ms: u64| Now { mono: Instant::from_micros(ms * 1000), utc: None };
         let mut engine = Engine::new(config, mode, Restored::default(), 0, at(0));
-        let cable = Link {
-            index: IfIndex(2),
-            name: IfName::new("wan0").unwrap(),
-            up: true,
-            carrier: true,
-            point_to_point: false,
-            loopback: false,
-            mtu: 1500,
-            mac: None,
-            hardware: Hardware::default(),
-        };
+        let cable = Link::wired(IfIndex(2), "wan0");
         let address = Address {
             index: IfIndex(2),
             net: "192.0.2.10/24".parse().unwrap(),

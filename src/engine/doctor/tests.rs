@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use super::parts::{Part, Presence};
 use super::*;
-use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, Link};
+use crate::engine::kernel::view::{Address, ForeignRoute, Link};
 use crate::units::{Family, Fwmark, RulePriority, TableId};
-use crate::units::{IfIndex, IfName, Metric};
+use crate::units::{IfIndex, Metric};
 
 const CONFIG: &str = r#"
 [[uplink]]
@@ -24,17 +24,7 @@ fn config(text: &str) -> Config {
 }
 
 fn link(index: u32, name: &str) -> Link {
-    Link {
-        index: IfIndex(index),
-        name: IfName::new(name).unwrap(),
-        up: true,
-        carrier: true,
-        point_to_point: false,
-        loopback: false,
-        mtu: 1500,
-        mac: None,
-        hardware: Hardware::default(),
-    }
+    Link::wired(IfIndex(index), name)
 }
 
 fn default_route(dev: u32, table: TableId, gateway: &str) -> ForeignRoute {

@@ -28,6 +28,24 @@ pub struct Link {
     pub hardware: Hardware,
 }
 
+#[cfg(test)]
+impl Link {
+    /// A plain Ethernet device with a cable in it.
+    pub(in crate::engine) fn wired(index: IfIndex, name: &str) -> Self {
+        Self {
+            index,
+            name: IfName::new(name).unwrap(),
+            up: true,
+            carrier: true,
+            point_to_point: false,
+            loopback: false,
+            mtu: 1500,
+            mac: None,
+            hardware: Hardware::default(),
+        }
+    }
+}
+
 /// What sysfs and nl80211 say about a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hardware {

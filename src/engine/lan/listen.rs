@@ -109,22 +109,12 @@ pub(in crate::engine) fn place(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kernel::view::{Hardware, Link};
+    use crate::engine::kernel::view::Link;
 
     fn view() -> KernelView {
         let mut view = KernelView::default();
         for (index, name) in [(2, "wan0"), (3, "br-lan"), (4, "guest")] {
-            let link = Link {
-                index: IfIndex(index),
-                name: IfName::new(name).unwrap(),
-                up: true,
-                carrier: true,
-                point_to_point: false,
-                loopback: false,
-                mtu: 1500,
-                mac: None,
-                hardware: Hardware::default(),
-            };
+            let link = Link::wired(IfIndex(index), name);
             view.links.insert(link.index, link);
         }
         for (index, net) in [

@@ -112,10 +112,10 @@ mod tests {
     use super::*;
     use crate::engine::Mode;
     use crate::engine::health::Condition;
-    use crate::engine::kernel::view::{Address, Hardware, KernelView, Link};
+    use crate::engine::kernel::view::{Address, KernelView, Link};
     use crate::engine::state::Restored;
     use crate::time::Instant;
-    use crate::units::{IfName, TableId};
+    use crate::units::TableId;
 
     const CABLES: &str = "2001:db8:a0:1::/64";
 
@@ -131,17 +131,7 @@ mod tests {
         );
         let config = crate::config::parse(&text, "test").unwrap();
         let mut engine = Engine::new(config, mode, Restored::default(), 0, at(0));
-        let lan = Link {
-            index: IfIndex(3),
-            name: IfName::new("br-lan").unwrap(),
-            up: true,
-            carrier: true,
-            point_to_point: false,
-            loopback: false,
-            mtu: 1500,
-            mac: None,
-            hardware: Hardware::default(),
-        };
+        let lan = Link::wired(IfIndex(3), "br-lan");
         let address = |net: &str| Address {
             index: IfIndex(3),
             net: net.parse().unwrap(),

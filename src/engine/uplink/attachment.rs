@@ -253,17 +253,7 @@ mod tests {
     }
 
     fn link(index: u32, name: &str) -> Link {
-        Link {
-            index: IfIndex(index),
-            name: IfName::new(name).unwrap(),
-            up: true,
-            carrier: true,
-            point_to_point: false,
-            loopback: false,
-            mtu: 1500,
-            mac: None,
-            hardware: Hardware::default(),
-        }
+        Link::wired(IfIndex(index), name)
     }
 
     fn address(index: u32, net: &str) -> Address {

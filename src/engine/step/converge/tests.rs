@@ -10,7 +10,7 @@ use crate::engine::dataplane::nft::Table;
 use crate::engine::events::facts::Event;
 use crate::engine::events::undone;
 use crate::engine::input::{Counters, Input};
-use crate::engine::kernel::view::{Address, Hardware, KernelChange, KernelView, Link, Touched};
+use crate::engine::kernel::view::{Address, KernelChange, KernelView, Link, Touched};
 use crate::engine::state::Restored;
 use crate::time::Instant;
 use crate::units::IfName;
@@ -40,17 +40,7 @@ impl Bench {
         let told = Vec::new();
         let mut this = Self { engine, now, asked: 0, told };
         let mut view = KernelView::default();
-        let link = Link {
-            index: IfIndex(2),
-            name: IfName::new("wan0").unwrap(),
-            up: true,
-            carrier: true,
-            point_to_point: false,
-            loopback: false,
-            mtu: 1500,
-            mac: None,
-            hardware: Hardware::default(),
-        };
+        let link = Link::wired(IfIndex(2), "wan0");
         view.links.insert(IfIndex(2), link.clone());
         let other = Link { index: IfIndex(9), name: IfName::new("eth9").unwrap(), ..link };
         view.links.insert(IfIndex(9), other);
