@@ -317,7 +317,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kernel::view::{Address, ForeignRoute, KernelView, Link};
+    use crate::engine::kernel::view::{Address, ForeignRoute, KernelView, Link, RouteKind};
     use crate::units::{Metric, PerFamily, TableId};
 
     /// Half a minute with an uplink that answers nothing, and somebody who looks.
@@ -345,6 +345,8 @@ mod tests {
             protocol: 16,
             onlink: false,
             mtu: None,
+            prefsrc: None,
+            kind: RouteKind::Unicast,
         };
         let view = KernelView {
             links: [(IfIndex(2), cable)].into(),

@@ -74,7 +74,7 @@ fn networkd(facts: &Facts) -> Option<Finding> {
 fn rules(facts: &Facts) -> Vec<Finding> {
     let has_default = |rule: &ForeignRule, table: TableId| {
         let routes = facts.view.routes.iter();
-        let mut defaults = routes.filter(|r| r.family() == rule.family && r.dst.prefix_len() == 0);
+        let mut defaults = routes.filter(|r| r.family() == rule.family && r.is_default());
         defaults.any(|route| route.table == table)
     };
     let before = facts.rules.iter().filter_map(|rule| {

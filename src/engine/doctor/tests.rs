@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::parts::{Part, Presence};
 use super::*;
-use crate::engine::kernel::view::{Address, ForeignRoute, Link};
+use crate::engine::kernel::view::{Address, ForeignRoute, Link, RouteKind};
 use crate::units::{Family, Fwmark, RulePriority, TableId};
 use crate::units::{IfIndex, Metric};
 
@@ -38,6 +38,8 @@ fn default_route(dev: u32, table: TableId, gateway: &str) -> ForeignRoute {
         protocol: 16,
         onlink: false,
         mtu: None,
+        prefsrc: None,
+        kind: RouteKind::Unicast,
     }
 }
 

@@ -73,7 +73,18 @@ pub struct Address {
     pub deprecated: bool,
 }
 
-/// A unicast route that is not ours (`RTM_NEWROUTE`), with one next hop.
+/// What a route does with a packet (`rtm_type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteKind {
+    /// Sends it on.
+    #[default]
+    Unicast,
+    /// Ends the look-up with an error, or drops it: `unreachable`, `prohibit`, `blackhole`.
+    Rejects,
+}
+
+/// A route that is not ours (`RTM_NEWROUTE`), with one next hop, or none where it rejects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ForeignRoute {
     /// The table it stands in.
@@ -92,6 +103,12 @@ pub struct ForeignRoute {
     pub onlink: bool,
     /// `RTAX_MTU`, if the route has one.
     pub mtu: Option<u32>,
+    /// The source address that it asks for where a packet has none (`RTA_PREFSRC`).
+    #[serde(default)]
+    pub prefsrc: Option<IpAddr>,
+    /// What it does. Only default routes are told where they reject.
+    #[serde(default)]
+    pub kind: RouteKind,
 }
 
 impl ForeignRoute {
@@ -101,6 +118,12 @@ impl ForeignRoute {
             IpNet::V4(_) => Family::V4,
             IpNet::V6(_) => Family::V6,
         }
+    }
+
+    /// Whether it leads everything somewhere: a default route that sends packets on.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.dst.prefix_len() == 0 && self.kind == RouteKind::Unicast
     }
 }
 
@@ -223,6 +246,8 @@ mod tests {
             protocol,
             onlink: false,
             mtu: None,
+            prefsrc: None,
+            kind: RouteKind::Unicast,
         }
     }
 

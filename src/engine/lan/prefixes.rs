@@ -139,7 +139,7 @@ impl Prefixes {
 fn known(uplink: &Uplink, dev: Option<IfIndex>, view: &KernelView) -> (Vec<Ipv6Net>, bool) {
     let near = uplink.attachment.near.iter().filter_map(six);
     let near: Vec<Ipv6Net> = near.filter(|net| !net.addr().is_unicast_link_local()).collect();
-    let here = view.routes.iter().filter(|r| Some(r.dev) == dev && r.dst.prefix_len() == 0);
+    let here = view.routes.iter().filter(|r| Some(r.dev) == dev && r.is_default());
     let sources = here.filter_map(|route| six(route.src.as_ref()?));
     let sources: Vec<Ipv6Net> = sources.filter(|net| net.prefix_len() > 0).collect();
     // A default route for the link's own prefix says nothing of others.
@@ -171,7 +171,7 @@ const fn global_unicast() -> Ipv6Net {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kernel::view::ForeignRoute;
+    use crate::engine::kernel::view::{ForeignRoute, RouteKind};
     use crate::units::{IfName, Metric, TableId};
 
     fn net(text: &str) -> Ipv6Net {
@@ -206,6 +206,8 @@ mod tests {
             protocol: 3,
             onlink: false,
             mtu: None,
+            prefsrc: None,
+            kind: RouteKind::Unicast,
         }
     }
 

@@ -81,7 +81,7 @@ impl Engine {
         for (net, index) in subnets(&lan.interfaces, &self.seen.view) {
             // Where another router leads out of the LAN, its prefixes may be that one's.
             let other_router = |r: &crate::engine::kernel::view::ForeignRoute| {
-                r.dev == index && r.dst.addr().is_ipv6() && r.dst.prefix_len() == 0
+                r.dev == index && r.dst.addr().is_ipv6() && r.is_default()
             };
             let IpNet::V6(net) = net else { continue };
             if self.seen.view.routes.iter().any(other_router) {
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::engine::Mode;
     use crate::engine::health::Condition;
-    use crate::engine::kernel::view::{Address, KernelView, Link};
+    use crate::engine::kernel::view::{Address, KernelView, Link, RouteKind};
     use crate::engine::state::Restored;
     use crate::time::Instant;
     use crate::units::TableId;
@@ -212,6 +212,8 @@ mod tests {
             protocol: 9,
             onlink: false,
             mtu: None,
+            prefsrc: None,
+            kind: RouteKind::Unicast,
         });
         assert_eq!(say(&mut engine, DOWN, 10), []);
     }

@@ -226,7 +226,7 @@ fn learn_gateway<'a>(
 ) -> Option<&'a ForeignRoute> {
     view.routes
         .iter()
-        .filter(|r| r.dev == link.index && r.family() == family && r.dst.prefix_len() == 0)
+        .filter(|r| r.dev == link.index && r.family() == family && r.is_default())
         .min_by_key(|r| (r.table != TableId::MAIN, r.src.is_some(), r.metric, r.gateway))
 }
 
@@ -238,14 +238,14 @@ pub fn main_default(view: &KernelView, family: Family) -> Option<IfIndex> {
     let defaults = view
         .routes
         .iter()
-        .filter(|r| r.table == TableId::MAIN && r.family() == family && r.dst.prefix_len() == 0);
+        .filter(|r| r.table == TableId::MAIN && r.family() == family && r.is_default());
     defaults.filter(|r| r.metric < Metric(u32::MAX) && alive(r.dev)).min_by_key(best).map(|r| r.dev)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kernel::view::Hardware;
+    use crate::engine::kernel::view::{Hardware, RouteKind};
 
     fn config(interface: &str) -> UplinkConfig {
         let text = format!("[[uplink]]\nname = \"cable\"\ninterface = \"{interface}\"\n");
@@ -279,6 +279,8 @@ mod tests {
             protocol: 16,
             onlink: false,
             mtu: None,
+            prefsrc: None,
+            kind: RouteKind::Unicast,
         }
     }
 

@@ -51,6 +51,7 @@ pub fn detours(dev: IfIndex, near: &[IpNet], view: &KernelView) -> Vec<IpNet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::kernel::view::RouteKind;
     use crate::units::Metric;
 
     #[test]
@@ -84,6 +85,8 @@ mod tests {
                 protocol: 16,
                 onlink: false,
                 mtu: None,
+                prefsrc: None,
+                kind: RouteKind::Unicast,
             };
             let mut view = KernelView::default();
             view.routes.push(route);

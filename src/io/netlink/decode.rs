@@ -22,7 +22,7 @@ use super::encode::LOOPBACK;
 use super::message::LinkMessage;
 use crate::engine::dataplane::{Route, Rule, RuleAction as Then};
 use crate::engine::doctor::ForeignRule;
-use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, Link};
+use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, Link, RouteKind};
 use crate::units::{Family, Fwmark, IfIndex, IfName, Metric, PROTOCOL, RulePriority, TableId};
 
 /// `RTNH_F_ONLINK`, which also stands in the flags of a route with one next hop.
@@ -114,7 +114,9 @@ pub(super) struct RawRoute {
     pub(super) src: Option<IpNet>,
     pub(super) metric: Metric,
     pub(super) protocol: u8,
-    pub(super) unicast: bool,
+    pub(super) prefsrc: Option<IpAddr>,
+    /// `None`: neither ours nor others' routes are of that kind (`local`, `throw` …).
+    pub(super) kind: Option<RouteKind>,
     pub(super) mtu: Option<u32>,
     pub(super) hops: Vec<Hop>,
 }
@@ -126,6 +128,9 @@ pub(super) struct Hop {
     onlink: bool,
 }
 
+/// No next hop at all.
+const NOWHERE: Hop = Hop { via: None, dev: IfIndex(0), onlink: false };
+
 /// `RT_TABLE_LOCAL`: the box's own addresses, kept by the kernel.
 const LOCAL: TableId = TableId(255);
 
@@ -136,29 +141,40 @@ impl RawRoute {
         self.protocol == PROTOCOL || self.table.is_ours()
     }
 
-    /// Somebody else's unicast routes that it stands for, one for each next hop.
+    fn is_default(&self) -> bool {
+        self.dst.prefix_len() == 0
+    }
+
+    /// Somebody else's routes that it stands for, one for each next hop; of those that reject only
+    /// a default, which has none.
     pub(super) fn foreign(&self) -> impl Iterator<Item = ForeignRoute> {
-        let keep = self.unicast && !self.is_ours() && self.table != LOCAL;
-        self.hops.iter().filter(move |_| keep).map(|hop| ForeignRoute {
-            table: self.table,
-            dst: self.dst,
-            src: self.src,
-            gateway: hop.via,
-            dev: hop.dev,
-            metric: self.metric,
-            protocol: self.protocol,
-            onlink: hop.onlink,
-            mtu: self.mtu,
-        })
+        let foreign = !self.is_ours() && self.table != LOCAL;
+        let kind = self.kind.filter(|_| foreign);
+        let rejects = kind == Some(RouteKind::Rejects);
+        let hops = if rejects { &[NOWHERE][..self.is_default().into()] } else { &self.hops };
+        kind.into_iter().flat_map(move |kind| hops.iter().map(move |hop| (kind, hop))).map(
+            |(kind, hop)| ForeignRoute {
+                table: self.table,
+                dst: self.dst,
+                src: self.src,
+                gateway: hop.via,
+                dev: hop.dev,
+                metric: self.metric,
+                protocol: self.protocol,
+                onlink: hop.onlink,
+                mtu: self.mtu,
+                prefsrc: self.prefsrc,
+                kind,
+            },
+        )
     }
 
     /// The route of ours that it is. What we would never write (several next hops, or none) gets
     /// the interface 0, so that it equals nothing desired and is replaced or removed as a whole.
     pub(super) fn ours(&self) -> Option<Route> {
-        let none = Hop { via: None, dev: IfIndex(0), onlink: false };
         let hop = match self.hops.as_slice() {
-            [only] if self.unicast => *only,
-            _ => none,
+            [only] if self.kind == Some(RouteKind::Unicast) => *only,
+            _ => NOWHERE,
         };
         self.is_ours().then_some(Route {
             family: self.family,
@@ -188,7 +204,8 @@ pub(super) fn route(message: &RouteMessage) -> Option<RawRoute> {
         src: None,
         metric: Metric(0),
         protocol: header.protocol.into(),
-        unicast: header.kind == RouteType::Unicast,
+        prefsrc: None,
+        kind: kind(header.kind),
         mtu: None,
         hops: Vec::new(),
     };
@@ -202,6 +219,7 @@ pub(super) fn route(message: &RouteMessage) -> Option<RawRoute> {
             RouteAttribute::Source(src) => {
                 raw.src = IpNet::new(ip(src)?, header.source_prefix_length).ok();
             }
+            RouteAttribute::PrefSource(addr) => raw.prefsrc = ip(addr),
             RouteAttribute::Metrics(metrics) => {
                 raw.mtu = metrics
                     .iter()
@@ -224,6 +242,16 @@ pub(super) fn route(message: &RouteMessage) -> Option<RawRoute> {
         raw.hops.extend((only.dev != IfIndex(0)).then_some(only));
     }
     Some(raw)
+}
+
+fn kind(kind: RouteType) -> Option<RouteKind> {
+    match kind {
+        RouteType::Unicast => Some(RouteKind::Unicast),
+        RouteType::Unreachable | RouteType::Prohibit | RouteType::BlackHole => {
+            Some(RouteKind::Rejects)
+        }
+        _ => None,
+    }
 }
 
 /// A next hop without its flags.

@@ -11,7 +11,7 @@ use nix::libc;
 use socket2::SockFilter;
 
 use super::frame::HEADER;
-use crate::engine::kernel::view::{ForeignRoute, same_route};
+use crate::engine::kernel::view::{ForeignRoute, RouteKind, same_route};
 use crate::io::socket::op;
 use crate::units::{Family, IfIndex, Metric, PROTOCOL, TableId};
 
@@ -107,6 +107,8 @@ impl Kept {
             protocol: 0,
             onlink: false,
             mtu: None,
+            prefsrc: None,
+            kind: RouteKind::Unicast,
             ..*route
         };
         let wanted = name(route);
@@ -192,6 +194,8 @@ mod tests {
             protocol: 9,
             onlink: false,
             mtu: None,
+            prefsrc: None,
+            kind: RouteKind::Unicast,
         }
     }
 

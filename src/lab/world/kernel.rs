@@ -12,7 +12,7 @@ use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::ruleset::{NO_WAY, REFUSED_FOR, refusals};
 use crate::engine::dataplane::{Dataplane, Route};
 use crate::engine::kernel::view::{
-    Address, ForeignRoute, Hardware, KernelChange, KernelView, Link, Touched,
+    Address, ForeignRoute, Hardware, KernelChange, KernelView, Link, RouteKind, Touched,
 };
 use crate::time::Instant;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, RulePriority, TableId};
@@ -377,6 +377,8 @@ fn routes(uplink: usize, device: &Device) -> impl Iterator<Item = ForeignRoute> 
         protocol: 16,
         onlink: false,
         mtu: None,
+        prefsrc: None,
+        kind: RouteKind::Unicast,
     })
 }
 
