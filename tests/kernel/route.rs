@@ -26,8 +26,9 @@ use sparelink::engine::dataplane::nft::{
 use sparelink::engine::dataplane::plan::plan;
 use sparelink::engine::dataplane::report::ApplyReport;
 use sparelink::engine::dataplane::wanted::{Lan, Uplink, Wanted};
-use sparelink::engine::dataplane::{Dataplane, Route, Rule, RuleAction as Then, Sysctl};
+use sparelink::engine::dataplane::{Dataplane, Route, Rule, Sysctl};
 use sparelink::engine::kernel::egress::Egress;
+use sparelink::engine::kernel::rule::Selector;
 use sparelink::engine::kernel::view::{ForeignRoute, KernelChange, KernelView, Touched};
 use sparelink::io::netlink::nft::Nft;
 use sparelink::io::netlink::{Event, Monitor, Neighbours, Reconciler};
@@ -168,11 +169,9 @@ fn desired(active: u8) -> Dataplane {
         desired.routes.insert(default_via(family, TableId::ACTIVE, 1, active));
         desired.routes.insert(default_via(family, TableId::ACTIVE, 2, spare));
         let rule = |priority, fwmark, table, suppress_prefixlength| Rule {
-            family,
-            priority,
-            fwmark,
-            then: Then::LookUp(table),
+            selector: Selector { fwmark, ..Selector::default() },
             suppress_prefixlength,
+            ..Rule::look_up(family, priority, table)
         };
         desired.rules.insert(rule(RulePriority::LOCAL_FIRST, None, TableId::MAIN, Some(0)));
         desired.rules.insert(rule(RulePriority::ACTIVE, None, TableId::ACTIVE, None));

@@ -58,11 +58,11 @@ pub fn diff(desired: &Dataplane, observed: &Dataplane) -> Vec<Change> {
     changes.extend(new_routes.into_iter().map(Change::ReplaceRoute));
     changes.extend(nft(&desired.nft, &observed.nft));
     changes.extend(after_nft);
-    changes.extend(desired.rules.difference(&observed.rules).copied().map(Change::AddRule));
+    changes.extend(desired.rules.difference(&observed.rules).cloned().map(Change::AddRule));
     // Forwarding comes when everything stands: a flow that slipped through before would stay as
     // it began, without masquerade, for as long as it lives.
     changes.extend(forwarding);
-    changes.extend(observed.rules.difference(&desired.rules).copied().map(Change::DelRule));
+    changes.extend(observed.rules.difference(&desired.rules).cloned().map(Change::DelRule));
     changes.extend(old_routes.into_iter().map(Change::DelRoute));
     changes
 }
@@ -87,7 +87,7 @@ pub fn apply(changes: &[Change], dataplane: &mut Dataplane) {
                 });
             }
             Change::AddRule(rule) => {
-                dataplane.rules.insert(*rule);
+                dataplane.rules.insert(rule.clone());
             }
             Change::DelRule(rule) => {
                 dataplane.rules.remove(rule);
@@ -255,12 +255,10 @@ impl fmt::Display for RuleText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self.0;
         write!(f, "{} pref {}", r.family, r.priority.0)?;
-        if let Some(mark) = r.fwmark {
-            write!(f, " fwmark {mark}")?;
-        }
+        write!(f, " {}", r.selector)?;
         match r.then {
-            RuleAction::LookUp(table) => write!(f, " lookup {table}"),
-            RuleAction::RefuseForwarded => write!(f, " not iif lo prohibit"),
+            RuleAction::LookUp(table) => write!(f, "lookup {table}"),
+            RuleAction::Prohibit => write!(f, "prohibit"),
         }
     }
 }

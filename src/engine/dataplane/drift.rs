@@ -59,8 +59,8 @@ impl Drift {
         this.routes.desired = desired.routes.len();
         for change in changes {
             match change {
-                Change::AddRule(rule) => _ = this.rules.missing.insert(*rule),
-                Change::DelRule(rule) => _ = this.rules.strange.insert(*rule),
+                Change::AddRule(rule) => _ = this.rules.missing.insert(rule.clone()),
+                Change::DelRule(rule) => _ = this.rules.strange.insert(rule.clone()),
                 Change::ReplaceRoute(route) => {
                     let Tally { missing, changed, .. } = &mut this.routes;
                     let is_there = there.contains(&route_key(route));
@@ -135,7 +135,7 @@ mod tests {
     use super::super::nft::{KeyPart, KeyType, Set, Table};
     use super::super::plan::{everything, plan};
     use super::super::wanted::Wanted;
-    use super::super::{Route, Rule, RuleAction, Sysctl};
+    use super::super::{Route, Rule, Sysctl};
     use super::*;
     use crate::engine::events::undone::Kind;
     use crate::units::{Family, IfIndex, Metric, RulePriority, TableId};
@@ -187,13 +187,7 @@ mod tests {
             d.routes.insert(route);
             route.table = TableId(8399);
             d.routes.insert(route);
-            d.rules.insert(Rule {
-                family: Family::V6,
-                priority: RulePriority(8399),
-                fwmark: None,
-                then: RuleAction::LookUp(TableId::MAIN),
-                suppress_prefixlength: None,
-            });
+            d.rules.insert(Rule::look_up(Family::V6, RulePriority(8399), TableId::MAIN));
             d.nft.sets.get_mut("some").unwrap().elements.clear();
             d.sysctls.get_mut("net/ipv4/ip_forward").unwrap().value = "0".to_owned();
         });
@@ -220,7 +214,7 @@ mod tests {
         let of = |rules: &[usize]| {
             let mut drift = drift.clone();
             let some = desired.rules.iter().enumerate().filter(|(n, _)| rules.contains(n));
-            drift.rules.missing = some.map(|(_, rule)| *rule).gather();
+            drift.rules.missing = some.map(|(_, rule)| rule.clone()).gather();
             drift
         };
         let mut all = of(&[0, 1]);

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Family, Fwmark, IfIndex, Metric, PerFamily, RulePriority, TableId};
+use crate::engine::kernel::rule::Selector;
+use crate::units::{Family, IfIndex, Metric, PerFamily, RulePriority, TableId};
 
 pub mod diff;
 pub mod drift;
@@ -108,15 +109,25 @@ pub struct Route {
 }
 
 /// A policy rule of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Rule {
     pub family: Family,
     pub priority: RulePriority,
-    pub fwmark: Option<Fwmark>,
+    /// Whom it concerns.
+    pub selector: Selector,
     /// What becomes of them.
     pub then: RuleAction,
     /// Results with a prefix this short or shorter do not count (`FRA_SUPPRESS_PREFIXLEN`).
     pub suppress_prefixlength: Option<u32>,
+}
+
+impl Rule {
+    /// A rule that looks everything up in a table.
+    #[must_use]
+    pub fn look_up(family: Family, priority: RulePriority, table: TableId) -> Self {
+        let (selector, then) = (Selector::default(), RuleAction::LookUp(table));
+        Self { family, priority, selector, then, suppress_prefixlength: None }
+    }
 }
 
 /// What a policy rule does with a packet.
@@ -125,8 +136,7 @@ pub struct Rule {
 pub enum RuleAction {
     /// Looks for a route in this table.
     LookUp(TableId),
-    /// Refuses what came from outside (`not iif lo`) as prohibited: an error that ends a connection
-    /// at once (RFC 4443 §3.1 code 1, RFC 1812 §5.2.7.1 code 13), where the kernel's own
-    /// "no route" lets it wait.
-    RefuseForwarded,
+    /// Refuses as prohibited: an error that ends a connection at once (RFC 4443 §3.1 code 1, RFC 1812
+    /// §5.2.7.1 code 13), where the kernel's own "no route" lets it wait.
+    Prohibit,
 }

@@ -8,6 +8,7 @@ use super::ruleset::ruleset;
 use super::wanted::Wanted;
 use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
 use crate::engine::kernel::egress::Egress;
+use crate::engine::kernel::rule::Selector;
 use crate::units::{Family, Metric, RulePriority, TableId};
 
 /// Routes of router advertisements are taken if their prefix is no longer than this.
@@ -91,13 +92,7 @@ pub fn everything(family: Family) -> IpNet {
 fn rules(wanted: &Wanted) -> BTreeSet<Rule> {
     let mut rules = BTreeSet::new();
     for family in Family::BOTH {
-        let look_up = |priority, table| Rule {
-            family,
-            priority,
-            fwmark: None,
-            then: RuleAction::LookUp(table),
-            suppress_prefixlength: None,
-        };
+        let look_up = |priority, table| Rule::look_up(family, priority, table);
         let narrowed = wanted.narrowed.get(family).as_ref();
         let main = narrowed.map_or(RulePriority::LOCAL_FIRST, |_| RulePriority::MAIN_NARROWED);
         rules.insert(Rule {
@@ -109,7 +104,7 @@ fn rules(wanted: &Wanted) -> BTreeSet<Rule> {
         }
         for uplink in &wanted.uplinks {
             rules.insert(Rule {
-                fwmark: Some(uplink.id.mark()),
+                selector: Selector::marked(uplink.id.mark()),
                 ..look_up(uplink.id.rule_priority(), uplink.id.table())
             });
         }
@@ -120,7 +115,8 @@ fn rules(wanted: &Wanted) -> BTreeSet<Rule> {
             rules.insert(look_up(first, TableId::LAN));
         }
         rules.insert(Rule {
-            then: RuleAction::RefuseForwarded,
+            selector: Selector::forwarded(),
+            then: RuleAction::Prohibit,
             ..look_up(RulePriority::NOWHERE, TableId::MAIN)
         });
     }

@@ -80,15 +80,11 @@ fn desired_sysctl(path: &str, desired: &Sysctl) -> String {
 /// A policy rule, after `ip`.
 #[must_use]
 pub fn rule(verb: &str, rule: &Rule) -> String {
-    let mut text = format!("{} rule {verb} pref {}", family_flag(rule.family), rule.priority.0);
-    if let Some(mark) = rule.fwmark {
-        push(&mut text, format_args!(" fwmark {mark}"));
-    }
+    let (flag, pref) = (family_flag(rule.family), rule.priority.0);
+    let mut text = format!("{flag} rule {verb} pref {pref} {}", rule.selector);
     match rule.then {
-        RuleAction::LookUp(table) => {
-            push(&mut text, format_args!(" lookup {}", table_name(table)));
-        }
-        RuleAction::RefuseForwarded => text += " not iif lo prohibit",
+        RuleAction::LookUp(table) => push(&mut text, format_args!("lookup {}", table_name(table))),
+        RuleAction::Prohibit => text += "prohibit",
     }
     if let Some(length) = rule.suppress_prefixlength {
         push(&mut text, format_args!(" suppress_prefixlength {length}"));

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::parts::{Part, Presence};
+use crate::engine::kernel::rule::ForeignRule;
 use crate::engine::kernel::view::KernelView;
-use crate::units::{Family, Fwmark, RulePriority, TableId};
 
 /// What was seen on the box.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,22 +34,6 @@ pub struct Facts {
     pub clock_set: bool,
     /// What could not be looked at, and why.
     pub hidden: Vec<Hidden>,
-}
-
-/// A policy rule of somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ForeignRule {
-    pub family: Family,
-    /// Its priority; lower is looked at first.
-    pub priority: RulePriority,
-    /// The table it leads to, if it leads to one.
-    pub table: Option<TableId>,
-    /// It concerns some packets only.
-    pub selective: bool,
-    /// Packets with this mark.
-    pub fwmark: Option<Fwmark>,
-    /// Default routes found there do not count.
-    pub suppressed: bool,
 }
 
 /// An nftables table of somebody else, iptables' own among them.

@@ -18,7 +18,7 @@ mod others;
 pub mod parts;
 mod settings;
 
-pub use facts::{Directory, Facts, Flowtable, ForeignRule, ForeignTable, Hidden, Networkd};
+pub use facts::{Directory, Facts, Flowtable, ForeignTable, Hidden, Networkd};
 pub use finding::{Finding, Level};
 
 /// What stands in the way, the worst first.

@@ -1,8 +1,9 @@
 //! Who else steers, filters or rewrites packets on this box.
 
-use super::facts::{Facts, ForeignRule, ForeignTable};
+use super::facts::{Facts, ForeignTable};
 use super::finding::{Finding, any_of, listed};
 use crate::config::Config;
+use crate::engine::kernel::rule::ForeignRule;
 use crate::engine::uplink::attachment::Attachment;
 use crate::units::{RulePriority, TableId};
 
@@ -30,7 +31,8 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
 }
 
 fn mwan3(facts: &Facts) -> Option<Finding> {
-    let marks = |rule: &&ForeignRule| rule.fwmark.is_some_and(|mark| mark.mask == MWAN3_MASK);
+    let marks =
+        |rule: &&ForeignRule| rule.selector.fwmark.is_some_and(|mark| mark.mask == MWAN3_MASK);
     let runs = facts.programs.iter().any(|name| name.starts_with("mwan3"));
     (runs || facts.rules.iter().any(|rule| marks(&rule))).then(|| {
         Finding::wrong(
@@ -44,7 +46,7 @@ fn mwan3(facts: &Facts) -> Option<Finding> {
 fn pbr(facts: &Facts) -> Option<Finding> {
     let behind = |rule: &&ForeignRule| {
         rule.priority > RulePriority::ACTIVE
-            && rule.fwmark.is_some_and(|mark| mark.mask == PBR_MASK)
+            && rule.selector.fwmark.is_some_and(|mark| mark.mask == PBR_MASK)
     };
     facts.rules.iter().any(|rule| behind(&rule)).then(|| {
         Finding::note(
@@ -80,17 +82,18 @@ fn rules(facts: &Facts) -> Vec<Finding> {
     let before = facts.rules.iter().filter_map(|rule| {
         let table = rule.table?;
         let first = rule.priority < RulePriority::ACTIVE && rule.priority > RulePriority(0);
-        (first && !rule.suppressed && has_default(rule, table)).then_some((rule, table))
+        (first && rule.suppress_prefixlength.is_none() && has_default(rule, table))
+            .then_some((rule, table))
     });
     before
         .map(|(rule, table)| {
-            let ForeignRule { family, priority, selective, .. } = rule;
+            let ForeignRule { family, priority, .. } = rule;
             let flag = if *family == crate::units::Family::V6 { "-6 " } else { "" };
             let priority = priority.0;
             let name = if table == TableId::MAIN { "main".to_owned() } else { table.to_string() };
             let mend =
                 format!("ip {flag}rule del pref {priority}, or give it a priority above 8390");
-            if *selective {
+            if rule.is_selective() {
                 Finding::note(
                     format!("an {family} rule ({priority}) sends some packets to table {name}"),
                     "These go by that table's default route, and do not move when an uplink dies.",

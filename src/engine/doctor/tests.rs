@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::parts::{Part, Presence};
 use super::*;
+use crate::engine::kernel::rule::{ForeignRule, Selector};
 use crate::engine::kernel::view::{Address, ForeignRoute, Link, RouteKind};
 use crate::units::{Family, Fwmark, RulePriority, TableId};
 use crate::units::{IfIndex, Metric};
@@ -83,9 +84,9 @@ fn rule(priority: u32, table: u32) -> ForeignRule {
         family: Family::V4,
         priority: RulePriority(priority),
         table: Some(TableId(table)),
-        selective: false,
-        fwmark: None,
-        suppressed: false,
+        suppress_prefixlength: None,
+        narrower: false,
+        selector: Selector::default(),
     }
 }
 
@@ -197,13 +198,13 @@ fn other_managers() {
     };
     assert_eq!(said(mwan3), ["wrong: mwan3 is active"]);
     let marks = |facts: &mut Facts| {
-        let fwmark = Some(Fwmark { value: 0x100, mask: 0x3f00 });
-        facts.rules.push(ForeignRule { fwmark, selective: true, ..rule(2001, 1) });
+        let fwmark = Fwmark { value: 0x100, mask: 0x3f00 };
+        facts.rules.push(ForeignRule { selector: Selector::marked(fwmark), ..rule(2001, 1) });
     };
     assert_eq!(said(marks), ["wrong: mwan3 is active"]);
     let pbr = |facts: &mut Facts| {
-        let fwmark = Some(Fwmark { value: 0x1_0000, mask: 0xff_0000 });
-        facts.rules.push(ForeignRule { fwmark, selective: true, ..rule(29999, 256) });
+        let fwmark = Fwmark { value: 0x1_0000, mask: 0xff_0000 };
+        facts.rules.push(ForeignRule { selector: Selector::marked(fwmark), ..rule(29999, 256) });
     };
     assert_eq!(said(pbr), ["note: pbr has rules, and they stand behind sparelink's"]);
     let networkd = |facts: &mut Facts| {
@@ -230,13 +231,13 @@ fn rules_before_ours_count_if_they_lead_out() {
     assert_eq!(said(main), ["wrong: an IPv4 rule (100) sends every packet to table main"]);
     let some = |facts: &mut Facts| {
         lead(facts);
-        facts.rules.push(ForeignRule { selective: true, ..rule(1000, 200) });
+        facts.rules.push(ForeignRule { narrower: true, ..rule(1000, 200) });
     };
     assert_eq!(said(some), ["note: an IPv4 rule (1000) sends some packets to table 200"]);
     let harmless = |facts: &mut Facts| {
         lead(facts);
         facts.rules.push(rule(9000, 200));
-        facts.rules.push(ForeignRule { suppressed: true, ..rule(100, 254) });
+        facts.rules.push(ForeignRule { suppress_prefixlength: Some(0), ..rule(100, 254) });
         facts.rules.push(ForeignRule { table: None, ..rule(101, 0) });
         facts.rules.push(ForeignRule { family: Family::V6, ..rule(1000, 200) });
     };

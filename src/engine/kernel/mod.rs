@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub mod egress;
 pub mod flow;
 pub(super) mod polls;
+pub mod rule;
 pub mod view;
 
 /// What was seen of the kernel.

@@ -14,14 +14,13 @@ use netlink_packet_route::link::LinkFlags;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteNextHopFlags, RouteType, RouteVia,
 };
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage, RuleUidRange};
 use nix::libc;
 
 use super::attrs::Attributes;
-use super::encode::LOOPBACK;
 use super::message::LinkMessage;
 use crate::engine::dataplane::{Route, Rule, RuleAction as Then};
-use crate::engine::doctor::ForeignRule;
+use crate::engine::kernel::rule::{ForeignRule, Selector};
 use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, Link, RouteKind};
 use crate::units::{Family, Fwmark, IfIndex, IfName, Metric, PROTOCOL, RulePriority, TableId};
 
@@ -290,39 +289,18 @@ pub(super) fn rule_owner(message: &RuleMessage) -> (u8, RulePriority) {
 /// A rule of ours; `None` if it is somebody else's.
 pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
     let (protocol, priority) = rule_owner(message);
-    let mut rule = Rule {
+    let (selector, _) = selector(message);
+    let then = match message.header.action {
+        RuleAction::Prohibit => Then::Prohibit,
+        _ => Then::LookUp(rule_table(message)),
+    };
+    (protocol == PROTOCOL).then_some(Rule {
         family: family(message.header.family)?,
         priority,
-        fwmark: None,
-        then: Then::LookUp(TableId(u32::from(message.header.table))),
-        suppress_prefixlength: None,
-    };
-    let (mut mark, mut mask) = (None, None);
-    let refuses = message.header.action == RuleAction::Prohibit
-        && message.header.flags.contains(RuleFlags::Invert);
-    for attribute in &message.attributes {
-        match attribute {
-            // A table above 255 stands here, and 252 in the header.
-            RuleAttribute::Table(table) if !refuses => {
-                rule.then = Then::LookUp(TableId(*table));
-            }
-            RuleAttribute::Iifname(name) if refuses && name == LOOPBACK => {
-                rule.then = Then::RefuseForwarded;
-            }
-            // The kernel reports -1 where nothing is suppressed.
-            RuleAttribute::SuppressPrefixLen(length) => {
-                rule.suppress_prefixlength = Some(*length).filter(|l| *l != u32::MAX);
-            }
-            RuleAttribute::FwMark(value) => mark = Some(*value),
-            RuleAttribute::FwMask(value) => mask = Some(*value),
-            _ => {}
-        }
-    }
-    rule.fwmark = match (mark, mask) {
-        (None, None | Some(0)) => None,
-        (value, mask) => Some(Fwmark { value: value.unwrap_or(0), mask: mask.unwrap_or(u32::MAX) }),
-    };
-    (protocol == PROTOCOL).then_some(rule)
+        selector,
+        then,
+        suppress_prefixlength: suppressed(message),
+    })
 }
 
 /// A rule of somebody else; the kernel's own first one, which looks up the box's own addresses, does
@@ -330,43 +308,84 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
 pub(super) fn foreign_rule(message: &RuleMessage) -> Option<ForeignRule> {
     let (protocol, priority) = rule_owner(message);
     let ours = protocol == PROTOCOL || priority == RulePriority(0);
+    let (selector, narrower) = selector(message);
+    let to_table = message.header.action == RuleAction::ToTable;
+    (!ours).then_some(ForeignRule {
+        family: family(message.header.family)?,
+        priority,
+        selector,
+        narrower,
+        table: to_table.then(|| rule_table(message)),
+        suppress_prefixlength: suppressed(message),
+    })
+}
+
+/// A table above 255 stands in an attribute, and 252 in the header.
+fn rule_table(message: &RuleMessage) -> TableId {
+    let of = |attribute: &RuleAttribute| match attribute {
+        RuleAttribute::Table(table) => Some(TableId(*table)),
+        _ => None,
+    };
+    let header = TableId(u32::from(message.header.table));
+    message.attributes.iter().find_map(of).unwrap_or(header)
+}
+
+/// The kernel reports -1 where nothing is suppressed.
+fn suppressed(message: &RuleMessage) -> Option<u32> {
+    let of = |attribute: &RuleAttribute| match attribute {
+        RuleAttribute::SuppressPrefixLen(length) => Some(*length),
+        _ => None,
+    };
+    message.attributes.iter().find_map(of).filter(|length| *length != u32::MAX)
+}
+
+/// Whom a rule concerns, and whether there are conditions beside.
+fn selector(message: &RuleMessage) -> (Selector, bool) {
     let header = &message.header;
-    let to_table = header.action == RuleAction::ToTable;
-    let mut table = TableId(u32::from(header.table));
-    let (mut mark, mut mask, mut suppressed) = (None, None, false);
-    let mut selective = header.src_len > 0
-        || header.dst_len > 0
-        || header.tos != 0
-        || header.flags.contains(RuleFlags::Invert);
+    let mut selector = Selector {
+        inverted: header.flags.contains(RuleFlags::Invert),
+        tos: header.tos,
+        ..Selector::default()
+    };
+    let (mut mark, mut mask, mut narrower) = (None, None, false);
+    // A name that no interface can have fits none.
+    let named = |name: &String, narrower: &mut bool| {
+        let name = IfName::new(name);
+        *narrower |= name.is_none();
+        name
+    };
     for attribute in &message.attributes {
         match attribute {
-            RuleAttribute::Table(number) => table = TableId(*number),
-            RuleAttribute::SuppressPrefixLen(length) => suppressed = *length != u32::MAX,
+            RuleAttribute::Source(addr) => selector.src = IpNet::new(*addr, header.src_len).ok(),
+            RuleAttribute::Destination(addr) => {
+                selector.dst = IpNet::new(*addr, header.dst_len).ok();
+            }
             RuleAttribute::FwMark(value) => mark = Some(*value),
             RuleAttribute::FwMask(value) => mask = Some(*value),
-            RuleAttribute::Iifname(_)
-            | RuleAttribute::Oifname(_)
-            | RuleAttribute::UidRange(_)
-            | RuleAttribute::IpProtocol(_)
-            | RuleAttribute::SourcePortRange(_)
-            | RuleAttribute::DestinationPortRange(_)
-            | RuleAttribute::TunId(_)
-            | RuleAttribute::L3MDev(_) => selective = true,
+            RuleAttribute::Iifname(name) => selector.iif = named(name, &mut narrower),
+            RuleAttribute::Oifname(name) => selector.oif = named(name, &mut narrower),
+            RuleAttribute::UidRange(RuleUidRange { start, end }) => {
+                selector.uids = Some((*start, *end));
+            }
+            RuleAttribute::IpProtocol(number) => selector.ip_proto = Some((*number).into()),
+            RuleAttribute::SourcePortRange(range) => {
+                selector.sports = Some((range.start, range.end));
+            }
+            RuleAttribute::DestinationPortRange(range) => {
+                selector.dports = Some((range.start, range.end));
+            }
+            RuleAttribute::TunId(_)
+            | RuleAttribute::L3MDev(_)
+            | RuleAttribute::Realm(_)
+            | RuleAttribute::SuppressIfGroup(_) => narrower = true,
             _ => {}
         }
     }
-    let fwmark = match (mark, mask) {
+    selector.fwmark = match (mark, mask) {
         (None | Some(0), None | Some(0)) => None,
         (value, mask) => Some(Fwmark { value: value.unwrap_or(0), mask: mask.unwrap_or(u32::MAX) }),
     };
-    (!ours).then_some(ForeignRule {
-        family: family(header.family)?,
-        priority,
-        table: to_table.then_some(table),
-        selective: selective || fwmark.is_some(),
-        fwmark,
-        suppressed,
-    })
+    (selector, narrower)
 }
 
 pub(super) fn family(family: AddressFamily) -> Option<Family> {

@@ -6,12 +6,15 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHopFlags,
     RouteProtocol, RouteScope, RouteType, RouteVia,
 };
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
+use netlink_packet_route::rule::{
+    RuleAction, RuleAttribute, RuleFlags, RuleMessage, RulePortRange, RuleUidRange,
+};
 
 use super::family;
 use super::message::Message;
 use crate::engine::dataplane::{Route, Rule, RuleAction as Then};
-use crate::units::{Family, IfIndex, PROTOCOL};
+use crate::engine::kernel::rule::Selector;
+use crate::units::{Family, IfIndex, IfName, PROTOCOL};
 
 /// A route of ours to be added or to replace its namesake.
 pub(super) fn add_route(route: &Route) -> RouteMessage {
@@ -63,31 +66,52 @@ fn route_message(route: &Route) -> RouteMessage {
     message
 }
 
-/// What the kernel gives packets of the box itself as the interface that they came in by.
-pub(super) const LOOPBACK: &str = "lo";
-
 /// A rule of ours, to be added or removed.
 pub(super) fn rule_message(rule: &Rule) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = family::of(rule.family);
-    let attributes = &mut message.attributes;
     match rule.then {
         Then::LookUp(table) => {
             message.header.action = RuleAction::ToTable;
-            attributes.push(RuleAttribute::Table(table.0));
+            message.attributes.push(RuleAttribute::Table(table.0));
         }
-        Then::RefuseForwarded => {
-            message.header.action = RuleAction::Prohibit;
-            message.header.flags = RuleFlags::Invert;
-            attributes.push(RuleAttribute::Iifname(LOOPBACK.to_owned()));
-        }
+        Then::Prohibit => message.header.action = RuleAction::Prohibit,
     }
+    let attributes = &mut message.attributes;
     attributes.push(RuleAttribute::Priority(rule.priority.0));
     attributes.push(RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL)));
-    if let Some(mark) = rule.fwmark {
+    attributes.extend(rule.suppress_prefixlength.map(RuleAttribute::SuppressPrefixLen));
+    select(&rule.selector, &mut message);
+    message
+}
+
+/// Whom a rule concerns.
+fn select(selector: &Selector, message: &mut RuleMessage) {
+    if selector.inverted {
+        message.header.flags = RuleFlags::Invert;
+    }
+    message.header.tos = selector.tos;
+    let attributes = &mut message.attributes;
+    if let Some(net) = selector.src {
+        message.header.src_len = net.prefix_len();
+        attributes.push(RuleAttribute::Source(net.addr()));
+    }
+    if let Some(net) = selector.dst {
+        message.header.dst_len = net.prefix_len();
+        attributes.push(RuleAttribute::Destination(net.addr()));
+    }
+    if let Some(mark) = selector.fwmark {
         attributes.push(RuleAttribute::FwMark(mark.value));
         attributes.push(RuleAttribute::FwMask(mark.mask));
     }
-    attributes.extend(rule.suppress_prefixlength.map(RuleAttribute::SuppressPrefixLen));
-    message
+    let name = |dev: &IfName| dev.as_str().to_owned();
+    attributes.extend(selector.iif.as_ref().map(name).map(RuleAttribute::Iifname));
+    attributes.extend(selector.oif.as_ref().map(name).map(RuleAttribute::Oifname));
+    attributes.extend(
+        selector.uids.map(|(start, end)| RuleAttribute::UidRange(RuleUidRange { start, end })),
+    );
+    attributes.extend(selector.ip_proto.map(|n| RuleAttribute::IpProtocol(n.into())));
+    let range = |(start, end)| RulePortRange { start, end };
+    attributes.extend(selector.sports.map(range).map(RuleAttribute::SourcePortRange));
+    attributes.extend(selector.dports.map(range).map(RuleAttribute::DestinationPortRange));
 }

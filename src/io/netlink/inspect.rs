@@ -13,8 +13,8 @@ use super::message::Message;
 use super::nft::Nft;
 use super::talk::{Error, Talk};
 use super::{decode, features, sock_diag};
-use crate::engine::doctor::ForeignRule;
 use crate::engine::doctor::parts::{Part, Presence};
+use crate::engine::kernel::rule::ForeignRule;
 use crate::units::Family;
 
 /// Every policy rule that is not ours, of both families, but the kernel's own first one.

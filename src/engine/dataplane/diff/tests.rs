@@ -60,12 +60,12 @@ fn has_twins(desired: &Dataplane, observed: &Dataplane) -> bool {
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    (8300u32..8304, any::<bool>(), any::<bool>()).prop_map(|(n, marked, v6)| Rule {
-        family: if v6 { Family::V6 } else { Family::V4 },
-        priority: RulePriority(n),
-        fwmark: marked.then_some(Fwmark { value: n << 24, mask: Fwmark::UPLINK_MASK }),
-        then: RuleAction::LookUp(TableId(n)),
-        suppress_prefixlength: None,
+    (8300u32..8304, any::<bool>(), any::<bool>()).prop_map(|(n, marked, v6)| {
+        let family = if v6 { Family::V6 } else { Family::V4 };
+        let mut rule = Rule::look_up(family, RulePriority(n), TableId(n));
+        let mark = Fwmark { value: n << 24, mask: Fwmark::UPLINK_MASK };
+        rule.selector.fwmark = marked.then_some(mark);
+        rule
     })
 }
 

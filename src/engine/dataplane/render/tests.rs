@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::kernel::rule::Selector;
 use crate::units::{Metric, RulePriority};
 
 fn names() -> Names {
@@ -29,26 +30,14 @@ fn routes_and_rules_are_what_ip_takes() {
         mtu: None,
         ..a_route()
     };
-    let first = Rule {
-        family: Family::V4,
-        priority: RulePriority::LOCAL_FIRST,
-        fwmark: None,
-        then: RuleAction::LookUp(TableId::MAIN),
-        suppress_prefixlength: Some(0),
-    };
-    let mark = crate::units::UplinkId::new(1).unwrap().mark();
-    let marked = Rule {
-        family: Family::V6,
-        priority: RulePriority(8301),
-        fwmark: Some(mark),
-        then: RuleAction::LookUp(TableId(8301)),
-        suppress_prefixlength: None,
-    };
+    let look_up = |family, priority, table| Rule::look_up(family, RulePriority(priority), table);
+    let first = Rule { suppress_prefixlength: Some(0), ..look_up(Family::V4, 8300, TableId::MAIN) };
+    let selector = Selector::marked(crate::units::UplinkId::new(1).unwrap().mark());
+    let marked = Rule { selector, ..look_up(Family::V6, 8301, TableId(8301)) };
     let last = Rule {
-        priority: RulePriority::NOWHERE,
-        then: RuleAction::RefuseForwarded,
-        suppress_prefixlength: None,
-        ..first
+        selector: Selector::forwarded(),
+        then: RuleAction::Prohibit,
+        ..look_up(Family::V4, RulePriority::NOWHERE.0, TableId::MAIN)
     };
     let always = |value: &str| Sysctl { value: value.to_owned(), ..Sysctl::default() };
     let raised =

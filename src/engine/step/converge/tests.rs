@@ -226,7 +226,7 @@ fn what_happens_while_the_reconciler_is_busy_is_looked_at_again() {
 /// A rule came back; the table could not be looked at.
 fn half_rebuilt() -> ApplyReport {
     let rule = plan(&Wanted::default()).rules.into_iter().next().unwrap();
-    let missing = BTreeSet::from([rule]);
+    let missing = BTreeSet::from([rule.clone()]);
     let rules = drift::Tally { desired: 4, missing, ..drift::Tally::default() };
     ApplyReport {
         changes: vec![Change::AddRule(rule)],
