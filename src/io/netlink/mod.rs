@@ -24,6 +24,7 @@ mod neighbours;
 pub mod nfnl;
 pub mod nft;
 pub mod sock_diag;
+mod subscribe;
 mod talk;
 mod wifi;
 

@@ -17,11 +17,9 @@ use netlink_packet_core::NLM_F_REPLACE;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
-use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket};
+use netlink_sys::{AsyncSocket, TokioSocket};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 use tokio::time::Instant;
 
@@ -32,14 +30,11 @@ use super::kept::{Kept, Taken};
 use super::message::{LinkMessage, Message};
 use super::nfnl::SUBSYS_NFTABLES;
 use super::talk::{DATAGRAM, Error, Talk};
-use super::{addresses, decode, dump, kept};
+use super::{addresses, decode, dump, kept, subscribe};
 use crate::engine::kernel::view::{
     ForeignRoute, Hardware, KernelChange, KernelView, Touched, same_route,
 };
 use crate::units::{NFT_TABLE, PROTOCOL, RulePriority};
-
-/// The kernel's default of 212,992 bytes overflows after 256 route events.
-const RCVBUF: usize = 1 << 20;
 
 /// After so long without a message the kernel has finished what it was doing, and a dump shows it.
 /// A link that goes down is announced before its routes are flushed.
@@ -59,9 +54,6 @@ const AT_ONCE: usize = 256;
 /// Where a route is gone and others of its interface had been left out, one of those may matter now. They
 /// are looked for after this.
 const REFILL: Duration = Duration::from_secs(2);
-
-/// `NFNLGRP_NFTABLES` as a bit mask (linux/netfilter/nfnetlink.h: group 7).
-const NFTABLES_GROUP: u32 = 1 << 6;
 
 /// What the monitor has to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +102,7 @@ impl Monitor {
     ///
     /// When the kernel refuses either.
     pub async fn open() -> Result<(Self, KernelView), Error> {
-        Self::open_with_buffer(RCVBUF).await
+        Self::open_with_buffer(subscribe::RCVBUF).await
     }
 
     /// The same with a receive buffer of this many bytes, to see it overflow.
@@ -119,8 +111,8 @@ impl Monitor {
     ///
     /// When the kernel refuses either.
     pub async fn open_with_buffer(bytes: usize) -> Result<(Self, KernelView), Error> {
-        let routes = subscribe(NETLINK_ROUTE, route_groups(), bytes).map_err(Error::Open)?;
-        let nftables = subscribe(NETLINK_NETFILTER, NFTABLES_GROUP, bytes)
+        let routes = subscribe::routes(bytes).map_err(Error::Open)?;
+        let nftables = subscribe::nftables(bytes)
             .inspect_err(|error| tracing::debug!(%error, "nftables cannot be watched"))
             .ok();
         // Without it the messages are passed over one by one.
@@ -422,32 +414,6 @@ impl std::fmt::Debug for Monitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Monitor").field("pending", &self.pending).finish_non_exhaustive()
     }
-}
-
-fn route_groups() -> u32 {
-    let groups = [
-        libc::RTNLGRP_LINK,
-        libc::RTNLGRP_IPV4_IFADDR,
-        libc::RTNLGRP_IPV6_IFADDR,
-        libc::RTNLGRP_IPV4_ROUTE,
-        libc::RTNLGRP_IPV6_ROUTE,
-        libc::RTNLGRP_IPV4_RULE,
-        libc::RTNLGRP_IPV6_RULE,
-        libc::RTNLGRP_IPV4_NETCONF,
-        libc::RTNLGRP_IPV6_NETCONF,
-    ];
-    groups.iter().fold(0, |mask, group| mask | 1 << (group - 1))
-}
-
-fn subscribe(protocol: isize, groups: u32, bytes: usize) -> io::Result<TokioSocket> {
-    let mut socket = TokioSocket::new(protocol)?;
-    let inner = socket.socket_mut();
-    // Beyond net.core.rmem_max only with CAP_NET_ADMIN in the first user namespace.
-    if setsockopt(&*inner, sockopt::RcvBufForce, &bytes).is_err() {
-        setsockopt(&*inner, sockopt::RcvBuf, &bytes)?;
-    }
-    inner.bind(&SocketAddr::new(0, groups))?;
-    Ok(socket)
 }
 
 /// Whether an nftables message says that a flowtable came or went, whose ever it is: packets go around
