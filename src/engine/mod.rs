@@ -352,6 +352,7 @@ mod tests {
             links: [(IfIndex(2), cable)].into(),
             addresses: vec![address],
             routes: vec![route],
+            ..KernelView::default()
         };
         let (adopted, spares) = (PerFamily::default(), PerFamily::default());
         engine.handle(Input::Started { view, adopted, spares }, at(0));

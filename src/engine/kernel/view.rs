@@ -1,4 +1,4 @@
-//! What netlink told us about the box, as plain values: links, addresses and other people's routes.
+//! What netlink told us about the box, as plain values: links, addresses, other people's routes and rules.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::kernel::rule::ForeignRule;
 use crate::units::{Family, IfIndex, IfName, Metric, TableId};
 
 /// A network interface (`RTM_NEWLINK`).
@@ -143,6 +144,8 @@ pub enum KernelChange {
     Route(ForeignRoute),
     /// A foreign route is gone.
     RouteGone(ForeignRoute),
+    /// The rules of others are these now.
+    Rules(Vec<ForeignRule>),
     /// One of our own objects was changed, by us or by somebody: look again.
     Ours(Touched),
 }
@@ -169,6 +172,10 @@ pub struct KernelView {
     /// Routes that are not ours and that can matter, in order: default routes of any table, and the
     /// widest of `main`. Of each interface there are so many at most, however many the kernel has.
     pub routes: Vec<ForeignRoute>,
+    /// Rules that are not ours and that lead to a table, in the order in which they are looked at; so
+    /// many at most.
+    #[serde(default)]
+    pub rules: Vec<ForeignRule>,
 }
 
 impl KernelView {
@@ -193,6 +200,7 @@ impl KernelView {
             KernelChange::AddressGone(address) => take(&mut self.addresses, address, address_key),
             KernelChange::Route(route) => put(&mut self.routes, *route, route_key),
             KernelChange::RouteGone(route) => take(&mut self.routes, route, route_key),
+            KernelChange::Rules(rules) => self.rules.clone_from(rules),
             KernelChange::Ours(_) => {}
         }
     }

@@ -145,6 +145,7 @@ mod tests {
                 .map(address)
                 .to_vec(),
             routes: Vec::new(),
+            ..KernelView::default()
         };
         engine.lan.prefixes.learn(
             &engine.uplinks.chain,

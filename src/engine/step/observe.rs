@@ -65,7 +65,8 @@ impl Engine {
                 | KernelChange::Address(_)
                 | KernelChange::AddressGone(_)
                 | KernelChange::Route(_)
-                | KernelChange::RouteGone(_) => {
+                | KernelChange::RouteGone(_)
+                | KernelChange::Rules(_) => {
                     foreign = true;
                     self.seen.view.apply(change);
                 }

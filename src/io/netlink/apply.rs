@@ -17,7 +17,7 @@ use super::message::Message;
 use super::nfnl::{NfnlError, missing};
 use super::nft::{Count, ElementChange, Nft};
 use super::talk::{Error, Talk};
-use super::{dump, features};
+use super::{dump, features, rules};
 use crate::engine::dataplane::diff::{Change, diff};
 use crate::engine::dataplane::drift::{Drift, Found};
 use crate::engine::dataplane::nft::Table;
@@ -281,7 +281,7 @@ impl Reconciler {
         let tables = uplinks.chain([TableId::ACTIVE, TableId::LAN]).chain(desired_tables).gather();
         Ok(Dataplane {
             routes: self.ours.look(&mut self.talk, &tables, look).await?,
-            rules: dump::rules(&mut self.talk).await?.into_iter().gather(),
+            rules: rules::ours(&mut self.talk).await?.into_iter().gather(),
             nft: Table::default(),
             sysctls: read_sysctls(desired),
         })

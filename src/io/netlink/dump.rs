@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
-use netlink_packet_route::rule::RuleMessage;
 use nix::errno::Errno;
 use tokio::time::Instant;
 
@@ -17,12 +16,13 @@ use super::frame::Frame;
 use super::hardware::Devices;
 use super::kept::{Kept, is_worth_reading};
 use super::message::{LinkMessage, Message};
+use super::rules;
 use super::talk::{Error, Talk};
-use crate::engine::dataplane::{Route, Rule};
+use crate::engine::dataplane::Route;
 use crate::engine::kernel::view::{Address, Hardware, KernelChange, KernelView, Link};
 use crate::units::{Family, IfIndex, TableId};
 
-/// Links and usable addresses, sorted. Routes are asked for by themselves, see [`kept`].
+/// Links and usable addresses, sorted, and rules of others. Routes are asked for by themselves, see [`kept`].
 pub(super) async fn view(talk: &mut Talk, devices: &mut Devices) -> Result<KernelView, Error> {
     let mut links = links(talk).await?;
     devices.keep(|index| links.contains_key(&index));
@@ -31,7 +31,8 @@ pub(super) async fn view(talk: &mut Talk, devices: &mut Devices) -> Result<Kerne
         link.hardware = Hardware { other_names: link.hardware.other_names.clone(), ..known };
     }
     let addresses = own(talk).await?;
-    Ok(KernelView { links, addresses, routes: Vec::new() })
+    let rules = rules::that_matter(talk).await?;
+    Ok(KernelView { links, addresses, routes: Vec::new(), rules })
 }
 
 async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {
@@ -155,21 +156,6 @@ impl Ours {
         }
         Ok(found.ours)
     }
-}
-
-/// Every rule of ours, of both families.
-pub(super) async fn rules(talk: &mut Talk) -> Result<Vec<Rule>, Error> {
-    let mut rules = Vec::new();
-    for family in Family::BOTH {
-        let mut question = RuleMessage::default();
-        question.header.family = family::of(family);
-        let answer = talk.dump(&Message::GetRule(question)).await?;
-        let ours = answer.iter().filter_map(|message| {
-            if let Message::NewRule(message) = message { decode::rule(message) } else { None }
-        });
-        rules.extend(ours.filter(|rule| rule.family == family));
-    }
-    Ok(rules)
 }
 
 /// Which interface the kernel would send a packet out of, were it marked so.

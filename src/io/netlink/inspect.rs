@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::thread;
 
-use netlink_packet_route::rule::RuleMessage;
 use nix::sched::{CloneFlags, unshare};
 
 use super::conntrack::Conntrack;
-use super::message::Message;
 use super::nft::Nft;
 use super::talk::{Error, Talk};
-use super::{decode, features, sock_diag};
+use super::{features, rules, sock_diag};
 use crate::engine::doctor::parts::{Part, Presence};
 use crate::engine::kernel::rule::ForeignRule;
 use crate::units::Family;
@@ -23,23 +21,7 @@ use crate::units::Family;
 ///
 /// When the kernel does not tell.
 pub async fn foreign_rules() -> Result<Vec<ForeignRule>, Error> {
-    let mut talk = Talk::open()?;
-    let mut rules = Vec::new();
-    for family in Family::BOTH {
-        rules.extend(all_rules(&mut talk, family).await?.iter().filter_map(decode::foreign_rule));
-    }
-    Ok(rules)
-}
-
-async fn all_rules(talk: &mut Talk, family: Family) -> Result<Vec<RuleMessage>, Error> {
-    let mut question = RuleMessage::default();
-    question.header.family = super::family::of(family);
-    let answer = talk.dump(&Message::GetRule(question)).await?;
-    let rules = answer
-        .into_iter()
-        .filter_map(|message| if let Message::NewRule(rule) = message { Some(rule) } else { None });
-    // A kernel without IPv6 answers with the rules of every family it has.
-    Ok(rules.filter(|rule| decode::family(rule.header.family) == Some(family)).collect())
+    rules::of_others(&mut Talk::open()?).await
 }
 
 /// Tries every part of the kernel that sparelink uses, in a network namespace that exists for a
@@ -85,7 +67,7 @@ fn policy_routing() -> Vec<(Part, Result<(), String>)> {
         let runtime = runtime.map_err(|error| error.to_string())?;
         runtime.block_on(async {
             let mut talk = Talk::open().map_err(|error| error.to_string())?;
-            all_rules(&mut talk, family).await.map(drop).map_err(|error| error.to_string())
+            rules::all(&mut talk, family).await.map(drop).map_err(|error| error.to_string())
         })
     };
     let mut results = vec![(Part::Rules4, ask(Family::V4))];

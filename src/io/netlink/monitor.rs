@@ -30,7 +30,7 @@ use super::kept::{Kept, Taken};
 use super::message::{LinkMessage, Message};
 use super::nfnl::SUBSYS_NFTABLES;
 use super::talk::{DATAGRAM, Error, Talk};
-use super::{addresses, decode, dump, kept, subscribe};
+use super::{addresses, decode, dump, kept, rules, subscribe};
 use crate::engine::kernel::view::{
     ForeignRoute, Hardware, KernelChange, KernelView, Touched, same_route,
 };
@@ -78,6 +78,8 @@ pub struct Monitor {
     pending: Vec<KernelChange>,
     resync: Option<Resync>,
     refill_at: Option<Instant>,
+    /// Rules of others changed, and are read again then.
+    rules_at: Option<Instant>,
 }
 
 /// Which subscription a message came by.
@@ -130,6 +132,7 @@ impl Monitor {
             pending: Vec::new(),
             resync: None,
             refill_at: None,
+            rules_at: None,
         };
         let view = this.look().await?;
         Ok((this, view))
@@ -150,12 +153,10 @@ impl Monitor {
                 return Event::Changes(mem::replace(&mut self.pending, rest));
             }
             let Some(resync) = self.resync else {
-                let Some(at) = self.refill_at else {
-                    self.receive().await;
-                    continue;
-                };
-                if tokio::time::timeout_at(at, self.receive()).await.is_err() {
-                    self.due();
+                match [self.refill_at, self.rules_at].into_iter().flatten().min() {
+                    None => self.receive().await,
+                    Some(at) if at <= Instant::now() => self.look_closer(at).await,
+                    Some(at) => drop(tokio::time::timeout_at(at, self.receive()).await),
                 }
                 continue;
             };
@@ -167,6 +168,7 @@ impl Monitor {
                 Ok(view) => {
                     self.resync = None;
                     self.refill_at = None;
+                    self.rules_at = None;
                     return Event::View(view);
                 }
                 Err(error) => {
@@ -180,6 +182,23 @@ impl Monitor {
     /// Makes the next event a view.
     pub fn resync(&mut self) {
         self.due();
+    }
+
+    /// Does what was put off until then.
+    async fn look_closer(&mut self, at: Instant) {
+        if self.rules_at != Some(at) {
+            return self.due();
+        }
+        match rules::that_matter(&mut self.talk).await {
+            Ok(rules) => {
+                self.rules_at = None;
+                self.note(KernelChange::Rules(rules));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the rules of others could not be read");
+                self.rules_at = Some(Instant::now() + TRY_AGAIN);
+            }
+        }
     }
 
     fn due(&mut self) {
@@ -350,6 +369,9 @@ impl Monitor {
         if protocol == PROTOCOL || priority <= RulePriority::ACTIVE {
             self.touched(Touched::Rules);
         }
+        if protocol != PROTOCOL {
+            self.rules_at.get_or_insert_with(|| Instant::now() + rules::SETTLE);
+        }
     }
 
     fn touched(&mut self, what: Touched) {
@@ -405,6 +427,7 @@ impl Monitor {
                 }
                 was_there
             }
+            KernelChange::Rules(rules) => mirror.rules != *rules,
             KernelChange::Ours(_) => true,
         }
     }
