@@ -139,8 +139,14 @@ impl RulePriority {
     pub const MAIN_NARROWED: Self = Self(8299);
     /// LAN and connected routes win: `lookup main suppress_prefixlength 0`.
     pub const LOCAL_FIRST: Self = Self(8300);
-    /// Everything else follows the active default: `lookup 8300`.
-    pub const ACTIVE: Self = Self(8390);
+    /// Hosts to which `main` has a route by an uplink: `to HOST lookup 8300`.
+    pub const HOSTS: Self = Self(8297);
+    /// What others' rules sent to `main`, see `followers`: `lookup 8300`, behind pins and classes.
+    pub const FOLLOW: Self = Self(8391);
+    /// Everything else follows the active default: `lookup 8300`. Right before `main` and behind the rules
+    /// of others, who thereby have their say whoever came first: the kernel puts a rule without a
+    /// priority before all that are there.
+    pub const ACTIVE: Self = Self(32_765);
     /// Behind everybody's rules (`main` stands at 32766, `default` at 32767): what nothing routes.
     pub const NOWHERE: Self = Self(32_800);
 }

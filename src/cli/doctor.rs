@@ -79,7 +79,7 @@ fn tell(findings: &[Finding], facts: &Facts, colour: Colour) -> String {
     text.push_str(&format!(
         "\nchecked: {parts} kernel features, {} rules and {} nftables tables of others, \
          {} settings, {} interfaces\n",
-        facts.rules.len(),
+        facts.view.rules.len(),
         facts.tables.len(),
         facts.sysctls.len(),
         facts.view.links.len(),
@@ -133,11 +133,7 @@ fn gather(config: &Config) -> Result<Facts, Failure> {
     let mut hide = |what: &str, why: String| hidden.push(Hidden { what: what.to_owned(), why });
     match runtime.block_on(Monitor::open()) {
         Ok((_, view)) => facts.view = view,
-        Err(error) => hide("interfaces, addresses and routes", error.to_string()),
-    }
-    match runtime.block_on(kernel::foreign_rules()) {
-        Ok(rules) => facts.rules = rules,
-        Err(error) => hide("policy rules of others", error.to_string()),
+        Err(error) => hide("interfaces, addresses, routes and rules", error.to_string()),
     }
     let names: BTreeSet<String> =
         facts.view.links.values().map(|link| link.name.to_string()).gather();

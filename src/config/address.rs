@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::Ipv6Net;
+use ipnet::{IpNet, Ipv6Net};
 use toml::de::DeValue;
 
 use super::model::Listen;
@@ -88,6 +88,20 @@ fn not_an_address(text: &str) -> Wrong {
         "addresses look like 192.168.8.1 or 2001:db8::1"
     };
     Wrong::new(format!("{shown:?} is not an address"), hint)
+}
+
+/// A host, as an address or as a prefix with one.
+pub(super) fn host(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
+    let text = string(value, "\"203.0.113.9\"")?;
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    match net {
+        Ok(net) if net.prefix_len() == net.max_prefix_len() => Ok(net.addr()),
+        Ok(net) => {
+            let hint = "routes to networks by an uplink are passed over in any case; name hosts";
+            Err(Wrong::new(format!("{net} is more than one host"), hint))
+        }
+        Err(_) => Err(not_an_address(text)),
+    }
 }
 
 pub(super) fn prefix6(value: &DeValue<'_>) -> Result<Ipv6Net, Wrong> {

@@ -138,6 +138,7 @@ fn uplink(mut section: Section<'_>, number: usize) -> Placed {
         },
         resolvers: plain(section.list("resolvers", address::resolver)),
         prefixes6: plain(section.list("prefixes6", address::prefix6)),
+        keep_routes: plain(section.list("keep_routes", address::host)),
         on_return: section.read_or("on_return", value::on_return, on_return),
         window: section.read("window", value::window).map(Spanned::into_inner),
     };

@@ -52,6 +52,9 @@ pub struct UplinkConfig {
     pub resolvers: Vec<IpAddr>,
     /// IPv6 prefixes that are routed to this uplink and need no masquerade.
     pub prefixes6: Vec<Ipv6Net>,
+    /// Hosts to which `main` has a route by it that stays on it (`keep_routes`).
+    #[serde(default)]
+    pub keep_routes: Vec<IpAddr>,
     /// What happens to flows on it when a better uplink returns.
     pub on_return: OnReturn,
     /// Fixes the detection window of this uplink.

@@ -218,12 +218,13 @@ impl<'d> Section<'d> {
 }
 
 /// What a list or a table looks like.
-const EXAMPLES: [(&str, &str); 9] = [
+const EXAMPLES: [(&str, &str); 10] = [
     ("interfaces", "[\"br-lan\"]"),
     ("targets", "[\"1.1.1.1\", \"8.8.8.8\", \"9.9.9.9\"]"),
     ("targets6", "[\"2606:4700:4700::1111\", \"2620:fe::fe\"]"),
     ("resolvers", "[\"192.168.8.1\"]"),
     ("prefixes6", "[\"2001:db8:1::/56\"]"),
+    ("keep_routes", "[\"203.0.113.9\"]"),
     ("listen", "[\"lan:8300\"]"),
     ("names", "[\"gw.office.example\"]"),
     ("http", "[{ url = \"http://HOST/PATH\", status = 204 }]"),

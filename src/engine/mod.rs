@@ -206,6 +206,7 @@ impl Engine {
                 break;
             }
         }
+        self.tell_claims(now);
         self.run_leftovers(now);
         self.converge(now);
         self.flush_leftovers(now);
@@ -261,6 +262,7 @@ impl Engine {
         next.wants(Some(self.telling.housekeeping.deadline()), "the house");
         next.wants(self.telling.leds.deadline(), "the LEDs");
         next.wants(self.telling.stories.deadline(), "the end of a story");
+        next.wants(self.seen.claims.deadline(), "the end of a claim");
         // What an observer asks of the kernel is never answered, so it need not be asked in time.
         if self.life.mode == Mode::Steer {
             next.wants(self.kernel.deadline(), "the dataplane");

@@ -45,6 +45,7 @@ mod stage;
 mod subnets;
 mod survival;
 mod systemd;
+mod tunnels;
 mod watch;
 
 use std::process::ExitCode;
@@ -108,6 +109,7 @@ fn all() -> Result<Vec<Test>> {
         recording::tests(),
         kept::tests(),
         systemd::tests(),
+        tunnels::tests(),
         login::tests(),
         doctor::tests(),
         api::tests(),

@@ -13,6 +13,7 @@ use sparelink::io::netlink::nft::Nft;
 use sparelink::lab::agent::Status;
 use sparelink::lab::script::{LineEvent, Settings};
 use sparelink::lab::topology::{ECHO4, ECHO6, Home, Plan};
+use sparelink::units::RulePriority;
 use tokio::time::{Instant, sleep};
 
 use crate::crowd::Crowd;
@@ -186,7 +187,7 @@ async fn what_others_delete_comes_back_and_theirs_stays() -> Result<()> {
     let router = &stage.home.router;
 
     let begun = Instant::now();
-    let count = router.run(kernel::delete_our_rules(8390)).await??;
+    let count = router.run(kernel::delete_our_rules(RulePriority::ACTIVE.0)).await??;
     ensure!(count == 2, "control: {count} rules were deleted");
     took.push(("rule", put_back(&stage, &whole, 1, begun).await.context("a rule")?));
 

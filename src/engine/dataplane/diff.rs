@@ -258,6 +258,7 @@ impl fmt::Display for RuleText<'_> {
         write!(f, " {}", r.selector)?;
         match r.then {
             RuleAction::LookUp(table) => write!(f, "lookup {table}"),
+            RuleAction::GoTo(priority) => write!(f, "goto {}", priority.0),
             RuleAction::Prohibit => write!(f, "prohibit"),
         }
     }

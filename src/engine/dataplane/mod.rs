@@ -14,6 +14,7 @@ use crate::units::{Family, IfIndex, Metric, PerFamily, RulePriority, TableId};
 
 pub mod diff;
 pub mod drift;
+pub mod followers;
 pub mod nft;
 pub mod plan;
 pub mod render;
@@ -136,6 +137,8 @@ impl Rule {
 pub enum RuleAction {
     /// Looks for a route in this table.
     LookUp(TableId),
+    /// Goes on at the rule with that priority, which lies further on (`FRA_GOTO`).
+    GoTo(RulePriority),
     /// Refuses as prohibited: an error that ends a connection at once (RFC 4443 §3.1 code 1, RFC 1812
     /// §5.2.7.1 code 13), where the kernel's own "no route" lets it wait.
     Prohibit,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::followers::{followers, hosts};
 use super::ruleset::ruleset;
 use super::wanted::Wanted;
 use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
@@ -95,10 +96,13 @@ fn rules(wanted: &Wanted) -> BTreeSet<Rule> {
         let look_up = |priority, table| Rule::look_up(family, priority, table);
         let narrowed = wanted.narrowed.get(family).as_ref();
         let main = narrowed.map_or(RulePriority::LOCAL_FIRST, |_| RulePriority::MAIN_NARROWED);
-        rules.insert(Rule {
-            suppress_prefixlength: Some(narrowed.map_or(0, |narrowed| narrowed.prefix_len.into())),
-            ..look_up(main, TableId::MAIN)
-        });
+        let suppressed = match (narrowed, wanted.heeded.get(family)) {
+            (Some(narrowed), _) => Some(narrowed.prefix_len.into()),
+            (None, Some(_)) => None,
+            (None, None) => Some(0),
+        };
+        let rule = look_up(main, TableId::MAIN);
+        rules.insert(Rule { suppress_prefixlength: suppressed, ..rule });
         if narrowed.is_some() {
             rules.insert(look_up(RulePriority::LOCAL_FIRST, TableId::OTHERS));
         }
@@ -108,19 +112,30 @@ fn rules(wanted: &Wanted) -> BTreeSet<Rule> {
                 ..look_up(uplink.id.rule_priority(), uplink.id.table())
             });
         }
+        rules.extend(hosts(&wanted.hosts, family));
         rules.insert(look_up(RulePriority::ACTIVE, TableId::ACTIVE));
-        let Some(lan) = &wanted.lan else { continue };
-        if lan.disputed.keys().any(|net| Family::of(&net.addr()) == family) {
-            let first = narrowed.map_or(RulePriority::LAN, |_| RulePriority::LAN_NARROWED);
-            rules.insert(look_up(first, TableId::LAN));
+        rules.extend(of_the_lan(wanted, family));
+        let ours = rules.iter().filter(|rule| rule.family == family).map(|rule| rule.priority);
+        let first = ours.min().unwrap_or(RulePriority::LOCAL_FIRST);
+        // `main` as it stands is what those want whose default route is the best there.
+        if wanted.heeded.get(family).is_none() {
+            rules.extend(followers(&wanted.to_main, family, first));
         }
-        rules.insert(Rule {
-            selector: Selector::forwarded(),
-            then: RuleAction::Prohibit,
-            ..look_up(RulePriority::NOWHERE, TableId::MAIN)
-        });
     }
     rules
+}
+
+/// Rules that are there for a LAN.
+fn of_the_lan(wanted: &Wanted, family: Family) -> Vec<Rule> {
+    let Some(lan) = &wanted.lan else { return Vec::new() };
+    let look_up = |priority, table| Rule::look_up(family, priority, table);
+    let nowhere = look_up(RulePriority::NOWHERE, TableId::MAIN);
+    let refuse = Rule { selector: Selector::forwarded(), then: RuleAction::Prohibit, ..nowhere };
+    let narrowed = wanted.narrowed.get(family).as_ref();
+    let first = narrowed.map_or(RulePriority::LAN, |_| RulePriority::LAN_NARROWED);
+    let disputed = lan.disputed.keys().any(|net| Family::of(&net.addr()) == family);
+    let own = disputed.then(|| look_up(first, TableId::LAN));
+    own.into_iter().chain([refuse]).collect()
 }
 
 fn sysctls(wanted: &Wanted) -> BTreeMap<String, Sysctl> {

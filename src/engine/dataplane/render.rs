@@ -84,6 +84,7 @@ pub fn rule(verb: &str, rule: &Rule) -> String {
     let mut text = format!("{flag} rule {verb} pref {pref} {}", rule.selector);
     match rule.then {
         RuleAction::LookUp(table) => push(&mut text, format_args!("lookup {}", table_name(table))),
+        RuleAction::GoTo(priority) => push(&mut text, format_args!("goto {}", priority.0)),
         RuleAction::Prohibit => text += "prohibit",
     }
     if let Some(length) = rule.suppress_prefixlength {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv6Net};
 
 use crate::engine::kernel::egress::Egress;
+use crate::engine::kernel::rule::ForeignRule;
 use crate::engine::kernel::view::ForeignRoute;
 use crate::units::{Family, IfIndex, IfName, PerFamily, TableId, UplinkId};
 
@@ -17,6 +18,12 @@ pub struct Wanted {
     /// The uplinks of each family in the order in which the kernel should try them: the active one,
     /// then the ready spares.
     pub order: PerFamily<Vec<UplinkId>>,
+    /// The default route of `main` where it is somebody's who is no uplink: it is followed.
+    pub heeded: PerFamily<Option<ForeignRoute>>,
+    /// Rules of others that send packets to `main`; these follow the active uplink.
+    pub to_main: Vec<ForeignRule>,
+    /// Hosts to which `main` has a route by an uplink; they follow the active one.
+    pub hosts: BTreeSet<IpNet>,
     /// What of `main` is passed over; `None`: nothing but its default routes.
     pub narrowed: PerFamily<Option<Narrowed>>,
     /// Families without a living uplink: new LAN flows are refused at once.

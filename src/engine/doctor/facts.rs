@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::parts::{Part, Presence};
-use crate::engine::kernel::rule::ForeignRule;
 use crate::engine::kernel::view::KernelView;
 
 /// What was seen on the box.
@@ -14,10 +13,8 @@ use crate::engine::kernel::view::KernelView;
 pub struct Facts {
     /// An agent runs here; much that is not right yet it would put right at its start.
     pub running: bool,
-    /// Links, addresses and routes.
+    /// Links, addresses, routes and rules of others.
     pub view: KernelView,
-    /// Policy rules that are not ours.
-    pub rules: Vec<ForeignRule>,
     /// Parts of the kernel that were tried, and permissions.
     pub parts: BTreeMap<Part, Presence>,
     /// Values by path below `/proc/sys`, those there are.

@@ -5,6 +5,7 @@
 //! missing    parts that the kernel must have
 //! settings   values under /proc/sys
 //! others     who else steers, filters or rewrites packets
+//! wishes     others' say in where packets go
 //! household  the uplinks and the LAN as they are; directories, the clock
 //! ```
 
@@ -17,6 +18,7 @@ mod missing;
 mod others;
 pub mod parts;
 mod settings;
+mod wishes;
 
 pub use facts::{Directory, Facts, Flowtable, ForeignTable, Hidden, Networkd};
 pub use finding::{Finding, Level};
@@ -27,6 +29,7 @@ pub fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = missing::judge(facts).collect();
     findings.extend(household::judge(config, facts));
     findings.extend(others::judge(config, facts));
+    findings.extend(wishes::judge(config, facts));
     findings.extend(settings::judge(config, facts));
     findings.sort_by_key(|finding| finding.level);
     findings

@@ -5,17 +5,12 @@ use super::finding::{Finding, any_of, listed};
 use crate::config::Config;
 use crate::engine::kernel::rule::ForeignRule;
 use crate::engine::uplink::attachment::Attachment;
-use crate::units::{RulePriority, TableId};
 
 /// The mark bits of mwan3, as it ships.
 const MWAN3_MASK: u32 = 0x3f00;
-/// The mark bits of OpenWrt's pbr; Tailscale uses the same ones, at other priorities.
-const PBR_MASK: u32 = 0x00ff_0000;
-
 pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
-        [mwan3(facts), pbr(facts), networkd(facts)].into_iter().flatten().collect();
-    findings.extend(rules(facts));
+        [mwan3(facts), networkd(facts)].into_iter().flatten().collect();
     let devices: Vec<String> = config
         .uplinks
         .iter()
@@ -34,25 +29,11 @@ fn mwan3(facts: &Facts) -> Option<Finding> {
     let marks =
         |rule: &&ForeignRule| rule.selector.fwmark.is_some_and(|mark| mark.mask == MWAN3_MASK);
     let runs = facts.programs.iter().any(|name| name.starts_with("mwan3"));
-    (runs || facts.rules.iter().any(|rule| marks(&rule))).then(|| {
+    (runs || facts.view.rules.iter().any(|rule| marks(&rule))).then(|| {
         Finding::wrong(
             "mwan3 is active",
             "Two managers would steer the same packets, and mwan3's rules come first.",
             "service mwan3 stop; service mwan3 disable",
-        )
-    })
-}
-
-fn pbr(facts: &Facts) -> Option<Finding> {
-    let behind = |rule: &&ForeignRule| {
-        rule.priority > RulePriority::ACTIVE
-            && rule.selector.fwmark.is_some_and(|mark| mark.mask == PBR_MASK)
-    };
-    facts.rules.iter().any(|rule| behind(&rule)).then(|| {
-        Finding::note(
-            "pbr has rules, and they stand behind sparelink's",
-            "What pbr sends to one uplink goes by the uplink in use instead.",
-            "service pbr stop; service pbr disable",
         )
     })
 }
@@ -70,44 +51,6 @@ fn networkd(facts: &Facts) -> Option<Finding> {
              ManageForeignRoutingPolicyRules=no",
         )
     })
-}
-
-/// Rules that are looked at before ours and lead to a default route.
-fn rules(facts: &Facts) -> Vec<Finding> {
-    let has_default = |rule: &ForeignRule, table: TableId| {
-        let routes = facts.view.routes.iter();
-        let mut defaults = routes.filter(|r| r.family() == rule.family && r.is_default());
-        defaults.any(|route| route.table == table)
-    };
-    let before = facts.rules.iter().filter_map(|rule| {
-        let table = rule.table?;
-        let first = rule.priority < RulePriority::ACTIVE && rule.priority > RulePriority(0);
-        (first && rule.suppress_prefixlength.is_none() && has_default(rule, table))
-            .then_some((rule, table))
-    });
-    before
-        .map(|(rule, table)| {
-            let ForeignRule { family, priority, .. } = rule;
-            let flag = if *family == crate::units::Family::V6 { "-6 " } else { "" };
-            let priority = priority.0;
-            let name = if table == TableId::MAIN { "main".to_owned() } else { table.to_string() };
-            let mend =
-                format!("ip {flag}rule del pref {priority}, or give it a priority above 8390");
-            if rule.is_selective() {
-                Finding::note(
-                    format!("an {family} rule ({priority}) sends some packets to table {name}"),
-                    "These go by that table's default route, and do not move when an uplink dies.",
-                    format!("if that is not meant: {mend}"),
-                )
-            } else {
-                Finding::wrong(
-                    format!("an {family} rule ({priority}) sends every packet to table {name}"),
-                    "It stands before sparelink's rules, so no uplink can be chosen.",
-                    mend,
-                )
-            }
-        })
-        .collect()
 }
 
 /// A firewall that does not know an uplink.

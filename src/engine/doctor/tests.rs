@@ -124,9 +124,9 @@ fn firewall(drops: bool, mentions: &[&str]) -> ForeignTable {
 fn of_a_sound_box_nothing_is_said() {
     assert_eq!(said(|_| ()), Vec::<String>::new());
     let usual = |facts: &mut Facts| {
-        facts.rules = vec![rule(32766, 254), rule(32767, 253)];
+        facts.view.rules = vec![rule(32766, 254), rule(32767, 253)];
         // Tailscale: its table has no default route unless there is an exit node.
-        facts.rules.push(rule(5270, 52));
+        facts.view.rules.push(rule(5270, 52));
         facts.tables.push(firewall(true, &["wan0", "usb0", "br-lan"]));
         facts.tables.push(firewall(false, &[]));
         facts.networkd = Networkd { running: true, leaves_routes: true, leaves_rules: true };
@@ -199,14 +199,17 @@ fn other_managers() {
     assert_eq!(said(mwan3), ["wrong: mwan3 is active"]);
     let marks = |facts: &mut Facts| {
         let fwmark = Fwmark { value: 0x100, mask: 0x3f00 };
-        facts.rules.push(ForeignRule { selector: Selector::marked(fwmark), ..rule(2001, 1) });
+        facts.view.rules.push(ForeignRule { selector: Selector::marked(fwmark), ..rule(2001, 1) });
     };
     assert_eq!(said(marks), ["wrong: mwan3 is active"]);
     let pbr = |facts: &mut Facts| {
         let fwmark = Fwmark { value: 0x1_0000, mask: 0xff_0000 };
-        facts.rules.push(ForeignRule { selector: Selector::marked(fwmark), ..rule(29999, 256) });
+        facts
+            .view
+            .rules
+            .push(ForeignRule { selector: Selector::marked(fwmark), ..rule(29999, 256) });
     };
-    assert_eq!(said(pbr), ["note: pbr has rules, and they stand behind sparelink's"]);
+    assert_eq!(said(pbr), [""; 0], "its table is empty");
     let networkd = |facts: &mut Facts| {
         facts.networkd = Networkd { running: true, leaves_routes: true, leaves_rules: false };
     };
@@ -220,28 +223,59 @@ fn other_managers() {
 
 #[test]
 fn rules_before_ours_count_if_they_lead_out() {
-    let lead =
-        |facts: &mut Facts| facts.view.routes.push(default_route(9, TableId(200), "10.0.0.1"));
-    let catches = |facts: &mut Facts| {
-        lead(facts);
-        facts.rules.push(rule(1000, 200));
+    let lead = |facts: &mut Facts| {
+        facts.view.links.insert(IfIndex(9), link(9, "wg0"));
+        facts.view.routes.push(default_route(9, TableId(200), "10.0.0.1"));
     };
-    assert_eq!(said(catches), ["wrong: an IPv4 rule (1000) sends every packet to table 200"]);
-    let main = |facts: &mut Facts| facts.rules.push(rule(100, 254));
-    assert_eq!(said(main), ["wrong: an IPv4 rule (100) sends every packet to table main"]);
-    let some = |facts: &mut Facts| {
-        lead(facts);
-        facts.rules.push(ForeignRule { narrower: true, ..rule(1000, 200) });
+    let with = |rule: ForeignRule| {
+        said(move |facts| {
+            lead(facts);
+            facts.view.rules.push(rule);
+        })
     };
-    assert_eq!(said(some), ["note: an IPv4 rule (1000) sends some packets to table 200"]);
-    let harmless = |facts: &mut Facts| {
-        lead(facts);
-        facts.rules.push(rule(9000, 200));
-        facts.rules.push(ForeignRule { suppress_prefixlength: Some(0), ..rule(100, 254) });
-        facts.rules.push(ForeignRule { table: None, ..rule(101, 0) });
-        facts.rules.push(ForeignRule { family: Family::V6, ..rule(1000, 200) });
+    let all = "all IPv4 traffic goes by wg0, as rule 1000 says";
+    assert_eq!(with(rule(1000, 200)), [format!("note: {all}")]);
+    let some = ForeignRule { narrower: true, ..rule(1000, 200) };
+    let conditions = "some IPv4 traffic goes by wg0, as rule 1000 says (under conditions)";
+    assert_eq!(with(some), [format!("note: {conditions}")]);
+    let ours = said(|facts| {
+        facts.view.routes.push(default_route(2, TableId(200), "192.168.10.1"));
+        facts.view.rules.push(rule(1000, 200));
+    });
+    assert_eq!(ours, ["wrong: all IPv4 traffic goes by wan0, as rule 1000 says"]);
+    for harmless in [
+        rule(32_767, 200),
+        ForeignRule { suppress_prefixlength: Some(0), ..rule(100, 254) },
+        ForeignRule { table: None, ..rule(101, 0) },
+        ForeignRule { family: Family::V6, ..rule(1000, 200) },
+    ] {
+        assert_eq!(with(harmless), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn rules_that_lead_to_main_are_followed() {
+    let with = |rule: ForeignRule| said(move |facts| facts.view.rules.push(rule));
+    assert_eq!(with(rule(100, 254)), ["note: an IPv4 rule (100) sends every packet to `main`"]);
+    let tailscale = Selector::marked(Fwmark { value: 0x8_0000, mask: 0xff_0000 });
+    assert_eq!(
+        with(ForeignRule { selector: tailscale, ..rule(5210, 254) }),
+        ["note: an IPv4 rule (5210), Tailscale's, sends some packets to `main`"]
+    );
+}
+
+#[test]
+fn a_host_route_by_an_uplink_is_told() {
+    let host = ForeignRoute {
+        dst: "203.0.113.9/32".parse().unwrap(),
+        ..default_route(2, TableId::MAIN, "192.168.10.1")
     };
-    assert_eq!(said(harmless), Vec::<String>::new());
+    let with = |route: ForeignRoute| said(move |facts| facts.view.routes.push(route));
+    assert_eq!(with(host), ["note: `main` has a route to 203.0.113.9 by an uplink"]);
+    let by_another = ForeignRoute { gateway: "192.168.10.9".parse().ok(), ..host };
+    assert_eq!(with(by_another), [""; 0]);
+    let private = ForeignRoute { dst: "10.99.0.1/32".parse().unwrap(), ..host };
+    assert_eq!(with(private), [""; 0]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::causes::{Cause, Deed};
 use super::facts::Fact;
 use super::undone::Undone;
+use crate::engine::kernel::claims::{By, Claim};
 use crate::units::Family;
 
 /// A value. Times are in milliseconds, loss is in percent, states are words of the API.
@@ -78,6 +79,8 @@ impl Fact {
                 vec![("networks", Arg::List(networks))]
             }
             Self::SpareBack { .. } => Vec::new(),
+            Self::Claimed { claim } | Self::ClaimOver { claim } => claimed(claim),
+            Self::HostFollows { host } => vec![("host", Arg::Text(host.to_string()))],
             Self::OverlapsLan { subnet, .. } => vec![("subnet", Arg::Text(subnet.to_string()))],
             Self::Flushed { .. }
             | Self::FlowsLeft { .. }
@@ -145,6 +148,19 @@ fn why(cause: &Cause) -> Args {
         Cause::Chosen | Cause::Released | Cause::Resumed | Cause::FirstThatWorks => {}
     }
     args
+}
+
+fn claimed(claim: &Claim) -> Args {
+    let rule = match claim.by {
+        By::Rule(priority) => Arg::Count(priority.0.into()),
+        By::Default | By::WideRoutes => Arg::None,
+    };
+    vec![
+        ("family", version(claim.family)),
+        ("by", maybe(claim.dev.as_ref().map(ToString::to_string).as_ref())),
+        ("rule", rule),
+        ("whom", if claim.is_whole() { Arg::None } else { text(&claim.whom) }),
+    ]
 }
 
 fn person(deed: &Deed) -> Args {

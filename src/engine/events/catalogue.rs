@@ -36,6 +36,9 @@ pub enum Code {
     Offload,
     OverlapsLan,
     RoutesIgnored,
+    Claimed,
+    ClaimOver,
+    HostFollows,
     Announced,
     Manual,
 }
@@ -45,7 +48,7 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 
 impl Code {
     /// Every kind.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::Started,
         Self::Stopped,
         Self::Reloaded,
@@ -74,6 +77,9 @@ impl Code {
         Self::Offload,
         Self::OverlapsLan,
         Self::RoutesIgnored,
+        Self::Claimed,
+        Self::ClaimOver,
+        Self::HostFollows,
         Self::Announced,
         Self::Manual,
     ];
@@ -110,6 +116,9 @@ impl Code {
             Self::Offload => "offload",
             Self::OverlapsLan => "overlaps_lan",
             Self::RoutesIgnored => "routes_ignored",
+            Self::Claimed => "claimed",
+            Self::ClaimOver => "claim_over",
+            Self::HostFollows => "host_follows",
             Self::Announced => "announced",
             Self::Manual => "by_hand",
         }
@@ -148,6 +157,9 @@ impl Code {
             | Self::FightOver
             | Self::OverlapsLan
             | Self::RoutesIgnored
+            | Self::Claimed
+            | Self::ClaimOver
+            | Self::HostFollows
             | Self::Announced
             | Self::Manual => Duration::ZERO,
         }
@@ -183,6 +195,9 @@ impl Code {
             | Self::Offload
             | Self::OverlapsLan
             | Self::RoutesIgnored
+            | Self::Claimed
+            | Self::ClaimOver
+            | Self::HostFollows
             | Self::Announced
             | Self::Manual => &[],
         }

@@ -1,5 +1,6 @@
 //! What happened, in a form that log, page, message and history all read.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv6Net};
@@ -9,6 +10,7 @@ use super::catalogue::Code;
 use super::causes::{Cause, Deed, Order, Scope, Trouble};
 use super::undone::Undone;
 use crate::engine::health::{Condition, Health};
+use crate::engine::kernel::claims::Claim;
 use crate::time::{Instant, Utc};
 use crate::units::Family;
 
@@ -199,6 +201,12 @@ pub enum Fact {
     OverlapsLan { uplink: String, subnet: IpNet },
     /// Others' routes would take traffic over an uplink that is not chosen, and are passed over.
     RoutesIgnored { uplink: String, networks: Vec<IpNet> },
+    /// Somebody else has a say in where packets go.
+    Claimed { claim: Claim },
+    /// That is over.
+    ClaimOver { claim: Claim },
+    /// `main` has a route to a host by an uplink; packets to it follow the active one.
+    HostFollows { host: IpAddr },
     /// The LAN was told to begin nothing new with a prefix, or that it may again.
     Announced {
         /// The uplink that the prefix comes from.
@@ -269,7 +277,12 @@ impl Fact {
             | Self::Resolvers { silent: false, .. }
             | Self::Manual { .. }
             | Self::Reloaded => Severity::Info,
-            Self::Switched { .. } | Self::BackOnline { .. } => Severity::Notice,
+            Self::Claimed { claim } if claim.bars() => Severity::Warning,
+            Self::Claimed { claim } if !claim.is_whole() => Severity::Info,
+            Self::ClaimOver { .. } | Self::HostFollows { .. } => Severity::Info,
+            Self::Switched { .. } | Self::BackOnline { .. } | Self::Claimed { .. } => {
+                Severity::Notice
+            }
             Self::AllUplinksDown { .. }
             | Self::Premature { .. }
             | Self::Quality { degraded: true, .. }
@@ -315,6 +328,9 @@ impl Fact {
             Self::SpareBack { .. } => Code::SpareBack,
             Self::OverlapsLan { .. } => Code::OverlapsLan,
             Self::RoutesIgnored { .. } => Code::RoutesIgnored,
+            Self::Claimed { .. } => Code::Claimed,
+            Self::ClaimOver { .. } => Code::ClaimOver,
+            Self::HostFollows { .. } => Code::HostFollows,
             Self::Announced { .. } => Code::Announced,
             Self::Manual { .. } => Code::Manual,
             Self::Stalled { .. } => Code::Stalled,
@@ -351,6 +367,9 @@ impl Fact {
             | Self::Offload { .. }
             | Self::ApplyFailed { .. }
             | Self::NoSpareLeft { .. }
+            | Self::Claimed { .. }
+            | Self::ClaimOver { .. }
+            | Self::HostFollows { .. }
             | Self::Stalled { .. }
             | Self::Reloaded => None,
             Self::Manual { deed } => deed.uplink(),
@@ -370,6 +389,8 @@ impl Fact {
             | Self::Drained { family, .. }
             | Self::DrainOver { family, .. }
             | Self::Astray { family, .. } => Some(*family),
+            Self::Claimed { claim } | Self::ClaimOver { claim } => Some(claim.family),
+            Self::HostFollows { host } => Some(Family::of(host)),
             Self::Started { .. }
             | Self::Stopped
             | Self::Switched { .. }

@@ -76,6 +76,9 @@ impl fmt::Display for Fact {
             | Self::Fight { .. }
             | Self::FightOver
             | Self::Offload { .. }
+            | Self::Claimed { .. }
+            | Self::ClaimOver { .. }
+            | Self::HostFollows { .. }
             | Self::Astray { .. }
             | Self::ApplyFailed { .. }
             | Self::Announced { .. } => self.say_of_flows_and_kernel(f),
@@ -131,6 +134,13 @@ impl Fact {
                 f,
                 "{family} packets to the Internet leave by {by}, not by {uplink}: a rule of another \
                  program comes before sparelink's; `ip rule` shows it"
+            ),
+            Self::Claimed { claim } => write!(f, "{claim}"),
+            Self::ClaimOver { claim } => write!(f, "no longer so: {claim}"),
+            Self::HostFollows { host } => write!(
+                f,
+                "packets to {host} follow the active uplink, although `main` has a route to it by one \
+                 (keep_routes keeps it there)"
             ),
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
             Self::Announced { uplink, prefix, preferred } => {

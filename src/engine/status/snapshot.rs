@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::engine::events::undone::Kind;
 use crate::engine::health::line::Pattern;
 use crate::engine::health::{Condition, Health};
+use crate::engine::kernel::claims::Claim;
 use crate::engine::status::usage::Spent;
 use crate::engine::uplink::standing::Standing;
 use crate::time::{Instant, Now, Utc};
@@ -55,6 +56,8 @@ pub struct Snapshot {
     pub loop_gap: Duration,
     /// Whom the box is told to ask for names, the best first.
     pub resolvers: Vec<String>,
+    /// Whose say others have in where packets go.
+    pub claims: Vec<Claim>,
     /// The uplink that a person put first.
     pub manual: Option<String>,
     /// Where the page is in the LAN, IPv4 first.

@@ -190,11 +190,13 @@ impl Engine {
             let (Some(seen), Some((active, wanted))) = (*seen, wanted) else {
                 continue;
             };
-            let astray = (seen != wanted).then_some(seen);
+            let link = |index| self.seen.view.links.get(&index);
+            let claimed = self.seen.claims.whole(family).and_then(|claim| claim.dev.as_ref());
+            let as_claimed = claimed.is_some() && claimed == link(seen).map(|link| &link.name);
+            let astray = (seen != wanted && !as_claimed).then_some(seen);
             let before = std::mem::replace(self.kernel.astray.get_mut(family), astray);
             if astray.is_some() && astray != before {
-                let link = self.seen.view.links.get(&seen);
-                let by = link.map_or("another way", |l| l.name.as_str()).to_owned();
+                let by = link(seen).map_or("another way", |l| l.name.as_str()).to_owned();
                 let uplink = active.config.name.clone();
                 self.record(Fact::Astray { uplink, family, by }, now);
             }
@@ -250,7 +252,7 @@ impl Engine {
             Listen::Lan(port) => *port,
             Listen::Addr(addr) => addr.port(),
         });
-        Wanted {
+        let mut wanted = Wanted {
             uplinks: self.uplinks.values().map(|u| self.wanted_uplink(u)).collect(),
             order: PerFamily { v4: order(Family::V4), v6: order(Family::V6) },
             refused: PerFamily {
@@ -261,7 +263,10 @@ impl Engine {
             reset_on: self.run.armed.iter().flat_map(|_| &self.uplinks.chain).copied().gather(),
             lan: lan.map(|lan| self.wanted_lan(lan)),
             page_ports: ports.gather(),
-        }
+            ..Wanted::default()
+        };
+        self.want_what_others_want(&mut wanted);
+        wanted
     }
 
     /// What `main` leads over uplinks past the choice.

@@ -7,6 +7,7 @@ mod configure;
 mod converge;
 mod flows;
 mod follow;
+mod heed;
 mod judge;
 mod keep;
 mod observe;

@@ -126,6 +126,7 @@ impl Engine {
         self.choice.undecided |= self.lan.prefixes != before;
         self.learn_resolvers();
         self.follow_lan();
+        self.heed(now);
     }
 
     /// Routes that would take traffic past the choice are passed over, and what has begun by them in

@@ -6,6 +6,7 @@ use crate::engine::events::causes::Trouble;
 use crate::engine::events::words::{counted, overlaps_lan};
 use crate::engine::health::line::{Line, Pattern};
 use crate::engine::health::{Condition, Health};
+use crate::engine::kernel::claims::Claim;
 use crate::engine::policy::choice::Active;
 use crate::engine::policy::select::Why;
 use crate::engine::status::snapshot::{LastSwitch, LineState, Role, Snapshot, UplinkState};
@@ -20,6 +21,8 @@ use crate::units::{ByteCount, Family, PerFamily, UplinkId};
 const NOTICED: Duration = Duration::from_secs(2);
 /// … for this long.
 const REMEMBERED: Duration = Duration::from_secs(600);
+/// So many claims of others are shown.
+const MOST_CLAIMS: usize = 16;
 
 impl Engine {
     #[must_use]
@@ -68,6 +71,7 @@ impl Engine {
                 let list = self.names.resolvers.iter().flat_map(|r| &r.list);
                 list.map(ToString::to_string).collect()
             },
+            claims: self.seen.claims.now.iter().take(MOST_CLAIMS).cloned().collect(),
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
             page: self.lan.page.iter().filter(|p| !p.is_link_local()).map(|p| p.addr).collect(),
             leds: self.led_names(),
@@ -97,6 +101,9 @@ impl Engine {
 
     /// The uplink that carries a family, if that leads to the Internet.
     pub(in crate::engine) fn carrying(&self, family: Family, now: Now) -> Option<&Uplink> {
+        if self.seen.claims.whole(family).is_some_and(Claim::bars) {
+            return None;
+        }
         let u = self.uplinks.get(&self.choice.active.get(family).uplink?)?;
         let fitness = u.fitness(&self.config, &self.uplinks.shared, family, now.mono);
         fitness.carries().then_some(u)
@@ -118,8 +125,19 @@ impl Engine {
         if let Some(why) = &self.kernel.no_table {
             return format!("Traffic is not steered: {why}");
         }
+        let claims = Family::BOTH.iter().filter_map(|family| self.seen.claims.whole(*family));
+        let claims: Vec<String> = claims.map(ToString::to_string).collect();
+        let others = claims.iter().map(|claim| format!("; {claim}")).collect::<String>();
+        self.of_the_uplinks(active, now) + &others
+    }
+
+    /// How the uplinks are, and who carries what.
+    fn of_the_uplinks(&self, active: &PerFamily<Option<String>>, now: Now) -> String {
+        let barred =
+            Family::BOTH.iter().any(|f| self.seen.claims.whole(*f).is_some_and(Claim::bars));
         let first = self.uplinks.chain.first().and_then(|id| self.uplinks.get(id));
         match (&active.v4, &active.v6) {
+            (None, None) if barred => "No Internet".to_owned(),
             (None, None) => {
                 let chain = self.uplinks.chain.iter().filter_map(|id| self.uplinks.get(id));
                 let said = |u: &Uplink| format!("{} {}", u.config.name, self.trouble(u, now));

@@ -35,17 +35,19 @@ pub fn detours(dev: IfIndex, near: &[IpNet], view: &KernelView) -> Vec<IpNet> {
         let widest = WIDEST[usize::from(route.dst.addr().is_ipv6())];
         route.gateway.is_none() && route.dst.prefix_len() >= widest && near.contains(&route.dst)
     };
-    let elsewhere = |route: &ForeignRoute| {
-        let nets = ELSEWHERE.iter().filter_map(|net| net.parse::<IpNet>().ok());
-        nets.into_iter().any(|net| net.contains(&route.dst))
-    };
     let all = view.routes.iter().filter(|r| r.dev == dev && r.table == TableId::MAIN);
     let through = all.filter(|r| (1..r.dst.max_prefix_len()).contains(&r.dst.prefix_len()));
     let mut found: Vec<IpNet> =
-        through.filter(|r| !on_link(r) && !elsewhere(r)).map(|r| r.dst).collect();
+        through.filter(|r| !on_link(r) && !is_elsewhere(&r.dst)).map(|r| r.dst).collect();
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Whether a network is no part of the Internet.
+#[must_use]
+pub fn is_elsewhere(net: &IpNet) -> bool {
+    ELSEWHERE.iter().filter_map(|net| net.parse::<IpNet>().ok()).any(|other| other.contains(net))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod attachment;
 pub mod detours;
+pub mod hosts;
 pub(super) mod leftover;
 pub mod standing;
 
@@ -44,6 +45,17 @@ pub(in crate::engine) struct Uplink {
     pub leftover: PerFamily<Option<Leftover>>,
     /// When each line next wants to be woken.
     pub due: PerFamily<Instant>,
+}
+
+impl Uplink {
+    /// Whose routes are looked at.
+    pub(in crate::engine) fn owner(&self) -> hosts::Owner<'_> {
+        hosts::Owner {
+            attachment: &self.attachment,
+            config: &self.config,
+            resolvers: &self.resolvers,
+        }
+    }
 }
 
 /// Set aside by a person.

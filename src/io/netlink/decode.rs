@@ -292,6 +292,7 @@ pub(super) fn rule(message: &RuleMessage) -> Option<Rule> {
     let (selector, _) = selector(message);
     let then = match message.header.action {
         RuleAction::Prohibit => Then::Prohibit,
+        RuleAction::Goto => Then::GoTo(goes_to(message)),
         _ => Then::LookUp(rule_table(message)),
     };
     (protocol == PROTOCOL).then_some(Rule {
@@ -330,6 +331,15 @@ fn rule_table(message: &RuleMessage) -> TableId {
     message.attributes.iter().find_map(of).unwrap_or(header)
 }
 
+/// Where a rule goes on; one that goes nowhere stands at 0.
+fn goes_to(message: &RuleMessage) -> RulePriority {
+    let of = |attribute: &RuleAttribute| match attribute {
+        RuleAttribute::Goto(priority) => Some(RulePriority(*priority)),
+        _ => None,
+    };
+    message.attributes.iter().find_map(of).unwrap_or(RulePriority(0))
+}
+
 /// The kernel reports -1 where nothing is suppressed.
 fn suppressed(message: &RuleMessage) -> Option<u32> {
     let of = |attribute: &RuleAttribute| match attribute {
@@ -348,12 +358,6 @@ fn selector(message: &RuleMessage) -> (Selector, bool) {
         ..Selector::default()
     };
     let (mut mark, mut mask, mut narrower) = (None, None, false);
-    // A name that no interface can have fits none.
-    let named = |name: &String, narrower: &mut bool| {
-        let name = IfName::new(name);
-        *narrower |= name.is_none();
-        name
-    };
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Source(addr) => selector.src = IpNet::new(*addr, header.src_len).ok(),
@@ -362,8 +366,15 @@ fn selector(message: &RuleMessage) -> (Selector, bool) {
             }
             RuleAttribute::FwMark(value) => mark = Some(*value),
             RuleAttribute::FwMask(value) => mask = Some(*value),
-            RuleAttribute::Iifname(name) => selector.iif = named(name, &mut narrower),
-            RuleAttribute::Oifname(name) => selector.oif = named(name, &mut narrower),
+            // A name that no interface can have fits none.
+            RuleAttribute::Iifname(name) => {
+                selector.iif = IfName::new(name);
+                narrower |= selector.iif.is_none();
+            }
+            RuleAttribute::Oifname(name) => {
+                selector.oif = IfName::new(name);
+                narrower |= selector.oif.is_none();
+            }
             RuleAttribute::UidRange(RuleUidRange { start, end }) => {
                 selector.uids = Some((*start, *end));
             }

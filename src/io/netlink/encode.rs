@@ -75,6 +75,10 @@ pub(super) fn rule_message(rule: &Rule) -> RuleMessage {
             message.header.action = RuleAction::ToTable;
             message.attributes.push(RuleAttribute::Table(table.0));
         }
+        Then::GoTo(priority) => {
+            message.header.action = RuleAction::Goto;
+            message.attributes.push(RuleAttribute::Goto(priority.0));
+        }
         Then::Prohibit => message.header.action = RuleAction::Prohibit,
     }
     let attributes = &mut message.attributes;

@@ -9,20 +9,10 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::conntrack::Conntrack;
 use super::nft::Nft;
-use super::talk::{Error, Talk};
+use super::talk::Talk;
 use super::{features, rules, sock_diag};
 use crate::engine::doctor::parts::{Part, Presence};
-use crate::engine::kernel::rule::ForeignRule;
 use crate::units::Family;
-
-/// Every policy rule that is not ours, of both families, but the kernel's own first one.
-///
-/// # Errors
-///
-/// When the kernel does not tell.
-pub async fn foreign_rules() -> Result<Vec<ForeignRule>, Error> {
-    rules::of_others(&mut Talk::open()?).await
-}
 
 /// Tries every part of the kernel that sparelink uses, in a network namespace that exists for a
 /// moment only.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::engine::events::args::Arg;
 use crate::engine::events::facts::Event;
 use crate::engine::events::timeline::{self, Minute, SPAN, View};
+use crate::engine::kernel::claims::{By, Claim};
 use crate::engine::status::snapshot::{LineState, Snapshot, UplinkState};
 use crate::time::Now;
 use crate::units::{Family, Gather as _};
@@ -35,12 +36,42 @@ pub(super) struct Status {
     repairs_of: BTreeMap<&'static str, u64>,
     loop_gap_ms: f64,
     resolvers: Vec<String>,
+    claims: Vec<ClaimOf>,
     manual: Option<String>,
     /// Addresses of the page.
     page: Vec<String>,
     /// The LEDs that show something; a page without any has nothing to test.
     leds: Vec<String>,
     uplinks: Vec<Uplink>,
+}
+
+/// Somebody else's say in where packets go.
+#[derive(Debug, Serialize)]
+struct ClaimOf {
+    family: &'static str,
+    by: Option<String>,
+    rule: Option<u32>,
+    whom: Option<String>,
+    text: String,
+}
+
+impl From<&Claim> for ClaimOf {
+    fn from(claim: &Claim) -> Self {
+        let rule = match claim.by {
+            By::Rule(priority) => Some(priority.0),
+            By::Default | By::WideRoutes => None,
+        };
+        Self {
+            family: match claim.family {
+                Family::V4 => "v4",
+                Family::V6 => "v6",
+            },
+            by: claim.dev.as_ref().map(|dev| plain(dev.as_str())),
+            rule,
+            whom: (!claim.is_whole()).then(|| plain(&claim.whom)),
+            text: plain(&claim.to_string()),
+        }
+    }
 }
 
 /// Whether changing things needs a login.
@@ -169,6 +200,7 @@ impl Status {
             repairs_of: snapshot.repairs_of.iter().map(|(kind, n)| (kind.word(), *n)).gather(),
             loop_gap_ms: round(snapshot.loop_gap.as_secs_f64() * 1e3),
             resolvers: snapshot.resolvers.clone(),
+            claims: snapshot.claims.iter().map(ClaimOf::from).collect(),
             manual: snapshot.manual.clone(),
             page: snapshot.page.iter().map(|place| format!("http://{place}/")).collect(),
             leds: snapshot.leds.iter().map(|led| plain(led)).collect(),

@@ -219,6 +219,7 @@ pub(super) fn snapshot() -> Snapshot {
         repairs_of: std::collections::BTreeMap::new(),
         resolvers: vec!["192.168.8.1".to_owned()],
         loop_gap: Duration::from_micros(1500),
+        claims: Vec::new(),
         manual: None,
         page: vec!["192.168.1.1:8300".parse().unwrap()],
         leds: vec!["ACT".to_owned()],
