@@ -132,7 +132,7 @@ async fn a_table_of_somebody_elses_is_named_and_nothing_leaves_without_ours() ->
     drop(owner);
     agent.wait_proven(PROVEN).await?;
     let begun = Instant::now();
-    while !shell(&home.router, "ip rule").await?.contains("8390") {
+    while !shell(&home.router, "ip rule").await?.contains("32765") {
         ensure!(begun.elapsed() < Duration::from_secs(30), "no rules after all");
         sleep(Duration::from_millis(100)).await;
     }

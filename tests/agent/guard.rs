@@ -240,7 +240,7 @@ async fn what_network_managers_delete_is_put_right_and_named() -> Result<()> {
 
 async fn what_others_change_in_part_is_put_right_and_named() -> Result<()> {
     undo_all(&[
-        ("one rule", "ip rule del pref 8390", "deleted 1 of {rules} rules"),
+        ("one rule", "ip rule del pref 32765", "deleted 1 of {rules} rules"),
         ("one chain", "nft flush chain inet sparelink masq", "changed the nftables table"),
         ("one set", "nft flush set inet sparelink lan4", "changed 1 nftables set"),
         ("sysctl", "echo 0 > /proc/sys/net/ipv4/ip_forward", "set net.ipv4.ip_forward to 0"),

@@ -202,7 +202,7 @@ const BROKEN: [(&str, &str, &[&str]); 4] = [
         "nft flush chain inet sparelink masq; nft flush chain inet sparelink guard_up; sleep 0.05",
         &["packets left with a wrong source"],
     ),
-    ("a-rule-is-missing", "ip rule del pref 8390; sleep 0.01", &["rules"]),
+    ("a-rule-is-missing", "ip rule del pref 32765; sleep 0.01", &["rules"]),
     (
         "a-switch-drops-packets",
         // It stands still meanwhile: one that is awake puts things right before a packet is missed. An empty
