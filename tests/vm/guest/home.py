@@ -12,7 +12,8 @@ second is a phone's hotspot (hwsim radios, hostapd), the third a tethered phone 
 import os
 import time
 
-from tools import LOGS, ensure, read, run, start, text, until, write
+from net import forward, ip, nft
+from tools import read, run, start, text, until, write
 
 CLIENT = "192.168.77.2"
 ECHO = "203.0.113.7"
@@ -25,21 +26,6 @@ NAMES = ["cable", "hotspot", "phone"]
 LINES = ["delay 10ms 2ms loss 0.2%", "delay 30ms 6ms loss 1%", "delay 45ms 9ms loss 1%"]
 METRICS = [100, 600, 101]
 GADGET = "/sys/kernel/config/usb_gadget/phone"
-
-
-def nft(namespace, rules):
-    inside = f"ip netns exec {namespace} " if namespace else ""
-    run(f"{inside}nft -f -", input=rules)
-
-
-def ip(namespace, lines):
-    """Many `ip` commands in one namespace; `None` is the board."""
-    inside = f"-n {namespace}" if namespace else ""
-    run(f"ip {inside} -batch -", input="\n".join(line.strip() for line in lines.strip().splitlines()) + "\n")
-
-
-def forward(namespace):
-    run(f"ip netns exec {namespace} sysctl -q -w net.ipv4.ip_forward=1")
 
 
 def driven_by(driver):
@@ -89,7 +75,7 @@ class Home:
             ip("targets", f"addr add {target}/32 dev lo")
             ip("core", f"route add {target}/32 via {ECHO}")
         forward("core")
-        start("ip netns exec targets python3 /vm/guest/internet.py", "internet")
+        start(f"ip netns exec targets python3 /vm/guest/internet.py {ECHO} {WEB}", "internet")
         start("ip netns exec targets dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts"
               f" --user=root --pid-file= --bind-interfaces --address=/#/{WEB}", "internet-dns")
 

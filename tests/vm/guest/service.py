@@ -2,7 +2,8 @@
 
 import glob
 
-from agent import CONFIG, PATIENT, config
+from agent import CONFIG
+from settings import PATIENT, config
 from tools import SHARED, Failed, text, until, write
 
 UNIT = "sparelink.service"

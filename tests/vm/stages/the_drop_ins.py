@@ -2,10 +2,11 @@
 
 import shutil
 
-from agent import PATIENT, at_peace, is_active
+from agent import at_peace, is_active
 from home import CABLE
 from lamps import patterns
 from service import UNIT, begin_again, configure, pid, status_of
+from settings import PATIENT
 from tools import ensure, run, until
 
 EXAMPLES, FOLDER = "/usr/share/doc/sparelink/examples", f"/etc/systemd/system/{UNIT}.d"

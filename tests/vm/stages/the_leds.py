@@ -1,9 +1,10 @@
 """The LEDs of the board show each state: two of them LED devices that the kernel blinks, one a line of the GPIO
 controller that the agent drives, and one that somebody else has."""
 
-from agent import PATIENT, Agent, at_peace, config, is_active, uplink
+from agent import Agent, at_peace, is_active, uplink
 from home import CABLE, HOTSPOT, PHONE
 from lamps import patterns
+from settings import PATIENT, config
 from tools import ensure, read, until
 
 # Lines 4 to 6 are LED devices (see `board`), 7 is free. The phone's is the one that the first LED hangs on.

@@ -4,7 +4,8 @@ import time
 
 from agent import ask, at_peace, is_active, uplink
 from gaps import Meter
-from home import CABLE, ECHO, nft
+from home import CABLE, ECHO
+from net import nft
 from tools import ensure, run, text, until
 
 

@@ -2,7 +2,8 @@
 
 import json
 
-from agent import STATE, Agent, ask, at_peace, config
+from agent import Agent, ask, at_peace
+from settings import STATE, config
 from tools import ensure, read, until
 
 

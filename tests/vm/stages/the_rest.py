@@ -4,7 +4,8 @@ import glob
 import statistics
 import time
 
-from agent import SHARED, Agent, ask, at_peace, config
+from agent import SHARED, Agent, ask, at_peace
+from settings import config
 from tools import ensure, read, run
 
 RSS_KB, WAKE_UPS = 10 * 1024, 300

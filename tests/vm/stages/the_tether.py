@@ -5,8 +5,9 @@ import os
 import signal
 import time
 
-from agent import CONFIG, config, uplink
+from agent import CONFIG, uplink
 from home import PHONE
+from settings import config
 from tools import ensure, slowness, until, write
 
 # From the address to an eligible spare, in seconds, on a machine as slow as an emulated one.

@@ -1,17 +1,23 @@
-"""The servers of the Internet: echo (UDP and TCP) and the page that connectivity checks ask for."""
+"""The servers of the Internet: echo (UDP and TCP) and the page that connectivity checks ask for. `internet.py ECHO,… [WEB,…]`
+names the addresses of both, of either family."""
 
 import selectors
 import socket
+import sys
 
-ECHO, WEB = "203.0.113.7", "203.0.113.80"
+ECHO, WEB = ([word for word in words.split(",") if word] for words in [*sys.argv[1:], ""][:2])
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 SUCCESS = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\nsuccess\n"
 
 ready = selectors.DefaultSelector()
 
 
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def listen(address, port, serve):
-    server = socket.socket()
+    server = socket.socket(family(address))
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind((address, port))
     server.listen(64)
@@ -36,18 +42,22 @@ def answer(connection, serve):
         connection.close()
 
 
-datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-datagrams.bind((ECHO, 7))
+def echo(address, port):
+    datagrams = socket.socket(family(address), socket.SOCK_DGRAM)
+    datagrams.bind((address, port))
+
+    def back():
+        data, sender = datagrams.recvfrom(2048)
+        datagrams.sendto(data, sender)
+
+    ready.register(datagrams, selectors.EVENT_READ, back)
+    listen(address, port, lambda data: data)
 
 
-def echo():
-    data, sender = datagrams.recvfrom(2048)
-    datagrams.sendto(data, sender)
-
-
-ready.register(datagrams, selectors.EVENT_READ, echo)
-listen(ECHO, 7, lambda data: data)
-listen(WEB, 80, lambda request: NO_CONTENT if b"/generate_204 " in request else SUCCESS)
+for one in ECHO:
+    echo(one, 7)
+for one in WEB:
+    listen(one, 80, lambda request: NO_CONTENT if b"/generate_204 " in request else SUCCESS)
 while True:
     for key, _ in ready.select():
         try:

@@ -6,9 +6,10 @@ from tools import read, start, until
 
 
 class Meter:
-    def __init__(self, kind):
+    def __init__(self, kind, inside="ip netns exec client ", more=""):
+        """Packets of the client's, or of the machine's own with nothing for `inside`."""
         self.path = f"/run/meter-{kind}-{time.monotonic_ns()}"
-        self.process = start(f"ip netns exec client python3 /vm/guest/meter.py {kind} {self.path}", "meter")
+        self.process = start(f"{inside}python3 /vm/guest/meter.py {kind} {self.path} {more}", "meter")
         until("the meter at work", lambda: read(self.path), 30)
 
     def lines(self):

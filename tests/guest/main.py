@@ -10,16 +10,11 @@ import traceback
 
 sys.path += ["/vm/guest", "/vm/stages"]
 
-from tools import Failed, read, say  # noqa: E402
+from tools import Failed, argument, say  # noqa: E402
 
 
 class World:
     """What stages leave for those after them: the home, the agent, meters."""
-
-
-def wanted():
-    words = dict(word.split("=", 1) for word in read("/proc/cmdline").split() if "=" in word)
-    return words["stages"].split(",")
 
 
 def play(name, world):
@@ -37,7 +32,7 @@ def play(name, world):
 
 def main():
     world = World()
-    for name in wanted():
+    for name in argument("stages", "").split(","):
         # Without a home or an agent nothing that follows makes sense.
         if not play(name, world) and name in ("the_home", "the_start"):
             return

@@ -47,6 +47,12 @@ def write(path, content):
         file.write(content)
 
 
+def argument(name, otherwise):
+    """A word of the kernel's command line: name=value."""
+    words = dict(word.split("=", 1) for word in read("/proc/cmdline").split() if "=" in word)
+    return words.get(name, otherwise)
+
+
 def ensure(claim, otherwise):
     if not claim:
         raise Failed(otherwise if isinstance(otherwise, str) else repr(otherwise))

@@ -1,4 +1,5 @@
-"""The agent on the board, as a person would run it, and what it says over its socket."""
+"""The agent on the box, as a person would run it, and what it says over its socket. How it is configured there is in
+the machine's own `settings.py`."""
 
 import http.client
 import json
@@ -7,48 +8,11 @@ import socket
 import subprocess
 import time
 
-from home import SSID
+from settings import config
 from tools import LOGS, SHARED, read, text, until, write
 
 RUN, CONFIG = "/run/sparelink", "/etc/sparelink/sparelink.toml"
-STATE = f"{SHARED}/state"
 BINARY = f"{SHARED}/bin/sparelink"
-UPLINKS = """
-[[uplink]]
-name = "cable"
-interface = "wan0"
-[[uplink]]
-name = "hotspot"
-{hotspot}
-kind = "wifi"
-[[uplink]]
-name = "phone"
-{phone}
-kind = "cellular"
-metered = true
-[lan]
-interfaces = ["lan0"]
-[failback]
-hold = "3s"
-hold_max = "3s"
-[state]
-dir = "{state}"
-"""
-
-
-# An emulated machine stands still for half a second whenever its host is busy: verdicts wait for longer than that.
-PATIENT = """
-[probe]
-window = "2s"
-"""
-
-
-# A phone is known by what it is, not by what the kernel happens to call it.
-HOTSPOT, PHONE = f'match = {{ ssid = "{SSID}" }}', 'match = { driver = "rndis_host" }'
-
-
-def config(hotspot=HOTSPOT, phone=PHONE, more=PATIENT):
-    return UPLINKS.format(hotspot=hotspot, phone=phone, state=STATE) + more
 
 
 class Agent:
@@ -86,7 +50,7 @@ def at_peace(seconds=120):
 
     def proven():
         return all(uplink["role"] in ("active", "ready") for uplink in ask("status")["uplinks"])
-    until("all three proven", proven, seconds)
+    until("all of them proven", proven, seconds)
 
 
 class Socket(http.client.HTTPConnection):
