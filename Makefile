@@ -20,8 +20,8 @@ TIMED := .ci/timed
 
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
-.PHONY: help demo test test-all bench release arm deb deb-test vm clean \
-        setup setup-tests setup-arm setup-deb setup-vm fmt clippy builds unit computed waited page doc deny size quick-size soak
+.PHONY: help demo test test-all bench release arm deb deb-test vm vm-x86 clean \
+        setup setup-tests setup-arm setup-deb setup-vm setup-vm-x86 fmt clippy builds unit computed waited page vm-x86-short doc deny size quick-size soak
 
 help:  ## print this text
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,13 +30,13 @@ demo: setup  ## build it, and play the story: cables are severed, the home stays
 	cargo build --locked
 	$(SPARELINK) lab --tour
 
-test: setup-tests fmt clippy builds unit page doc deny  ## run every check and test (some minutes)
+test: setup-tests fmt clippy builds unit vm-x86-short page doc deny  ## run every check and test (some minutes)
 	@echo "all is well"
 
 # Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
 test-all: UNIT_FLAGS = --include-ignored
 test-all: export SPARELINK_STORIES = 2000
-test-all: test size deb-test  ## the long ones too
+test-all: test size deb-test vm-x86  ## the long ones too
 
 # Random faults on the real agent in the lab, in the same order for the same seed.
 MINUTES ?= 3
@@ -71,6 +71,10 @@ vm: setup-vm arm setup-deb  ## boot an ARM board with Wi-Fi, USB and LEDs, and p
 	DEB_NEXT=1 packaging/deb/build arm64
 	tests/vm/run
 
+vm-x86: setup-vm-x86  ## boot an amd64 kernel, and play beside WireGuard, IPsec, OpenVPN and others (20 minutes)
+	cargo build --locked
+	tests/vm-x86/run
+
 clean:  ## remove what was built
 	cargo clean
 
@@ -90,6 +94,9 @@ setup-deb:
 
 setup-vm:
 	@.ci/setup vm
+
+setup-vm-x86:
+	@.ci/setup vm-x86
 
 fmt:
 	@$(TIMED) fmt cargo fmt --check
@@ -112,6 +119,11 @@ waited:
 computed:
 	@$(TIMED) "random stories" $(TEST) --test properties -- $(UNIT_FLAGS)
 	@$(TIMED) "simulated days" $(TEST) --test simulation -- $(UNIT_FLAGS)
+
+# A minute of what `make vm-x86` plays.
+vm-x86-short:
+	@cargo build --quiet --locked
+	@$(TIMED) "neighbours in a machine" tests/vm-x86/run short
 
 # The status page in a real browser, before a box that plays every state, then before the real agent
 # in the lab; pictures in target/page.

@@ -1,0 +1,23 @@
+"""How the agent on the box is configured: two cables, a hold of three seconds."""
+
+SETTINGS = """
+[[uplink]]
+name = "cable"
+interface = "{cable}"
+{cable_more}
+[[uplink]]
+name = "mifi"
+interface = "{mifi}"
+{mifi_more}
+[lan]
+interfaces = ["lan0"]
+[failback]
+hold = "3s"
+hold_max = "3s"
+[state]
+dir = "/run/state"
+"""
+
+
+def config(cable="wan0", mifi="wan1", cable_more="", mifi_more="", more=""):
+    return SETTINGS.format(cable=cable, mifi=mifi, cable_more=cable_more, mifi_more=mifi_more) + more
