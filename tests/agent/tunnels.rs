@@ -26,6 +26,7 @@ crate::tests![
     what_is_marked_for_main_follows_the_active_uplink,
     a_host_route_of_main_follows_the_active_uplink,
     a_default_that_rejects_is_no_internet,
+    a_thousand_rules_and_a_neighbour_that_builds_anew_leave_it_calm,
 ];
 
 /// A tunnel's far end, which answers in the Internet's place. The tunnel is a cable: what is looked at is
@@ -337,5 +338,54 @@ async fn a_default_that_rejects_is_no_internet() -> Result<()> {
         .await?;
     let sentence = stage.json().await?["sentence"].to_string();
     ensure!(sentence.contains("all IPv4 traffic is rejected"), "{sentence}");
+    Ok(())
+}
+
+/// This many rules and routes of others, which lead nobody anywhere.
+const RULES: u32 = 1_000;
+const ROUTES: u32 = 10_000;
+/// For so long somebody takes theirs away and builds them anew.
+const ANEW: Duration = Duration::from_secs(8);
+
+async fn a_thousand_rules_and_a_neighbour_that_builds_anew_leave_it_calm() -> Result<()> {
+    let (home, tunnel) = home_with_a_tunnel().await?;
+    let rules = (0..RULES).map(|n| {
+        format!(
+            "rule add from 10.{}.{}.0/24 lookup 100 pref {}\n",
+            128 + n / 256,
+            n % 256,
+            10_000 + n
+        )
+    });
+    let routes = (0..ROUTES).map(|n| {
+        format!("route add 10.{}.{}.{}/32 dev lo table 100\n", n / 65_536, n / 256 % 256, n % 256)
+    });
+    let batch = crate::stage::file("many-rules");
+    std::fs::write(&batch, rules.chain(routes).collect::<String>())?;
+    shell(&home.router, &format!("ip -batch {}", batch.display())).await?;
+    let stage = Stage::in_home(home, Settings::default(), &[]).await?;
+    Tunnel::up(&stage.home).await?;
+    told(&stage, "all IPv4 traffic goes by wg0").await?;
+    let begun = Instant::now();
+    let mut times = 0;
+    while begun.elapsed() < ANEW {
+        let script =
+            "ip rule del not fwmark 51820 table 51820; ip rule add not fwmark 51820 table 51820";
+        shell(&stage.home.router, script).await?;
+        times += 1;
+        sleep(Duration::from_millis(300)).await;
+    }
+    let codes = stage.agent.history().await?;
+    let claimed = codes.iter().filter(|code| code.starts_with("claim")).count();
+    let late = stage.json().await?["loop_gap_ms"].as_f64().context("no loop_gap_ms")?;
+    figure(&format!("built anew {times} times, told {claimed} times; loop late by {late:.1} ms"));
+    ensure!(claimed == 2, "once for each IP version: {codes:?}");
+    ensure!(codes.iter().all(|code| code != "repaired" && code != "fight"), "{codes:?}");
+    // 50 ms on a quiet machine.
+    ensure!(late < 500.0, "the loop was late by {late} ms");
+    let all = shell(&stage.home.router, "ip rule | grep -c 'lookup 100'").await?;
+    ensure!(all.trim() == RULES.to_string(), "{all} rules are left");
+    stage.nothing_lost_since(begun).await?;
+    drop(tunnel.far);
     Ok(())
 }

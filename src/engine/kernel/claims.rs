@@ -111,6 +111,9 @@ fn could_be(device: &DeviceMatch, link: &Link) -> bool {
         || device.mac.is_some() && device.mac == link.mac
 }
 
+/// More claims of one family are not told: nobody would read them.
+const AT_MOST: usize = 8;
+
 /// Everybody's claims, in order.
 #[must_use]
 pub fn claims(view: &KernelView, known: &Known) -> BTreeSet<Claim> {
@@ -118,7 +121,10 @@ pub fn claims(view: &KernelView, known: &Known) -> BTreeSet<Claim> {
     for family in Family::BOTH {
         claims.extend(in_main(view, known, family));
         let rules = view.rules.iter().filter(|rule| rule.family == family);
-        claims.extend(rules.filter_map(|rule| by_rule(rule, view, known)));
+        let (whole, some): (Vec<_>, Vec<_>) =
+            rules.filter_map(|rule| by_rule(rule, view, known)).partition(Claim::is_whole);
+        claims.extend(whole.into_iter().take(AT_MOST));
+        claims.extend(some.into_iter().take(AT_MOST));
     }
     claims
 }
@@ -201,6 +207,14 @@ fn is_alive(route: &ForeignRoute, view: &KernelView) -> bool {
     let link = view.links.get(&route.dev);
     route.kind == RouteKind::Rejects
         || link.is_some_and(|link| link.up && link.carrier && !link.loopback)
+}
+
+/// Marks by which others' rules choose a way and which they compare as a whole, our bits included: a
+/// packet that has one must keep it as it is.
+#[must_use]
+pub fn whole_marks(rules: &[ForeignRule]) -> BTreeSet<u32> {
+    let marks = rules.iter().filter_map(|rule| rule.selector.fwmark);
+    marks.filter(|mark| mark.mask == u32::MAX).map(|mark| mark.value).gather()
 }
 
 /// A claim is over when it has not been there for so long: whoever builds their own anew takes it away
