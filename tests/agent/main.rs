@@ -26,6 +26,7 @@ mod kernel;
 mod lab;
 mod leds;
 mod login;
+mod near;
 mod page;
 mod people;
 mod pinning;
@@ -100,6 +101,7 @@ fn all() -> Result<Vec<Test>> {
         ipv6::tests(),
         subnets::tests(),
         devices::tests(),
+        near::tests(),
         resolvers::tests(),
         pinning::tests(),
         hijack::tests(),

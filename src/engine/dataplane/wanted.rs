@@ -77,7 +77,7 @@ pub struct Uplink {
     pub dev: Option<(IfIndex, IfName)>,
     /// Its egress by family: now, or the last one as long as the kernel can hold it.
     pub egress: PerFamily<Option<Egress>>,
-    /// Subnets on the link.
+    /// What is on this side of the Internet: subnets on the link, next hops, pages of modems.
     pub near: Vec<IpNet>,
     /// IPv6 sources that need no masquerade here.
     pub own6: Vec<Ipv6Net>,

@@ -316,7 +316,7 @@ impl Engine {
             id: u.id,
             egress: u.attachment.dormant.clone(),
             dev,
-            near: u.attachment.near.clone(),
+            near: [u.attachment.near.as_slice(), &u.attachment.also_near].concat(),
             own6: self.lan.prefixes.own(u.id),
             others6: self.lan.prefixes.others(u.id),
             mtu: u.attachment.mtu,

@@ -11,6 +11,7 @@ use crate::engine::health::Condition;
 use crate::engine::kernel::egress::Egress;
 use crate::engine::kernel::view::{Address, ForeignRoute, KernelView, Link};
 use crate::engine::uplink::detours::detours;
+use crate::engine::uplink::near::{beside_subnets, subnets_on};
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, TableId};
 
 /// What an uplink has now.
@@ -23,6 +24,10 @@ pub struct Attachment {
     pub mtu: u32,
     /// Subnets that are on the link: the modem lives there, not the Internet.
     pub near: Vec<IpNet>,
+    /// What else is on this side of the Internet: the other end of a point-to-point address, next hops,
+    /// pages of modems.
+    #[serde(default)]
+    pub also_near: Vec<IpNet>,
     /// The egress by family; `None`: that family is missing here, which is no fault.
     pub egress: PerFamily<Option<Egress>>,
     /// The same without regard to carrier: what the kernel can hold. A dead default is better than
@@ -55,12 +60,14 @@ impl Attachment {
         let Some(link) = find(&config.device, view, taken) else {
             return Self { fault: Some(Condition::Absent), ..Self::default() };
         };
-        let near: Vec<IpNet> = near(link, view);
+        let near = subnets_on(link, view);
+        let detours = detours(link.index, &near, view);
         let mut this = Self {
             link: Some((link.index, link.name.clone())),
             carrier: link.up && link.carrier,
             mtu: link.mtu,
-            detours: detours(link.index, &near, view),
+            also_near: beside_subnets(config, link, view, &detours),
+            detours,
             near,
             ..Self::default()
         };
@@ -167,14 +174,6 @@ fn fits(device: &DeviceMatch, link: &Link) -> bool {
         && agrees(device.ssid.as_ref(), link.hardware.ssid.as_ref())
 }
 
-fn near(link: &Link, view: &KernelView) -> Vec<IpNet> {
-    let own = view.addresses.iter().filter(|a| a.index == link.index);
-    let mut near: Vec<IpNet> = own.map(|a| a.net.trunc()).collect();
-    near.sort_unstable();
-    near.dedup();
-    near
-}
-
 /// The egress in one family, or what is missing for it.
 fn egress(
     config: &UplinkConfig,
@@ -190,7 +189,7 @@ fn egress(
     }
     let on_link = |addr: IpAddr| {
         let link_local = matches!(addr, IpAddr::V6(a) if a.is_unicast_link_local());
-        link_local || near(link, view).iter().any(|net| net.contains(&addr))
+        link_local || subnets_on(link, view).iter().any(|net| net.contains(&addr))
     };
     Ok(Egress {
         index: link.index,

@@ -4,6 +4,7 @@ pub mod attachment;
 pub mod detours;
 pub mod hosts;
 pub(super) mod leftover;
+mod near;
 pub mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
