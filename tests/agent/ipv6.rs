@@ -27,6 +27,8 @@ use crate::{figure, skip};
 
 crate::tests![
     a_prefix_leaves_as_it_is_by_its_own_uplink_only,
+    a_line_with_a_delegated_prefix_alone_carries,
+    a_line_with_a_delegated_prefix_alone_is_refused_when_it_is_dead,
     new_flows_are_refused_at_once_while_ipv6_is_dead,
     ipv6_goes_with_the_cable_of_the_only_uplink_that_has_it,
     the_lan_is_told_of_a_dead_prefix,
@@ -150,6 +152,64 @@ async fn a_prefix_leaves_as_it_is_by_its_own_uplink_only() -> Result<()> {
     ask(&stage.home, CABLES).await?;
     let [cables, ..] = seen(&stage.home.uplinks[1].modem).await?;
     ensure!(cables == packets, "control: a wrong source is seen: {cables}");
+    Ok(())
+}
+
+/// The cable has no address of its own in IPv6 but a link-local one, as many providers leave it: what it
+/// delegates is in the LAN.
+async fn delegate_alone(home: &Home) -> Result<()> {
+    delegate(home).await?;
+    shell(&home.router, "ip -6 addr flush dev wan0 scope global").await?;
+    shell(&home.router, "ip addr del 2001:db8:b0:1::1/64 dev lan0").await?;
+    let here = shell(&home.router, "ip -6 route show default dev wan0").await?;
+    ensure!(here.contains("fe80::1"), "control: it has a gateway: {here}");
+    Ok(())
+}
+
+async fn a_line_with_a_delegated_prefix_alone_carries() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    delegate_alone(&home).await?;
+    let mut stage = Stage::in_home(home, Settings::default(), &[]).await?;
+    on6(&mut stage, Some("cable")).await?;
+    watch(&stage.home.uplinks[0].modem).await?;
+    let answered = ask(&stage.home, CABLES).await?;
+    ensure!(answered == PACKETS, "{answered} of {PACKETS} answered");
+    let [cables, _, _, all] = seen(&stage.home.uplinks[0].modem).await?;
+    ensure!((cables, all) == (PACKETS as u64, PACKETS as u64), "as they are: {cables} of {all}");
+
+    let cut = stage.happens("cable", LineEvent::SeverOnly(Family::V6)).await?;
+    on6(&mut stage, Some("mifi")).await?;
+    figure(&format!("severed: left after {} ms", cut.elapsed().as_millis()));
+    ensure!(ask(&stage.home, CABLES).await? == PACKETS, "masqueraded by the mifi");
+    stage.happens("cable", LineEvent::Restore).await?;
+    on6(&mut stage, Some("cable")).await?;
+    ensure!(ask(&stage.home, CABLES).await? == PACKETS, "as it was");
+    Ok(())
+}
+
+async fn a_line_with_a_delegated_prefix_alone_is_refused_when_it_is_dead() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    delegate_alone(&home).await?;
+    for dev in ["usb0", "wlan0"] {
+        shell(&home.router, &format!("ip -6 addr flush dev {dev} scope global")).await?;
+        shell(&home.router, &format!("ip -6 route del default dev {dev}")).await?;
+    }
+    shell(&home.client, &format!("ip addr del {MIFIS}/64 dev eth0")).await?;
+    let mut stage = Stage::in_home(home, Settings::default(), &[]).await?;
+    on6(&mut stage, Some("cable")).await?;
+    ensure!(connect(&stage.home).await?.0.is_none(), "control: it connects");
+    let cut = stage.happens("cable", LineEvent::SeverOnly(Family::V6)).await?;
+    on6(&mut stage, None).await?;
+    let tcp = refused(&[connect(&stage.home).await?], io::ErrorKind::ConnectionRefused)?;
+    let ms = tcp.as_secs_f64() * 1e3;
+    figure(&format!("noticed after {} ms, TCP reset within {ms:.2} ms", cut.elapsed().as_millis()));
+    stage.happens("cable", LineEvent::Restore).await?;
+    on6(&mut stage, Some("cable")).await?;
+    stage.agent.wait_proven(SOON).await?;
+    let back = Instant::now();
+    while connect(&stage.home).await?.0.is_some() {
+        ensure!(back.elapsed() < SOON, "IPv6 is not back");
+    }
     Ok(())
 }
 

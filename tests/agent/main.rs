@@ -25,6 +25,7 @@ mod kept;
 mod kernel;
 mod lab;
 mod leds;
+mod lines;
 mod login;
 mod near;
 mod page;
@@ -102,6 +103,7 @@ fn all() -> Result<Vec<Test>> {
         subnets::tests(),
         devices::tests(),
         near::tests(),
+        lines::tests(),
         resolvers::tests(),
         pinning::tests(),
         hijack::tests(),

@@ -158,6 +158,7 @@ fn default_via(family: Family, table: TableId, metric: u32, n: u8) -> Route {
         dev,
         onlink: false,
         mtu: None,
+        prefsrc: None,
     }
 }
 
@@ -500,6 +501,7 @@ fn planned(order: [u8; 2]) -> Dataplane {
                 gateway: Some(gateway(family, n)),
                 onlink: false,
                 mtu: None,
+                prefsrc: None,
             })
         };
         let (own4, own6) = (format!("10.0.{n}.2"), format!("2001:db8:{n}::2"));

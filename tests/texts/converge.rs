@@ -24,6 +24,7 @@ fn home() -> Wanted {
             gateway: Some(format!("192.168.{n}.1").parse().unwrap()),
             onlink: false,
             mtu: None,
+            prefsrc: None,
         };
         Uplink {
             id: id(n),

@@ -152,6 +152,7 @@ mod tests {
                 dev: IfIndex(2),
                 onlink: false,
                 mtu: None,
+                prefsrc: None,
             });
         }
         let mut set = Set::new(&[KeyType::Mark]);

@@ -21,6 +21,7 @@ pub mod render;
 pub mod report;
 pub mod ruleset;
 pub(super) mod settling;
+mod sources;
 pub mod wanted;
 
 /// Everything of ours in the kernel: desired, or observed.
@@ -107,6 +108,9 @@ pub struct Route {
     pub onlink: bool,
     /// Path MTU of the route, where the foreign one had it.
     pub mtu: Option<u32>,
+    /// The source that packets of the box get by it, where the kernel would choose another.
+    #[serde(default)]
+    pub prefsrc: Option<IpAddr>,
 }
 
 /// A policy rule of ours.

@@ -95,6 +95,8 @@ pub enum ValueType {
     Verdict,
     /// A TCP segment size, as in `tcp option maxseg size`.
     Mss,
+    /// An address of that IP version.
+    Address(Family),
 }
 
 /// What an element of a map stands for.
@@ -105,6 +107,7 @@ pub enum Value {
     Verdict(Verdict),
     /// A TCP segment size, in bytes.
     Mss(u16),
+    Address(IpAddr),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -286,6 +289,11 @@ pub enum Stmt {
     SetMetaMark(Fwmark),
     Counter(String),
     Masquerade,
+    /// `snat to oifname map @MAP`, of the family given; nothing where the map has no such name.
+    SnatOfOifname {
+        family: Family,
+        map: String,
+    },
     Notrack,
     /// `reject with tcp reset`; TCP must have been matched before.
     RejectTcpReset,
@@ -361,6 +369,17 @@ impl Set {
     #[must_use]
     pub fn map(key: KeyType, maps_to: ValueType) -> Self {
         Self { maps_to: Some(maps_to), ..Self::new(&[key]) }
+    }
+}
+
+impl KeyType {
+    /// The type of addresses of an IP version.
+    #[must_use]
+    pub const fn address(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::Ipv4,
+            Family::V6 => Self::Ipv6,
+        }
     }
 }
 

@@ -52,6 +52,7 @@ fn routes(wanted: &Wanted) -> BTreeSet<Route> {
             dev: r.dev,
             onlink: r.onlink && r.gateway.is_some(),
             mtu: r.mtu,
+            prefsrc: None,
         }));
     }
     let disputed = wanted.lan.iter().flat_map(|lan| &lan.disputed);
@@ -64,6 +65,7 @@ fn routes(wanted: &Wanted) -> BTreeSet<Route> {
         dev: *dev,
         onlink: false,
         mtu: None,
+        prefsrc: None,
     }));
     routes
 }
@@ -78,6 +80,7 @@ fn default_route(egress: &Egress, family: Family, table: TableId, metric: Metric
         dev: egress.index,
         onlink: egress.onlink && egress.gateway.is_some(),
         mtu: egress.mtu,
+        prefsrc: egress.prefsrc,
     }
 }
 

@@ -115,6 +115,9 @@ pub fn route(verb: &str, route: &Route, names: &Names) -> String {
     if let Some(mtu) = route.mtu {
         push(&mut text, format_args!(" mtu {mtu}"));
     }
+    if let Some(source) = route.prefsrc {
+        push(&mut text, format_args!(" src {source}"));
+    }
     if route.onlink {
         text += " onlink";
     }
@@ -175,6 +178,8 @@ fn set_block(name: &str, set: &Set) -> String {
         Some(ValueType::Verdict) => ("map", format!("type {types} : verdict")),
         // A number without a name of its own is named by where it stands in a packet.
         Some(ValueType::Mss) => ("map", "typeof iifname : tcp option maxseg size".to_owned()),
+        Some(ValueType::Address(Family::V4)) => ("map", format!("type {types} : ipv4_addr")),
+        Some(ValueType::Address(Family::V6)) => ("map", format!("type {types} : ipv6_addr")),
     };
     let mut text = format!("\t{word} {name} {{\n\t\t{of}\n");
     if set.interval {
@@ -205,6 +210,7 @@ fn element(of: &Key, value: Option<&Value>) -> String {
     match value {
         Some(Value::Verdict(verdict)) => format!("{} : {}", key(of), verdict_text(verdict)),
         Some(Value::Mss(bytes)) => format!("{} : {bytes}", key(of)),
+        Some(Value::Address(addr)) => format!("{} : {addr}", key(of)),
         None => key(of),
     }
 }
@@ -366,6 +372,9 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::SetMetaMark(mark) => mark_set("meta", *mark),
         Stmt::Counter(name) => format!("counter name {name}"),
         Stmt::Masquerade => "masquerade".to_owned(),
+        Stmt::SnatOfOifname { family, map } => {
+            format!("snat {} to oifname map @{map}", ip(*family))
+        }
         Stmt::Notrack => "notrack".to_owned(),
         Stmt::RejectTcpReset => "reject with tcp reset".to_owned(),
         Stmt::RejectAdminProhibited => "reject with icmpx admin-prohibited".to_owned(),

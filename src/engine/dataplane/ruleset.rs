@@ -7,6 +7,7 @@ use super::nft::{
     Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Sense, Set, Stmt, Table,
     Value, ValueType, Verdict, host, tcp,
 };
+use super::sources;
 use super::wanted::{Uplink, Wanted};
 use crate::units::{Family, Fwmark, Gather as _, IfName, NFT_TABLE, PerFamily, UplinkId};
 
@@ -145,6 +146,7 @@ fn sets(wanted: &Wanted, table: &mut Table) {
     table.sets.extend(all.map(|(name, set)| (name.to_owned(), set)));
     table.sets.extend(refusals(wanted.refused).sets);
     table.sets.extend(wanted.uplinks.iter().flat_map(near_sets));
+    table.sets.extend(sources::maps(wanted));
     let nets = wanted.lan.as_ref().map_or(&[][..], |lan| &lan.nets);
     table.sets.extend(prefix_sets(nets, lan_nets));
 }
@@ -180,6 +182,7 @@ fn address_sets(wanted: &Wanted) -> [(&'static str, Set); 4] {
             let nets = Ipv6Net::aggregate(nets);
             set.elements.extend(nets.into_iter().map(|net| (at(dev, net.into()), None)));
         }
+        own[0].elements.extend(sources::far(uplink).map(|source| (at(dev, host(source)), None)));
         for addr in uplink.addresses.iter().filter(|a| a.is_ipv4() && is_shared(wanted, uplink, a))
         {
             shared.elements.insert(at(dev, host(*addr)), None);
@@ -321,11 +324,11 @@ fn shared_chains() -> Vec<Chain> {
         vec![Stmt::Daddr(net("224.0.0.0/4")), leave()],
         vec![own(Family::V4), leave()],
         // Where an uplink's own prefixes are not known, what is known of the others must do.
-        vec![others6(), Stmt::Masquerade],
+        vec![others6(), goto(sources::CHAIN)],
         vec![own(Family::V6), leave()],
         vec![Stmt::Saddr(net("::/128")), leave()],
         vec![Stmt::Saddr(net("fe80::/10")), leave()],
-        vec![Stmt::Masquerade],
+        vec![goto(sources::CHAIN)],
     ];
     let guard = vec![
         // The kernel knows its own addresses, right after a DHCP change too, agent or no agent.
@@ -384,6 +387,7 @@ fn shared_chains() -> Vec<Chain> {
         stale(CtState::Invalid, tcp::FIN | tcp::ACK),
     ];
     vec![
+        sources::chain(),
         chain("masq", masq),
         chain("guard_up", guard),
         chain("guard_renamed", guard_renamed()),

@@ -11,8 +11,11 @@ use crate::units::{IfIndex, IfName};
 pub struct Egress {
     pub index: IfIndex,
     pub dev: IfName,
-    /// The box's own address on it.
+    /// The box's own address there: on the device, or of a prefix that is delegated by it.
     pub source: IpAddr,
+    /// The same where it has to be named, because the kernel would choose another.
+    #[serde(default)]
+    pub prefsrc: Option<IpAddr>,
     /// The next hop; `None` on point-to-point devices.
     pub gateway: Option<IpAddr>,
     /// The next hop lies outside the interface's own subnets.

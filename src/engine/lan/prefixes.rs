@@ -4,7 +4,7 @@
 //! A packet whose source is not the uplink's own is dropped by its provider; a masqueraded one always
 //! gets through. So a prefix counts as an uplink's own only on evidence: it is on the link, a default
 //! route on that link is for it alone (that is how delegated prefixes are routed where several
-//! uplinks are expected), or the configuration says so.
+//! uplinks are expected), the configuration says so, or the uplink has no other address.
 //!
 //! Where there is no word about delegated prefixes, the first uplink of the chain is taken to have
 //! delegated whatever the LAN has and nobody else claims. It is the chain's first and not the first that
@@ -146,10 +146,18 @@ fn known(uplink: &Uplink, dev: Option<IfIndex>, view: &KernelView) -> (Vec<Ipv6N
     let on_link = |net: &Ipv6Net| near.iter().any(|link| link.contains(net));
     let configured = &uplink.config.prefixes6;
     let delegated = !configured.is_empty() || !sources.iter().all(on_link);
-    let mut all = [near.as_slice(), &sources, configured].concat();
+    let lent = lent(uplink, view);
+    let mut all = [near.as_slice(), &sources, configured, lent.as_slice()].concat();
     all.sort_unstable();
     all.dedup();
     (all, delegated)
+}
+
+/// The subnet of the address that an uplink without one of its own has from its prefix.
+fn lent(uplink: &Uplink, view: &KernelView) -> Option<Ipv6Net> {
+    let source = uplink.attachment.dormant.v6.as_ref()?.prefsrc?;
+    let address = view.addresses.iter().find(|a| a.net.addr() == source)?;
+    six(&address.net)
 }
 
 fn six(net: &IpNet) -> Option<Ipv6Net> {

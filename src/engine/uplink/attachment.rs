@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, DeviceMatch, UplinkConfig};
 use crate::engine::health::Condition;
 use crate::engine::kernel::egress::Egress;
-use crate::engine::kernel::view::{Address, ForeignRoute, KernelView, Link};
+use crate::engine::kernel::view::{ForeignRoute, KernelView, Link};
 use crate::engine::uplink::detours::detours;
 use crate::engine::uplink::near::{beside_subnets, subnets_on};
+use crate::engine::uplink::source::source;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, TableId};
 
 /// What an uplink has now.
@@ -183,7 +184,7 @@ fn egress(
 ) -> Result<Egress, Condition> {
     let learned = learn_gateway(link, view, family);
     let gateway = config.gateway.get(family).or_else(|| learned.and_then(|route| route.gateway));
-    let source = source(link, view, family, gateway).ok_or(Condition::NoAddress)?;
+    let source = source(config, link, view, learned, family).ok_or(Condition::NoAddress)?;
     if gateway.is_none() && !link.point_to_point && learned.is_none() {
         return Err(Condition::NoGateway);
     }
@@ -194,26 +195,12 @@ fn egress(
     Ok(Egress {
         index: link.index,
         dev: link.name.clone(),
-        source: source.net.addr(),
+        source: source.addr,
+        prefsrc: source.named,
         gateway,
         onlink: learned.is_some_and(|r| r.onlink) || gateway.is_some_and(|g| !on_link(g)),
         mtu: learned.and_then(|route| route.mtu),
     })
-}
-
-/// The box's own global address on a link. If there is a choice: one that is not deprecated, and
-/// that the gateway has a subnet in common with, as while a lease changes.
-fn source<'a>(
-    link: &Link,
-    view: &'a KernelView,
-    family: Family,
-    gateway: Option<IpAddr>,
-) -> Option<&'a Address> {
-    let stranger = |a: &Address| gateway.is_some_and(|gateway| !a.net.contains(&gateway));
-    view.addresses
-        .iter()
-        .filter(|a| a.index == link.index && a.global && Family::of(&a.net.addr()) == family)
-        .min_by_key(|a| (a.deprecated, stranger(a), a.net))
 }
 
 /// The default route that somebody else put there: in `main` rather than elsewhere, by metric,
@@ -244,7 +231,7 @@ pub fn main_default(view: &KernelView, family: Family) -> Option<IfIndex> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kernel::view::{Hardware, RouteKind};
+    use crate::engine::kernel::view::{Address, Hardware, RouteKind};
 
     fn config(interface: &str) -> UplinkConfig {
         let text = format!("[[uplink]]\nname = \"cable\"\ninterface = \"{interface}\"\n");

@@ -5,6 +5,7 @@ pub mod detours;
 pub mod hosts;
 pub(super) mod leftover;
 mod near;
+mod source;
 pub mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};

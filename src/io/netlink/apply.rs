@@ -76,6 +76,7 @@ impl Reconciler {
             dev: IfIndex(0),
             onlink: false,
             mtu: None,
+            prefsrc: None,
         };
         match talk.order(&del_route(&nowhere), 0).await {
             Err(e) if e.errno() == Some(Errno::EPERM) => return Err(ReconcileError::Permission),

@@ -184,6 +184,7 @@ impl RawRoute {
             dev: hop.dev,
             onlink: hop.onlink,
             mtu: self.mtu,
+            prefsrc: self.prefsrc,
         })
     }
 }

@@ -30,6 +30,8 @@ pub(super) fn add_route(route: &Route) -> RouteMessage {
     }
     let mtu = route.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
     message.attributes.extend(mtu);
+    let source = route.prefsrc.map(|source| RouteAttribute::PrefSource(RouteAddress::from(source)));
+    message.attributes.extend(source);
     message
 }
 

@@ -402,6 +402,7 @@ mod tests {
             dev: IfIndex(dev),
             onlink: false,
             mtu: None,
+            prefsrc: None,
         };
         Dataplane { routes: [route].into(), ..Dataplane::default() }
     }

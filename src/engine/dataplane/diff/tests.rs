@@ -30,6 +30,7 @@ fn route() -> impl Strategy<Value = Route> {
             dev: IfIndex(dev),
             onlink: false,
             mtu,
+            prefsrc: None,
         },
     )
 }
@@ -205,6 +206,7 @@ fn the_active_default_is_replaced_before_all_other_routes() {
         dev: IfIndex(dev),
         onlink: false,
         mtu: None,
+        prefsrc: None,
     };
     let plane = |routes: &[Route]| Dataplane {
         routes: routes.iter().copied().collect(),

@@ -16,6 +16,7 @@ fn a_route() -> Route {
         dev: IfIndex(2),
         onlink: true,
         mtu: Some(1400),
+        prefsrc: None,
     }
 }
 

@@ -85,8 +85,15 @@ fn show(
         let index = IfIndex(u32::try_from(n).unwrap() + 2);
         let dev = IfName::new("x").unwrap();
         let source = IpAddr::from([198, 51, 100, 7]);
-        let hop =
-            Egress { index, dev: dev.clone(), source, gateway: None, onlink: false, mtu: None };
+        let hop = Egress {
+            index,
+            dev: dev.clone(),
+            source,
+            gateway: None,
+            onlink: false,
+            mtu: None,
+            prefsrc: None,
+        };
         u.attachment.link = health.map(|_| (index, dev));
         u.attachment.fault = None;
         u.lines.v4.egress = health.map(|_| hop);

@@ -2,7 +2,7 @@
 
 use super::super::nfnl::{APPEND, Attrs, CREATE, Message, NfnlError};
 use super::expr;
-use super::key::{element, is_concat_interval, layout, padded};
+use super::key::{Layout, element, is_concat_interval, layout, padded};
 use super::uapi::{
     BYTEORDER_BIG, CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE,
     DATA_TYPE_INTEGER, DATA_TYPE_VERDICT, DELSETELEM, DELTABLE, ELEM_LIST_ELEMENTS, ELEM_LIST_SET,
@@ -15,7 +15,7 @@ use super::uapi::{
     UDATA_KEYBYTEORDER,
 };
 use crate::engine::dataplane::nft::{
-    Chain, ChainKind, Hook, HookPoint, Key, Set, Stmt, Table, Value, ValueType,
+    Chain, ChainKind, Hook, HookPoint, Key, KeyType, Set, Stmt, Table, Value, ValueType,
 };
 
 /// Elements in one message: an attribute holds 64 KiB, and an element takes less than 130 bytes.
@@ -155,6 +155,11 @@ fn new_set(table: &str, name: &str, set: &Set, id: u32) -> Message {
         Some(ValueType::Mss) => {
             attrs = attrs.be32(SET_DATA_TYPE, DATA_TYPE_INTEGER).be32(SET_DATA_LEN, 2);
         }
+        Some(ValueType::Address(family)) => {
+            let Layout { len, datatype, .. } = layout(KeyType::address(family));
+            let len = u32::try_from(len).unwrap_or(u32::MAX);
+            attrs = attrs.be32(SET_DATA_TYPE, datatype).be32(SET_DATA_LEN, len);
+        }
         None => {}
     }
     if is_concat_interval(set) {
@@ -180,7 +185,7 @@ fn byteorder_entry(set: &Set) -> Vec<u8> {
         _ => 0,
     };
     let mut entries = entry(UDATA_KEYBYTEORDER, order);
-    if set.maps_to == Some(ValueType::Mss) {
+    if matches!(set.maps_to, Some(ValueType::Mss | ValueType::Address(_))) {
         entries.extend(entry(UDATA_DATABYTEORDER, BYTEORDER_BIG));
     }
     entries

@@ -63,6 +63,8 @@ const REJECT_ICMPX: u32 = 2;
 const ICMPX_ADMIN_PROHIBITED: u8 = 3;
 const RT_TCPMSS: u32 = 3;
 const EXTHDR_TCPOPT: u32 = 1;
+// NFT_NAT_*
+const NAT_SNAT: u32 = 0;
 const NAT_DNAT: u32 = 1;
 /// TCP option 2, maximum segment size: two bytes behind kind and length (RFC 9293 §3.7.1).
 const TCPOPT_MAXSEG: u8 = 2;
@@ -177,6 +179,9 @@ impl Rule {
                 self.expr("objref", Attrs::new().be32(1, OBJECT_COUNTER).text(2, name))
             }
             Stmt::Masquerade => self.expr("masq", Attrs::new()),
+            Stmt::SnatOfOifname { family, map } => {
+                self.nfproto(*family).meta(META_OIFNAME).map(map).snat(*family)
+            }
             Stmt::Notrack => self.expr("notrack", Attrs::new()),
             Stmt::RejectTcpReset => self.reject(REJECT_TCP_RST, 0),
             Stmt::RejectAdminProhibited => self.reject(REJECT_ICMPX, ICMPX_ADMIN_PROHIBITED),
@@ -352,6 +357,11 @@ impl Rule {
     fn set_mss(self) -> Self {
         let place = Attrs::new().bytes(2, &[TCPOPT_MAXSEG]).be32(3, 2).be32(4, 2);
         self.expr("exthdr", place.be32(6, EXTHDR_TCPOPT).be32(7, REG))
+    }
+
+    fn snat(self, family: Family) -> Self {
+        let data = Attrs::new().be32(1, NAT_SNAT).be32(2, u32::from(nfproto(family)));
+        self.expr("nat", data.be32(3, REG).be32(4, REG))
     }
 
     fn dnat(self, address: IpAddr, port: Option<u16>) -> Self {

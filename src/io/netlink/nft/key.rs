@@ -66,6 +66,12 @@ pub(super) fn element(set: &Set, key: &Key, maps_to: Option<&Value>) -> Option<A
     match maps_to {
         Some(Value::Verdict(verdict)) => entry = entry.nest(ELEM_DATA, &verdict_data(verdict)),
         Some(Value::Mss(bytes)) => entry = entry.nest(ELEM_DATA, &value(&bytes.to_be_bytes())),
+        Some(Value::Address(IpAddr::V4(addr))) => {
+            entry = entry.nest(ELEM_DATA, &value(&addr.octets()));
+        }
+        Some(Value::Address(IpAddr::V6(addr))) => {
+            entry = entry.nest(ELEM_DATA, &value(&addr.octets()));
+        }
         None => {}
     }
     let list = Attrs::new().nest(LIST_ELEM, &entry);
@@ -164,7 +170,7 @@ pub(super) fn read(entry: Attributes<'_>) -> Option<RawElement> {
     let data = entry.nested(ELEM_DATA);
     let maps_to = match (data.get(DATA_VERDICT), data.get(DATA_VALUE)) {
         (Some(verdict), _) => Some(Value::Verdict(read_verdict(Attributes(verdict))?)),
-        (None, Some(bytes)) => Some(Value::Mss(u16::from_be_bytes(bytes.try_into().ok()?))),
+        (None, Some(bytes)) => Some(read_value(bytes)?),
         (None, None) => None,
     };
     Some(RawElement {
@@ -173,6 +179,15 @@ pub(super) fn read(entry: Attributes<'_>) -> Option<RawElement> {
         closes: entry.be32(ELEM_FLAGS).unwrap_or(0) & ELEM_INTERVAL_END != 0,
         maps_to,
     })
+}
+
+/// What a map's element stands for, told by its length.
+fn read_value(bytes: &[u8]) -> Option<Value> {
+    match bytes.len() {
+        4 => Some(Value::Address(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into())),
+        16 => Some(Value::Address(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into())),
+        _ => Some(Value::Mss(u16::from_be_bytes(bytes.try_into().ok()?))),
+    }
 }
 
 fn read_verdict(data: Attributes<'_>) -> Option<Verdict> {

@@ -27,8 +27,15 @@ impl Bench {
         let now = Instant::from_micros(1_000_000);
         let dev = IfName::new("eth1").unwrap();
         let source = "192.0.2.2".parse().unwrap();
-        let egress =
-            Egress { index: IfIndex(2), dev, source, gateway: None, onlink: false, mtu: None };
+        let egress = Egress {
+            index: IfIndex(2),
+            dev,
+            source,
+            gateway: None,
+            onlink: false,
+            mtu: None,
+            prefsrc: None,
+        };
         let mut line = Line::default();
         line.relink(Some(egress), now);
         let mut this = Self {

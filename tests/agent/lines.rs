@@ -1,0 +1,86 @@
+//! Lines as the field has them: more addresses than one, bridges, next hops that are objects of their own.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use sparelink::lab::script::{LineEvent, Settings};
+use sparelink::lab::topology::{Home, Plan};
+use tokio::time::{Instant, sleep};
+
+use crate::figure;
+use crate::stage::{SOON, Stage, shell};
+
+crate::tests![
+    the_source_that_a_route_asks_for_is_the_lines,
+];
+
+/// How long a client watches.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// Two addresses of one subnet, of which the provider takes the second one only.
+async fn the_source_that_a_route_asks_for_is_the_lines() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    shell(
+        &home.uplink("cable")?.modem,
+        "nft 'table ip provider { chain in { \
+        type filter hook prerouting priority -300; ip saddr 192.168.10.5 counter drop; }; }'",
+    )
+    .await?;
+    shell(
+        &home.router,
+        "ip -4 addr flush dev wan0
+        ip addr add 192.168.10.5/24 dev wan0; ip addr add 192.168.10.100/24 dev wan0
+        ip route add default via 192.168.10.1 dev wan0 src 192.168.10.100 metric 100",
+    )
+    .await?;
+    let mut stage = Stage::in_home(home, Settings::default(), &[]).await?;
+    stage.on("cable").await?;
+    let begun = Instant::now();
+    sleep(WATCH).await;
+    stage.nothing_lost_since(begun).await.context("on the cable")?;
+    let route = shell(&stage.home.router, "ip route get 203.0.113.7").await?;
+    ensure!(route.contains("src 192.168.10.100"), "the box's own packets: {route}");
+
+    let cut = stage.happens("cable", LineEvent::Sever).await?;
+    stage.on("mifi").await?;
+    figure(&format!("severed: left after {} ms", cut.elapsed().as_millis()));
+    let back = stage.happens("cable", LineEvent::Restore).await?;
+    stage.on("cable").await?;
+    stage.agent.wait_proven(SOON).await?;
+    let (lost, packets) = stage.lost_since(back).await?;
+    figure(&format!("the way back: {lost} new flows and {packets} packets of the long one lost"));
+    ensure!(lost == 0, "{lost} new flows lost on the way back");
+
+    // The address moves: what was right is wrong now.
+    shell(
+        &stage.home.router,
+        "ip addr add 192.168.10.101/24 dev wan0
+        ip route replace default via 192.168.10.1 dev wan0 src 192.168.10.101 metric 100
+        ip addr del 192.168.10.100/24 dev wan0",
+    )
+    .await?;
+    let moved = Instant::now();
+    while !shell(&stage.home.router, "ip route get 203.0.113.7").await?.contains("10.101") {
+        ensure!(moved.elapsed() < SOON, "the other address is not taken");
+        sleep(Duration::from_millis(20)).await;
+    }
+    sleep(WATCH / 2).await;
+    let begun = Instant::now();
+    sleep(WATCH / 2).await;
+    let (lost, _) = stage.lost_since(begun).await?;
+    ensure!(lost == 0, "{lost} new flows lost with the other address");
+
+    // Control: plain masquerade takes the address that the provider drops.
+    stage.agent.end(Signal::SIGKILL).await?;
+    stage.purge().await?.must(0)?;
+    let control = "echo 1 > /proc/sys/net/ipv4/ip_forward
+        nft 'table ip plain { chain out { type nat hook postrouting priority 100; oifname wan0 masquerade; }; }'";
+    shell(&stage.home.router, control).await?;
+    sleep(WATCH / 2).await;
+    let begun = Instant::now();
+    sleep(WATCH / 2).await;
+    let (lost, _) = stage.lost_since(begun).await?;
+    ensure!(lost > 10, "control: only {lost} flows lost by plain masquerade");
+    Ok(())
+}
