@@ -1,18 +1,21 @@
 //! Lines as the field has them: more addresses than one, bridges, next hops that are objects of their own.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use sparelink::lab::agent::{Status, config};
 use sparelink::lab::script::{LineEvent, Settings};
 use sparelink::lab::topology::{Home, Plan};
 use tokio::time::{Instant, sleep};
 
 use crate::figure;
-use crate::stage::{SOON, Stage, shell};
+use crate::stage::{AGENT, SOON, Stage, shell};
 
 crate::tests![
     the_source_that_a_route_asks_for_is_the_lines,
+    a_bridge_is_told_from_its_port,
 ];
 
 /// How long a client watches.
@@ -82,5 +85,41 @@ async fn the_source_that_a_route_asks_for_is_the_lines() -> Result<()> {
     sleep(WATCH / 2).await;
     let (lost, _) = stage.lost_since(begun).await?;
     ensure!(lost > 10, "control: only {lost} flows lost by plain masquerade");
+    Ok(())
+}
+
+/// The bridge has its port's hardware address, as bridges, VLANs and bonds have.
+async fn a_bridge_is_told_from_its_port() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    shell(
+        &home.router,
+        "mac=$(cat /sys/class/net/wan0/address)
+        ip link add br-wan type bridge; ip link set br-wan address $mac
+        ip addr flush dev wan0; ip link set wan0 master br-wan; ip link set br-wan up
+        ip addr add 192.168.10.2/24 dev br-wan; ip addr add 2001:db8:10::2/64 dev br-wan nodad
+        ip route add default via 192.168.10.1 dev br-wan metric 100
+        ip -6 route replace default via fe80::1 dev br-wan metric 100
+        ip -6 route del default dev wan0 || true",
+    )
+    .await?;
+    let mac = home.router.mac("wan0").await?.map(|byte| format!("{byte:02x}")).join(":");
+    ensure!(home.router.index("wan0").await? < home.router.index("br-wan").await?, "control");
+    let by_name = config(&Plan::default(), &Settings::default());
+    let by_mac = by_name.replace("interface = \"wan0\"", &format!("match = {{ mac = \"{mac}\" }}"));
+    ensure!(by_mac != by_name, "control: the configuration names the interface");
+    let mut stage = Stage::configured(home, by_mac, Path::new(AGENT), &[]).await?;
+    stage.on("cable").await?;
+    let json = stage.json().await?;
+    let interface = json["uplinks"][0]["interface"].as_str().unwrap_or_default();
+    ensure!(interface == "br-wan", "the cable is {interface}");
+    let begun = Instant::now();
+    sleep(WATCH / 2).await;
+    stage.nothing_lost_since(begun).await?;
+    // Without an address and a gateway on it the bridge is still what is meant.
+    shell(&stage.home.router, "ip addr flush dev br-wan; ip -6 route flush dev br-wan").await?;
+    let faulty = |s: &Status| s.uplink("cable").is_some_and(|u| u.condition == "no_address");
+    stage.agent.wait(SOON, "the cable without an address", faulty).await?;
+    let json = stage.json().await?;
+    ensure!(json["uplinks"][0]["interface"] == "br-wan", "not the bridge: {}", json["uplinks"][0]);
     Ok(())
 }

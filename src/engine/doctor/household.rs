@@ -86,6 +86,11 @@ fn egress(name: &str, device: &DeviceMatch, attachment: &Attachment) -> Option<F
             "Nothing can be sent on it.",
             "let the system ask for one on it by DHCP, or give it one",
         )),
+        Condition::InVrf => Some(Finding::wrong(
+            format!("{name}: {dev} belongs to a VRF"),
+            "Its routes are in a table that neither the box nor the LAN looks into, so it is no way out.",
+            format!("ip link set {dev} nomaster"),
+        )),
         Condition::NoGateway => Some(Finding::wrong(
             format!("{name}: {dev} has an address, but no gateway is known"),
             "Nothing beyond its own subnet can be reached on it.",

@@ -75,6 +75,8 @@ pub enum Condition {
     NoGateway,
     /// The interface has no address.
     NoAddress,
+    /// It belongs to a VRF, whose routes are apart from those of the box.
+    InVrf,
     /// No cable, or nobody at its other end.
     NoCarrier,
     /// There is no such interface.
@@ -87,7 +89,12 @@ impl Condition {
     pub const fn is_hard(self) -> bool {
         matches!(
             self,
-            Self::OverlapsLan | Self::NoGateway | Self::NoAddress | Self::NoCarrier | Self::Absent
+            Self::OverlapsLan
+                | Self::NoGateway
+                | Self::NoAddress
+                | Self::InVrf
+                | Self::NoCarrier
+                | Self::Absent
         )
     }
 
@@ -105,6 +112,7 @@ impl Condition {
             Self::OverlapsLan => "overlaps_lan",
             Self::NoGateway => "no_gateway",
             Self::NoAddress => "no_address",
+            Self::InVrf => "in_vrf",
             Self::NoCarrier => "no_carrier",
             Self::Absent => "absent",
         }
@@ -127,6 +135,7 @@ impl Condition {
             Self::OverlapsLan => "has the LAN's own subnet",
             Self::NoGateway => "has no gateway",
             Self::NoAddress => "has no address",
+            Self::InVrf => "is in a VRF, whose routes are apart from the box's own",
             Self::NoCarrier => "has no carrier (cable out, or the modem is off)",
             Self::Absent => "is not plugged in",
         }

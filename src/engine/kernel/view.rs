@@ -27,6 +27,36 @@ pub struct Link {
     pub mac: Option<[u8; 6]>,
     /// Where it is plugged in, from sysfs.
     pub hardware: Hardware,
+    /// What it is a part of: a bridge, a bond, a VRF (`IFLA_MASTER`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master: Option<IfIndex>,
+    /// What it rides on, where it is a VLAN or a macvlan (`IFLA_LINK`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<IfIndex>,
+    /// What made it.
+    #[serde(default, skip_serializing_if = "LinkKind::is_other")]
+    pub kind: LinkKind,
+}
+
+/// What made a link (`IFLA_INFO_KIND`), as far as it matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkKind {
+    /// A driver, or a kind that nothing depends on.
+    #[default]
+    Other,
+    /// A second hardware address on its parent.
+    Macvlan,
+    /// A routing domain of its own, with its own table.
+    Vrf,
+}
+
+impl LinkKind {
+    /// Whether nothing depends on it.
+    #[must_use]
+    pub fn is_other(&self) -> bool {
+        *self == Self::Other
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +73,9 @@ impl Link {
             mtu: 1500,
             mac: None,
             hardware: Hardware::default(),
+            master: None,
+            parent: None,
+            kind: LinkKind::Other,
         }
     }
 }

@@ -383,6 +383,7 @@ impl Engine {
                     "checked as soon as it is connected".to_owned()
                 }
                 Condition::OverlapsLan => "checked as soon as its subnet is another".to_owned(),
+                Condition::InVrf => "checked as soon as it is out of the VRF".to_owned(),
                 Condition::Ok
                 | Condition::ResolversSilent
                 | Condition::Degraded

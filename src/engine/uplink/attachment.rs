@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, DeviceMatch, UplinkConfig};
 use crate::engine::health::Condition;
 use crate::engine::kernel::egress::Egress;
-use crate::engine::kernel::view::{ForeignRoute, KernelView, Link};
+use crate::engine::kernel::view::{ForeignRoute, KernelView, Link, LinkKind};
 use crate::engine::uplink::detours::detours;
 use crate::engine::uplink::near::{beside_subnets, subnets_on};
 use crate::engine::uplink::source::source;
@@ -72,6 +72,10 @@ impl Attachment {
             near,
             ..Self::default()
         };
+        if vrf(link, view).is_some() {
+            this.fault = Some(Condition::InVrf);
+            return this;
+        }
         if link.up {
             for family in Family::BOTH {
                 let egress = egress(config, link, view, family).ok();
@@ -137,13 +141,29 @@ fn overlap(
     of_family.into_iter().find_map(|net| lan.iter().find(|lan| lan.contains(&net)).copied())
 }
 
-/// The interface that fits and is nobody else's, the lowest index if several do.
+/// The interface that fits and is nobody else's. If several do: one with a way out; one that is not there for
+/// another's sake, as a bridge, a VLAN or a bond has the hardware address of what it is made of; the lowest
+/// index.
 fn find<'a>(
     device: &DeviceMatch,
     view: &'a KernelView,
     taken: &BTreeSet<IfIndex>,
 ) -> Option<&'a Link> {
-    view.links.values().find(|link| !taken.contains(&link.index) && fits(device, link))
+    let fitting =
+        view.links.values().filter(|link| !taken.contains(&link.index) && fits(device, link));
+    let leads_out = |link: &Link| view.routes.iter().any(|r| r.dev == link.index && r.is_default());
+    fitting.min_by_key(|link| (!leads_out(link), serves(link, view), link.index))
+}
+
+/// Whether an interface is a port of another, or carries another.
+fn serves(link: &Link, view: &KernelView) -> bool {
+    let is_part = link.master.is_some() && vrf(link, view).is_none();
+    is_part || view.links.values().any(|other| other.parent == Some(link.index))
+}
+
+/// The VRF that an interface belongs to.
+fn vrf<'a>(link: &Link, view: &'a KernelView) -> Option<&'a Link> {
+    view.links.get(&link.master?).filter(|master| master.kind == LinkKind::Vrf)
 }
 
 /// What an uplink may not match: the LAN's interfaces are no uplink's at all, and one that another
@@ -314,6 +334,42 @@ mod tests {
         assert_eq!(found(&view), [Some(4), Some(3)]);
         view.links.remove(&IfIndex(4));
         assert_eq!(found(&view), [None, Some(3)], "nothing is left for the phone");
+    }
+
+    #[test]
+    fn of_several_with_one_address_the_one_with_a_way_out_is_meant() {
+        let text = "[[uplink]]\nname = \"cable\"\nmatch = { mac = \"02:00:00:00:00:07\" }\n";
+        let cable = crate::config::parse(text, "test").unwrap().uplinks.remove(0);
+        let same = |index, name| Link { mac: Some([2, 0, 0, 0, 0, 7]), ..link(index, name) };
+        let mut view = KernelView::default();
+        let found = |view: &KernelView| {
+            Attachment::of(&cable, view, &[]).link.map(|(_, name)| name.to_string())
+        };
+        let some = |name: &str| Some(name.to_owned());
+        view.links.insert(IfIndex(2), same(2, "eth1"));
+        assert_eq!(found(&view), some("eth1"));
+        view.links.insert(IfIndex(3), Link { parent: Some(IfIndex(2)), ..same(3, "eth1.7") });
+        assert_eq!(found(&view), some("eth1.7"), "its parent only carries it");
+        view.links.insert(IfIndex(3), same(3, "br-wan"));
+        view.links.insert(IfIndex(2), Link { master: Some(IfIndex(3)), ..same(2, "eth1") });
+        assert_eq!(found(&view), some("br-wan"), "its port is only a part");
+        view.routes.push(default_via("192.168.1.1", 2, 100));
+        assert_eq!(found(&view), some("eth1"), "who has a way out is meant");
+    }
+
+    #[test]
+    fn a_vrf_is_told_as_what_it_is() {
+        let mut view = KernelView::default();
+        let domain = Link { kind: LinkKind::Vrf, ..link(9, "blue") };
+        view.links.insert(IfIndex(9), domain);
+        view.links.insert(IfIndex(2), Link { master: Some(IfIndex(9)), ..link(2, "eth1") });
+        view.addresses.push(address(2, "192.168.1.2/24"));
+        view.routes.push(ForeignRoute { table: TableId(10), ..default_via("192.168.1.1", 2, 100) });
+        let has = Attachment::of(&config("eth1"), &view, &[]);
+        assert_eq!(has.fault, Some(Condition::InVrf));
+        assert!(has.egress.v4.is_none() && has.dormant.v4.is_none());
+        view.links.remove(&IfIndex(9));
+        assert_eq!(Attachment::of(&config("eth1"), &view, &[]).fault, None, "control");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::attrs::Attributes;
 use super::message::LinkMessage;
 use crate::engine::dataplane::{Route, Rule, RuleAction as Then};
 use crate::engine::kernel::rule::{ForeignRule, Selector};
-use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, Link, RouteKind};
+use crate::engine::kernel::view::{Address, ForeignRoute, Hardware, Link, LinkKind, RouteKind};
 use crate::units::{Family, Fwmark, IfIndex, IfName, Metric, PROTOCOL, RulePriority, TableId};
 
 /// `RTNH_F_ONLINK`, which also stands in the flags of a route with one next hop.
@@ -51,7 +51,28 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
         mtu: attributes.ne32(libc::IFLA_MTU).unwrap_or(0),
         mac: mac.filter(|m| *m != [0; 6]),
         hardware: Hardware { other_names: other_names(attributes), ..Hardware::default() },
+        master: attributes.ne32(libc::IFLA_MASTER).map(IfIndex),
+        parent: parent(attributes),
+        kind: match made_by(attributes) {
+            Some("macvlan" | "macvtap") => LinkKind::Macvlan,
+            Some("vrf") => LinkKind::Vrf,
+            _ => LinkKind::Other,
+        },
     })
+}
+
+/// What made a link: `IFLA_INFO_KIND` in `IFLA_LINKINFO` (linux/if_link.h).
+fn made_by(attributes: Attributes<'_>) -> Option<&str> {
+    attributes.nested(libc::IFLA_LINKINFO).text(libc::IFLA_INFO_KIND)
+}
+
+/// What a link rides on. Other kinds name something else there: a veth its other end, a tunnel where its
+/// packets leave.
+fn parent(attributes: Attributes<'_>) -> Option<IfIndex> {
+    let rides = matches!(made_by(attributes)?, "vlan" | "macvlan" | "macvtap" | "ipvlan");
+    // A parent in another namespace has a number of there.
+    let elsewhere = attributes.get(libc::IFLA_LINK_NETNSID).is_some();
+    attributes.ne32(libc::IFLA_LINK).filter(|_| rides && !elsewhere).map(IfIndex)
 }
 
 /// The names that a link has besides its own (`IFLA_PROP_LIST` in linux/if_link.h), as far as they can be

@@ -12,7 +12,7 @@ use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::ruleset::{NO_WAY, REFUSED_FOR, refusals};
 use crate::engine::dataplane::{Dataplane, Route};
 use crate::engine::kernel::view::{
-    Address, ForeignRoute, Hardware, KernelChange, KernelView, Link, RouteKind, Touched,
+    Address, ForeignRoute, Hardware, KernelChange, KernelView, Link, LinkKind, RouteKind, Touched,
 };
 use crate::time::Instant;
 use crate::units::{Family, IfIndex, IfName, Metric, PerFamily, RulePriority, TableId};
@@ -337,6 +337,9 @@ fn link(device: &Device) -> Link {
         mtu: 1500,
         mac: None,
         hardware: Hardware::default(),
+        master: None,
+        parent: None,
+        kind: LinkKind::Other,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::units::{IfIndex, IfName};
 
 use crate::config;
 use crate::engine::input::Input;
-use crate::engine::kernel::view::{Address, Hardware, Link};
+use crate::engine::kernel::view::{Address, Hardware, Link, LinkKind};
 use crate::engine::state::Restored;
 use crate::time::{Instant, Now};
 use crate::units::PerFamily;
@@ -35,6 +35,9 @@ fn view() -> KernelView {
             mtu: 1500,
             mac: None,
             hardware: Hardware::default(),
+            master: None,
+            parent: None,
+            kind: LinkKind::Other,
         };
         view.links.insert(index, link);
         for net in [format!("192.168.{number}.2/24"), format!("2001:db8:{number}::2/64")] {
