@@ -16,6 +16,7 @@ use crate::stage::{AGENT, SOON, Stage, shell};
 crate::tests![
     the_source_that_a_route_asks_for_is_the_lines,
     a_bridge_is_told_from_its_port,
+    a_next_hop_that_is_deleted_is_noticed,
 ];
 
 /// How long a client watches.
@@ -121,5 +122,43 @@ async fn a_bridge_is_told_from_its_port() -> Result<()> {
     stage.agent.wait(SOON, "the cable without an address", faulty).await?;
     let json = stage.json().await?;
     ensure!(json["uplinks"][0]["interface"] == "br-wan", "not the bridge: {}", json["uplinks"][0]);
+    Ok(())
+}
+
+/// The kernel takes out the routes of a next hop that is deleted, and says nothing of them.
+async fn a_next_hop_that_is_deleted_is_noticed() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    shell(
+        &home.router,
+        "ip -6 route del default dev wan0; ip -6 addr flush dev wan0 scope global
+        ip nexthop add id 7 via 192.168.10.1 dev wan0; ip route del default dev wan0
+        ip route add default nhid 7 metric 100",
+    )
+    .await?;
+    let mut stage = Stage::in_home(home, Settings::default(), &[]).await?;
+    stage.on("cable").await?;
+    let gone = Instant::now();
+    shell(&stage.home.router, "ip nexthop del id 7").await?;
+    let faulty = |s: &Status| s.uplink("cable").is_some_and(|u| u.condition == "no_gateway");
+    stage.agent.wait(SOON, "the cable without a gateway", faulty).await?;
+    figure(&format!("noticed after {} ms", gone.elapsed().as_millis()));
+    stage.on("mifi").await?;
+
+    shell(
+        &stage.home.router,
+        "ip nexthop add id 8 via 192.168.10.1 dev wan0
+        ip route add default nhid 8 metric 100",
+    )
+    .await?;
+    stage.on("cable").await.context("a next hop that is there again")?;
+    // Another gateway behind the same number.
+    shell(&stage.home.uplink("cable")?.modem, "ip addr add 192.168.10.9/24 dev lan").await?;
+    shell(&stage.home.router, "ip nexthop replace id 8 via 192.168.10.9 dev wan0").await?;
+    let replaced = Instant::now();
+    let ours = "ip route show table 8301";
+    while !shell(&stage.home.router, ours).await?.contains("192.168.10.9") {
+        ensure!(replaced.elapsed() < SOON, "the other gateway is not taken");
+        sleep(Duration::from_millis(20)).await;
+    }
     Ok(())
 }

@@ -55,6 +55,10 @@ const AT_ONCE: usize = 256;
 /// are looked for after this.
 const REFILL: Duration = Duration::from_secs(2);
 
+/// `RTM_NEWNEXTHOP` and `RTM_DELNEXTHOP` (linux/rtnetlink.h).
+const NEW_NEXTHOP: u16 = 104;
+const DEL_NEXTHOP: u16 = 105;
+
 /// What the monitor has to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -246,6 +250,8 @@ impl Monitor {
             (Source::Routes, Ok(())) => Frames(&buffer).for_each(|message| {
                 if message.kind == libc::RTM_NEWNETCONF {
                     self.touched(Touched::Sysctls);
+                } else if changes_routes_silently(&message) {
+                    self.due();
                 } else {
                     self.route_message(message);
                 }
@@ -437,6 +443,13 @@ impl std::fmt::Debug for Monitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Monitor").field("pending", &self.pending).finish_non_exhaustive()
     }
+}
+
+/// Whether a next hop that is an object of its own is gone, or another: what becomes of the routes that
+/// name it is not told.
+fn changes_routes_silently(message: &Frame<'_>) -> bool {
+    let replaced = message.flags & NLM_F_REPLACE != 0;
+    message.kind == DEL_NEXTHOP || (message.kind == NEW_NEXTHOP && replaced)
 }
 
 /// Whether an nftables message says that a flowtable came or went, whose ever it is: packets go around

@@ -34,6 +34,7 @@ fn route_groups() -> u32 {
         libc::RTNLGRP_IPV6_RULE,
         libc::RTNLGRP_IPV4_NETCONF,
         libc::RTNLGRP_IPV6_NETCONF,
+        libc::RTNLGRP_NEXTHOP,
     ];
     groups.iter().fold(0, |mask, group| mask | 1 << (group - 1))
 }
