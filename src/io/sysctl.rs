@@ -30,8 +30,14 @@ const OF_THE_BOX: [&str; 6] = [
     PING_RANGE,
 ];
 /// What is set for a device, below `net/ipv4/conf/DEVICE`, or follows.
-const OF_A_DEVICE_V4: [&str; 4] =
-    ["forwarding", "ignore_routes_with_linkdown", "rp_filter", "src_valid_mark"];
+const OF_A_DEVICE_V4: [&str; 6] = [
+    "arp_announce",
+    "arp_ignore",
+    "forwarding",
+    "ignore_routes_with_linkdown",
+    "rp_filter",
+    "src_valid_mark",
+];
 /// The same below `net/ipv6/conf/DEVICE`.
 const OF_A_DEVICE_V6: [&str; 5] = [
     "accept_ra",

@@ -24,6 +24,7 @@ mod ipv6;
 mod kept;
 mod kernel;
 mod lab;
+mod layer2;
 mod leds;
 mod lines;
 mod login;
@@ -104,6 +105,7 @@ fn all() -> Result<Vec<Test>> {
         devices::tests(),
         near::tests(),
         lines::tests(),
+        layer2::tests(),
         resolvers::tests(),
         pinning::tests(),
         hijack::tests(),

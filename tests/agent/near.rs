@@ -26,6 +26,10 @@ crate::tests![
 
 /// What is promised is 1.2 s; the machine is shared.
 const LEFT: Duration = Duration::from_millis(3_600);
+/// A line that is dead for so long was not judged too soon.
+const SURE: Duration = Duration::from_secs(4);
+/// A line that was a spare is asked as one in use after so long.
+const WATCHED: Duration = Duration::from_secs(6);
 /// A window of 2 s that the configuration fixes; 2.6 s are promised.
 const WINDOW: Duration = Duration::from_secs(2);
 const LEFT_WITH_WINDOW: Duration = Duration::from_secs(5);
@@ -73,7 +77,7 @@ async fn severed(home: &Home, agent: &mut Agent, uplink: &str) -> Result<[Durati
     agent.must(&["switch", uplink]).await?;
     let on_it = |s: &Status| [&s.active, &s.active6].iter().all(|a| a.as_deref() == Some(uplink));
     agent.wait(SOON, &format!("everything on {uplink}"), on_it).await?;
-    sleep(Duration::from_secs(2)).await;
+    sleep(WATCHED).await;
     let cut = home.apply(&Action::line(uplink, LineEvent::Sever)).await?;
     let off = |a: &Option<String>| a.as_deref().is_some_and(|active| active != uplink);
     let mut took = [None; 2];
@@ -86,6 +90,8 @@ async fn severed(home: &Home, agent: &mut Agent, uplink: &str) -> Result<[Durati
         ensure!(!late, "{uplink} is not left within {SOON:?}: {took:?}\n{}", agent.last_words());
         sleep(Duration::from_millis(10)).await;
     }
+    // A line that answers at once is taken for one that was judged too soon, and gets more time.
+    sleep(SURE.saturating_sub(cut.elapsed())).await;
     home.apply(&Action::line(uplink, LineEvent::Restore)).await?;
     agent.must(&["switch", "auto"]).await?;
     agent.wait_proven(PROVEN).await.with_context(|| format!("{uplink} whole again"))?;

@@ -25,7 +25,7 @@ use sparelink::engine::dataplane::nft::{
 };
 use sparelink::engine::dataplane::plan::plan;
 use sparelink::engine::dataplane::report::ApplyReport;
-use sparelink::engine::dataplane::wanted::{Lan, Uplink, Wanted};
+use sparelink::engine::dataplane::wanted::{Answers, Lan, Uplink, Wanted};
 use sparelink::engine::dataplane::{Dataplane, Route, Rule, Sysctl};
 use sparelink::engine::kernel::egress::Egress;
 use sparelink::engine::kernel::rule::Selector;
@@ -517,6 +517,8 @@ fn planned(order: [u8; 2]) -> Dataplane {
             others6: vec![],
             mtu: 1500,
             addresses: vec![own4.parse().unwrap(), own6.parse().unwrap()],
+            answers: Answers::Own,
+            parent: None,
         }
     };
     let order = order.map(id).to_vec();

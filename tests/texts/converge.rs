@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use sparelink::engine::dataplane::plan::plan;
-use sparelink::engine::dataplane::wanted::{Lan, Uplink, Wanted};
+use sparelink::engine::dataplane::wanted::{Answers, Lan, Uplink, Wanted};
 use sparelink::engine::dataplane::{Dataplane, diff, render};
 use sparelink::engine::kernel::egress::Egress;
 use sparelink::units::{IfIndex, IfName, PerFamily, UplinkId};
@@ -35,6 +35,8 @@ fn home() -> Wanted {
             others6: Vec::new(),
             mtu: 1500,
             addresses: vec![address.parse().unwrap()],
+            answers: Answers::Own,
+            parent: None,
         }
     };
     Wanted {

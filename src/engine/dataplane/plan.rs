@@ -6,14 +6,18 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::followers::{followers, hosts};
 use super::ruleset::ruleset;
-use super::wanted::Wanted;
+use super::wanted::{Answers, Uplink, Wanted};
 use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
 use crate::engine::kernel::egress::Egress;
 use crate::engine::kernel::rule::Selector;
-use crate::units::{Family, Metric, RulePriority, TableId};
+use crate::units::{Family, IfName, Metric, RulePriority, TableId};
 
 /// Routes of router advertisements are taken if their prefix is no longer than this.
 const ROUTES_OF_ROUTERS: &str = "accept_ra_rt_info_max_plen";
+
+/// Who answers a question for an address of the box, and with which address the box asks.
+const ARP_IGNORE: &str = "arp_ignore";
+const ARP_ANNOUNCE: &str = "arp_announce";
 
 /// The dataplane that is wanted.
 #[must_use]
@@ -141,12 +145,20 @@ fn of_the_lan(wanted: &Wanted, family: Family) -> Vec<Rule> {
     own.into_iter().chain([refuse]).collect()
 }
 
+/// An uplink's interface and what it rides on, and for whom they answer.
+fn devices(uplink: &Uplink) -> impl Iterator<Item = (&IfName, Answers)> {
+    let own = uplink.dev.iter().map(|(_, dev)| (dev, uplink.answers));
+    own.chain(uplink.parent.iter().map(|(dev, answers)| (dev, *answers)))
+}
+
 fn sysctls(wanted: &Wanted) -> BTreeMap<String, Sysctl> {
     let mut sysctls = BTreeMap::new();
     let mut set = |path: String, value: &str, only_from: Option<&str>| {
         let only_from = only_from.map(str::to_owned);
         // The kernel takes the larger of the two (Documentation/networking/ip-sysctl.rst).
-        let beside = path.ends_with("/rp_filter").then(|| "net/ipv4/conf/all/rp_filter".to_owned());
+        let key = path.rsplit('/').next();
+        let larger = ["rp_filter", ARP_IGNORE, ARP_ANNOUNCE].into_iter().find(|k| key == Some(*k));
+        let beside = larger.map(|key| format!("net/ipv4/conf/all/{key}"));
         // A kernel without CONFIG_IPV6_ROUTE_INFO takes no routes from routers anyway.
         let optional = path.ends_with(ROUTES_OF_ROUTERS);
         sysctls.insert(path, Sysctl { value: value.to_owned(), only_from, beside, optional });
@@ -155,6 +167,16 @@ fn sysctls(wanted: &Wanted) -> BTreeMap<String, Sysctl> {
     set("net/netfilter/nf_conntrack_tcp_loose".into(), "1", None);
     // What is still carried by flows on an uplink that was left is told in bytes.
     set("net/netfilter/nf_conntrack_acct".into(), "1", None);
+    for (dev, answers) in wanted.uplinks.iter().flat_map(devices) {
+        // Else a modem learns the hardware address of another interface on its wire, and answers come in
+        // by the wrong uplink.
+        let (ignore, from) = match answers {
+            Answers::Own => ("1", "0"),
+            Answers::Any => ("0", "1"),
+        };
+        set(format!("net/ipv4/conf/{dev}/{ARP_IGNORE}"), ignore, Some(from));
+        set(format!("net/ipv4/conf/{dev}/{ARP_ANNOUNCE}"), "2", Some("0"));
+    }
     for (_, dev) in wanted.uplinks.iter().filter_map(|uplink| uplink.dev.as_ref()) {
         let v4 = |key: &str| format!("net/ipv4/conf/{dev}/{key}");
         let v6 = |key: &str| format!("net/ipv6/conf/{dev}/{key}");

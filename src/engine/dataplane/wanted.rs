@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 use crate::engine::kernel::egress::Egress;
 use crate::engine::kernel::rule::ForeignRule;
-use crate::engine::kernel::view::ForeignRoute;
+use crate::engine::kernel::view::{Address, ForeignRoute};
 use crate::units::{Family, IfIndex, IfName, PerFamily, TableId, UplinkId};
 
 /// Everything the dataplane depends on.
@@ -87,6 +87,33 @@ pub struct Uplink {
     pub mtu: u32,
     /// The box's own addresses here.
     pub addresses: Vec<IpAddr>,
+    /// For whom its interface answers on the wire.
+    pub answers: Answers,
+    /// What its interface rides on, where it is a second hardware address there (macvlan), and for whom
+    /// that answers.
+    pub parent: Option<(IfName, Answers)>,
+}
+
+/// For which addresses of the box an interface answers on the wire (ARP).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answers {
+    /// For its own alone: where two interfaces hear the same question, the right one answers.
+    #[default]
+    Own,
+    /// For every one of the box.
+    Any,
+}
+
+impl Answers {
+    /// For an interface with these addresses, from which packets leave with that source.
+    #[must_use]
+    pub fn of(addresses: &[Address], source: Option<IpAddr>) -> Self {
+        // An address elsewhere on the box that packets bear may have to be answered for here, too. And of one
+        // that names its other end the kernel does not find that it is here (`confirm_addr_indev`).
+        let far = source.is_some_and(|source| addresses.iter().all(|a| a.net.addr() != source));
+        let pointed = addresses.iter().any(|a| a.net.addr().is_ipv4() && a.peer.is_some());
+        if far || pointed { Self::Any } else { Self::Own }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,4 +125,29 @@ pub struct Lan {
     pub guard: bool,
     /// Its subnets that an uplink has, too, and the LAN's interface of each.
     pub disputed: BTreeMap<IpNet, IfIndex>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_answers_for_its_own_where_the_kernel_can_tell() {
+        let address = |net: &str, peer: Option<&str>| Address {
+            index: IfIndex(2),
+            net: net.parse().unwrap(),
+            peer: peer.map(|peer| peer.parse().unwrap()),
+            global: true,
+            deprecated: false,
+        };
+        let plain = [address("192.168.1.2/24", None), address("fe80::2/64", None)];
+        let source = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(Answers::of(&plain, source("192.168.1.2")), Answers::Own);
+        assert_eq!(Answers::of(&plain, None), Answers::Own);
+        assert_eq!(Answers::of(&plain, source("198.51.100.7")), Answers::Any, "it is elsewhere");
+        let pointed = [address("10.1.2.3/32", Some("10.64.0.1"))];
+        assert_eq!(Answers::of(&pointed, source("10.1.2.3")), Answers::Any);
+        let pointed = [address("2001:db8::1/128", Some("2001:db8::2"))];
+        assert_eq!(Answers::of(&pointed, source("2001:db8::1")), Answers::Own, "no ARP in IPv6");
+    }
 }

@@ -12,14 +12,15 @@ use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::settling::{
     AUDIT_EVERY, Damage, FIGHT, LOST, MINUTE, ONCE_MORE, PAUSE, TOO_MANY, TRUCE,
 };
-use crate::engine::dataplane::wanted::{self, Narrowed, Wanted};
+use crate::engine::dataplane::wanted::{self, Answers, Narrowed, Wanted};
 use crate::engine::events::facts::Fact;
+use crate::engine::kernel::view::{Address, LinkKind};
 use crate::engine::output::Output;
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::attachment::subnets;
 use crate::engine::uplink::standing::Standing;
 use crate::time::Now;
-use crate::units::{Family, Gather as _, IfIndex, PerFamily, UplinkId};
+use crate::units::{Family, Gather as _, IfIndex, IfName, PerFamily, UplinkId};
 
 impl Engine {
     /// Asks for the desired state to be applied: when it is new, when something of ours was touched, and
@@ -305,14 +306,12 @@ impl Engine {
 
     fn wanted_uplink(&self, u: &Uplink) -> wanted::Uplink {
         let dev = u.attachment.link.clone();
-        let own = self
-            .seen
-            .view
-            .addresses
-            .iter()
-            .filter(|a| dev.as_ref().is_some_and(|(index, _)| a.index == *index));
-        let addresses: Vec<_> = own.map(|a| a.net.addr()).collect();
+        let own = dev.as_ref().map(|(index, _)| self.addresses_on(*index)).unwrap_or_default();
+        let source = u.attachment.dormant.v4.as_ref().map(|egress| egress.source);
         wanted::Uplink {
+            answers: Answers::of(&own, source),
+            parent: dev.as_ref().and_then(|(index, _)| self.carrier_of(*index)),
+            addresses: own.iter().map(|a| a.net.addr()).collect(),
             id: u.id,
             egress: u.attachment.dormant.clone(),
             dev,
@@ -320,8 +319,19 @@ impl Engine {
             own6: self.lan.prefixes.own(u.id),
             others6: self.lan.prefixes.others(u.id),
             mtu: u.attachment.mtu,
-            addresses,
         }
+    }
+
+    fn addresses_on(&self, index: IfIndex) -> Vec<Address> {
+        self.seen.view.addresses.iter().filter(|a| a.index == index).copied().collect()
+    }
+
+    /// What a macvlan rides on, and for whom that answers.
+    fn carrier_of(&self, index: IfIndex) -> Option<(IfName, Answers)> {
+        let links = &self.seen.view.links;
+        let link = links.get(&index).filter(|link| link.kind == LinkKind::Macvlan)?;
+        let parent = links.get(&link.parent?)?;
+        Some((parent.name.clone(), Answers::of(&self.addresses_on(parent.index), None)))
     }
 }
 
