@@ -1,6 +1,6 @@
 //! `sparelink doctor`: problems on this box, and what to do about them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -16,7 +16,6 @@ use crate::io::inspect::{self, Roots};
 use crate::io::netlink::nft::Nft;
 use crate::io::netlink::{Monitor, inspect as kernel};
 use crate::io::{clock, lock};
-use crate::units::Gather as _;
 
 /// How it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,10 +134,9 @@ fn gather(config: &Config) -> Result<Facts, Failure> {
         Ok((_, view)) => facts.view = view,
         Err(error) => hide("interfaces, addresses, routes and rules", error.to_string()),
     }
-    let names: BTreeSet<String> =
-        facts.view.links.values().map(|link| link.name.to_string()).gather();
-    match Nft::open().and_then(|mut nft| nft.foreign_tables(&names)) {
-        Ok(tables) => facts.tables = tables,
+    let look = |nft: &mut Nft| Ok((nft.foreign_tables()?, nft.forwarding()?));
+    match Nft::open().and_then(|mut nft| look(&mut nft)) {
+        Ok((tables, forwarding)) => (facts.tables, facts.forwarding) = (tables, forwarding),
         Err(error) => hide("nftables tables of others", as_root(&error.to_string())),
     }
     match kernel::try_parts() {
@@ -158,6 +156,7 @@ fn gather(config: &Config) -> Result<Facts, Failure> {
     }
     let devices: Vec<_> = facts.view.links.values().map(|link| link.name.clone()).collect();
     facts.sysctls = inspect::sysctls(&roots, &devices);
+    facts.legacy_filter = inspect::legacy_filter(&roots);
     facts.networkd = inspect::networkd(&roots, &facts.programs);
     facts.hidden = hidden;
     Ok(facts)

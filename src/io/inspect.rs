@@ -55,6 +55,14 @@ pub fn programs(roots: &Roots) -> BTreeSet<String> {
     processes.filter_map(|p| name(p.path())).map(|name| name.trim().to_owned()).gather()
 }
 
+/// Whether iptables' older kind has rules for what is forwarded; only root is told.
+#[must_use]
+pub fn legacy_filter(roots: &Roots) -> bool {
+    let read = |file| fs::read_to_string(roots.proc.join("net").join(file)).unwrap_or_default();
+    let names = ["ip_tables_names", "ip6_tables_names"].map(read);
+    names.iter().any(|names| names.lines().any(|name| name == "filter"))
+}
+
 /// What systemd-networkd does with routes and rules of others (networkd.conf(5)).
 #[must_use]
 pub fn networkd(roots: &Roots, programs: &BTreeSet<String>) -> Networkd {
@@ -212,6 +220,7 @@ mod tests {
                 ("proc/1/comm", "init\n"),
                 ("proc/77/comm", "mwan3track\n"),
                 ("proc/self/comm", "me\n"),
+                ("proc/net/ip_tables_names", "mangle\nfilter\n"),
                 ("proc/sys/net/ipv4/ip_forward", "1\n"),
                 ("proc/sys/net/ipv4/conf/wan0/rp_filter", "2\n"),
             ],
@@ -224,6 +233,7 @@ mod tests {
         assert_eq!(found.len(), 2);
         let elsewhere = Roots { proc: "/nonexistent".into(), root: "/nonexistent".into() };
         assert!(programs(&elsewhere).is_empty());
+        assert!(legacy_filter(&roots) && !legacy_filter(&elsewhere));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod dhcp;
 mod doctor;
 mod elements;
 mod felt;
+mod firewalls;
 mod flood;
 mod flows;
 mod guard;
@@ -118,6 +119,7 @@ fn all() -> Result<Vec<Test>> {
         tunnels::tests(),
         login::tests(),
         doctor::tests(),
+        firewalls::tests(),
         api::tests(),
         flows::tests(),
         lab::tests(),

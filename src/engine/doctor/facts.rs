@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::parts::{Part, Presence};
+use crate::engine::kernel::firewall::Ruleset;
 use crate::engine::kernel::view::KernelView;
 
 /// What was seen on the box.
@@ -21,6 +22,10 @@ pub struct Facts {
     pub sysctls: BTreeMap<String, String>,
     /// Other people's nftables tables.
     pub tables: Vec<ForeignTable>,
+    /// Their rules for what is forwarded.
+    pub forwarding: Ruleset,
+    /// iptables has rules for what is forwarded that nftables does not show (its older kind).
+    pub legacy_filter: bool,
     /// Names of running programs, as far as they matter.
     pub programs: BTreeSet<String>,
     /// What systemd-networkd does with other people's routes and rules.
@@ -38,10 +43,6 @@ pub struct Facts {
 pub struct ForeignTable {
     /// Family and name, such as `inet fw4`.
     pub name: String,
-    /// A chain of it that drops forwarded packets unless a rule lets them through.
-    pub drops_forwards: Option<String>,
-    /// Interfaces whose names stand in its rules or sets.
-    pub mentions: BTreeSet<String>,
     /// A rule writes a fixed source address into packets.
     pub fixed_source: bool,
     pub flowtables: Vec<Flowtable>,

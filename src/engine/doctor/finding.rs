@@ -43,18 +43,9 @@ impl Finding {
 
 /// `a, b and c`.
 pub(super) fn listed(all: &[String]) -> String {
-    joined(all, "and")
-}
-
-/// `a, b or c`.
-pub(super) fn any_of(all: &[String]) -> String {
-    joined(all, "or")
-}
-
-fn joined(all: &[String], word: &str) -> String {
     match all {
         [] => String::new(),
         [one] => one.clone(),
-        [most @ .., last] => format!("{} {word} {last}", most.join(", ")),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
     }
 }

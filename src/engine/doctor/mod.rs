@@ -4,6 +4,7 @@
 //! ```text
 //! missing    parts that the kernel must have
 //! settings   values under /proc/sys
+//! firewalls  who does not let the LAN out by an uplink
 //! others     who else steers, filters or rewrites packets
 //! wishes     others' say in where packets go
 //! household  the uplinks and the LAN as they are; directories, the clock
@@ -13,6 +14,7 @@ use crate::config::Config;
 
 mod facts;
 mod finding;
+mod firewalls;
 mod household;
 mod missing;
 mod others;
@@ -28,6 +30,7 @@ pub use finding::{Finding, Level};
 pub fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = missing::judge(facts).collect();
     findings.extend(household::judge(config, facts));
+    findings.extend(firewalls::judge(config, facts));
     findings.extend(others::judge(config, facts));
     findings.extend(wishes::judge(config, facts));
     findings.extend(settings::judge(config, facts));

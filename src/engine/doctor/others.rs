@@ -1,7 +1,7 @@
 //! Who else steers, filters or rewrites packets on this box.
 
 use super::facts::{Facts, ForeignTable};
-use super::finding::{Finding, any_of, listed};
+use super::finding::{Finding, listed};
 use crate::config::Config;
 use crate::engine::kernel::rule::ForeignRule;
 use crate::engine::uplink::attachment::Attachment;
@@ -18,7 +18,6 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
         .map(|(_, dev)| dev.to_string())
         .collect();
     for table in &facts.tables {
-        findings.extend(drops(config, facts, table, &devices));
         findings.extend(fixed_source(table));
         findings.extend(offload(table, &devices));
     }
@@ -51,59 +50,6 @@ fn networkd(facts: &Facts) -> Option<Finding> {
              ManageForeignRoutingPolicyRules=no",
         )
     })
-}
-
-/// A firewall that does not know an uplink.
-fn drops(
-    config: &Config,
-    facts: &Facts,
-    table: &ForeignTable,
-    devices: &[String],
-) -> Option<Finding> {
-    let chain = table.drops_forwards.as_ref()?;
-    let lan = config.lan.as_ref()?;
-    let unknown: Vec<String> =
-        devices.iter().filter(|dev| !table.mentions.contains(*dev)).cloned().collect();
-    let (name, lan_dev) = (&table.name, lan.interfaces.first()?);
-    let what = format!(
-        "the firewall {name} drops what is forwarded (chain {chain}) and does not allow {}",
-        any_of(&unknown)
-    );
-    let mend = let_through(facts, name, lan_dev.as_str(), &unknown);
-    let knows_lan = lan.interfaces.iter().any(|dev| table.mentions.contains(dev.as_str()));
-    match (unknown.is_empty(), knows_lan) {
-        (true, _) => None,
-        (false, true) => Some(Finding::note(
-            what,
-            "Unless a rule lets the LAN go everywhere, the LAN has no Internet over it.",
-            mend,
-        )),
-        (false, false) => Some(Finding::wrong(what, "The LAN has no Internet over it.", mend)),
-    }
-}
-
-/// How to tell a firewall of an uplink, in its own words.
-fn let_through(facts: &Facts, table: &str, lan: &str, unknown: &[String]) -> String {
-    let each =
-        |line: &dyn Fn(&String) -> String| unknown.iter().map(line).collect::<Vec<_>>().join("\n");
-    let runs = |name: &str| facts.programs.contains(name);
-    match table {
-        "inet fw4" => {
-            format!(
-                "add {} to the zone wan: Network, Firewall, or /etc/config/firewall",
-                listed(unknown)
-            )
-        }
-        "inet firewalld" => each(&|dev| {
-            format!("firewall-cmd --permanent --zone=external --change-interface={dev}")
-        }),
-        "ip filter" | "ip6 filter" => {
-            let program = if table == "ip filter" { "iptables" } else { "ip6tables" };
-            let chain = if runs("dockerd") { "DOCKER-USER" } else { "FORWARD" };
-            each(&|dev| format!("{program} -I {chain} -i {lan} -o {dev} -j ACCEPT"))
-        }
-        _ => format!("let it forward from {lan} to {}", listed(unknown)),
-    }
 }
 
 fn fixed_source(table: &ForeignTable) -> Option<Finding> {

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use super::parts::{Part, Presence};
 use super::*;
+use crate::engine::kernel::firewall::{
+    Chain, Expr, Field, Policy, Register, Relation, Table, Verdict,
+};
 use crate::engine::kernel::rule::{ForeignRule, Selector};
 use crate::engine::kernel::view::{Address, ForeignRoute, Link, RouteKind};
 use crate::units::{Family, Fwmark, RulePriority, TableId};
@@ -111,12 +114,33 @@ fn set(facts: &mut Facts, path: &str, value: &str) {
     facts.sysctls.insert(path.to_owned(), value.to_owned());
 }
 
-fn firewall(drops: bool, mentions: &[&str]) -> ForeignTable {
-    ForeignTable {
-        name: "inet fw4".to_owned(),
-        drops_forwards: drops.then(|| "forward".to_owned()),
-        mentions: mentions.iter().map(|name| (*name).to_owned()).collect(),
-        ..ForeignTable::default()
+/// A firewall that lets forwarded packets through which come and go by these devices, and answers if asked to.
+fn firewall(name: &str, policy: Policy, ways: &[(&str, &str)], answers: bool) -> Table {
+    let ifname = |name: &str| {
+        let mut bytes = name.as_bytes().to_vec();
+        bytes.resize(16, 0);
+        bytes
+    };
+    let is = |field, name: &str| {
+        let register = Register(1);
+        [Expr::Load(register, field), Expr::Compare(register, Relation::Equal, ifname(name))]
+    };
+    let accept = || Expr::End(Verdict::Accept);
+    let way = |(lan, out): &(&str, &str)| {
+        let path = [is(Field::InName, lan), is(Field::OutName, out)].concat();
+        path.into_iter().chain([accept()]).collect::<Vec<_>>()
+    };
+    let mut rules: Vec<Vec<Expr>> = ways.iter().map(way).collect();
+    if answers {
+        const ESTABLISHED: u32 = 2;
+        rules.push(vec![Expr::States(ESTABLISHED, Relation::Equal), accept()]);
+    }
+    let chain = Chain { policy: Some(policy), rules };
+    Table {
+        name: name.to_owned(),
+        sees: vec![Family::V4],
+        chains: [("forward".to_owned(), chain)].into(),
+        ..Table::default()
     }
 }
 
@@ -127,8 +151,10 @@ fn of_a_sound_box_nothing_is_said() {
         facts.view.rules = vec![rule(32766, 254), rule(32767, 253)];
         // Tailscale: its table has no default route unless there is an exit node.
         facts.view.rules.push(rule(5270, 52));
-        facts.tables.push(firewall(true, &["wan0", "usb0", "br-lan"]));
-        facts.tables.push(firewall(false, &[]));
+        let ways = [("br-lan", "wan0"), ("br-lan", "usb0")];
+        let tables = &mut facts.forwarding.tables;
+        tables.push(firewall("inet fw4", Policy::Drop, &ways, true));
+        tables.push(firewall("ip filter", Policy::Accept, &[], false));
         facts.networkd = Networkd { running: true, leaves_routes: true, leaves_rules: true };
         facts.programs.insert("NetworkManager".to_owned());
     };
@@ -278,28 +304,95 @@ fn a_host_route_by_an_uplink_is_told() {
     assert_eq!(with(private), [""; 0]);
 }
 
+/// What doctor says of a firewall, and how it is to be mended.
+fn of_a_firewall(table: Table) -> Vec<(String, String)> {
+    let mut facts = sound();
+    facts.forwarding.tables.push(table);
+    let findings = judge(&config(CONFIG), &facts);
+    findings.into_iter().map(|f| (format!("{} {}", f.what, f.why), f.mend)).collect()
+}
+
 #[test]
 fn firewalls_that_do_not_know_an_uplink() {
-    let docker = |facts: &mut Facts| facts.tables.push(firewall(true, &["docker0"]));
+    let [(said, mend)] = &of_a_firewall(firewall("inet mine", Policy::Drop, &[], false))[..] else {
+        panic!("one finding")
+    };
     assert_eq!(
-        said(docker),
+        said,
+        "the firewall inet mine does not let br-lan out by usb0 and wan0 What the LAN sends there is \
+         dropped (chain forward)."
+    );
+    assert_eq!(
+        mend.lines().take(2).collect::<Vec<_>>(),
         [
-            "wrong: the firewall inet fw4 drops what is forwarded (chain forward) and does not allow wan0 or usb0"
+            "nft 'insert rule inet mine forward iifname \"br-lan\" oifname \"usb0\" accept'",
+            "nft 'insert rule inet mine forward iifname \"usb0\" oifname \"br-lan\" ct state \
+             established,related accept'",
         ]
     );
-    let zone = |facts: &mut Facts| facts.tables.push(firewall(true, &["wan0", "br-lan"]));
-    assert_eq!(
-        said(zone),
-        [
-            "note: the firewall inet fw4 drops what is forwarded (chain forward) and does not allow usb0"
-        ]
+    // One direction is not enough.
+    let ways = [("br-lan", "wan0"), ("br-lan", "usb0")];
+    let [(said, mend)] = &of_a_firewall(firewall("ip filter", Policy::Drop, &ways, false))[..]
+    else {
+        panic!("one finding")
+    };
+    assert!(said.ends_with("goes out, but the answers are dropped (chain forward)."), "{said}");
+    assert!(
+        mend.contains("-i wan0 -o br-lan -m conntrack --ctstate RELATED,ESTABLISHED"),
+        "{mend}"
     );
+    // A table of the other family has no say.
+    let mut other = firewall("ip6 filter", Policy::Drop, &[], false);
+    other.sees = vec![Family::V6];
+    assert_eq!(of_a_firewall(other), []);
+}
+
+#[test]
+fn each_firewall_is_told_in_its_own_words() {
+    let mend = |name: &str, chain: Option<&str>| {
+        let mut table = firewall(name, Policy::Drop, &[("br-lan", "wan0")], true);
+        table.chains.extend(chain.map(|chain| (chain.to_owned(), Chain::default())));
+        let [(_, mend)] = &of_a_firewall(table)[..] else { panic!("one finding") };
+        mend.lines().next().unwrap_or_default().to_owned()
+    };
+    let docker = mend("ip filter", Some("DOCKER-USER"));
+    assert_eq!(docker, "iptables -I DOCKER-USER -i br-lan -o usb0 -j ACCEPT");
+    let ufw = mend("ip filter", Some("ufw-user-forward"));
+    assert_eq!(ufw, "ufw route allow in on br-lan out on usb0");
+    let firewalld = mend("inet firewalld", None);
+    assert_eq!(firewalld, "firewall-cmd --permanent --zone=external --change-interface=usb0");
+    let fw4 = mend("inet fw4", None);
+    assert_eq!(fw4, "zone=$(uci show firewall | sed -n \"s/\\.name='wan'$//p\")");
+}
+
+#[test]
+fn what_cannot_be_told_of_a_firewall_is_said() {
+    let mut table = firewall("inet mine", Policy::Accept, &[], false);
+    let asks = Expr::Unknown("the match mac of iptables".to_owned());
+    let chain = table.chains.get_mut("forward").unwrap();
+    chain.rules.push(vec![asks, Expr::End(Verdict::Drop)]);
+    let said = &of_a_firewall(table)[0].0;
+    assert_eq!(
+        said,
+        "whether the firewall inet mine lets br-lan out by usb0 and wan0 cannot be told Its chain forward \
+         depends on the match mac of iptables, which differs from packet to packet."
+    );
+    let legacy = |facts: &mut Facts| facts.legacy_filter = true;
+    assert_eq!(
+        self::said(legacy),
+        ["note: there are rules of iptables-legacy, which are not looked at"]
+    );
+}
+
+#[test]
+fn others_rewrite_and_offload() {
     let snat = |facts: &mut Facts| {
-        facts.tables.push(ForeignTable { fixed_source: true, ..firewall(false, &[]) });
+        let name = "ip nat".to_owned();
+        facts.tables.push(ForeignTable { name, fixed_source: true, ..ForeignTable::default() });
     };
     assert_eq!(
         said(snat),
-        ["note: the firewall inet fw4 writes fixed source addresses into packets (snat)"]
+        ["note: the firewall ip nat writes fixed source addresses into packets (snat)"]
     );
     let flowtable = |device: &str, hardware| Flowtable {
         name: "ft".to_owned(),
@@ -308,12 +401,20 @@ fn firewalls_that_do_not_know_an_uplink() {
     };
     let offload = |facts: &mut Facts| {
         let flowtables = vec![flowtable("usb0", true)];
-        facts.tables.push(ForeignTable { flowtables, ..firewall(false, &[]) });
+        facts.tables.push(ForeignTable {
+            name: "inet fw4".to_owned(),
+            flowtables,
+            ..ForeignTable::default()
+        });
     };
     assert_eq!(said(offload), ["note: inet fw4 offloads connections in hardware (flowtable ft)"]);
     let elsewhere = |facts: &mut Facts| {
         let flowtables = vec![flowtable("eth9", false)];
-        facts.tables.push(ForeignTable { flowtables, ..firewall(false, &[]) });
+        facts.tables.push(ForeignTable {
+            name: "inet fw4".to_owned(),
+            flowtables,
+            ..ForeignTable::default()
+        });
     };
     assert_eq!(said(elsewhere), Vec::<String>::new());
 }

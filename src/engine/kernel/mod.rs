@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod claims;
 pub mod egress;
+pub mod firewall;
 pub mod flow;
 pub(super) mod polls;
 pub mod rule;

@@ -7,6 +7,7 @@ pub(super) mod leftover;
 mod near;
 mod source;
 pub mod standing;
+pub mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -4,40 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::nfnl::{Attributes, Attrs, Message, NfnlError};
 use super::uapi::{
-    CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, ELEM_LIST_ELEMENTS, ELEM_LIST_SET,
-    ELEM_LIST_TABLE, EXPR_DATA, EXPR_NAME, FLOWTABLE_DEVICES, FLOWTABLE_FLAGS, FLOWTABLE_HOOK,
-    FLOWTABLE_HW_OFFLOAD, FLOWTABLE_NAME, FLOWTABLE_TABLE, GETCHAIN, GETFLOWTABLE, GETRULE, GETSET,
-    GETSETELEM, HOOK_NUM, NAT_TYPE, NF_DROP, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6,
-    RULE_EXPRESSIONS, RULE_TABLE, SET_KEY_TYPE, SET_NAME, SET_TABLE, TARGET_NAME, TYPE_IFNAME,
+    CHAIN_TABLE, EXPR_DATA, EXPR_NAME, FLOWTABLE_DEVICES, FLOWTABLE_FLAGS, FLOWTABLE_HOOK,
+    FLOWTABLE_HW_OFFLOAD, FLOWTABLE_NAME, FLOWTABLE_TABLE, GETCHAIN, GETFLOWTABLE, GETRULE,
+    NAT_TYPE, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6, RULE_EXPRESSIONS, RULE_TABLE, TARGET_NAME,
 };
 use super::{Nft, TRIES};
 use crate::engine::doctor::{Flowtable, ForeignTable};
 use crate::units::NFT_TABLE;
 
-const FORWARD: u32 = 2;
 const SNAT: u32 = 0;
 /// Families in which packets to and from the Internet can be met, with `nft`'s words for them.
-const FAMILIES: [(u8, &str); 3] =
+pub(super) const FAMILIES: [(u8, &str); 3] =
     [(NFPROTO_INET, "inet"), (NFPROTO_IPV4, "ip"), (NFPROTO_IPV6, "ip6")];
 
 impl Nft {
-    /// Every table that is not ours, and which of these interfaces it names.
+    /// Every table that is not ours.
     ///
     /// # Errors
     /// What the kernel answered.
-    pub fn foreign_tables(
-        &mut self,
-        interfaces: &BTreeSet<String>,
-    ) -> Result<Vec<ForeignTable>, NfnlError> {
+    pub fn foreign_tables(&mut self) -> Result<Vec<ForeignTable>, NfnlError> {
         let mut all = Vec::new();
         for (family, word) in FAMILIES {
-            let mut found = Found { interfaces, tables: BTreeMap::new(), sets: Vec::new() };
+            let mut found = Found::default();
             self.each(family, GETCHAIN, "chains", |chain| found.chain(chain))?;
             self.each(family, GETRULE, "rules", |rule| found.rule(rule))?;
-            self.each(family, GETSET, "sets", |set| found.set(set))?;
-            for (table, set) in std::mem::take(&mut found.sets) {
-                self.elements_of(family, &table, &set, &mut found)?;
-            }
             self.each(family, GETFLOWTABLE, "flowtables", |ft| found.flowtable(ft))?;
             let tables = found
                 .tables
@@ -81,70 +71,28 @@ impl Nft {
         }
         Err(NfnlError::Interrupted)
     }
-
-    fn elements_of(
-        &mut self,
-        family: u8,
-        table: &str,
-        set: &str,
-        found: &mut Found<'_>,
-    ) -> Result<(), NfnlError> {
-        let attrs = Attrs::new().text(ELEM_LIST_TABLE, table).text(ELEM_LIST_SET, set);
-        let object = format!("elements of set {set}");
-        let message = Message { kind: GETSETELEM, flags: 0, family, version: 0, attrs, object };
-        let read = self.link.dump(&message, |answer| {
-            found.mentions(table, answer.get(ELEM_LIST_ELEMENTS).unwrap_or_default());
-        });
-        match read {
-            // Gone, or changed while it was read: what was seen is enough.
-            Err(NfnlError::Interrupted | NfnlError::Refused { .. }) => Ok(()),
-            other => other,
-        }
-    }
 }
 
 /// What has been found in one family.
-struct Found<'a> {
-    interfaces: &'a BTreeSet<String>,
+#[derive(Default)]
+struct Found {
     tables: BTreeMap<String, ForeignTable>,
-    /// Sets with interface names in their keys, by table and name.
-    sets: Vec<(String, String)>,
 }
 
-impl Found<'_> {
+impl Found {
     fn table(&mut self, name: Option<&str>) -> &mut ForeignTable {
         self.tables.entry(name.unwrap_or_default().to_owned()).or_default()
     }
 
     fn chain(&mut self, chain: Attributes<'_>) {
-        let forwards = chain.nested(CHAIN_HOOK).be32(HOOK_NUM) == Some(FORWARD);
-        let drops = chain.be32(CHAIN_POLICY) == Some(NF_DROP.cast_unsigned());
-        let name = chain.text(CHAIN_NAME).map(str::to_owned);
-        let table = self.table(chain.text(CHAIN_TABLE));
-        if forwards && drops {
-            table.drops_forwards = name;
-        }
+        self.table(chain.text(CHAIN_TABLE));
     }
 
     fn rule(&mut self, rule: Attributes<'_>) {
         let expressions = rule.nested(RULE_EXPRESSIONS);
         let name = rule.text(RULE_TABLE).unwrap_or_default();
-        self.mentions(name, expressions.0);
         let fixed = expressions.map(|(_, e)| Attributes(e)).any(writes_a_fixed_source);
         self.table(Some(name)).fixed_source |= fixed;
-    }
-
-    fn set(&mut self, set: Attributes<'_>) {
-        let mut key = set.be32(SET_KEY_TYPE).unwrap_or(0);
-        // Six bits for each field.
-        while key != 0 {
-            if key & 0x3f == TYPE_IFNAME {
-                let text = |kind| set.text(kind).unwrap_or_default().to_owned();
-                self.sets.push((text(SET_TABLE), text(SET_NAME)));
-                return;
-            }
-            key >>= 6;
-        }
     }
 
     fn flowtable(&mut self, flowtable: Attributes<'_>) {
@@ -157,17 +105,6 @@ impl Found<'_> {
         let flowtables = &mut self.table(flowtable.text(FLOWTABLE_TABLE)).flowtables;
         if !flowtables.contains(&found) {
             flowtables.push(found);
-        }
-    }
-
-    /// Notes the interfaces whose names stand somewhere in these bytes, with their closing NUL.
-    fn mentions(&mut self, table: &str, bytes: &[u8]) {
-        for name in self.interfaces {
-            let word = [name.as_bytes(), &[0]].concat();
-            if bytes.windows(word.len()).any(|window| window == word) {
-                let table = self.tables.entry(table.to_owned()).or_default();
-                table.mentions.insert(name.clone());
-            }
         }
     }
 }

@@ -11,6 +11,7 @@
 mod decode;
 mod encode;
 mod expr;
+mod filter;
 mod foreign;
 mod key;
 mod uapi;

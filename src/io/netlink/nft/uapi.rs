@@ -108,8 +108,6 @@ pub(super) const EXPR_NAME: u16 = 1;
 pub(super) const EXPR_DATA: u16 = 2;
 pub(super) const NAT_TYPE: u16 = 1;
 pub(super) const TARGET_NAME: u16 = 1;
-/// `nft`'s number for interface names in the type of a key.
-pub(super) const TYPE_IFNAME: u32 = 41;
 
 // NFTA_FLOWTABLE_*, NFTA_FLOWTABLE_HOOK_*, NFT_FLOWTABLE_*
 pub(super) const FLOWTABLE_TABLE: u16 = 1;
