@@ -25,7 +25,7 @@ use crate::io::leds::Leds;
 use crate::io::lock::Lock;
 use crate::io::netlink::nfnl::NfnlError;
 use crate::io::probe::Prober;
-use crate::io::record::{self, Header, Line, Recorder, Start};
+use crate::io::record::{self, Line, Recorder, Start};
 use crate::io::systemd::Systemd;
 use crate::io::web::{self, Ask, Web};
 use crate::io::{clock, disk, faults, resolvers, store, sysctl};
@@ -34,9 +34,11 @@ use crate::time::{Instant, Now};
 mod answers;
 mod board;
 mod crash;
+mod firewalls;
 mod keeping;
 mod publish;
 mod reconciler;
+mod recording;
 mod thread;
 mod watching;
 
@@ -54,6 +56,10 @@ pub struct Options {
     /// Records inputs and outputs to this file.
     pub record: Option<PathBuf>,
 }
+
+use recording::header;
+#[cfg(feature = "replay")]
+pub use recording::open_recording;
 
 /// Where the recording of the last switch is kept, below the run directory.
 pub const LAST_RECORDING: &str = "last-switch.jsonl";
@@ -77,6 +83,7 @@ struct Agent {
     prober: Prober,
     reconciler: Option<reconciler::Reconciler>,
     flows: Option<Flows>,
+    firewalls: Option<firewalls::Firewalls>,
     advertiser: Advertiser,
     leds: Leds,
     web: Web,
@@ -128,7 +135,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     {
         tracing::debug!(%error, "echoes need CAP_NET_RAW");
     }
+    let steers = options.mode == Mode::Steer;
     let mut agent = Agent::new(options, replies, reconciler, flows, web)?;
+    if steers {
+        agent.firewalls = Some(firewalls::Firewalls::start(done.clone())?);
+    }
     let named = resolvers::watch(Path::new("/"), done);
     let mut written = agent.keeper.done();
     agent.begin(named, view, left);
@@ -229,6 +240,7 @@ impl Agent {
             prober: Prober::new(replies),
             reconciler,
             flows,
+            firewalls: None,
             advertiser: Advertiser::default(),
             leds,
             web,
@@ -341,6 +353,11 @@ impl Agent {
             Output::Flush(request) => {
                 if let Some(flows) = &self.flows {
                     flows.flush(request);
+                }
+            }
+            Output::LookAtFirewalls(ways) => {
+                if let Some(firewalls) = &self.firewalls {
+                    firewalls.look(ways);
                 }
             }
             Output::CountFlows(except) => {
@@ -472,28 +489,4 @@ impl Agent {
             self.web.feed().state(&snapshot);
         }
     }
-}
-
-fn header<E>(start: Start<E>) -> Header<E> {
-    Header { version: env!("CARGO_PKG_VERSION").to_owned(), format: record::FORMAT, start }
-}
-
-/// The engine of a recording, for `replay`.
-///
-/// # Errors
-///
-/// When the file cannot be read or is no recording.
-#[cfg(feature = "replay")]
-pub fn open_recording(
-    path: &Path,
-) -> anyhow::Result<(Engine, impl Iterator<Item = std::io::Result<Line>>)> {
-    let (header, lines) = record::read::<Engine>(path)
-        .with_context(|| format!("cannot read the recording {}", path.display()))?;
-    let engine = match header.start {
-        Start::Born { config, mode, seed, restored, now } => {
-            Engine::new(*config, mode, *restored, seed, now)
-        }
-        Start::Midway(engine) => *engine,
-    };
-    Ok((engine, lines))
 }

@@ -69,6 +69,7 @@ const CONDITIONS = {
   no_web: "loads no web page",
   portal: "sign-in page",
   dns_broken: "names fail (DNS)",
+  barred: "closed by a firewall",
   beyond_modem: "no Internet behind the modem",
   modem_silent: "no answer, not even from its modem",
   no_gateway: "no gateway",

@@ -43,6 +43,8 @@ pub enum Input {
     Flows(BTreeMap<UplinkId, PerFamily<FlowCount>>),
     /// The resolvers that the system names for its interfaces.
     Resolvers(Named),
+    /// Which interfaces of uplinks others' firewalls close to the LAN, as asked for.
+    Firewalls(PerFamily<BTreeMap<IfIndex, String>>),
     /// Somebody looks at the status, so that it is worth counting flows.
     Watched,
     /// A person wants something; the answer carries the same number.

@@ -90,6 +90,7 @@ impl Mode {
                 | Output::FlushUnNated
                 | Output::Flush(_)
                 | Output::CountFlows(_)
+                | Output::LookAtFirewalls(_)
                 | Output::Resolvers(_)
                 | Output::Advertise(_)
                 | Output::Leds(_),
@@ -192,6 +193,7 @@ impl Engine {
             Input::Applied(report) => self.applied(&report, now),
             Input::Flushed(report) => self.flushed(report, now),
             Input::Flows(flows) => self.flows_counted(&flows, now),
+            Input::Firewalls(closed) => self.firewalls_seen(&closed, now),
             Input::Resolvers(named) => self.resolvers_named(named),
             Input::Watched => self.watched(now),
             Input::Command(number, command) => self.command(number, command, now),
@@ -212,6 +214,7 @@ impl Engine {
         self.flush_leftovers(now);
         self.announce(now);
         self.poll_counters(now);
+        self.look_at_firewalls(now);
         self.follow_stories(now);
         self.keep_house(now);
         self.watch_time(now);
@@ -267,6 +270,7 @@ impl Engine {
         if self.life.mode == Mode::Steer {
             next.wants(self.kernel.deadline(), "the dataplane");
             next.wants(Some(self.seen.polls.deadline()), "the counters");
+            next.wants(self.firewalls_due(), "others' firewalls");
         }
         next.0
     }

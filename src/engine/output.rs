@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::engine::dataplane::Dataplane;
 use crate::engine::events::facts::Event;
+use crate::engine::kernel::firewall::Way;
 use crate::engine::kernel::flow::FlushScope;
 use crate::engine::lan::listen::Place;
 use crate::engine::names::resolvers::Resolvers;
@@ -46,6 +47,8 @@ pub enum Output {
     FlushUnNated,
     /// Flush the flows of an uplink that is dead.
     Flush(FlushRequest),
+    /// Look whether others' firewalls let the LAN out by these ways, and the answers back in.
+    LookAtFirewalls(Vec<Way>),
     /// Count the flows of every uplink, leaving out those that begin or end here: at the box itself,
     /// whose probes are nobody's flows, and at the modems, which are not the Internet.
     CountFlows(Vec<IpNet>),

@@ -1,4 +1,5 @@
-//! Firewalls of others that do not know an uplink: what doctor prints helps, in both directions.
+//! Firewalls of others that do not know an uplink: what doctor prints helps, in both directions, and the agent does not
+//! say that the Internet works where the LAN gets none.
 
 use std::path::Path;
 use std::process::Child;
@@ -6,13 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use sparelink::lab::agent::Status;
 use sparelink::lab::netns::Netns;
 use sparelink::lab::stage::child;
 use sparelink::lab::topology::{ECHO4, Home};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::stage::{AGENT, Stage, in_router, shell};
+use crate::stage::{AGENT, SOON, Stage, in_router, shell};
 use crate::{figure, skip};
 
 crate::tests![
@@ -22,6 +24,8 @@ crate::tests![
     doctor_opens_ufw,
     doctor_opens_firewalld,
     a_zone_that_lacks_an_uplink_is_found,
+    what_the_lan_may_not_use_is_left_and_told,
+    a_firewall_that_is_loaded_again_and_again_is_no_news,
 ];
 
 /// New connections that a client of the LAN tries.
@@ -251,5 +255,73 @@ async fn a_zone_that_lacks_an_uplink_is_found() -> Result<()> {
     shell(&home.router, &fw4("\"wan0\", \"wlan0\", \"usb0\"")).await?;
     ensure!(doctor(home).await?.is_empty(), "{:?}", doctor(home).await?);
     ensure!(answered(home).await? == TRIES, "the LAN gets out");
+    Ok(())
+}
+
+/// The history's entries of a code.
+async fn told(stage: &Stage, code: &str) -> Result<Vec<String>> {
+    let said = stage.command(&["history", "--json"]).await?.must(0)?;
+    let all: Vec<Value> = serde_json::from_str(&said.out).context("the history")?;
+    let texts = all.iter().filter(|event| event["code"] == code);
+    Ok(texts.filter_map(|event| event["text"].as_str().map(str::to_owned)).collect())
+}
+
+async fn what_the_lan_may_not_use_is_left_and_told() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let router = stage.home.router.clone();
+    ensure!(answered(&stage.home).await? == TRIES, "control: the LAN gets out by the cable");
+    let begun = Instant::now();
+    shell(&router, &fw4("\"usb0\", \"wlan0\"")).await?;
+    stage.on("mifi").await?;
+    let left = begun.elapsed();
+    figure(&format!("left after {:.1} s", left.as_secs_f64()));
+    ensure!(answered(&stage.home).await? == TRIES, "the LAN gets out by the MiFi");
+    let status = stage.json().await?;
+    let cable = &status["uplinks"][0];
+    ensure!(cable["condition"] == "barred" && cable["role"] == "not_ready", "{cable}");
+    ensure!(cable["v4"]["barred_by"] == "inet fw4", "{cable}");
+    let reason = cable["reason"].as_str().unwrap_or_default();
+    ensure!(reason.starts_with("the firewall inet fw4 does not let the LAN out by it"), "{reason}");
+    let said = told(&stage, "barred").await?;
+    ensure!(said.iter().any(|text| text.contains("out by cable (IPv4)")), "{said:?}");
+
+    // Nobody gets out any more: it is not said that the Internet works.
+    shell(&router, &fw4("\"eth9\"")).await?;
+    let nothing = |status: &Status| !status.works;
+    stage.agent.wait(SOON, "the truth", nothing).await?;
+    let sentence = stage.json().await?["sentence"].as_str().unwrap_or_default().to_owned();
+    ensure!(sentence.contains("closed to the LAN by a firewall"), "{sentence}");
+    ensure!(answered(&stage.home).await? == 0, "control: nobody gets out");
+
+    // Everybody does again.
+    shell(&router, "nft delete table inet fw4").await?;
+    stage.on("cable").await?;
+    ensure!(answered(&stage.home).await? == TRIES, "the LAN gets out again");
+    let said = told(&stage, "barred").await?;
+    let over = "the firewall inet fw4 lets the LAN out by cable again (IPv4)";
+    ensure!(said.iter().any(|text| text == over), "{said:?}");
+    Ok(())
+}
+
+async fn a_firewall_that_is_loaded_again_and_again_is_no_news() -> Result<()> {
+    let stage = Stage::new().await?;
+    let router = &stage.home.router;
+    let begun = Instant::now();
+    // As a script does that flushes first: closed for a moment each time.
+    while begun.elapsed() < Duration::from_secs(8) {
+        shell(
+            router,
+            "nft 'table ip x { chain f { type filter hook forward priority 0; policy drop; }; }'",
+        )
+        .await?;
+        sleep(Duration::from_millis(300)).await;
+        shell(router, "nft delete table ip x").await?;
+        sleep(Duration::from_millis(700)).await;
+    }
+    ensure!(told(&stage, "barred").await?.is_empty(), "{:?}", told(&stage, "barred").await?);
+    let status = stage.json().await?;
+    ensure!(status["active"] == "cable" && status["works"] == true, "{status}");
+    let gap = status["loop_gap_ms"].as_f64().context("loop_gap_ms")?;
+    figure(&format!("the loop was {gap} ms late at worst"));
     Ok(())
 }

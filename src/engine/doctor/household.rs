@@ -104,6 +104,7 @@ fn egress(name: &str, device: &DeviceMatch, attachment: &Attachment) -> Option<F
         | Condition::NoWeb
         | Condition::Portal
         | Condition::DnsBroken
+        | Condition::Barred
         | Condition::ResolversSilent
         | Condition::OverlapsLan
         | Condition::BeyondModem

@@ -91,6 +91,7 @@ impl Fact {
             | Self::Fight { .. }
             | Self::Offload { .. }
             | Self::Astray { .. }
+            | Self::Barred { .. }
             | Self::ApplyFailed { .. }
             | Self::Announced { .. } => self.args_of_flows_and_kernel(),
         }
@@ -127,6 +128,11 @@ impl Fact {
                 vec![("uplinks", Arg::List(uplinks.clone())), ("offloaded", Arg::Flag(*offloaded))]
             }
             Self::Astray { family, by, .. } => vec![("family", version(*family)), ("by", text(by))],
+            Self::Barred { family, firewall, barred, .. } => vec![
+                ("family", version(*family)),
+                ("firewall", text(firewall)),
+                ("barred", Arg::Flag(*barred)),
+            ],
             Self::ApplyFailed { error } => vec![("error", text(error))],
             Self::Announced { prefix, preferred, .. } => vec![
                 ("prefix", Arg::Text(prefix.to_string())),

@@ -34,6 +34,7 @@ pub enum Code {
     ApplyFailed,
     Astray,
     Offload,
+    Barred,
     OverlapsLan,
     RoutesIgnored,
     Claimed,
@@ -48,7 +49,7 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 
 impl Code {
     /// Every kind.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Started,
         Self::Stopped,
         Self::Reloaded,
@@ -75,6 +76,7 @@ impl Code {
         Self::ApplyFailed,
         Self::Astray,
         Self::Offload,
+        Self::Barred,
         Self::OverlapsLan,
         Self::RoutesIgnored,
         Self::Claimed,
@@ -114,6 +116,7 @@ impl Code {
             Self::ApplyFailed => "apply_failed",
             Self::Astray => "astray",
             Self::Offload => "offload",
+            Self::Barred => "barred",
             Self::OverlapsLan => "overlaps_lan",
             Self::RoutesIgnored => "routes_ignored",
             Self::Claimed => "claimed",
@@ -155,6 +158,7 @@ impl Code {
             | Self::Repaired
             | Self::Fight
             | Self::FightOver
+            | Self::Barred
             | Self::OverlapsLan
             | Self::RoutesIgnored
             | Self::Claimed
@@ -193,6 +197,7 @@ impl Code {
             | Self::FightOver
             | Self::ApplyFailed
             | Self::Offload
+            | Self::Barred
             | Self::OverlapsLan
             | Self::RoutesIgnored
             | Self::Claimed

@@ -181,6 +181,15 @@ pub enum Fact {
         /// Whether they do now.
         offloaded: bool,
     },
+    /// A firewall of somebody else does not let the LAN out by an uplink, or does again.
+    Barred {
+        uplink: String,
+        family: Family,
+        /// Its table, such as `inet fw4`.
+        firewall: String,
+        /// Whether it is in the way now.
+        barred: bool,
+    },
     /// Nobody has changed what is ours for a minute.
     FightOver,
     /// Packets to the Internet leave by another interface than that of the uplink in use.
@@ -274,6 +283,7 @@ impl Fact {
             | Self::FightOver
             | Self::Offload { .. }
             | Self::Quality { degraded: false, .. }
+            | Self::Barred { barred: false, .. }
             | Self::Resolvers { silent: false, .. }
             | Self::Manual { .. }
             | Self::Reloaded => Severity::Info,
@@ -286,6 +296,7 @@ impl Fact {
             Self::AllUplinksDown { .. }
             | Self::Premature { .. }
             | Self::Quality { degraded: true, .. }
+            | Self::Barred { barred: true, .. }
             | Self::Resolvers { silent: true, .. }
             | Self::FlowsLeft { .. }
             | Self::Repaired { .. }
@@ -323,6 +334,7 @@ impl Fact {
             Self::FightOver => Code::FightOver,
             Self::Offload { .. } => Code::Offload,
             Self::Astray { .. } => Code::Astray,
+            Self::Barred { .. } => Code::Barred,
             Self::ApplyFailed { .. } => Code::ApplyFailed,
             Self::NoSpareLeft { .. } => Code::NoSpareLeft,
             Self::SpareBack { .. } => Code::SpareBack,
@@ -355,6 +367,7 @@ impl Fact {
             | Self::RoutesIgnored { uplink, .. }
             | Self::Announced { uplink, .. }
             | Self::Astray { uplink, .. }
+            | Self::Barred { uplink, .. }
             | Self::BackOnline { uplink, .. }
             | Self::SpareBack { uplink } => Some(uplink),
             Self::Switched { to, .. } | Self::Felt { to, .. } => Some(to),
@@ -388,7 +401,8 @@ impl Fact {
             | Self::Draining { family, .. }
             | Self::Drained { family, .. }
             | Self::DrainOver { family, .. }
-            | Self::Astray { family, .. } => Some(*family),
+            | Self::Astray { family, .. }
+            | Self::Barred { family, .. } => Some(*family),
             Self::Claimed { claim } | Self::ClaimOver { claim } => Some(claim.family),
             Self::HostFollows { host } => Some(Family::of(host)),
             Self::Started { .. }

@@ -79,6 +79,7 @@ impl fmt::Display for Fact {
             | Self::Claimed { .. }
             | Self::ClaimOver { .. }
             | Self::HostFollows { .. }
+            | Self::Barred { .. }
             | Self::Astray { .. }
             | Self::ApplyFailed { .. }
             | Self::Announced { .. } => self.say_of_flows_and_kernel(f),
@@ -129,6 +130,14 @@ impl Fact {
             }
             Self::FightOver => {
                 f.write_str("no other program has changed sparelink's rules for a minute")
+            }
+            Self::Barred { uplink, family, firewall, barred: true } => write!(
+                f,
+                "the firewall {firewall} does not let the LAN out by {uplink} ({family}); \
+                 `sparelink doctor` has the fix"
+            ),
+            Self::Barred { uplink, family, firewall, barred: false } => {
+                write!(f, "the firewall {firewall} lets the LAN out by {uplink} again ({family})")
             }
             Self::Astray { uplink, family, by } => write!(
                 f,
@@ -365,6 +374,14 @@ fn listed(networks: &[IpNet]) -> String {
 /// `1 flow`, `2 flows`.
 pub(in crate::engine) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Whose rules do not let the LAN out by an uplink: why it is not used, or is of no use.
+#[must_use]
+pub fn barred_by(firewall: &str) -> String {
+    format!(
+        "the firewall {firewall} does not let the LAN out by it; `sparelink doctor` has the fix"
+    )
 }
 
 /// What is wrong with an uplink that has the LAN's subnet, and the fix; the end of a sentence that

@@ -65,6 +65,8 @@ pub enum Condition {
     Portal,
     /// Nobody resolves names by it.
     DnsBroken,
+    /// A firewall of somebody else on this box does not let the LAN out by it.
+    Barred,
     /// The modem answers, nothing beyond it does.
     BeyondModem,
     /// Not even the modem answers.
@@ -107,6 +109,7 @@ impl Condition {
             Self::NoWeb => "no_web",
             Self::Portal => "portal",
             Self::ResolversSilent | Self::DnsBroken => "dns_broken",
+            Self::Barred => "barred",
             Self::BeyondModem => "beyond_modem",
             Self::ModemSilent => "modem_silent",
             Self::OverlapsLan => "overlaps_lan",
@@ -130,6 +133,7 @@ impl Condition {
             Self::NoWeb => "answers, but loads no web page",
             Self::Portal => "shows a sign-in page instead of the Internet",
             Self::DnsBroken => "does not resolve names",
+            Self::Barred => "is closed to the LAN by a firewall on this box",
             Self::BeyondModem => "has no Internet behind its modem",
             Self::ModemSilent => "does not answer, not even its modem",
             Self::OverlapsLan => "has the LAN's own subnet",

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub mod claims;
 pub mod egress;
 pub mod firewall;
+pub(super) mod firewalls;
 pub mod flow;
 pub(super) mod polls;
 pub mod rule;
@@ -27,4 +28,7 @@ pub(super) struct Seen {
     pub(super) hosts_told: BTreeSet<IpNet>,
     /// When the counters are read.
     pub(super) polls: polls::Polls,
+    /// When others' firewalls are looked at, and what they close.
+    #[serde(default)]
+    pub(super) firewalls: firewalls::Firewalls,
 }

@@ -181,6 +181,8 @@ pub enum KernelChange {
     Rules(Vec<ForeignRule>),
     /// One of our own objects was changed, by us or by somebody: look again.
     Ours(Touched),
+    /// Somebody changed rules of a firewall that are not ours.
+    Firewall,
 }
 
 /// Which kind of object of ours was touched.
@@ -234,7 +236,7 @@ impl KernelView {
             KernelChange::Route(route) => put(&mut self.routes, *route, route_key),
             KernelChange::RouteGone(route) => take(&mut self.routes, route, route_key),
             KernelChange::Rules(rules) => self.rules.clone_from(rules),
-            KernelChange::Ours(_) => {}
+            KernelChange::Ours(_) | KernelChange::Firewall => {}
         }
     }
 }

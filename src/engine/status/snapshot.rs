@@ -122,6 +122,8 @@ pub struct LineState {
     pub health: Health,
     /// Why it is so.
     pub condition: Condition,
+    /// The firewall that closes it to the LAN, such as `inet fw4`.
+    pub barred: Option<String>,
     /// What it is good for, a pause apart.
     pub standing: Standing,
     /// The box's own address.

@@ -64,7 +64,11 @@ impl Engine {
             return Condition::Absent;
         };
         let s = u.context(&self.config, &self.uplinks.shared, family, now.mono);
-        u.lines.get(family).condition(&s)
+        let condition = u.lines.get(family).condition(&s);
+        if self.uplinks.shared.barred(id, family) {
+            return condition.max(Condition::Barred);
+        }
+        condition
     }
 
     /// Brings up to date what is the same for all lines; they may want to be woken earlier now.
@@ -87,6 +91,7 @@ impl Engine {
             desperate: !self.uplinks.values().any(alive),
             page_works: PerFamily { v4: passed(Family::V4), v6: passed(Family::V6) },
             offloaded: self.offloaded_uplinks(),
+            barred: self.barred_uplinks(),
         };
         if shared != self.uplinks.shared {
             self.uplinks.shared = shared;

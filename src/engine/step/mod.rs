@@ -5,6 +5,7 @@ mod announce;
 mod command;
 mod configure;
 mod converge;
+mod firewalls;
 mod flows;
 mod follow;
 mod heed;

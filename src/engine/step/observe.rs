@@ -54,6 +54,7 @@ impl Engine {
         for change in changes {
             match change {
                 KernelChange::Ours(_) => self.kernel.look_again(),
+                KernelChange::Firewall => self.seen.firewalls.touched(now.mono),
                 KernelChange::LinkGone(_) => {
                     // Its IPv4 routes went without a word, and its sysctls with it; the next device
                     // may look the same.
@@ -127,6 +128,7 @@ impl Engine {
         self.learn_resolvers();
         self.follow_lan();
         self.heed(now);
+        self.follow_ways();
     }
 
     /// Routes that would take traffic past the choice are passed over, and what has begun by them in

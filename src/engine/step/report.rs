@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::events::causes::Trouble;
-use crate::engine::events::words::{counted, overlaps_lan};
+use crate::engine::events::words::{barred_by, counted, overlaps_lan};
 use crate::engine::health::line::{Line, Pattern};
 use crate::engine::health::{Condition, Health};
 use crate::engine::kernel::claims::Claim;
@@ -165,7 +165,7 @@ impl Engine {
     fn flaw(&self, name: &str, now: Now) -> String {
         let named = self.uplinks.values().find(|u| u.config.name == name);
         let worst = named.map_or(Condition::Ok, |u| self.worst(u.id, now));
-        if matches!(worst, Condition::Degraded | Condition::DnsBroken) {
+        if matches!(worst, Condition::Degraded | Condition::DnsBroken | Condition::Barred) {
             return format!(", but {name} {}", worst.phrase());
         }
         let story = self.telling.stories.latest();
@@ -288,7 +288,8 @@ impl Engine {
         let figures = line.figures();
         Some(LineState {
             health: line.health,
-            condition: line.condition(&s),
+            condition: self.condition(u.id, family, now),
+            barred: self.uplinks.shared.barred.get(family).get(&u.id).cloned(),
             standing: u.fitness(&self.config, &self.uplinks.shared, family, now.mono),
             address: egress.source.to_string(),
             gateway: egress.gateway.map(|gateway| gateway.to_string()),
@@ -309,7 +310,9 @@ impl Engine {
             },
             Role::Active | Role::NotReady if worst != Condition::Ok => {
                 let subnet = u.attachment.overlap().filter(|_| worst == Condition::OverlapsLan);
-                subnet.map_or_else(|| worst.phrase().to_owned(), overlaps_lan)
+                let firewall = self.barred_by(u.id).filter(|_| worst == Condition::Barred);
+                let plain = || worst.phrase().to_owned();
+                subnet.map(overlaps_lan).or(firewall.map(barred_by)).unwrap_or_else(plain)
             }
             Role::Active => match u.present().map(|(_, line)| line.health).max_by_key(badness_of) {
                 Some(Health::Failing { since, .. }) => {
@@ -384,6 +387,9 @@ impl Engine {
                 }
                 Condition::OverlapsLan => "checked as soon as its subnet is another".to_owned(),
                 Condition::InVrf => "checked as soon as it is out of the VRF".to_owned(),
+                Condition::Barred => {
+                    "used again as soon as the firewall lets the LAN out".to_owned()
+                }
                 Condition::Ok
                 | Condition::ResolversSilent
                 | Condition::Degraded

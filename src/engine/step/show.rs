@@ -125,7 +125,7 @@ impl Engine {
             _ if u.attachment.link.is_none() => Lit::Away,
             Standing::Ready | Standing::Suspected => Lit::Ready,
             Standing::Lossy | Standing::Nameless | Standing::Unproven => Lit::BeingProven,
-            Standing::Unfit(_) => Lit::Down,
+            Standing::Barred | Standing::Unfit(_) => Lit::Down,
         }
     }
 }

@@ -81,6 +81,16 @@ pub(in crate::engine) struct SharedContext {
     pub page_works: PerFamily<bool>,
     /// Uplinks on which packets of known flows go around the evidence counters.
     pub offloaded: BTreeSet<UplinkId>,
+    /// Uplinks that a firewall of somebody else closes to the LAN, with its name.
+    #[serde(default)]
+    pub barred: PerFamily<BTreeMap<UplinkId, String>>,
+}
+
+impl SharedContext {
+    /// Whether the LAN may not get out by an uplink.
+    pub(in crate::engine) fn barred(&self, id: UplinkId, family: Family) -> bool {
+        self.barred.get(family).contains_key(&id)
+    }
 }
 
 /// All uplinks, by number.

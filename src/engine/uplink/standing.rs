@@ -24,6 +24,9 @@ pub enum Standing {
     Lossy,
     /// It answers, but no names resolve by it.
     Nameless,
+    /// It answers, but a firewall of somebody else on this box does not let the LAN out by it, or the
+    /// answers back in.
+    Barred,
     /// Being proven, or nothing is known of it yet.
     Unproven,
     /// Known not to work, and why.
@@ -37,7 +40,7 @@ pub enum Standing {
 pub enum Use {
     Well,
     Lossy,
-    /// Next to nothing: a sign-in page, or no names.
+    /// Next to nothing: a sign-in page, no names, or a firewall in the way.
     None,
 }
 
@@ -52,13 +55,13 @@ impl Standing {
     /// Whether traffic may move to it if nothing better is left.
     #[must_use]
     pub const fn may_carry(self) -> bool {
-        matches!(self, Self::Ready | Self::Lossy | Self::Nameless)
+        matches!(self, Self::Ready | Self::Lossy | Self::Nameless | Self::Barred)
     }
 
     /// Whether it leads to the Internet for all that is known: traffic that is on it is carried.
     #[must_use]
     pub const fn carries(self) -> bool {
-        !matches!(self, Self::Unfit(_))
+        !matches!(self, Self::Unfit(_) | Self::Barred)
     }
 
     /// How much of the Internet people get by it.
@@ -67,7 +70,7 @@ impl Standing {
         match self {
             Self::Ready | Self::Suspected | Self::Unproven => Use::Well,
             Self::Lossy => Use::Lossy,
-            Self::Nameless | Self::Unfit(_) | Self::Paused => Use::None,
+            Self::Nameless | Self::Barred | Self::Unfit(_) | Self::Paused => Use::None,
         }
     }
 }
@@ -115,6 +118,9 @@ impl Uplink {
             Health::Up { .. } | Health::Failing { .. } if portal.is_some() => {
                 Standing::Unfit(portal.unwrap_or(Condition::Portal))
             }
+            Health::Up { .. } | Health::Failing { .. } if shared.barred(self.id, family) => {
+                Standing::Barred
+            }
             Health::Up { .. } | Health::Failing { .. } if line.dns_is_broken() => {
                 Standing::Nameless
             }
@@ -156,7 +162,7 @@ mod tests {
 
     #[test]
     fn what_each_standing_allows() {
-        use Standing::{Lossy, Nameless, Paused, Ready, Suspected, Unfit, Unproven};
+        use Standing::{Barred, Lossy, Nameless, Paused, Ready, Suspected, Unfit, Unproven};
         let portal = Unfit(Condition::Portal);
         // Ready, traffic may move to it, traffic that is on it is carried.
         let rows = [
@@ -164,6 +170,7 @@ mod tests {
             (Suspected, true, false, true),
             (Lossy, false, true, true),
             (Nameless, false, true, true),
+            (Barred, false, true, false),
             (Unproven, false, false, true),
             (portal, false, false, false),
             (Paused, false, false, true),
@@ -174,5 +181,6 @@ mod tests {
         }
         assert!(Ready.usable() < Lossy.usable() && Lossy.usable() < portal.usable());
         assert_eq!(portal.usable(), Nameless.usable(), "nobody moves from one to the other");
+        assert_eq!(portal.usable(), Barred.usable(), "nobody moves from one to the other");
     }
 }

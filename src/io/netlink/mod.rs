@@ -23,6 +23,7 @@ mod monitor;
 mod neighbours;
 pub mod nfnl;
 pub mod nft;
+mod notices;
 mod rules;
 pub mod sock_diag;
 mod subscribe;

@@ -23,18 +23,17 @@ use nix::libc;
 use socket2::SockRef;
 use tokio::time::Instant;
 
-use super::attrs::Attributes;
 use super::frame::{Frame, Frames};
 use super::hardware::Devices;
 use super::kept::{Kept, Taken};
 use super::message::{LinkMessage, Message};
-use super::nfnl::SUBSYS_NFTABLES;
+use super::notices::{Firewall, concerns_our_table, is_flowtable, is_rule};
 use super::talk::{DATAGRAM, Error, Talk};
 use super::{addresses, decode, dump, kept, rules, subscribe};
 use crate::engine::kernel::view::{
     ForeignRoute, Hardware, KernelChange, KernelView, Touched, same_route,
 };
-use crate::units::{NFT_TABLE, PROTOCOL, RulePriority};
+use crate::units::{PROTOCOL, RulePriority};
 
 /// After so long without a message the kernel has finished what it was doing, and a dump shows it.
 /// A link that goes down is announced before its routes are flushed.
@@ -84,6 +83,8 @@ pub struct Monitor {
     refill_at: Option<Instant>,
     /// Rules of others changed, and are read again then.
     rules_at: Option<Instant>,
+    /// When it is told that somebody's firewall has changed.
+    firewall: Firewall,
 }
 
 /// Which subscription a message came by.
@@ -137,6 +138,7 @@ impl Monitor {
             resync: None,
             refill_at: None,
             rules_at: None,
+            firewall: Firewall::default(),
         };
         let view = this.look().await?;
         Ok((this, view))
@@ -157,7 +159,11 @@ impl Monitor {
                 return Event::Changes(mem::replace(&mut self.pending, rest));
             }
             let Some(resync) = self.resync else {
-                match [self.refill_at, self.rules_at].into_iter().flatten().min() {
+                match [self.refill_at, self.rules_at, self.firewall.due()]
+                    .into_iter()
+                    .flatten()
+                    .min()
+                {
                     None => self.receive().await,
                     Some(at) if at <= Instant::now() => self.look_closer(at).await,
                     Some(at) => drop(tokio::time::timeout_at(at, self.receive()).await),
@@ -190,8 +196,12 @@ impl Monitor {
 
     /// Does what was put off until then.
     async fn look_closer(&mut self, at: Instant) {
+        self.tell_of_firewall();
+        if self.refill_at == Some(at) {
+            self.due();
+        }
         if self.rules_at != Some(at) {
-            return self.due();
+            return;
         }
         match rules::that_matter(&mut self.talk).await {
             Ok(rules) => {
@@ -245,6 +255,10 @@ impl Monitor {
             (Source::Nftables, Ok(())) => {
                 if Frames(&buffer).any(|m| concerns_our_table(m.body) || is_flowtable(m.kind)) {
                     self.touched(Touched::Nftables);
+                }
+                if Frames(&buffer).any(|m| is_rule(m.kind) && !concerns_our_table(m.body)) {
+                    self.firewall.changed(Instant::now());
+                    self.tell_of_firewall();
                 }
             }
             (Source::Routes, Ok(())) => Frames(&buffer).for_each(|message| {
@@ -387,6 +401,13 @@ impl Monitor {
         }
     }
 
+    /// Tells that somebody's firewall has changed, when it is time.
+    fn tell_of_firewall(&mut self) {
+        if self.firewall.is_to_be_told(Instant::now()) {
+            self.pending.push(KernelChange::Firewall);
+        }
+    }
+
     /// Hands a change out if it is one.
     fn note(&mut self, change: KernelChange) {
         if self.resync.is_some_and(|resync| resync.lost) || !self.is_news(&change) {
@@ -434,7 +455,7 @@ impl Monitor {
                 was_there
             }
             KernelChange::Rules(rules) => mirror.rules != *rules,
-            KernelChange::Ours(_) => true,
+            KernelChange::Ours(_) | KernelChange::Firewall => true,
         }
     }
 }
@@ -450,48 +471,4 @@ impl std::fmt::Debug for Monitor {
 fn changes_routes_silently(message: &Frame<'_>) -> bool {
     let replaced = message.flags & NLM_F_REPLACE != 0;
     message.kind == DEL_NEXTHOP || (message.kind == NEW_NEXTHOP && replaced)
-}
-
-/// Whether an nftables message says that a flowtable came or went, whose ever it is: packets go around
-/// our counters there (`NFT_MSG_NEWFLOWTABLE`, `NFT_MSG_DELFLOWTABLE`).
-fn is_flowtable(kind: u16) -> bool {
-    matches!(kind.to_be_bytes(), [SUBSYS_NFTABLES, 22 | 24])
-}
-
-/// Whether an nftables message is about our table. In every kind of message that has a table, its
-/// name is attribute 1 (`NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, `NFTA_SET_ELEM_LIST_TABLE` …); the
-/// family stands in the first byte of nfgenmsg.
-fn concerns_our_table(body: &[u8]) -> bool {
-    const NFPROTO_INET: u8 = 1;
-    let name = Attributes(body.get(4..).unwrap_or_default()).get(1);
-    let ours = name.and_then(|name| name.strip_suffix(&[0])) == Some(NFT_TABLE.as_bytes());
-    ours && body.first() == Some(&NFPROTO_INET)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flowtables_are_told_by_their_kind() {
-        assert!(is_flowtable(10 << 8 | 22) && is_flowtable(10 << 8 | 24));
-        assert!(!is_flowtable(10 << 8 | 23) && !is_flowtable(22));
-    }
-
-    fn nft_message(family: u8, kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut message = vec![family, 0, 0, 0];
-        message.extend((value.len() as u16 + 4).to_ne_bytes());
-        message.extend(kind.to_ne_bytes());
-        message.extend(value);
-        message
-    }
-
-    #[test]
-    fn only_our_own_nftables_table_counts() {
-        assert!(concerns_our_table(&nft_message(1, 1, b"sparelink\0")));
-        assert!(!concerns_our_table(&nft_message(2, 1, b"sparelink\0")), "table ip sparelink");
-        assert!(!concerns_our_table(&nft_message(1, 1, b"sparelink2\0")));
-        assert!(!concerns_our_table(&nft_message(0, 1, &7u32.to_ne_bytes())), "a new generation");
-        assert!(!concerns_our_table(&[0; 4]) && !concerns_our_table(&[]));
-    }
 }

@@ -141,6 +141,8 @@ struct Drain {
 struct Line {
     health: &'static str,
     condition: &'static str,
+    /// The firewall of somebody else that closes it to the LAN.
+    barred_by: Option<String>,
     address: String,
     gateway: Option<String>,
     rtt_ms: Option<f64>,
@@ -258,6 +260,7 @@ impl From<&LineState> for Line {
         Self {
             health: line.health.word(),
             condition: line.condition.word(),
+            barred_by: line.barred.as_deref().map(plain),
             address: line.address.clone(),
             gateway: line.gateway.clone(),
             rtt_ms: line.rtt.map(|rtt| round(rtt.as_ms())),

@@ -364,6 +364,10 @@ impl World {
                 let flows = self.net.flows(&self.numbers);
                 self.answer(Duration::from_millis(5), Input::Flows(flows));
             }
+            Output::LookAtFirewalls(_) => {
+                let nobody = PerFamily::default();
+                self.answer(Duration::from_millis(2), Input::Firewalls(nobody));
+            }
             Output::Resolvers(resolvers) => self.resolvers = Some(resolvers),
             Output::Record(event) => self.events.push(event),
             Output::SaveState(state) => self.restored.saved = *state,

@@ -260,7 +260,7 @@ impl Set {
         if element.last.is_empty() || self.fields.is_empty() {
             return element.key == key;
         }
-        let mut at = 0;
+        let mut at = 0_usize;
         self.fields.iter().all(|len| {
             let field = at..at.saturating_add(*len);
             at = field.end.saturating_add(3) / 4 * 4;

@@ -163,6 +163,7 @@ fn run(test: impl Future<Output = ()>) {
 
 fn line() -> LineState {
     LineState {
+        barred: None,
         health: Health::Up { since: Instant::ZERO },
         condition: Condition::Ok,
         standing: Standing::Ready,
