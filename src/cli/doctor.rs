@@ -10,6 +10,7 @@ use super::table::{Colour, Style, printable};
 use super::{terminal, work};
 use crate::config::board::Board;
 use crate::config::{BoardChoice, Config};
+use crate::engine::doctor::neighbours::{self, Neighbour};
 use crate::engine::doctor::parts::{Part, Presence};
 use crate::engine::doctor::{Facts, Finding, Hidden, Level, judge};
 use crate::io::inspect::{self, Roots};
@@ -30,6 +31,8 @@ struct Report {
     /// What the box is.
     board: String,
     findings: Vec<Finding>,
+    /// Programs that work beside it.
+    neighbours: Vec<Neighbour>,
     not_looked_at: Vec<Hidden>,
 }
 
@@ -41,7 +44,9 @@ pub(super) fn doctor(config: &Config, form: Form) -> Result<ExitCode, Failure> {
     let ok = findings.iter().all(|finding| finding.level != Level::Wrong);
     let text = match form {
         Form::Json => {
-            let report = Report { ok, board: board.title, findings, not_looked_at: facts.hidden };
+            let neighbours = neighbours::seen(&facts);
+            let not_looked_at = facts.hidden;
+            let report = Report { ok, board: board.title, findings, neighbours, not_looked_at };
             let text = serde_json::to_string_pretty(&report);
             text.map_err(|error| Failure::plain(error.to_string()))? + "\n"
         }
@@ -83,6 +88,9 @@ fn tell(findings: &[Finding], facts: &Facts, colour: Colour) -> String {
         facts.sysctls.len(),
         facts.view.links.len(),
     ));
+    for Neighbour { name, text: what } in neighbours::seen(facts) {
+        text.push_str(&format!("beside it: {name}: {what}\n"));
+    }
     for Hidden { what, why } in &facts.hidden {
         text.push_str(&format!("not checked: {} ({})\n", printable(what), printable(why)));
     }

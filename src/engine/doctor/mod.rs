@@ -7,6 +7,7 @@
 //! firewalls  who does not let the LAN out by an uplink
 //! others     who else steers, filters or rewrites packets
 //! wishes     others' say in where packets go
+//! neighbours programs that work beside it, and whether there is something to set
 //! household  the uplinks and the LAN as they are; directories, the clock
 //! ```
 
@@ -17,6 +18,7 @@ mod finding;
 mod firewalls;
 mod household;
 mod missing;
+pub mod neighbours;
 mod others;
 pub mod parts;
 mod settings;

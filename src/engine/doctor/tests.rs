@@ -385,6 +385,24 @@ fn what_cannot_be_told_of_a_firewall_is_said() {
 }
 
 #[test]
+fn those_who_work_beside_it_are_named_once() {
+    let mut facts = sound();
+    assert_eq!(neighbours::seen(&facts), []);
+    facts.programs = ["dockerd", "charon", "bash"].map(str::to_owned).into();
+    let name = "inet f2b-table".to_owned();
+    facts.tables.push(ForeignTable { name, ..ForeignTable::default() });
+    let mut table = firewall("ip filter", Policy::Accept, &[], false);
+    for chain in ["DOCKER-USER", "ufw-user-forward"] {
+        table.chains.insert(chain.to_owned(), Chain::default());
+    }
+    facts.forwarding.tables.push(table);
+    let names: Vec<&str> = neighbours::seen(&facts).iter().map(|n| n.name).collect();
+    assert_eq!(names, ["Docker", "UFW", "fail2ban", "strongSwan"]);
+    // To be seen is no fault.
+    assert_eq!(judge(&config(CONFIG), &facts), []);
+}
+
+#[test]
 fn others_rewrite_and_offload() {
     let snat = |facts: &mut Facts| {
         let name = "ip nat".to_owned();
