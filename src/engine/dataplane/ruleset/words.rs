@@ -1,0 +1,54 @@
+//! Short words for the statements that our rules are made of.
+
+use ipnet::IpNet;
+
+use super::super::nft::{Chain, ChainKind, Hook, HookPoint, Stmt, Verdict};
+use crate::units::Fwmark;
+
+/// Netfilter priorities (linux/netfilter_ipv4.h).
+pub(super) mod priority {
+    pub(in super::super) const RAW: i32 = -300;
+    pub(in super::super) const MANGLE: i32 = -150;
+    pub(in super::super) const FILTER: i32 = 0;
+    pub(in super::super) const SRCNAT: i32 = 100;
+}
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+
+/// A prefix that is written in this file.
+pub(super) fn net(text: &str) -> IpNet {
+    text.parse().expect("a literal prefix")
+}
+
+pub(super) fn chain(name: &str, rules: Vec<Vec<Stmt>>) -> Chain {
+    Chain { name: name.to_owned(), hook: None, rules }
+}
+
+pub(super) fn base(
+    name: &str,
+    kind: ChainKind,
+    point: HookPoint,
+    priority: i32,
+    rules: Vec<Vec<Stmt>>,
+) -> Chain {
+    Chain { name: name.to_owned(), hook: Some(Hook { kind, point, priority }), rules }
+}
+
+pub(super) fn jump(chain: &str) -> Stmt {
+    Stmt::Verdict(Verdict::Jump(chain.to_owned()))
+}
+
+pub(super) fn goto(chain: &str) -> Stmt {
+    Stmt::Verdict(Verdict::Goto(chain.to_owned()))
+}
+
+pub(super) fn leave() -> Stmt {
+    Stmt::Verdict(Verdict::Return)
+}
+
+pub(super) fn flags(mask: u8, value: u8) -> Stmt {
+    Stmt::TcpFlags { mask, value }
+}
+
+/// The mark of a flow that has no uplink yet.
+pub(super) const UNPINNED: Fwmark = Fwmark { value: 0, mask: Fwmark::UPLINK_MASK };
