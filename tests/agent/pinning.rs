@@ -29,22 +29,27 @@ const UDP: u8 = 17;
 const FOREIGN: u32 = 0x80ff_ffff;
 const THEIR_PACKET: Fwmark = Fwmark { value: 0x8012_3456, mask: FOREIGN };
 const THEIR_FLOW: Fwmark = Fwmark { value: 0x80ab_cdef, mask: FOREIGN };
+/// Until the next answer comes in, on a flow of the box's own.
+const THEIR_OWN: Fwmark = Fwmark { value: 0x8011_2233, mask: FOREIGN };
 
-/// Somebody else marks everything, early, and counts at the end what came through with their
-/// marks and what without.
+/// Somebody else marks what is forwarded and every flow, early, and counts at the end what came through with
+/// their marks and what without. What the box itself sends with a mark of theirs would go by the uplink in use.
 fn their_table() -> Table {
     let chain = |name: &str, point, priority, rules| Chain {
         name: name.to_owned(),
         hook: Some(Hook { kind: ChainKind::Filter, point, priority }),
         rules,
     };
-    let set = || vec![vec![Stmt::SetMetaMark(THEIR_PACKET)], vec![Stmt::SetCtMark(THEIR_FLOW)]];
-    let kept = vec![
-        Stmt::MetaMark(THEIR_PACKET),
-        Stmt::CtMark(THEIR_FLOW),
-        Stmt::Counter("kept".to_owned()),
-        Stmt::Verdict(Verdict::Return),
-    ];
+    let (packet, flow) = (vec![Stmt::SetMetaMark(THEIR_PACKET)], vec![Stmt::SetCtMark(THEIR_FLOW)]);
+    let unmarked = Fwmark { value: 0, mask: u32::MAX };
+    let kept = |mark, flow| {
+        vec![
+            Stmt::MetaMark(mark),
+            Stmt::CtMark(flow),
+            Stmt::Counter("kept".to_owned()),
+            Stmt::Verdict(Verdict::Return),
+        ]
+    };
     let rest = vec![Stmt::OifLoopback, Stmt::Verdict(Verdict::Return)];
     // Neighbour discovery is not tracked and has no flow to bear a mark.
     let lost = |protocol| vec![Stmt::L4proto(protocol), Stmt::Counter("lost".to_owned())];
@@ -52,9 +57,20 @@ fn their_table() -> Table {
         name: "theirs".to_owned(),
         counters: ["kept", "lost"].map(str::to_owned).into(),
         chains: vec![
-            chain("in", HookPoint::Prerouting, -160, set()),
-            chain("own", HookPoint::Output, -160, set()),
-            chain("end", HookPoint::Postrouting, 200, vec![rest, kept, lost(TCP), lost(UDP)]),
+            chain("in", HookPoint::Prerouting, -160, vec![packet, flow]),
+            chain("own", HookPoint::Output, -160, vec![vec![Stmt::SetCtMark(THEIR_OWN)]]),
+            chain(
+                "end",
+                HookPoint::Postrouting,
+                200,
+                vec![
+                    rest,
+                    kept(THEIR_PACKET, THEIR_FLOW),
+                    kept(unmarked, THEIR_OWN),
+                    lost(TCP),
+                    lost(UDP),
+                ],
+            ),
         ],
         ..Table::default()
     }

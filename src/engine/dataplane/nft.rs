@@ -212,6 +212,10 @@ pub enum Stmt {
     },
     /// `oif @SET`, by number.
     OifIn(String),
+    /// `iifname . oifname @SET`.
+    IifOifIn(String),
+    /// `meta oifkind "KIND"`: what kind of interface it is, by the kernel's own word (`ip link add type KIND`).
+    Oifkind(String),
     /// `ip saddr @SET` (or `!=`), of the family given.
     SaddrIn {
         family: Family,
@@ -221,6 +225,11 @@ pub enum Stmt {
     },
     /// `oifname . ip saddr @SET`, of the family given.
     OifSaddrIn {
+        family: Family,
+        set: String,
+    },
+    /// `iifname . ip daddr @SET`, of the family given.
+    IifDaddrIn {
         family: Family,
         set: String,
     },
@@ -261,6 +270,16 @@ pub enum Stmt {
     CtMark(Fwmark),
     /// `meta mark & MASK == VALUE`.
     MetaMark(Fwmark),
+    /// `meta mark & MASK != 0`: any of these bits is set.
+    MetaMarkBits(u32),
+    /// `meta mark @SET` or `meta mark != @SET`, the mark as a whole.
+    MetaMarkIn {
+        set: String,
+        #[serde(rename = "not")]
+        sense: Sense,
+    },
+    /// `rt ipsec exists`: the packet leaves inside IPsec, as a policy says.
+    RtIpsec,
     /// `fib saddr . oif type local`, equal (`true`) or not.
     FibSaddrOifLocal(bool),
     OifLoopback,

@@ -342,6 +342,9 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::DaddrIn { family, set, sense } => {
             format!("{} daddr {}@{set}", ip(*family), unequal(*sense))
         }
+        Stmt::IifOifIn(set) => format!("iifname . oifname @{set}"),
+        Stmt::Oifkind(kind) => format!("meta oifkind \"{kind}\""),
+        Stmt::IifDaddrIn { family, set } => format!("iifname . {} daddr @{set}", ip(*family)),
         Stmt::Saddr(net) => header("saddr", net),
         Stmt::Daddr(net) => header("daddr", net),
         Stmt::Nfproto(family) => format!("meta nfproto {}", family_name(*family)),
@@ -361,6 +364,9 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::CtReply(true) => "ct direction reply".to_owned(),
         Stmt::CtMark(mark) => mark_match("ct", *mark),
         Stmt::MetaMark(mark) => mark_match("meta", *mark),
+        Stmt::MetaMarkBits(mask) => format!("meta mark & {mask:#010x} != 0"),
+        Stmt::MetaMarkIn { set, sense } => format!("meta mark {}@{set}", unequal(*sense)),
+        Stmt::RtIpsec => "rt ipsec exists".to_owned(),
         Stmt::FibSaddrOifLocal(true) => "fib saddr . oif type local".to_owned(),
         Stmt::FibSaddrOifLocal(false) => "fib saddr . oif type != local".to_owned(),
         Stmt::OifLoopback => "oif \"lo\"".to_owned(),

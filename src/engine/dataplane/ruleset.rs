@@ -13,7 +13,7 @@ use crate::units::{Family, Fwmark, NFT_TABLE};
 use names::{FORGED, GUARDED, NUMBERS, digit, lan_nets};
 use per_uplink::per_uplink;
 use sets::sets;
-use words::{TCP, UDP, base, chain, flags, goto, jump, leave, net, priority};
+use words::{CLEARED, TCP, UDP, base, chain, claimed, flags, goto, jump, leave, net, priority};
 
 pub use names::{NO_WAY, WRONG_SOURCE, inward, outward};
 pub use sets::{REFUSED_FOR, refusals};
@@ -141,8 +141,19 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     let in_by_uplink = || Stmt::IifnameIn { set: "uplinks".to_owned(), sense: Sense::Is };
     let drop = || Stmt::Verdict(Verdict::Drop);
 
-    let prerouting = vec![vec![Stmt::IifnameVmap("from".to_owned())], vec![follow_pin()]];
-    let output = vec![vec![Stmt::OifLoopback, Stmt::Verdict(Verdict::Accept)], vec![follow_pin()]];
+    let prerouting = vec![
+        vec![Stmt::IifnameVmap("from".to_owned())],
+        vec![claimed(Sense::Is), leave()],
+        vec![follow_pin()],
+    ];
+    let output = vec![
+        vec![Stmt::OifLoopback, Stmt::Verdict(Verdict::Accept)],
+        vec![claimed(Sense::Is), leave()],
+        // Whoever marks what the box itself sends means its way: that of a tunnel's own packets, which would
+        // else be routed into the tunnel. Answers go back by the way on which they were asked for.
+        vec![Stmt::CtReply(false), Stmt::MetaMarkBits(u32::MAX), leave()],
+        vec![follow_pin()],
+    ];
     let syn = vec![Stmt::L4proto(TCP), flags(tcp::SYN | tcp::RST, tcp::SYN), jump("mss")];
     // What nobody here asked for: neither answers nor errors (related), and no port forward. A packet
     // without a flow has no status, and would end a rule that asks for it.
@@ -156,7 +167,10 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             [in_by_uplink()].into_iter().chain(state).chain(matched.clone()).chain(end).collect()
         })
     };
+    let clear = || vec![Stmt::SetMetaMark(CLEARED)];
     let mut forward = vec![
+        // The way is known: others find their own marks from here on.
+        clear(),
         syn,
         // What has been answered is neither new nor stale: nearly every packet is done with here.
         vec![Stmt::CtState(CtState::Established), Stmt::Verdict(Verdict::Accept)],
@@ -169,7 +183,8 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     }
     forward.push(vec![out_by_uplink(), jump("fwd_out")]);
     let page = |port: &u16| vec![in_by_uplink(), Stmt::L4proto(TCP), Stmt::Dport(*port), drop()];
-    let mut input: Vec<_> = wanted.page_ports.iter().map(page).collect();
+    let mut input = vec![clear()];
+    input.extend(wanted.page_ports.iter().map(page));
     if guard {
         // The box's own addresses in the LAN are part of it.
         let to_lan = |family| Stmt::DaddrIn { family, set: lan_nets(family), sense: Sense::Is };
@@ -206,6 +221,8 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             Postrouting,
             priority::SRCNAT + 10,
             vec![
+                // What the box itself sends has its way from `output`.
+                clear(),
                 vec![Stmt::OifnameVmap("pin".to_owned())],
                 vec![out_by_number(), jump("guard_renamed")],
             ],

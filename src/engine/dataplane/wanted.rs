@@ -34,6 +34,9 @@ pub struct Wanted {
     pub lan: Option<Lan>,
     /// TCP ports of the page, closed towards uplinks.
     pub page_ports: BTreeSet<u16>,
+    /// Whole packet marks by which somebody else's policy rules choose a way: packets with one of them are
+    /// not pinned.
+    pub claimed_marks: BTreeSet<u32>,
 }
 
 /// `main` without what leads over uplinks past the choice.

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::engine::dataplane::followers::leads_to_main;
 use crate::engine::dataplane::wanted::Wanted;
 use crate::engine::events::facts::Fact;
-use crate::engine::kernel::claims::{Known, claims, foreign_default};
+use crate::engine::kernel::claims::{Known, claims, foreign_default, whole_marks};
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::hosts::{hosts, new};
 use crate::time::Now;
@@ -60,6 +60,7 @@ impl Engine {
         }
         wanted.to_main.clone_from(&self.seen.to_main);
         wanted.hosts.clone_from(&self.seen.hosts);
+        wanted.claimed_marks = whole_marks(&self.seen.view.rules);
     }
 
     fn known(&self) -> Known {

@@ -57,6 +57,7 @@ fn plain_sets() -> Vec<(&'static str, Set)> {
         ("addr4", with(Set::new(&[Name, Ipv4]), &[&[name("wan0"), one]])),
         ("reset_on", with(timed, &[&[name("usb0")]])),
         ("no_way", with(Set::new(&[KeyType::Family]), &[&[KeyPart::Family(Family::V6)]])),
+        ("same", with(Set::new(&[Name, Name]), &[&[name("wan0"), name("wan0")]])),
         ("marks", with(Set::new(&[Mark]), &[&[KeyPart::Mark(0x0100_0002)]])),
     ]
 }
@@ -154,7 +155,13 @@ fn entries() -> Vec<Chain> {
             ChainKind::Route,
             HookPoint::Output,
             -150,
-            vec![vec![Stmt::OifLoopback, ACCEPT], vec![to()]],
+            vec![
+                vec![Stmt::OifLoopback, ACCEPT],
+                vec![Stmt::MetaMarkIn { set: "marks".into(), sense: Sense::Is }, RETURN],
+                vec![Stmt::MetaMarkIn { set: "marks".into(), sense: Sense::IsNot }, RETURN],
+                vec![Stmt::MetaMarkBits(0x80ff_ffff), RETURN],
+                vec![to()],
+            ],
         ),
         base(
             "pin",
@@ -174,6 +181,7 @@ fn nat() -> Vec<Chain> {
             vec![
                 vec![daddr("255.255.255.255/32"), RETURN],
                 vec![daddr("224.0.0.0/4"), RETURN],
+                vec![Stmt::RtIpsec, RETURN],
                 vec![out_near(Family::V6, "near6"), RETURN],
                 vec![saddr("fe80::/10"), RETURN],
                 vec![Stmt::Masquerade],
@@ -258,6 +266,9 @@ fn forward() -> Vec<Chain> {
                 vec![TCP, flags(tcp::SYN | tcp::RST, tcp::SYN), jump("mss")],
                 vec![NEW, Stmt::NfprotoIn("no_way".into()), refuse],
                 vec![oif_in("reset_on"), invalid, TCP, last, Stmt::RejectTcpReset],
+                vec![Stmt::Oifkind("bridge".into()), Stmt::IifOifIn("same".into()), RETURN],
+                vec![in_near(Family::V4, "near4"), RETURN],
+                vec![in_near(Family::V6, "near6"), RETURN],
                 vec![from_uplink, to_other, Stmt::CtDnat(false), DROP],
                 vec![Stmt::CtDnat(true), ACCEPT],
                 vec![Stmt::Random { modulus: 100, below: 30 }, DROP],
@@ -292,6 +303,10 @@ fn daddr(prefix: &str) -> Stmt {
 
 fn out_near(family: Family, set: &str) -> Stmt {
     Stmt::OifSaddrIn { family, set: set.into() }
+}
+
+fn in_near(family: Family, set: &str) -> Stmt {
+    Stmt::IifDaddrIn { family, set: set.into() }
 }
 
 fn oif_in(set: &str) -> Stmt {

@@ -24,6 +24,9 @@ pub(super) const GUARDED: &str = "guarded";
 /// The counter of packets that came in by an uplink in the name of a LAN client.
 pub(super) const FORGED: &str = "forged";
 
+/// The name of the set of packet marks that are others' to route by.
+pub(super) const CLAIMED: &str = "claimed_marks";
+
 /// The name of the set of the LAN's prefixes.
 pub(super) fn lan_nets(family: Family) -> String {
     format!("lan{}", digit(family))

@@ -2,7 +2,7 @@
 
 use super::super::nft::{Chain, CtState, Sense, Stmt, Verdict, tcp};
 use super::names::{FORGED, inward, lan_nets, near, outward};
-use super::words::{TCP, UDP, UNPINNED, chain, flags, goto, leave};
+use super::words::{TCP, UDP, UNPINNED, chain, claimed, flags, goto, leave};
 use crate::units::{Family, UplinkId};
 
 /// What is done with packets that come in by it, that follow a pin to it, and that leave by it.
@@ -38,7 +38,8 @@ pub(super) fn per_uplink(id: UplinkId) -> [Chain; 3] {
         forged(Family::V6),
         // The reverse-path check looks into this uplink's own table (src_valid_mark), which works
         // even while the active table is empty.
-        vec![Stmt::SetMetaMark(mark)],
+        // Whoever routes by a whole mark of theirs needs it whole.
+        vec![claimed(Sense::IsNot), Stmt::SetMetaMark(mark)],
         // A flow from outside is answered by the way it came.
         vec![Stmt::CtState(CtState::New), Stmt::CtMark(UNPINNED), Stmt::SetCtMark(mark)],
         // A modem can forge a reset: no proof of life.

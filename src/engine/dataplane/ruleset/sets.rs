@@ -5,7 +5,7 @@ use ipnet::{IpNet, Ipv6Net};
 use super::super::nft::{Key, KeyPart, KeyType, Set, Table, Value, ValueType, Verdict, host};
 use super::super::sources;
 use super::super::wanted::{Uplink, Wanted};
-use super::names::{NO_WAY, NUMBERS, lan_nets, near};
+use super::names::{CLAIMED, NO_WAY, NUMBERS, lan_nets, near};
 use super::words::net;
 use crate::units::{Family, Gather as _, IfName, NFT_TABLE, PerFamily};
 
@@ -67,6 +67,7 @@ pub(super) fn sets(wanted: &Wanted, table: &mut Table) {
         ("pin", pin),
         ("mss4", mss4),
         ("mss6", mss6),
+        (CLAIMED, claimed_marks(wanted)),
     ];
     let all = named.into_iter().chain(address_sets(wanted));
     table.sets.extend(all.map(|(name, set)| (name.to_owned(), set)));
@@ -75,6 +76,13 @@ pub(super) fn sets(wanted: &Wanted, table: &mut Table) {
     table.sets.extend(sources::maps(wanted));
     let nets = wanted.lan.as_ref().map_or(&[][..], |lan| &lan.nets);
     table.sets.extend(prefix_sets(nets, lan_nets));
+}
+
+/// Whole marks by which somebody else's rules choose a way.
+fn claimed_marks(wanted: &Wanted) -> Set {
+    let mut set = Set::new(&[KeyType::Mark]);
+    set.elements.extend(wanted.claimed_marks.iter().map(|mark| (vec![KeyPart::Mark(*mark)], None)));
+    set
 }
 
 /// What is on the link of an uplink, in each IP version.

@@ -2,7 +2,8 @@
 
 use ipnet::IpNet;
 
-use super::super::nft::{Chain, ChainKind, Hook, HookPoint, Stmt, Verdict};
+use super::super::nft::{Chain, ChainKind, Hook, HookPoint, Sense, Stmt, Verdict};
+use super::names::CLAIMED;
 use crate::units::Fwmark;
 
 /// Netfilter priorities (linux/netfilter_ipv4.h).
@@ -46,9 +47,17 @@ pub(super) fn leave() -> Stmt {
     Stmt::Verdict(Verdict::Return)
 }
 
+/// The packet's mark is one by which somebody else chooses its way, or is not.
+pub(super) fn claimed(sense: Sense) -> Stmt {
+    Stmt::MetaMarkIn { set: CLAIMED.to_owned(), sense }
+}
+
 pub(super) fn flags(mask: u8, value: u8) -> Stmt {
     Stmt::TcpFlags { mask, value }
 }
+
+/// A packet mark without our bits: nobody else sees them once the packet's way is known.
+pub(super) const CLEARED: Fwmark = Fwmark { value: 0, mask: Fwmark::OURS_MASK };
 
 /// The mark of a flow that has no uplink yet.
 pub(super) const UNPINNED: Fwmark = Fwmark { value: 0, mask: Fwmark::UPLINK_MASK };

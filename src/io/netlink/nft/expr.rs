@@ -29,6 +29,7 @@ const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
+const META_OIFKIND: u32 = 27;
 // NFT_CT_*
 const CT_STATE: u32 = 0;
 const CT_DIRECTION: u32 = 1;
@@ -61,7 +62,9 @@ const NUMGEN_RANDOM: u32 = 1;
 const REJECT_TCP_RST: u32 = 1;
 const REJECT_ICMPX: u32 = 2;
 const ICMPX_ADMIN_PROHIBITED: u8 = 3;
+// NFT_RT_*
 const RT_TCPMSS: u32 = 3;
+const RT_XFRM: u32 = 4;
 const EXTHDR_TCPOPT: u32 = 1;
 // NFT_NAT_*
 const NAT_SNAT: u32 = 0;
@@ -105,8 +108,13 @@ pub(super) fn verdict_data(verdict: &Verdict) -> Attrs {
 
 /// An interface name as it stands in registers and sets: `IFNAMSIZ` bytes, padded with NUL.
 pub(super) fn ifname(name: &IfName) -> [u8; 16] {
+    padded(name.as_str())
+}
+
+/// A word of an interface as it stands in registers.
+fn padded(word: &str) -> [u8; 16] {
     let mut bytes = [0; 16];
-    bytes.iter_mut().zip(name.as_str().bytes()).for_each(|(to, from)| *to = from);
+    bytes.iter_mut().zip(word.bytes()).for_each(|(to, from)| *to = from);
     bytes
 }
 
@@ -148,6 +156,15 @@ impl Rule {
             Stmt::DaddrIn { family, set, sense } => {
                 self.header_address(*family, DADDR, REG).lookup(set, *sense)
             }
+            Stmt::IifOifIn(set) => {
+                self.meta(META_IIFNAME).meta_into(META_OIFNAME, REG_2).lookup(set, Sense::Is)
+            }
+            Stmt::Oifkind(kind) => self.meta(META_OIFKIND).cmp(EQ, &padded(kind)),
+            Stmt::IifDaddrIn { family, set } => self
+                .nfproto(*family)
+                .meta(META_IIFNAME)
+                .header_address(*family, DADDR, REG_2)
+                .lookup(set, Sense::Is),
             Stmt::Saddr(net) => self.address(net, SADDR),
             Stmt::Daddr(net) => self.address(net, DADDR),
             Stmt::Nfproto(family) => self.nfproto(*family),
@@ -164,6 +181,9 @@ impl Rule {
             Stmt::CtReply(reply) => self.ct(CT_DIRECTION).cmp(EQ, &[u8::from(*reply)]),
             Stmt::CtMark(mark) => self.ct(CT_MARK).mark_is(*mark),
             Stmt::MetaMark(mark) => self.meta(META_MARK).mark_is(*mark),
+            Stmt::MetaMarkBits(mask) => self.meta(META_MARK).any_bit(*mask, Sense::Is),
+            Stmt::MetaMarkIn { set, sense } => self.meta(META_MARK).lookup(set, *sense),
+            Stmt::RtIpsec => self.route(RT_XFRM).cmp(EQ, &[1]),
             Stmt::FibSaddrOifLocal(true) => self.fib_saddr_oif_local(Sense::Is),
             Stmt::FibSaddrOifLocal(false) => self.fib_saddr_oif_local(Sense::IsNot),
             Stmt::OifLoopback => self.meta(META_OIF).cmp(EQ, &LOOPBACK_IFINDEX.to_ne_bytes()),
@@ -206,7 +226,11 @@ impl Rule {
     }
 
     fn meta(self, key: u32) -> Self {
-        self.expr("meta", Attrs::new().be32(2, key).be32(1, REG))
+        self.meta_into(key, REG)
+    }
+
+    fn meta_into(self, key: u32, register: u32) -> Self {
+        self.expr("meta", Attrs::new().be32(2, key).be32(1, register))
     }
 
     fn ct(self, key: u32) -> Self {
@@ -350,8 +374,13 @@ impl Rule {
         self.expr("reject", Attrs::new().be32(1, kind).bytes(2, &[code]))
     }
 
+    /// What is known of the packet's route.
+    fn route(self, key: u32) -> Self {
+        self.expr("rt", Attrs::new().be32(1, REG).be32(2, key))
+    }
+
     fn mss_of_route(self) -> Self {
-        self.expr("rt", Attrs::new().be32(1, REG).be32(2, RT_TCPMSS)).byteorder_hton(2)
+        self.route(RT_TCPMSS).byteorder_hton(2)
     }
 
     fn set_mss(self) -> Self {
