@@ -116,6 +116,27 @@ pub(super) fn prefix6(value: &DeValue<'_>) -> Result<Ipv6Net, Wrong> {
     Ok(net)
 }
 
+/// A public subnet that a provider routes to the box, of either family.
+pub(super) fn routed(value: &DeValue<'_>) -> Result<IpNet, Wrong> {
+    const HINT: &str = "subnets look like 198.51.100.8/29 or 2001:db8:5::/48";
+    let text = string(value, "\"198.51.100.8/29\"")?;
+    let not_one = || Wrong::new(format!("{:?} is not a subnet", excerpt(text)), HINT);
+    let net: IpNet = text.parse().map_err(|_| not_one())?;
+    if net.trunc() != net {
+        let text = format!("{net} has bits set behind its length");
+        return Err(Wrong::new(text, format!("did you mean {}?", net.trunc())));
+    }
+    let first = net.addr();
+    let link_local = match first {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    if net.prefix_len() == 0 || link_local {
+        return Err(Wrong::new(format!("{net} is routed to nobody alone"), HINT));
+    }
+    unicast(first).map(|_| net)
+}
+
 pub(super) fn listen(value: &DeValue<'_>) -> Result<Listen, Wrong> {
     const HINT: &str = "write \"lan:8300\", \"192.168.1.1:8300\" or \"[fd00::1]:8300\"";
     let text = string(value, "\"lan:8300\"")?;

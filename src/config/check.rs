@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -55,6 +56,7 @@ struct Placed {
     label: String,
     name_at: usize,
     device_at: usize,
+    prefixes_at: Vec<usize>,
     config: UplinkConfig,
 }
 
@@ -90,10 +92,23 @@ fn chain(root: &mut Section<'_>) -> Vec<Placed> {
                             match = { ssid = \"…\" }";
                 notes.push(new.device_at, text, hint);
             }
+            routed_twice(old, &new, notes);
         }
         chain.push(new);
     }
     chain
+}
+
+/// A subnet that two providers route to the box: nobody could say by whom an answer has to go.
+fn routed_twice(old: &Placed, new: &Placed, notes: &Notes<'_>) {
+    for (net, at) in new.config.prefixes.iter().zip(&new.prefixes_at) {
+        let same = |other: &&IpNet| net.contains(*other) || other.contains(net);
+        if let Some(theirs) = old.config.prefixes.iter().find(same) {
+            let text = format!("prefixes: {net} overlaps {theirs} of {}", old.label);
+            let hint = "a subnet belongs to the uplink whose provider routes it to this box";
+            notes.push(*at, text, hint);
+        }
+    }
 }
 
 fn is_empty_array(value: &Spanned<DeValue<'_>>) -> bool {
@@ -125,6 +140,8 @@ fn uplink(mut section: Section<'_>, number: usize) -> Placed {
     let interface = section.read("interface", value::interface);
     let device_at = interface.as_ref().map_or(at, |interface| interface.span().start);
     let device = device(&mut section, interface.map(Spanned::into_inner));
+    let prefixes = section.list("prefixes", address::routed);
+    let prefixes_at = prefixes.iter().flatten().map(|net| net.span().start).collect();
     let metered = section.read_or("metered", value::flag, false);
     let on_return = if metered { OnReturn::DrainFor(METERED_DRAIN) } else { OnReturn::Drain };
     let config = UplinkConfig {
@@ -137,6 +154,7 @@ fn uplink(mut section: Section<'_>, number: usize) -> Placed {
             v6: section.read("gateway6", address::gateway6).map(Spanned::into_inner),
         },
         resolvers: plain(section.list("resolvers", address::resolver)),
+        prefixes: plain(prefixes),
         prefixes6: plain(section.list("prefixes6", address::prefix6)),
         keep_routes: plain(section.list("keep_routes", address::host)),
         on_return: section.read_or("on_return", value::on_return, on_return),
@@ -147,7 +165,13 @@ fn uplink(mut section: Section<'_>, number: usize) -> Placed {
         || format!("uplink number {number}"),
         |name| format!("uplink {}", name.get_ref()),
     );
-    Placed { label, name_at: name.map_or(at, |name| name.span().start), device_at, config }
+    Placed {
+        label,
+        name_at: name.map_or(at, |name| name.span().start),
+        device_at,
+        prefixes_at,
+        config,
+    }
 }
 
 fn device(section: &mut Section<'_>, interface: Option<IfName>) -> DeviceMatch {

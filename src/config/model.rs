@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::Ipv6Net;
+use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Family, IfName, PerFamily};
@@ -50,6 +50,9 @@ pub struct UplinkConfig {
     pub gateway: PerFamily<Option<IpAddr>>,
     /// Its own DNS resolvers; empty: learned, else the targets are asked.
     pub resolvers: Vec<IpAddr>,
+    /// Public subnets that the provider routes to this box: no masquerade, and no guard in front of them.
+    #[serde(default)]
+    pub prefixes: Vec<IpNet>,
     /// IPv6 prefixes that are routed to this uplink and need no masquerade.
     pub prefixes6: Vec<Ipv6Net>,
     /// Hosts to which `main` has a route by it that stays on it (`keep_routes`).

@@ -223,6 +223,7 @@ const EXAMPLES: [(&str, &str); 10] = [
     ("targets", "[\"1.1.1.1\", \"8.8.8.8\", \"9.9.9.9\"]"),
     ("targets6", "[\"2606:4700:4700::1111\", \"2620:fe::fe\"]"),
     ("resolvers", "[\"192.168.8.1\"]"),
+    ("prefixes", "[\"198.51.100.8/29\"]"),
     ("prefixes6", "[\"2001:db8:1::/56\"]"),
     ("keep_routes", "[\"203.0.113.9\"]"),
     ("listen", "[\"lan:8300\"]"),
@@ -239,7 +240,10 @@ fn example(key: &str) -> String {
 
 /// Where keys belong that people put into the wrong section, most often by writing them below it.
 const HOMES: [(&str, &[&str]); 6] = [
-    ("[[uplink]]", &["interface", "match", "kind", "metered", "gateway", "gateway6", "resolvers"]),
+    (
+        "[[uplink]]",
+        &["interface", "match", "kind", "metered", "gateway", "gateway6", "resolvers", "prefixes"],
+    ),
     ("[lan]", &["interfaces", "guard", "announce"]),
     ("[probe]", &["targets", "targets6", "dns", "http", "window"]),
     ("[failback]", &["hold", "hold_max"]),

@@ -29,7 +29,9 @@ mod layer2;
 mod leds;
 mod lines;
 mod login;
+mod marks;
 mod near;
+mod one_wire;
 mod page;
 mod people;
 mod pinning;
@@ -41,6 +43,7 @@ mod refusing;
 mod resolvers;
 mod rest;
 mod room;
+mod routed;
 mod runner;
 mod scenarios;
 mod siege;
@@ -106,9 +109,12 @@ fn all() -> Result<Vec<Test>> {
         devices::tests(),
         near::tests(),
         lines::tests(),
-        layer2::tests(),
+        one_wire::tests(),
         resolvers::tests(),
         pinning::tests(),
+        marks::tests(),
+        routed::tests(),
+        layer2::tests(),
         hijack::tests(),
         inbound::tests(),
         intruders::tests(),

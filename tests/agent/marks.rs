@@ -135,22 +135,31 @@ async fn a_tunnels_own_packets_follow_the_chain() -> Result<()> {
 /// does not.
 const SHAPER: &str = "nft -f - <<END
 table inet theirs {
-    counter early {}
-    counter forward {}
-    counter out {}
-    counter back {}
+    counter seen_early {}
+    counter seen_forward {}
+    counter seen_out {}
+    counter answers {}
     counter bits {}
-    chain mark {
+    chain shape {
         type filter hook prerouting priority -160
         iifname lan0 udp sport 40006 meta mark set 6
     }
-    chain early { type filter hook forward priority -20; meta mark 6 counter name early; }
-    chain forward { type filter hook forward priority 0; meta mark 6 counter name forward; }
-    chain input { type filter hook input priority 0; meta mark & 0x7f000000 != 0 counter name bits; }
-    chain out {
+    chain at_first {
+        type filter hook forward priority -20
+        meta mark 6 counter name seen_early
+    }
+    chain at_forward {
+        type filter hook forward priority 0
+        meta mark 6 counter name seen_forward
+    }
+    chain at_input {
+        type filter hook input priority 0
+        meta mark & 0x7f000000 != 0 counter name bits
+    }
+    chain at_last {
         type filter hook postrouting priority 300
-        oifname wan0 meta mark 6 counter name out
-        oifname lan0 udp dport 40006 counter name back
+        oifname wan0 meta mark 6 counter name seen_out
+        oifname lan0 udp dport 40006 counter name answers
         meta mark & 0x7f000000 != 0 counter name bits
     }
 }
@@ -187,9 +196,9 @@ async fn others_see_the_marks_that_they_set() -> Result<()> {
     shell(router, SHAPER).await?;
     ensure!(twenty(&stage.home).await? == 20, "control: the flow works");
     let [forward, out, back] = [
-        counted(router, "forward").await?,
-        counted(router, "out").await?,
-        counted(router, "back").await?,
+        counted(router, "seen_forward").await?,
+        counted(router, "seen_out").await?,
+        counted(router, "answers").await?,
     ];
     let bits = counted(router, "bits").await?;
     figure(&format!("{forward} of 20 in forward, {out} of 20 on their way out; ours seen: {bits}"));
@@ -198,7 +207,7 @@ async fn others_see_the_marks_that_they_set() -> Result<()> {
     ensure!(bits == 0, "{bits} packets show our bits after routing");
     // They keep their uplink all the same.
     ensure!(
-        counted(router, "early").await? < 20,
+        counted(router, "seen_early").await? < 20,
         "control: they bear our bits while they are routed"
     );
     stage.on("cable").await
@@ -212,11 +221,11 @@ async fn a_claimed_mark_is_left_as_it_is_from_the_first_hook_on() -> Result<()> 
     stage.agent.end(Signal::SIGKILL).await?;
     shell(&router, SHAPER).await?;
     ensure!(twenty(&stage.home).await? == 20, "control: the flow works");
-    let unclaimed = counted(&router, "early").await?;
+    let unclaimed = counted(&router, "seen_early").await?;
     ensure!(unclaimed < 20, "control: it bears our bits: {unclaimed}");
     shell(&router, "nft add element inet sparelink claimed_marks { 6 }").await?;
     ensure!(twenty(&stage.home).await? == 20, "the claimed flow works");
-    let claimed = counted(&router, "early").await? - unclaimed;
+    let claimed = counted(&router, "seen_early").await? - unclaimed;
     figure(&format!("{claimed} of 20 as they were, {unclaimed} of 20 unclaimed"));
     ensure!(claimed == 20, "{claimed} of 20 are as they were");
     // It is still found by its uplink.

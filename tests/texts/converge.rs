@@ -31,6 +31,7 @@ fn home() -> Wanted {
             dev: Some((index, name)),
             egress: PerFamily { v4: Some(egress), v6: None },
             near: vec![format!("192.168.{n}.0/24").parse().unwrap()],
+            routed: Vec::new(),
             own6: Vec::new(),
             others6: Vec::new(),
             mtu: 1500,

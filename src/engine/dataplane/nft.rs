@@ -427,6 +427,15 @@ impl Table {
         self
     }
 
+    /// The same without every rule that holds such a statement: this kernel does not know it.
+    #[must_use]
+    pub fn without(mut self, unknown: &Stmt) -> Self {
+        for chain in &mut self.chains {
+            chain.rules.retain(|rule| !rule.contains(unknown));
+        }
+        self
+    }
+
     /// Whether the structure is the same: everything but the elements.
     #[must_use]
     pub fn has_structure_of(&self, other: &Self) -> bool {

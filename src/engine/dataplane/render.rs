@@ -328,6 +328,12 @@ fn rule_text(rule: &[Stmt]) -> String {
     words.join(" ")
 }
 
+/// One statement by itself, as `nft` writes it.
+#[must_use]
+pub fn statement(statement: &Stmt) -> String {
+    statement_text(statement, "")
+}
+
 fn statement_text(statement: &Stmt, protocol: &str) -> String {
     match statement {
         Stmt::Iifname(name) => format!("iifname \"{name}\""),

@@ -1,6 +1,7 @@
 //! Our nftables table. Chains are per uplink and reached through verdict maps, so that the work per
 //! packet does not grow with the number of uplinks and a renamed interface is one changed element.
 
+mod forwarded;
 mod names;
 mod per_uplink;
 mod sets;
@@ -10,12 +11,15 @@ use super::nft::{Chain, ChainKind, CtState, HookPoint, Sense, Stmt, Table, Verdi
 use super::sources;
 use super::wanted::Wanted;
 use crate::units::{Family, Fwmark, NFT_TABLE};
-use names::{FORGED, GUARDED, NUMBERS, digit, lan_nets};
+use forwarded::{forward, input};
+use names::{FORGED, GUARDED, NUMBERS, digit, routed, routed_by};
 use per_uplink::per_uplink;
 use sets::sets;
-use words::{CLEARED, TCP, UDP, base, chain, claimed, flags, goto, jump, leave, net, priority};
+use words::{
+    CLEARED, TCP, UDP, base, chain, claimed, flags, goto, jump, leave, net, out_by_uplink, priority,
+};
 
-pub use names::{NO_WAY, WRONG_SOURCE, inward, outward};
+pub use names::{BRIDGE, NO_WAY, WRONG_SOURCE, inward, outward};
 pub use sets::{REFUSED_FOR, refusals};
 
 /// The table that is wanted.
@@ -42,6 +46,8 @@ fn shared_chains() -> Vec<Chain> {
     let own = |family| Stmt::OifSaddrIn { family, set: format!("own{}", digit(family)) };
     let others6 = || Stmt::OifSaddrIn { family: Family::V6, set: "others6".to_owned() };
     let masq = vec![
+        // What an IPsec policy takes has its own addresses on the way.
+        vec![Stmt::RtIpsec, leave()],
         // On an interface without an address yet, masquerade would drop a DHCP client's question.
         vec![Stmt::Daddr(net("255.255.255.255/32")), leave()],
         vec![Stmt::Daddr(net("224.0.0.0/4")), leave()],
@@ -58,6 +64,7 @@ fn shared_chains() -> Vec<Chain> {
         vec![Stmt::FibSaddrOifLocal(true), leave()],
         vec![Stmt::OifSaddrIn { family: Family::V4, set: "addr4".to_owned() }, leave()],
         vec![own(Family::V4), leave()],
+        vec![Stmt::RtIpsec, leave()],
         vec![others6(), counter("wrong_source"), Stmt::Verdict(Verdict::Drop)],
         vec![own(Family::V6), leave()],
         // DHCP, IGMP, DAD and MLD before there is an address.
@@ -102,8 +109,16 @@ fn shared_chains() -> Vec<Chain> {
             Stmt::RejectTcpReset,
         ]
     };
+    // No answer to a routed subnet could ever come by another uplink.
+    let elsewhere = |family| {
+        let set = routed(family);
+        let of_it = Stmt::SaddrIn { family, set, sense: Sense::Is };
+        vec![Stmt::CtState(CtState::New), of_it, jump("elsewhere")]
+    };
     let out = vec![
         vec![Stmt::CtState(CtState::New), Stmt::NfprotoIn(NO_WAY.to_owned()), goto("refuse")],
+        elsewhere(Family::V4),
+        elsewhere(Family::V6),
         // A packet in the middle of a connection that conntrack does not know: its uplink died.
         stale(CtState::New, tcp::ACK),
         // FIN|ACK is invalid to conntrack even when it picks up mid-stream.
@@ -115,9 +130,16 @@ fn shared_chains() -> Vec<Chain> {
         chain("guard_up", guard),
         chain("guard_renamed", guard_renamed()),
         chain("refuse", refuse),
+        chain("elsewhere", elsewhere_rules()),
         chain("mss", mss),
         chain("fwd_out", out),
     ]
+}
+
+/// A routed subnet's packets leave by the uplink whose provider routes it, and by no other.
+fn elsewhere_rules() -> Vec<Vec<Stmt>> {
+    let here = |family| vec![Stmt::OifSaddrIn { family, set: routed_by(family) }, leave()];
+    vec![here(Family::V4), here(Family::V6), vec![goto("refuse")]]
 }
 
 /// Until a new name is in the sets: only what bears the interface's own address leaves. Nothing is marked, as
@@ -125,6 +147,7 @@ fn shared_chains() -> Vec<Chain> {
 fn guard_renamed() -> Vec<Vec<Stmt>> {
     vec![
         vec![Stmt::FibSaddrOifLocal(true), leave()],
+        vec![Stmt::RtIpsec, leave()],
         vec![Stmt::Saddr(net("0.0.0.0/32")), leave()],
         vec![Stmt::Saddr(net("::/128")), leave()],
         vec![Stmt::Saddr(net("fe80::/10")), leave()],
@@ -136,9 +159,7 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
     use ChainKind::{Filter, Nat, Route};
     use HookPoint::{Forward, Input, Output, Postrouting, Prerouting};
     let follow_pin = || Stmt::CtMarkVmap { mask: Fwmark::UPLINK_MASK, map: "to".to_owned() };
-    let out_by_uplink = || Stmt::OifnameIn { set: "uplinks".to_owned(), sense: Sense::Is };
     let out_by_number = || Stmt::OifIn(NUMBERS.to_owned());
-    let in_by_uplink = || Stmt::IifnameIn { set: "uplinks".to_owned(), sense: Sense::Is };
     let drop = || Stmt::Verdict(Verdict::Drop);
 
     let prerouting = vec![
@@ -154,42 +175,6 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
         vec![Stmt::CtReply(false), Stmt::MetaMarkBits(u32::MAX), leave()],
         vec![follow_pin()],
     ];
-    let syn = vec![Stmt::L4proto(TCP), flags(tcp::SYN | tcp::RST, tcp::SYN), jump("mss")];
-    // What nobody here asked for: neither answers nor errors (related), and no port forward. A packet
-    // without a flow has no status, and would end a rule that asks for it.
-    let unasked = |matched: Option<Stmt>| {
-        [
-            vec![Stmt::CtState(CtState::Invalid)],
-            vec![Stmt::CtState(CtState::New), Stmt::CtDnat(false)],
-        ]
-        .map(|state| {
-            let end = [Stmt::Counter(GUARDED.to_owned()), drop()];
-            [in_by_uplink()].into_iter().chain(state).chain(matched.clone()).chain(end).collect()
-        })
-    };
-    let clear = || vec![Stmt::SetMetaMark(CLEARED)];
-    let mut forward = vec![
-        // The way is known: others find their own marks from here on.
-        clear(),
-        syn,
-        // What has been answered is neither new nor stale: nearly every packet is done with here.
-        vec![Stmt::CtState(CtState::Established), Stmt::Verdict(Verdict::Accept)],
-    ];
-    let guard = wanted.lan.as_ref().is_some_and(|lan| lan.guard);
-    if wanted.lan.is_some() {
-        // Forwarding is on for every interface of the box, so the guard is for all of them, too.
-        // Without it what comes in is somebody's decision; to relay from uplink to uplink never is.
-        forward.extend(unasked((!guard).then(out_by_uplink)));
-    }
-    forward.push(vec![out_by_uplink(), jump("fwd_out")]);
-    let page = |port: &u16| vec![in_by_uplink(), Stmt::L4proto(TCP), Stmt::Dport(*port), drop()];
-    let mut input = vec![clear()];
-    input.extend(wanted.page_ports.iter().map(page));
-    if guard {
-        // The box's own addresses in the LAN are part of it.
-        let to_lan = |family| Stmt::DaddrIn { family, set: lan_nets(family), sense: Sense::Is };
-        input.extend(Family::BOTH.into_iter().flat_map(|family| unasked(Some(to_lan(family)))));
-    }
     vec![
         base(
             "poke",
@@ -211,7 +196,8 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             "nat",
             Nat,
             Postrouting,
-            priority::SRCNAT,
+            // Behind others' NAT: of two that fit, the first decides.
+            priority::SRCNAT + 5,
             vec![vec![out_by_uplink(), goto("masq")], vec![out_by_number(), jump("masq")]],
         ),
         // Pinning and the guard in one look at the interface; the guard has to come after NAT.
@@ -222,12 +208,12 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             priority::SRCNAT + 10,
             vec![
                 // What the box itself sends has its way from `output`.
-                clear(),
+                vec![Stmt::SetMetaMark(CLEARED)],
                 vec![Stmt::OifnameVmap("pin".to_owned())],
                 vec![out_by_number(), jump("guard_renamed")],
             ],
         ),
-        base("forward", Filter, Forward, priority::FILTER - 10, forward),
-        base("input", Filter, Input, priority::FILTER - 10, input),
+        base("forward", Filter, Forward, priority::FILTER - 10, forward(wanted)),
+        base("input", Filter, Input, priority::FILTER - 10, input(wanted)),
     ]
 }

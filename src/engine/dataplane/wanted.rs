@@ -82,6 +82,8 @@ pub struct Uplink {
     pub egress: PerFamily<Option<Egress>>,
     /// What is on this side of the Internet: subnets on the link, next hops, pages of modems.
     pub near: Vec<IpNet>,
+    /// Public subnets that its provider routes to the box (`prefixes`).
+    pub routed: Vec<IpNet>,
     /// IPv6 sources that need no masquerade here.
     pub own6: Vec<Ipv6Net>,
     /// IPv6 sources that are known to be another uplink's, even if they lie in `own6`.

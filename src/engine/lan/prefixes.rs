@@ -145,9 +145,11 @@ fn known(uplink: &Uplink, dev: Option<IfIndex>, view: &KernelView) -> (Vec<Ipv6N
     // A default route for the link's own prefix says nothing of others.
     let on_link = |net: &Ipv6Net| near.iter().any(|link| link.contains(net));
     let configured = &uplink.config.prefixes6;
+    // Routed besides: nothing is said of what else is delegated.
+    let routed: Vec<Ipv6Net> = uplink.config.prefixes.iter().filter_map(six).collect();
     let delegated = !configured.is_empty() || !sources.iter().all(on_link);
     let lent = lent(uplink, view);
-    let mut all = [near.as_slice(), &sources, configured, lent.as_slice()].concat();
+    let mut all = [near.as_slice(), &sources, configured, &routed, lent.as_slice()].concat();
     all.sort_unstable();
     all.dedup();
     (all, delegated)

@@ -316,6 +316,7 @@ impl Engine {
             egress: u.attachment.dormant.clone(),
             dev,
             near: [u.attachment.near.as_slice(), &u.attachment.also_near].concat(),
+            routed: u.config.prefixes.clone(),
             own6: self.lan.prefixes.own(u.id),
             others6: self.lan.prefixes.others(u.id),
             mtu: u.attachment.mtu,

@@ -20,7 +20,7 @@ use super::talk::{Error, Talk};
 use super::{dump, features, rules};
 use crate::engine::dataplane::diff::{Change, diff};
 use crate::engine::dataplane::drift::{Drift, Found};
-use crate::engine::dataplane::nft::Table;
+use crate::engine::dataplane::nft::{Stmt, Table};
 use crate::engine::dataplane::render;
 use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::ruleset;
@@ -43,6 +43,8 @@ pub struct Reconciler {
     has_ipv6: bool,
     /// The kernel may be without what pins flows and forgets them.
     can_pin: bool,
+    /// Statements that this kernel does not know, and that few boxes need.
+    unknown: Vec<Stmt>,
 }
 
 /// Why the kernel could not be asked or changed.
@@ -93,6 +95,7 @@ impl Reconciler {
             run_dir: run_dir.to_owned(),
             has_ipv6,
             can_pin: true,
+            unknown: Vec::new(),
         })
     }
 
@@ -106,6 +109,8 @@ impl Reconciler {
         if is_lacking(MASQUERADE) {
             return Err(missing("nftables expression `masq`", "CONFIG_NFT_MASQ", MASQUERADE));
         }
+        let unknown = features::optional().filter(|statement| !self.nft.knows(statement));
+        self.unknown = unknown.collect();
         match self.nft.check(&features::whole()) {
             Err(missing @ NfnlError::Missing { .. }) => Err(missing),
             Err(error) => {
@@ -245,6 +250,9 @@ impl Reconciler {
         }
         if !self.can_pin {
             desired.nft = desired.nft.without_ct_marks();
+        }
+        for statement in &self.unknown {
+            desired.nft = desired.nft.without(statement);
         }
         desired
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::engine::dataplane::nft::{
     Chain, ChainKind, CtState, Hook, HookPoint, KeyPart, KeyType, Set, Stmt, Table, tcp,
 };
+use crate::engine::dataplane::ruleset::BRIDGE;
 use crate::engine::doctor::parts::Part;
 use crate::units::{Fwmark, IfName};
 
@@ -19,6 +20,12 @@ pub(super) fn whole() -> Table {
         whole.sets.extend(table.sets);
     }
     whole
+}
+
+/// Statements that a kernel may lack: without them those go without who would need them (IPsec: `CONFIG_XFRM`;
+/// kinds of interfaces: Linux 5.6).
+pub(super) fn optional() -> impl Iterator<Item = Stmt> {
+    [Stmt::RtIpsec, Stmt::Oifkind(BRIDGE.to_owned())].into_iter()
 }
 
 /// A small table for each part, which the kernel takes only if it has that part.

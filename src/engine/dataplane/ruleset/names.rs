@@ -24,12 +24,25 @@ pub(super) const GUARDED: &str = "guarded";
 /// The counter of packets that came in by an uplink in the name of a LAN client.
 pub(super) const FORGED: &str = "forged";
 
+/// The kernel's word for a bridge, as a kind of interface.
+pub const BRIDGE: &str = "bridge";
+
 /// The name of the set of packet marks that are others' to route by.
 pub(super) const CLAIMED: &str = "claimed_marks";
 
 /// The name of the set of the LAN's prefixes.
 pub(super) fn lan_nets(family: Family) -> String {
     format!("lan{}", digit(family))
+}
+
+/// The name of the set of public subnets that some provider routes to the box.
+pub(super) fn routed(family: Family) -> String {
+    format!("routed{}", digit(family))
+}
+
+/// The name of the set of such subnets, each with the interface of its uplink.
+pub(super) fn routed_by(family: Family) -> String {
+    format!("routed{}_by", digit(family))
 }
 
 /// The name of the set of an uplink's on-link prefixes. Each has its own, so that a packet is looked

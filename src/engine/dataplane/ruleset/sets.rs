@@ -5,7 +5,7 @@ use ipnet::{IpNet, Ipv6Net};
 use super::super::nft::{Key, KeyPart, KeyType, Set, Table, Value, ValueType, Verdict, host};
 use super::super::sources;
 use super::super::wanted::{Uplink, Wanted};
-use super::names::{CLAIMED, NO_WAY, NUMBERS, lan_nets, near};
+use super::names::{CLAIMED, NO_WAY, NUMBERS, lan_nets, near, routed, routed_by};
 use super::words::net;
 use crate::units::{Family, Gather as _, IfName, NFT_TABLE, PerFamily};
 
@@ -69,8 +69,10 @@ pub(super) fn sets(wanted: &Wanted, table: &mut Table) {
         ("mss6", mss6),
         (CLAIMED, claimed_marks(wanted)),
     ];
-    let all = named.into_iter().chain(address_sets(wanted));
-    table.sets.extend(all.map(|(name, set)| (name.to_owned(), set)));
+    table.sets.extend(named.map(|(name, set)| (name.to_owned(), set)));
+    table.sets.extend(address_sets(wanted));
+    let all: Vec<IpNet> = wanted.uplinks.iter().flat_map(|u| u.routed.iter().copied()).collect();
+    table.sets.extend(prefix_sets(&all, routed));
     table.sets.extend(refusals(wanted.refused).sets);
     table.sets.extend(wanted.uplinks.iter().flat_map(near_sets));
     table.sets.extend(sources::maps(wanted));
@@ -103,9 +105,10 @@ fn prefix_sets(nets: &[IpNet], name: impl Fn(Family) -> String) -> [(String, Set
 }
 
 /// Sets that say whose addresses are whose.
-fn address_sets(wanted: &Wanted) -> [(&'static str, Set); 4] {
+fn address_sets(wanted: &Wanted) -> Vec<(String, Set)> {
     use KeyType::{IfName, Ipv4, Ipv6};
     let mut own = [Set::prefixes(&[IfName, Ipv4]), Set::prefixes(&[IfName, Ipv6])];
+    let mut routed = own.clone();
     let mut others = Set::prefixes(&[IfName, Ipv6]);
     let mut shared = Set::new(&[IfName, Ipv4]);
     for uplink in &wanted.uplinks {
@@ -117,13 +120,24 @@ fn address_sets(wanted: &Wanted) -> [(&'static str, Set); 4] {
             set.elements.extend(nets.into_iter().map(|net| (at(dev, net.into()), None)));
         }
         own[0].elements.extend(sources::far(uplink).map(|source| (at(dev, host(source)), None)));
+        for net in IpNet::aggregate(&uplink.routed) {
+            let family = Family::of(&net.addr());
+            let all = own.iter_mut().zip(&mut routed).zip(Family::BOTH);
+            for ((own, routed), _) in all.filter(|(_, of)| *of == family) {
+                own.elements.insert(at(dev, net), None);
+                routed.elements.insert(at(dev, net), None);
+            }
+        }
         for addr in uplink.addresses.iter().filter(|a| a.is_ipv4() && is_shared(wanted, uplink, a))
         {
             shared.elements.insert(at(dev, host(*addr)), None);
         }
     }
-    let [own4, own6] = own;
-    [("own4", own4), ("own6", own6), ("others6", others), ("addr4", shared)]
+    let [own4, mut own6] = own;
+    own6.drop_covered();
+    let named = [("own4", own4), ("own6", own6), ("others6", others), ("addr4", shared)];
+    let named = named.map(|(name, set)| (name.to_owned(), set));
+    named.into_iter().chain(Family::BOTH.map(routed_by).into_iter().zip(routed)).collect()
 }
 
 /// The largest TCP segment that an uplink takes: what its packets may hold without the two headers

@@ -59,5 +59,15 @@ pub(super) fn flags(mask: u8, value: u8) -> Stmt {
 /// A packet mark without our bits: nobody else sees them once the packet's way is known.
 pub(super) const CLEARED: Fwmark = Fwmark { value: 0, mask: Fwmark::OURS_MASK };
 
+/// It came in by an uplink.
+pub(super) fn in_by_uplink() -> Stmt {
+    Stmt::IifnameIn { set: "uplinks".to_owned(), sense: Sense::Is }
+}
+
+/// It leaves by an uplink.
+pub(super) fn out_by_uplink() -> Stmt {
+    Stmt::OifnameIn { set: "uplinks".to_owned(), sense: Sense::Is }
+}
+
 /// The mark of a flow that has no uplink yet.
 pub(super) const UNPINNED: Fwmark = Fwmark { value: 0, mask: Fwmark::UPLINK_MASK };

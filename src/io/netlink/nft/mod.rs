@@ -22,7 +22,10 @@ use nix::errno::Errno;
 
 use super::lacking::is_lacking;
 use super::nfnl::{Attributes, Attrs, Message, Nfnl, NfnlError, SUBSYS_NFTABLES, missing};
-use crate::engine::dataplane::nft::{Chain, Key, Set, Stmt, Table, Value};
+use crate::engine::dataplane::nft::{
+    Chain, ChainKind, Hook, HookPoint, Key, Set, Stmt, Table, Value,
+};
+use crate::engine::dataplane::render;
 use crate::units::{Fwmark, Gather as _};
 use decode::Shape;
 use encode::{elements_messages, message};
@@ -166,6 +169,27 @@ impl Nft {
             Err(NfnlError::Refused { object, .. }) if object == NO_TABLE => Ok(()),
             other => other,
         }
+    }
+
+    /// Whether the kernel knows such a statement; where that cannot be told, it counts as known. Nothing is
+    /// changed.
+    pub fn knows(&mut self, statement: &Stmt) -> bool {
+        let name = render::statement(statement);
+        if is_lacking(&name) {
+            return false;
+        }
+        let hook = Hook { kind: ChainKind::Filter, point: HookPoint::Postrouting, priority: 0 };
+        let rules = vec![vec![statement.clone()]];
+        let chains = vec![Chain { name: "try".to_owned(), hook: Some(hook), rules }];
+        let tried = self.check(&Table { chains, ..Table::default() });
+        if let Err(error) = &tried {
+            tracing::info!("this kernel does not know `{name}`: {error}");
+        }
+        let unknown = [Errno::EOPNOTSUPP, Errno::EINVAL, Errno::ENOENT];
+        !tried.is_err_and(|error| {
+            matches!(error, NfnlError::Missing { .. })
+                || error.errno().is_some_and(|errno| unknown.contains(&errno))
+        })
     }
 
     /// Makes sure that the kernel has conntrack marks, which flows are pinned with. Nothing is

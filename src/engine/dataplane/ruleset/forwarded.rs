@@ -1,0 +1,67 @@
+//! What is forwarded, and what comes in to the box itself.
+
+use super::super::nft::{CtState, Sense, Stmt, Verdict, tcp};
+use super::super::wanted::Wanted;
+use super::names::{GUARDED, lan_nets, routed_by};
+use super::words::{CLEARED, TCP, flags, in_by_uplink, jump, leave, out_by_uplink};
+use crate::units::Family;
+
+/// The rules for what is forwarded.
+pub(super) fn forward(wanted: &Wanted) -> Vec<Vec<Stmt>> {
+    let mut rules = vec![
+        // The way is known: others find their own marks from here on.
+        vec![Stmt::SetMetaMark(CLEARED)],
+        vec![Stmt::L4proto(TCP), flags(tcp::SYN | tcp::RST, tcp::SYN), jump("mss")],
+        // What has been answered is neither new nor stale: nearly every packet is done with here.
+        vec![Stmt::CtState(CtState::Established), Stmt::Verdict(Verdict::Accept)],
+    ];
+    if wanted.lan.is_some() {
+        // What a provider routes to the box is for whom the household's firewall lets it in to.
+        rules.extend(Family::BOTH.map(|family| {
+            let elsewhere = Stmt::OifnameIn { set: "uplinks".to_owned(), sense: Sense::IsNot };
+            vec![to_routed(family), elsewhere, leave()]
+        }));
+        // Forwarding is on for every interface of the box, so the guard is for all of them, too.
+        // Without it what comes in is somebody's decision; to relay from uplink to uplink never is.
+        rules.extend(unasked((!is_guarded(wanted)).then(out_by_uplink).as_ref()));
+    }
+    rules.push(vec![out_by_uplink(), jump("fwd_out")]);
+    rules
+}
+
+/// The rules for what comes in to the box itself.
+pub(super) fn input(wanted: &Wanted) -> Vec<Vec<Stmt>> {
+    let drop = || Stmt::Verdict(Verdict::Drop);
+    let page = |port: &u16| vec![in_by_uplink(), Stmt::L4proto(TCP), Stmt::Dport(*port), drop()];
+    let mut rules = vec![vec![Stmt::SetMetaMark(CLEARED)]];
+    rules.extend(wanted.page_ports.iter().map(page));
+    if is_guarded(wanted) {
+        rules.extend(Family::BOTH.map(|family| vec![to_routed(family), leave()]));
+        // The box's own addresses in the LAN are part of it.
+        let to_lan = |family| Stmt::DaddrIn { family, set: lan_nets(family), sense: Sense::Is };
+        rules.extend(Family::BOTH.into_iter().flat_map(|family| unasked(Some(&to_lan(family)))));
+    }
+    rules
+}
+
+fn is_guarded(wanted: &Wanted) -> bool {
+    wanted.lan.as_ref().is_some_and(|lan| lan.guard)
+}
+
+/// It came in by the uplink whose provider routes that address to the box.
+fn to_routed(family: Family) -> Stmt {
+    Stmt::IifDaddrIn { family, set: routed_by(family) }
+}
+
+/// What nobody here asked for: neither answers nor errors (related), and no port forward. A packet
+/// without a flow has no status, and would end a rule that asks for it.
+fn unasked(matched: Option<&Stmt>) -> [Vec<Stmt>; 2] {
+    let states = [
+        vec![Stmt::CtState(CtState::Invalid)],
+        vec![Stmt::CtState(CtState::New), Stmt::CtDnat(false)],
+    ];
+    states.map(|state| {
+        let end = [Stmt::Counter(GUARDED.to_owned()), Stmt::Verdict(Verdict::Drop)];
+        [in_by_uplink()].into_iter().chain(state).chain(matched.cloned()).chain(end).collect()
+    })
+}
