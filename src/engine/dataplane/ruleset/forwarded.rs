@@ -3,8 +3,11 @@
 use super::super::nft::{CtState, Sense, Stmt, Verdict, tcp};
 use super::super::wanted::Wanted;
 use super::names::{GUARDED, lan_nets, routed_by};
-use super::words::{CLEARED, TCP, flags, in_by_uplink, jump, leave, out_by_uplink};
+use super::words::{CLEARED, TCP, flags, in_by_uplink, jump, leave, net, out_by_uplink};
 use crate::units::Family;
+
+/// Addresses of groups (RFC 5771, RFC 4291 §2.7).
+const MULTICAST: [&str; 2] = ["224.0.0.0/4", "ff00::/8"];
 
 /// The rules for what is forwarded.
 pub(super) fn forward(wanted: &Wanted) -> Vec<Vec<Stmt>> {
@@ -16,6 +19,8 @@ pub(super) fn forward(wanted: &Wanted) -> Vec<Vec<Stmt>> {
         vec![Stmt::CtState(CtState::Established), Stmt::Verdict(Verdict::Accept)],
     ];
     if wanted.lan.is_some() {
+        // Nothing but a multicast route that somebody made forwards these, and nobody answers them.
+        rules.extend(MULTICAST.map(|group| vec![Stmt::Daddr(net(group)), leave()]));
         // What a provider routes to the box is for whom the household's firewall lets it in to.
         rules.extend(Family::BOTH.map(|family| {
             let elsewhere = Stmt::OifnameIn { set: "uplinks".to_owned(), sense: Sense::IsNot };
