@@ -83,6 +83,9 @@ impl Fwmark {
     /// Flows that would leave with a source address which is not their uplink's: they began when
     /// our table was not there, and can only begin again. Uplinks are numbered 1 to 14.
     pub const UN_NATED: Self = Self { value: Self::UPLINK_MASK, mask: Self::UPLINK_MASK };
+    /// Packets that a bridge hands from one of its ports to another: they are not routed, so their mark needs no
+    /// uplink.
+    pub const BRIDGED: Self = Self { value: Self::UPLINK_MASK, mask: Self::OURS_MASK };
     /// The agent's own ACK probes to idle TCP clients.
     pub const ACK_PROBE: Self = Self { value: Self::OURS_MASK, mask: Self::OURS_MASK };
 }

@@ -513,6 +513,7 @@ fn planned(order: [u8; 2]) -> Dataplane {
                 format!("10.0.{n}.0/24").parse().unwrap(),
                 format!("2001:db8:{n}::/64").parse().unwrap(),
             ],
+            routed: Vec::new(),
             own6: vec![format!("2001:db8:{n}::/64").parse().unwrap()],
             others6: vec![],
             mtu: 1500,

@@ -130,6 +130,7 @@ fn shared_chains() -> Vec<Chain> {
         chain("guard_up", guard),
         chain("guard_renamed", guard_renamed()),
         chain("refuse", refuse),
+        chain("bridged", vec![vec![Stmt::SetMetaMark(CLEARED)]]),
         chain("elsewhere", elsewhere_rules()),
         chain("mss", mss),
         chain("fwd_out", out),
@@ -198,7 +199,11 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             Postrouting,
             // Behind others' NAT: of two that fit, the first decides.
             priority::SRCNAT + 5,
-            vec![vec![out_by_uplink(), goto("masq")], vec![out_by_number(), jump("masq")]],
+            vec![
+                vec![Stmt::MetaMark(Fwmark::BRIDGED), leave()],
+                vec![out_by_uplink(), goto("masq")],
+                vec![out_by_number(), jump("masq")],
+            ],
         ),
         // Pinning and the guard in one look at the interface; the guard has to come after NAT.
         base(
@@ -207,6 +212,7 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             Postrouting,
             priority::SRCNAT + 10,
             vec![
+                vec![Stmt::MetaMark(Fwmark::BRIDGED), goto("bridged")],
                 // What the box itself sends has its way from `output`.
                 vec![Stmt::SetMetaMark(CLEARED)],
                 vec![Stmt::OifnameVmap("pin".to_owned())],

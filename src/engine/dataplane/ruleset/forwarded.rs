@@ -2,9 +2,9 @@
 
 use super::super::nft::{CtState, Sense, Stmt, Verdict, tcp};
 use super::super::wanted::Wanted;
-use super::names::{GUARDED, lan_nets, routed_by};
+use super::names::{BRIDGE, GUARDED, SAME, lan_nets, routed_by};
 use super::words::{CLEARED, TCP, flags, in_by_uplink, jump, leave, net, out_by_uplink};
-use crate::units::Family;
+use crate::units::{Family, Fwmark};
 
 /// Addresses of groups (RFC 5771, RFC 4291 §2.7).
 const MULTICAST: [&str; 2] = ["224.0.0.0/4", "ff00::/8"];
@@ -14,6 +14,14 @@ pub(super) fn forward(wanted: &Wanted) -> Vec<Vec<Stmt>> {
     let mut rules = vec![
         // The way is known: others find their own marks from here on.
         vec![Stmt::SetMetaMark(CLEARED)],
+        // From one port of a bridge to another: the kernel shows these to firewalls (br_netfilter), but they are
+        // a guest's and the provider's, not ours. Behind this hook nothing tells where they came from.
+        vec![
+            Stmt::Oifkind(BRIDGE.to_owned()),
+            Stmt::IifOifIn(SAME.to_owned()),
+            Stmt::SetMetaMark(Fwmark::BRIDGED),
+            leave(),
+        ],
         vec![Stmt::L4proto(TCP), flags(tcp::SYN | tcp::RST, tcp::SYN), jump("mss")],
         // What has been answered is neither new nor stale: nearly every packet is done with here.
         vec![Stmt::CtState(CtState::Established), Stmt::Verdict(Verdict::Accept)],

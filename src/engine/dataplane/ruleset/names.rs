@@ -27,6 +27,9 @@ pub(super) const FORGED: &str = "forged";
 /// The kernel's word for a bridge, as a kind of interface.
 pub const BRIDGE: &str = "bridge";
 
+/// The name of the set of uplinks, each with itself: what comes and goes by the same one.
+pub(super) const SAME: &str = "same_uplink";
+
 /// The name of the set of packet marks that are others' to route by.
 pub(super) const CLAIMED: &str = "claimed_marks";
 

@@ -5,7 +5,7 @@ use ipnet::{IpNet, Ipv6Net};
 use super::super::nft::{Key, KeyPart, KeyType, Set, Table, Value, ValueType, Verdict, host};
 use super::super::sources;
 use super::super::wanted::{Uplink, Wanted};
-use super::names::{CLAIMED, NO_WAY, NUMBERS, lan_nets, near, routed, routed_by};
+use super::names::{CLAIMED, NO_WAY, NUMBERS, SAME, lan_nets, near, routed, routed_by};
 use super::words::net;
 use crate::units::{Family, Gather as _, IfName, NFT_TABLE, PerFamily};
 
@@ -30,6 +30,7 @@ pub fn refusals(refused: PerFamily<bool>) -> Table {
 pub(super) fn sets(wanted: &Wanted, table: &mut Table) {
     use KeyType::IfName;
     let mut uplinks = Set::new(&[IfName]);
+    let mut same = Set::new(&[IfName, IfName]);
     let mut numbers = Set::new(&[KeyType::IfIndex]);
     let mut reset_on = Set { timeout: Some(RESET_FOR), ..Set::new(&[IfName]) };
     let (mut from, mut pin) = (Set::vmap(IfName), Set::vmap(IfName));
@@ -46,6 +47,7 @@ pub(super) fn sets(wanted: &Wanted, table: &mut Table) {
         };
         numbers.elements.insert(vec![KeyPart::IfIndex(*index)], None);
         uplinks.elements.insert(name(dev), None);
+        same.elements.insert([name(dev), name(dev)].concat(), None);
         from.elements.insert(name(dev), verdict(Verdict::Goto(format!("from_{id}"))));
         pin.elements.insert(name(dev), verdict(Verdict::Goto(format!("pin_{id}"))));
         if wanted.reset_on.contains(&id) {
@@ -61,6 +63,7 @@ pub(super) fn sets(wanted: &Wanted, table: &mut Table) {
     let named = [
         ("uplinks", uplinks),
         (NUMBERS, numbers),
+        (SAME, same),
         ("reset_on", reset_on),
         ("from", from),
         ("to", to),
