@@ -87,7 +87,7 @@ pub struct FlushReport {
     pub flows: u64,
     /// What they had carried, in bytes of both directions.
     pub bytes: u64,
-    /// How many TCP clients were sent a packet that makes them notice.
+    /// How many TCP clients were sent a reset, by which they notice.
     pub notified: u64,
     /// How many TCP connections of the box itself were ended.
     pub destroyed: u64,

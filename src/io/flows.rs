@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! list (counts, TCP flows) → flush → end the box's own connections → notify the clients of the others
+//!      → count the resets that they got
 //! ```
 //!
 //! A client whose first packet had no answer is told as well: a SYN that is answered with an ACK that
@@ -25,11 +26,14 @@ use super::ack_probe::{AckProbed, AckProber};
 use super::clock;
 use super::netlink::conntrack::{Conntrack, Entry};
 use super::netlink::nfnl::NfnlError;
+use super::netlink::nft::Nft;
 use super::netlink::sock_diag::{SockDiag, SockDiagError};
+use crate::engine::dataplane::ruleset::reset_sent;
 use crate::engine::input::{FlushReport, Input};
 use crate::engine::kernel::flow::{Flow, FlowCount, FlushScope, TcpState};
 use crate::engine::output::FlushRequest;
-use crate::units::{Family, Fwmark, Gather as _, PerFamily, UplinkId};
+use crate::time::Instant;
+use crate::units::{Family, Fwmark, Gather as _, NFT_TABLE, PerFamily, UplinkId};
 
 /// Work for the thread.
 #[derive(Debug)]
@@ -56,6 +60,10 @@ const AT_ONCE: usize = 256;
 const VOLLEY: usize = 64;
 /// … and then the LAN has this long to carry it: a wireless one queues no thousands.
 const PAUSE: Duration = Duration::from_millis(1);
+/// How often it is looked how many resets have been sent …
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// … and for how long after the last client was notified: a sleeping one answers late, if at all.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 impl Flows {
     /// Starts the thread; what it has done comes back as inputs.
@@ -104,6 +112,8 @@ struct Tools {
     sockets: Option<SockDiag>,
     /// `None`: no permission.
     ack_prober: Option<AckProber>,
+    /// `None`: no nftables, and no resets.
+    nft: Option<Nft>,
 }
 
 impl Tools {
@@ -116,7 +126,8 @@ impl Tools {
         let ack_prober = AckProber::open().inspect_err(|error| {
             tracing::info!("idle clients of a dead uplink notice late: {error}");
         });
-        Ok(Self { conntrack, sockets: sockets.ok(), ack_prober: ack_prober.ok() })
+        let nft = Nft::open().ok();
+        Ok(Self { conntrack, sockets: sockets.ok(), ack_prober: ack_prober.ok(), nft })
     }
 
     /// Ends a connection of the box itself; whether there was one.
@@ -131,30 +142,51 @@ impl Tools {
     /// Tells the next `most` of those who have to be told.
     fn tell_some(&mut self, telling: &mut Telling, most: usize) {
         for flow in telling.flows.drain(..telling.flows.len().min(most)) {
-            self.tell(&flow, &mut telling.report);
+            telling.probes += self.tell(&flow, &mut telling.report);
         }
+        telling.last_told = clock::now().mono;
     }
 
-    /// Tells whoever has this flow.
-    fn tell(&mut self, flow: &Flow, report: &mut FlushReport) {
+    /// How many resets the kernel has sent so far to clients whose connection it does not know.
+    fn resets(&mut self, family: Family) -> u64 {
+        let counters = self.nft.as_mut().and_then(|nft| nft.counters(NFT_TABLE).ok());
+        counters.and_then(|all| Some(all.get(&reset_sent(family))?.packets)).unwrap_or(0)
+    }
+
+    /// Whether all have been told who will be: whoever was notified has got a reset, or had the time to.
+    fn is_over(&mut self, telling: &mut Telling) -> bool {
+        if !telling.flows.is_empty() {
+            return false;
+        }
+        if telling.open == 0 {
+            return true;
+        }
+        // Of a table that was built anew in between all are new.
+        let now = self.resets(telling.report.family);
+        let sent = now.checked_sub(telling.resets).unwrap_or(now);
+        telling.report.notified = sent.min(telling.open);
+        let waited = clock::now().mono.since(telling.last_told);
+        telling.report.notified >= telling.probes || waited >= ANSWERS_WITHIN
+    }
+
+    /// Tells whoever has this flow; how many clients have to answer now.
+    fn tell(&mut self, flow: &Flow, report: &mut FlushReport) -> u64 {
         let ends = lan_ends(flow);
         // Not translated: this may be the box's own, at an address that it has no more.
         let [(a, b), (c, d)] = ends;
         if (a, b) == (d, c) && (self.end(a, b) || self.end(b, a)) {
             report.destroyed += 1;
-            return;
+            return 0;
         }
-        let Some(ack_prober) = &self.ack_prober else { return };
+        let Some(ack_prober) = &self.ack_prober else { return 0 };
         for (to, from) in ends {
             match ack_prober.send(to, from) {
-                AckProbed::Sent => {
-                    report.notified += 1;
-                    return;
-                }
+                AckProbed::Sent => return 1,
                 AckProbed::NotHere => {}
-                AckProbed::Lost => return,
+                AckProbed::Lost => return 0,
             }
         }
+        0
     }
 }
 
@@ -162,6 +194,14 @@ impl Tools {
 struct Telling {
     report: FlushReport,
     flows: VecDeque<Flow>,
+    /// Connections of clients: no more than these were told.
+    open: u64,
+    /// Clients that were notified and have to answer.
+    probes: u64,
+    /// Resets that had been sent before.
+    resets: u64,
+    /// When the last one was notified.
+    last_told: Instant,
 }
 
 /// Flows with a source that is not their uplink's begin again.
@@ -179,14 +219,15 @@ fn labour(mut tools: Tools, work: &Receiver<Job>, done: &mpsc::Sender<Input>) {
         let job = if telling.is_empty() {
             work.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
-            work.recv_timeout(PAUSE)
+            let busy = telling.iter().any(|telling| !telling.flows.is_empty());
+            work.recv_timeout(if busy { PAUSE } else { LOOK_EVERY })
         };
         let news = match job {
             Ok(Job::Flush(request)) => {
                 let mut dead = flush(&mut tools, &request);
                 tools.tell_some(&mut dead, AT_ONCE);
                 telling.push_back(dead);
-                finished(&mut telling)
+                finished(&mut tools, &mut telling)
             }
             Ok(Job::FlushUnNated) => {
                 flush_un_nated(&mut tools.conntrack);
@@ -197,10 +238,10 @@ fn labour(mut tools: Tools, work: &Receiver<Job>, done: &mpsc::Sender<Input>) {
                 .ok()
                 .map(Input::Flows),
             Err(RecvTimeoutError::Timeout) => {
-                if let Some(first) = telling.front_mut() {
-                    tools.tell_some(first, VOLLEY);
+                if let Some(next) = telling.iter_mut().find(|telling| !telling.flows.is_empty()) {
+                    tools.tell_some(next, VOLLEY);
                 }
-                finished(&mut telling)
+                finished(&mut tools, &mut telling)
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
@@ -213,8 +254,8 @@ fn labour(mut tools: Tools, work: &Receiver<Job>, done: &mpsc::Sender<Input>) {
 }
 
 /// The report of a flush all of whose clients have been told.
-fn finished(telling: &mut VecDeque<Telling>) -> Option<Input> {
-    let told = telling.iter().position(|telling| telling.flows.is_empty())?;
+fn finished(tools: &mut Tools, telling: &mut VecDeque<Telling>) -> Option<Input> {
+    let told = telling.iter_mut().position(|telling| tools.is_over(telling))?;
     telling.remove(told).map(|told| Input::Flushed(told.report))
 }
 
@@ -222,6 +263,8 @@ fn flush(tools: &mut Tools, request: &FlushRequest) -> Telling {
     let FlushRequest { uplink, family, scope, ref own } = *request;
     let mark = uplink.mark();
     let start = clock::now().mono;
+    // Whoever sends something is told by that, from the flush on.
+    let resets = tools.resets(family);
     let mut dead = Dead { scope, own: own.iter().copied().gather(), ..Dead::default() };
     // Listed before, because the kernel does not say whom it forgot.
     let flushed = match scope {
@@ -254,12 +297,24 @@ fn flush(tools: &mut Tools, request: &FlushRequest) -> Telling {
         FlushReport { uplink, family, scope, flows, bytes, notified: 0, destroyed: 0, took, error };
     if report.error.is_some() {
         // Of what is not forgotten nobody is told: an answer would leave by the dead uplink.
-        return Telling { report, flows: VecDeque::new() };
+        return Telling {
+            flows: VecDeque::new(),
+            open: 0,
+            probes: 0,
+            report,
+            resets,
+            last_told: end,
+        };
     }
     for (local, remote) in dead.ours {
         report.destroyed += u64::from(tools.end(local, remote));
     }
-    Telling { report, flows: dead.others }
+    let open = match scope {
+        FlushScope::All => dead.others.len() as u64 + dead.left_out,
+        // They send their SYN again, and get no reset.
+        FlushScope::Unanswered => 0,
+    };
+    Telling { report, flows: dead.others, open, probes: 0, resets, last_told: end }
 }
 
 /// The ends of a flow that may be in the LAN, the likelier one first, each with the one that it

@@ -7,27 +7,26 @@ mod per_uplink;
 mod sets;
 mod words;
 
-use super::nft::{Chain, ChainKind, CtState, HookPoint, Sense, Stmt, Table, Verdict, tcp};
+use super::nft::{Chain, ChainKind, CtState, HookPoint, Sense, Stmt, Table, Verdict};
 use super::sources;
 use super::wanted::Wanted;
 use crate::units::{Family, Fwmark, NFT_TABLE};
-use forwarded::{forward, input};
-use names::{FORGED, GUARDED, NUMBERS, digit, routed, routed_by};
+use forwarded::{forward, input, leaving};
+use names::{FORGED, GUARDED, NUMBERS, digit};
 use per_uplink::per_uplink;
 use sets::sets;
-use words::{
-    CLEARED, TCP, UDP, base, chain, claimed, flags, goto, jump, leave, net, out_by_uplink, priority,
-};
+use words::{CLEARED, UDP, base, chain, claimed, goto, jump, leave, net, out_by_uplink, priority};
 
-pub use names::{BRIDGE, NO_WAY, WRONG_SOURCE, inward, outward};
+pub use names::{BRIDGE, NO_WAY, WRONG_SOURCE, inward, outward, reset_sent};
 pub use sets::{REFUSED_FOR, refusals};
 
 /// The table that is wanted.
 pub(super) fn ruleset(wanted: &Wanted) -> Table {
     let mut table = Table { name: NFT_TABLE.to_owned(), ..Table::default() };
-    for name in [WRONG_SOURCE, "reset_sent", "refused", GUARDED, FORGED] {
+    for name in [WRONG_SOURCE, "refused", GUARDED, FORGED] {
         table.counters.insert(name.to_owned());
     }
+    table.counters.extend(Family::BOTH.map(reset_sent));
     for uplink in &wanted.uplinks {
         for family in Family::BOTH {
             table.counters.insert(inward(uplink.id, family));
@@ -36,6 +35,7 @@ pub(super) fn ruleset(wanted: &Wanted) -> Table {
         table.chains.extend(per_uplink(uplink.id));
     }
     table.chains.extend(shared_chains());
+    table.chains.extend(leaving());
     table.chains.extend(base_chains(wanted));
     sets(wanted, &mut table);
     table
@@ -94,53 +94,14 @@ fn shared_chains() -> Vec<Chain> {
         by_name(Family::V4),
         by_name(Family::V6),
     ];
-    let refuse = vec![
-        vec![Stmt::L4proto(TCP), counter("refused"), Stmt::RejectTcpReset],
-        vec![counter("refused"), Stmt::RejectAdminProhibited],
-    ];
-    let stale = |state, value| {
-        let all = tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK;
-        vec![
-            Stmt::OifnameIn { set: "reset_on".to_owned(), sense: Sense::Is },
-            Stmt::CtState(state),
-            Stmt::L4proto(TCP),
-            flags(all, value),
-            counter("reset_sent"),
-            Stmt::RejectTcpReset,
-        ]
-    };
-    // No answer to a routed subnet could ever come by another uplink.
-    let elsewhere = |family| {
-        let set = routed(family);
-        let of_it = Stmt::SaddrIn { family, set, sense: Sense::Is };
-        vec![Stmt::CtState(CtState::New), of_it, jump("elsewhere")]
-    };
-    let out = vec![
-        vec![Stmt::CtState(CtState::New), Stmt::NfprotoIn(NO_WAY.to_owned()), goto("refuse")],
-        elsewhere(Family::V4),
-        elsewhere(Family::V6),
-        // A packet in the middle of a connection that conntrack does not know: its uplink died.
-        stale(CtState::New, tcp::ACK),
-        // FIN|ACK is invalid to conntrack even when it picks up mid-stream.
-        stale(CtState::Invalid, tcp::FIN | tcp::ACK),
-    ];
     vec![
         sources::chain(),
         chain("masq", masq),
         chain("guard_up", guard),
         chain("guard_renamed", guard_renamed()),
-        chain("refuse", refuse),
         chain("bridged", vec![vec![Stmt::SetMetaMark(CLEARED)]]),
-        chain("elsewhere", elsewhere_rules()),
         chain("mss", mss),
-        chain("fwd_out", out),
     ]
-}
-
-/// A routed subnet's packets leave by the uplink whose provider routes it, and by no other.
-fn elsewhere_rules() -> Vec<Vec<Stmt>> {
-    let here = |family| vec![Stmt::OifSaddrIn { family, set: routed_by(family) }, leave()];
-    vec![here(Family::V4), here(Family::V6), vec![goto("refuse")]]
 }
 
 /// Until a new name is in the sets: only what bears the interface's own address leaves. Nothing is marked, as

@@ -8,6 +8,7 @@ mod fleet;
 mod many;
 mod missing;
 mod own;
+mod told;
 
 use std::time::Duration;
 
@@ -15,7 +16,14 @@ use crate::runner::{Room, Test, within};
 
 /// The tests of this module.
 pub(crate) fn tests() -> Vec<Test> {
-    let all = [failover::tests(), failback::tests(), own::tests(), many::tests(), missing::tests()];
+    let all = [
+        failover::tests(),
+        failback::tests(),
+        own::tests(),
+        many::tests(),
+        missing::tests(),
+        told::tests(),
+    ];
     within("flows", Room::Much, all.into_iter().flatten())
 }
 

@@ -1,9 +1,11 @@
 //! What is forwarded, and what comes in to the box itself.
 
-use super::super::nft::{CtState, Sense, Stmt, Verdict, tcp};
+use super::super::nft::{Chain, CtState, Sense, Stmt, Verdict, tcp};
 use super::super::wanted::Wanted;
-use super::names::{BRIDGE, GUARDED, SAME, lan_nets, routed_by};
-use super::words::{CLEARED, TCP, flags, in_by_uplink, jump, leave, net, out_by_uplink};
+use super::names::{BRIDGE, GUARDED, NO_WAY, SAME, lan_nets, reset_sent, routed, routed_by};
+use super::words::{
+    CLEARED, TCP, chain, flags, goto, in_by_uplink, jump, leave, net, out_by_uplink,
+};
 use crate::units::{Family, Fwmark};
 
 /// Addresses of groups (RFC 5771, RFC 4291 §2.7).
@@ -40,6 +42,48 @@ pub(super) fn forward(wanted: &Wanted) -> Vec<Vec<Stmt>> {
     }
     rules.push(vec![out_by_uplink(), jump("fwd_out")]);
     rules
+}
+
+/// The chains for what leaves by an uplink and has had no answer yet.
+pub(super) fn leaving() -> [Chain; 4] {
+    let refused = || Stmt::Counter("refused".to_owned());
+    let refuse = vec![
+        vec![Stmt::L4proto(TCP), refused(), Stmt::RejectTcpReset],
+        vec![refused(), Stmt::RejectAdminProhibited],
+    ];
+    // A routed subnet's packets leave by the uplink whose provider routes it, and by no other: no answer could
+    // ever come by that one.
+    let here = |family| vec![Stmt::OifSaddrIn { family, set: routed_by(family) }, leave()];
+    let elsewhere = vec![here(Family::V4), here(Family::V6), vec![goto("refuse")]];
+    let of_routed = |family| {
+        let of_it = Stmt::SaddrIn { family, set: routed(family), sense: Sense::Is };
+        vec![Stmt::CtState(CtState::New), of_it, jump("elsewhere")]
+    };
+    // Counted by IP version: clients are told of the end of one uplink's flows in one of them.
+    let reset = |family| {
+        let counter = Stmt::Counter(reset_sent(family));
+        vec![Stmt::Nfproto(family), Stmt::L4proto(TCP), counter, Stmt::RejectTcpReset]
+    };
+    let stale = |state, value| {
+        let on = Stmt::OifnameIn { set: "reset_on".to_owned(), sense: Sense::Is };
+        let all = tcp::FIN | tcp::SYN | tcp::RST | tcp::ACK;
+        vec![on, Stmt::CtState(state), Stmt::L4proto(TCP), flags(all, value), jump("reset")]
+    };
+    let out = vec![
+        vec![Stmt::CtState(CtState::New), Stmt::NfprotoIn(NO_WAY.to_owned()), goto("refuse")],
+        of_routed(Family::V4),
+        of_routed(Family::V6),
+        // A packet in the middle of a connection that conntrack does not know: its uplink died.
+        stale(CtState::New, tcp::ACK),
+        // FIN|ACK is invalid to conntrack even when it picks up mid-stream.
+        stale(CtState::Invalid, tcp::FIN | tcp::ACK),
+    ];
+    [
+        chain("refuse", refuse),
+        chain("elsewhere", elsewhere),
+        chain("reset", Family::BOTH.map(reset).to_vec()),
+        chain("fwd_out", out),
+    ]
 }
 
 /// The rules for what comes in to the box itself.

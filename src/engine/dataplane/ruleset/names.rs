@@ -17,6 +17,12 @@ pub fn outward(id: UplinkId, family: Family) -> String {
     format!("out{}_{id}", digit(family))
 }
 
+/// The name of the counter of resets that were sent to those whose connection is gone.
+#[must_use]
+pub fn reset_sent(family: Family) -> String {
+    format!("reset_sent{}", digit(family))
+}
+
 /// The counter of packets that were held back because their source address was not their uplink's.
 pub const WRONG_SOURCE: &str = "wrong_source";
 /// The counter of packets that came in by an uplink and that nobody had asked for.
