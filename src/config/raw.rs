@@ -218,7 +218,7 @@ impl<'d> Section<'d> {
 }
 
 /// What a list or a table looks like.
-const EXAMPLES: [(&str, &str); 10] = [
+const EXAMPLES: [(&str, &str); 11] = [
     ("interfaces", "[\"br-lan\"]"),
     ("targets", "[\"1.1.1.1\", \"8.8.8.8\", \"9.9.9.9\"]"),
     ("targets6", "[\"2606:4700:4700::1111\", \"2620:fe::fe\"]"),

@@ -41,7 +41,10 @@ const TROUBLE: &str = "
     ip rule add pref 1000 lookup 200
     ip route add default via 192.168.11.1 dev usb0 table 200
     ip rule add pref 2001 fwmark 0x100/0x3f00 lookup 1
+    ip rule add pref 2002 fwmark 0x1000000/0x3000000 lookup 1
     ip address add 192.168.11.200/24 dev lan0
+    nft 'table inet qos { chain dscp { type filter hook prerouting priority -160; ct mark set ct mark and 0x02ffffff or 0x01000000; }; }'
+    nft 'table inet fine { chain own { type filter hook prerouting priority -160; ct mark set ct mark and 0xffffff00 or 0x6; meta mark 6 accept; }; }'
     nft 'table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; oifname \"docker0\" accept; }; }'
     nft 'table ip nat { chain POSTROUTING { type nat hook postrouting priority 100; oifname \"wan0\" snat to 192.168.10.2; }; }'
     ip route del default dev wlan0; ip -6 route del default dev wlan0
@@ -64,9 +67,12 @@ async fn what_stands_in_the_way_is_found() -> Result<()> {
         "the firewall ip nat writes fixed source addresses into packets (snat)",
         "phone: wlan0 has an address, but no gateway is known",
         "fix: ip rule del pref 1000",
+        "an IPv4 rule (2002) looks at bits of packet marks that sparelink uses",
+        "the firewall inet qos (chain dscp) sets bits of connection marks that sparelink uses (0x7f000000)",
     ] {
         ensure!(said.out.contains(found), "no `{found}` in:\n{}", said.out);
     }
+    ensure!(!said.out.contains("inet fine"), "of other bits nothing is said:\n{}", said.out);
     before.must_equal(&dump(&home).await?)?;
 
     // Without permission it tells what it can, and what it could not see.

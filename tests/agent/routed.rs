@@ -27,33 +27,39 @@ crate::tests![
 
 /// Where those listen who say whom they see.
 const MIRROR: u16 = 5005;
+/// The addresses of the echo server, as text.
+const BEYOND: [&str; 2] = ["203.0.113.7", "2001:db8:cafe::7"];
 /// How long somebody who is not answered is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Whoever is refused hears of it in that time; a lab of three boxes takes a millisecond.
 const AT_ONCE: Duration = Duration::from_millis(300);
 
-/// Answers everybody with the address that it sees, by UDP and TCP.
-async fn mirror(netns: &Netns) -> Result<()> {
-    let at: SocketAddr = ([0_u16; 8], MIRROR).into();
-    let open =
-        async move { anyhow::Ok((UdpSocket::bind(at).await?, TcpListener::bind(at).await?)) };
-    let (udp, tcp) = netns.run(open).await??;
-    netns.spawn(async move {
-        let mut buffer = [0; 64];
-        while let Ok((_, from)) = udp.recv_from(&mut buffer).await {
-            let _ = udp.send_to(seen(from).as_bytes(), from).await;
-        }
-    });
-    netns.spawn(async move {
-        while let Ok((mut stream, from)) = tcp.accept().await {
-            let _ = stream.write_all(seen(from).as_bytes()).await;
-        }
-    });
+/// Answers everybody with the address that it sees, by UDP and TCP, at these addresses: among several the kernel
+/// might choose another one to answer from.
+async fn mirror(netns: &Netns, at: &[&str]) -> Result<()> {
+    for address in at {
+        let at = SocketAddr::new(address.parse()?, MIRROR);
+        let open =
+            async move { anyhow::Ok((UdpSocket::bind(at).await?, TcpListener::bind(at).await?)) };
+        let (udp, tcp) = netns.run(open).await??;
+        netns.spawn(async move {
+            let mut buffer = [0; 64];
+            while let Ok((_, from)) = udp.recv_from(&mut buffer).await {
+                // Somebody who is gone by now needs no answer.
+                let _ = udp.send_to(seen(from).as_bytes(), from).await;
+            }
+        });
+        netns.spawn(async move {
+            while let Ok((mut stream, from)) = tcp.accept().await {
+                let _ = stream.write_all(seen(from).as_bytes()).await;
+            }
+        });
+    }
     Ok(())
 }
 
 fn seen(from: SocketAddr) -> String {
-    from.ip().to_canonical().to_string()
+    from.ip().to_string()
 }
 
 /// How somebody is asked.
@@ -110,7 +116,7 @@ END";
 async fn others_decide_about_sources_first() -> Result<()> {
     for order in ["before", "after"] {
         let home = Home::build(&Plan::default()).await?;
-        mirror(&home.target).await?;
+        mirror(&home.target, &BEYOND).await?;
         if order == "before" {
             shell(&home.router, THEIR_NAT).await?;
         }
@@ -159,8 +165,8 @@ async fn with_server() -> Result<(Home, Netns)> {
     let to_provider = "ip route add 198.18.5.0/29 via 198.18.0.2 dev isp0
                        ip -6 route add 2001:db8:5::/48 via fe80::2 dev isp0";
     shell(&home.core, to_provider).await?;
-    mirror(&home.target).await?;
-    mirror(&dmz).await?;
+    mirror(&home.target, &BEYOND).await?;
+    mirror(&dmz, &SERVER).await?;
     Ok((home, dmz))
 }
 
@@ -252,7 +258,7 @@ async fn a_routed_subnet_over(failovers: u32) -> Result<()> {
 /// The guard is open for that subnet on that uplink alone, and others' firewalls still decide.
 async fn what_is_not_routed_stays_closed(stage: &Stage) -> Result<()> {
     let home = &stage.home;
-    mirror(&home.client).await?;
+    mirror(&home.client, &[CLIENT]).await?;
     let cable = &home.uplink("cable")?.modem;
     shell(cable, "ip route add 192.168.77.0/24 via 192.168.10.2").await?;
     ensure!(asks(cable, CLIENT.parse()?, By::Udp).await.is_err(), "the LAN is open to the modem");

@@ -56,9 +56,10 @@ const FLOORS: [(&str, usize); 17] = [
 const SHARED_IO: [&str; 6] = ["clock", "disk", "faults", "socket", "sys", "sysctl"];
 
 /// Other imports inside `io`: the room, and what it may use.
-const IO_EXCEPTIONS: [(&str, &[&str]); 4] = [
+const IO_EXCEPTIONS: [(&str, &[&str]); 5] = [
     ("flows", &["io", "netlink", "conntrack"]),
     ("flows", &["io", "netlink", "nfnl"]),
+    ("flows", &["io", "netlink", "nft"]),
     ("flows", &["io", "netlink", "sock_diag"]),
     ("flows", &["io", "ack_probe"]),
 ];

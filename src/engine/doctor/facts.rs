@@ -45,7 +45,39 @@ pub struct ForeignTable {
     pub name: String,
     /// A rule writes a fixed source address into packets.
     pub fixed_source: bool,
+    /// Where its rules meet our bits of marks.
+    pub marks: Vec<MarkClash>,
     pub flowtables: Vec<Flowtable>,
+}
+
+/// A use of mark bits that are ours, by a rule of somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MarkClash {
+    /// The chain in which the rule stands.
+    pub chain: String,
+    /// Whose mark it is.
+    pub mark: Mark,
+    /// What the rule does with it.
+    pub how: MarkUse,
+}
+
+/// What bears a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    Packet,
+    /// A connection, by conntrack.
+    Flow,
+}
+
+/// What somebody's rule does with our bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MarkUse {
+    /// It sets some of them.
+    Sets,
+    /// It leaves none of what was there.
+    Clears,
+    /// It looks for them, or for their absence.
+    Compares,
 }
 
 /// A flowtable: packets of a known flow go around all chains.

@@ -8,6 +8,7 @@
 //! others     who else steers, filters or rewrites packets
 //! wishes     others' say in where packets go
 //! neighbours programs that work beside it, and whether there is something to set
+//! marks      who else uses our bits of marks
 //! household  the uplinks and the LAN as they are; directories, the clock
 //! ```
 
@@ -17,6 +18,7 @@ mod facts;
 mod finding;
 mod firewalls;
 mod household;
+mod marks;
 mod missing;
 pub mod neighbours;
 mod others;
@@ -25,6 +27,7 @@ mod settings;
 mod wishes;
 
 pub use facts::{Directory, Facts, Flowtable, ForeignTable, Hidden, Networkd};
+pub use facts::{Mark, MarkClash, MarkUse};
 pub use finding::{Finding, Level};
 
 /// What stands in the way, the worst first.
@@ -35,6 +38,7 @@ pub fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(firewalls::judge(config, facts));
     findings.extend(others::judge(config, facts));
     findings.extend(wishes::judge(config, facts));
+    findings.extend(marks::judge(facts));
     findings.extend(settings::judge(config, facts));
     findings.sort_by_key(|finding| finding.level);
     findings

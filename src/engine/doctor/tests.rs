@@ -498,3 +498,29 @@ fn routes_that_take_traffic_past_the_choice_are_named() {
         "note: mifi: `main` has routes by usb0 that are ignored, such as 128.0.0.0/1 (1 in all)";
     assert_eq!(said(half), [words]);
 }
+
+#[test]
+fn other_peoples_use_of_our_mark_bits_is_told() {
+    let clash = |mark, how| MarkClash { chain: "qos".to_owned(), mark, how };
+    let found = |facts: &mut Facts| {
+        let sets = clash(Mark::Flow, MarkUse::Sets);
+        let marks = vec![sets.clone(), sets, clash(Mark::Packet, MarkUse::Compares)];
+        facts.tables =
+            vec![ForeignTable { name: "inet qos".to_owned(), marks, ..ForeignTable::default() }];
+    };
+    assert_eq!(
+        said(found),
+        [
+            "wrong: the firewall inet qos (chain qos) compares bits of packet marks that sparelink uses (0x7f000000)",
+            "wrong: the firewall inet qos (chain qos) sets bits of connection marks that sparelink uses (0x7f000000)",
+        ]
+    );
+    let with = |mask, value| {
+        let selector = Selector::marked(Fwmark { value, mask });
+        let rule = ForeignRule { selector, table: None, ..rule(5000, 0) };
+        said(move |facts: &mut Facts| facts.view.rules = vec![rule])
+    };
+    assert_eq!(with(0x0f00_0000, 0x0100_0000).len(), 1);
+    assert_eq!(with(u32::MAX, 0xca6c), [""; 0], "a whole mark of a tunnel");
+    assert_eq!(with(0x00ff_0000, 0x0008_0000), [""; 0]);
+}

@@ -14,7 +14,7 @@ use crate::config::{Config, DeviceMatch};
 use crate::engine::kernel::rule::ForeignRule;
 use crate::engine::kernel::view::{ForeignRoute, KernelView, Link, RouteKind};
 use crate::time::Instant;
-use crate::units::{Family, Gather as _, IfIndex, IfName, Metric, RulePriority, TableId};
+use crate::units::{Family, Fwmark, Gather as _, IfIndex, IfName, Metric, RulePriority, TableId};
 
 /// Somebody's claim on packets of one family.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -214,7 +214,8 @@ fn is_alive(route: &ForeignRoute, view: &KernelView) -> bool {
 #[must_use]
 pub fn whole_marks(rules: &[ForeignRule]) -> BTreeSet<u32> {
     let marks = rules.iter().filter_map(|rule| rule.selector.fwmark);
-    marks.filter(|mark| mark.mask == u32::MAX).map(|mark| mark.value).gather()
+    let theirs = |mark: &Fwmark| mark.mask == u32::MAX && mark.value & !Fwmark::OURS_MASK != 0;
+    marks.filter(theirs).map(|mark| mark.value).gather()
 }
 
 /// A claim is over when it has not been there for so long: whoever builds their own anew takes it away

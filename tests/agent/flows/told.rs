@@ -27,8 +27,7 @@ const CLIENTS: usize = 5;
 /// What the history says of flushes.
 async fn told(stage: &Stage) -> Result<Vec<String>> {
     let said = stage.command(&["history", "--json"]).await?.must(0)?;
-    let events: Vec<Value> =
-        said.out.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let events: Vec<Value> = serde_json::from_str(&said.out)?;
     let flushed = events.iter().filter(|event| event["code"] == "flushed");
     Ok(flushed.filter_map(|event| Some(event["text"].as_str()?.to_owned())).collect())
 }

@@ -148,23 +148,17 @@ impl Rule {
             Stmt::SaddrIn { family, set, sense } => {
                 self.header_address(*family, SADDR, REG).lookup(set, *sense)
             }
-            Stmt::OifSaddrIn { family, set } => self
-                .nfproto(*family)
-                .meta(META_OIFNAME)
-                .header_address(*family, SADDR, REG_2)
-                .lookup(set, Sense::Is),
+            Stmt::OifSaddrIn { family, set } => {
+                self.with_address(META_OIFNAME, *family, SADDR, set)
+            }
             Stmt::DaddrIn { family, set, sense } => {
                 self.header_address(*family, DADDR, REG).lookup(set, *sense)
             }
-            Stmt::IifOifIn(set) => {
-                self.meta(META_IIFNAME).meta_into(META_OIFNAME, REG_2).lookup(set, Sense::Is)
-            }
+            Stmt::IifOifIn(set) => self.both_names(set),
             Stmt::Oifkind(kind) => self.meta(META_OIFKIND).cmp(EQ, &padded(kind)),
-            Stmt::IifDaddrIn { family, set } => self
-                .nfproto(*family)
-                .meta(META_IIFNAME)
-                .header_address(*family, DADDR, REG_2)
-                .lookup(set, Sense::Is),
+            Stmt::IifDaddrIn { family, set } => {
+                self.with_address(META_IIFNAME, *family, DADDR, set)
+            }
             Stmt::Saddr(net) => self.address(net, SADDR),
             Stmt::Daddr(net) => self.address(net, DADDR),
             Stmt::Nfproto(family) => self.nfproto(*family),
@@ -208,9 +202,7 @@ impl Rule {
             Stmt::MssRtMtu => self.mss_of_route().set_mss(),
             Stmt::Mss(bytes) => self.immediate(REG, &bytes.to_be_bytes()).set_mss(),
             Stmt::MssOfIifname(map) => self.meta(META_IIFNAME).map(map).set_mss(),
-            Stmt::Redirect(port) => self
-                .immediate(REG, &port.to_be_bytes())
-                .expr("redir", Attrs::new().be32(1, REG).be32(2, REG)),
+            Stmt::Redirect(port) => self.redirect(*port),
             Stmt::Dnat(address, port) => self.dnat(*address, *port),
             Stmt::Verdict(verdict) => self.expr(
                 "immediate",
@@ -355,6 +347,17 @@ impl Rule {
         self.nfproto(family).payload(NETWORK_HEADER, at, len, register)
     }
 
+    /// An interface's name and an address, together in a set.
+    fn with_address(self, name: u32, family: Family, offsets: Offsets, set: &str) -> Self {
+        let named = self.nfproto(family).meta(name);
+        named.header_address(family, offsets, REG_2).lookup(set, Sense::Is)
+    }
+
+    /// The names of both interfaces, together in a set.
+    fn both_names(self, set: &str) -> Self {
+        self.meta(META_IIFNAME).meta_into(META_OIFNAME, REG_2).lookup(set, Sense::Is)
+    }
+
     fn fib_saddr_oif_local(self, sense: Sense) -> Self {
         let data = Attrs::new().be32(1, REG).be32(2, FIB_ADDRTYPE).be32(3, FIB_SADDR | FIB_OIF);
         let operator = match sense {
@@ -391,6 +394,11 @@ impl Rule {
     fn snat(self, family: Family) -> Self {
         let data = Attrs::new().be32(1, NAT_SNAT).be32(2, u32::from(nfproto(family)));
         self.expr("nat", data.be32(3, REG).be32(4, REG))
+    }
+
+    fn redirect(self, port: u16) -> Self {
+        self.immediate(REG, &port.to_be_bytes())
+            .expr("redir", Attrs::new().be32(1, REG).be32(2, REG))
     }
 
     fn dnat(self, address: IpAddr, port: Option<u16>) -> Self {

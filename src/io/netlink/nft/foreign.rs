@@ -8,7 +8,7 @@ use super::uapi::{
     FLOWTABLE_HW_OFFLOAD, FLOWTABLE_NAME, FLOWTABLE_TABLE, GETCHAIN, GETFLOWTABLE, GETRULE,
     NAT_TYPE, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6, RULE_EXPRESSIONS, RULE_TABLE, TARGET_NAME,
 };
-use super::{Nft, TRIES};
+use super::{Nft, TRIES, marks};
 use crate::engine::doctor::{Flowtable, ForeignTable};
 use crate::units::NFT_TABLE;
 
@@ -92,7 +92,9 @@ impl Found {
         let expressions = rule.nested(RULE_EXPRESSIONS);
         let name = rule.text(RULE_TABLE).unwrap_or_default();
         let fixed = expressions.map(|(_, e)| Attributes(e)).any(writes_a_fixed_source);
-        self.table(Some(name)).fixed_source |= fixed;
+        let table = self.table(Some(name));
+        table.fixed_source |= fixed;
+        table.marks.extend(marks::clashes(rule));
     }
 
     fn flowtable(&mut self, flowtable: Attributes<'_>) {

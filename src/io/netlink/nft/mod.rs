@@ -14,6 +14,7 @@ mod expr;
 mod filter;
 mod foreign;
 mod key;
+mod marks;
 mod uapi;
 
 use std::collections::{BTreeMap, BTreeSet};
