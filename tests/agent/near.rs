@@ -28,7 +28,7 @@ crate::tests![
 const LEFT: Duration = Duration::from_millis(3_600);
 /// A line that is dead for so long was not judged too soon.
 const SURE: Duration = Duration::from_secs(4);
-/// A line that was a spare is asked as one in use after so long.
+/// So long a line is in use before it is cut.
 const WATCHED: Duration = Duration::from_secs(6);
 /// A window of 2 s that the configuration fixes; 2.6 s are promised.
 const WINDOW: Duration = Duration::from_secs(2);
