@@ -8,6 +8,7 @@ interface is. All servers are addresses of `core`; the far end of a tunnel is an
 """
 
 import contextlib
+import os
 
 from net import forward, ip, nft
 from tools import run, start, text, until
@@ -86,12 +87,14 @@ class Home:
             link set isp{n} up
             route add 2001:db8:{n}::/64 via 2001:db8:e{n}::2""")
         ip(modem, f"route add default via 100.64.{n}.1\nroute add default via 2001:db8:e{n}::1")
+        master = f"/sys/class/net/{name}/master"
+        inside = f"vrf {os.path.basename(os.readlink(master))}" if os.path.exists(master) else ""
         ip(None, f"""
             addr add 192.168.1{n}.100/24 dev {name}
             addr add 2001:db8:{n}::100/64 dev {name} nodad
             link set {name} up
-            route add default via 192.168.1{n}.1 dev {name} metric 10{n}
-            route add default via 2001:db8:{n}::1 dev {name} metric 10{n}""")
+            route add default via 192.168.1{n}.1 dev {name} metric 10{n} {inside}
+            route add default via 2001:db8:{n}::1 dev {name} metric 10{n} {inside}""")
         forward(modem)
         nft(modem, f"""table ip home {{
             chain nat {{ type nat hook postrouting priority srcnat; oifname "line" snat to 100.64.{n}.2; }}
@@ -116,10 +119,12 @@ class Home:
         nft(f"modem{n}", "table inet fault\ndelete table inet fault")
 
     def leave(self):
-        """What it began ends; the interfaces go with the namespaces that hold their other ends."""
+        """What it began ends, and every interface goes."""
         for program in self.programs:
             program.kill()
             program.wait()
+        for name in ["lan0", *self.interfaces]:
+            run(f"ip link del {name} 2>/dev/null; true")
         for namespace in NAMESPACES:
             run(f"ip netns del {namespace}; true")
         until("the interfaces to go", lambda: not set(self.interfaces + ["lan0"]) & set(links()), 20)

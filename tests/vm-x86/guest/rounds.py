@@ -18,7 +18,7 @@ VERDICT = 15
 
 
 @contextlib.contextmanager
-def an_agent(log, settings=None, ready=at_peace):
+def an_agent(log, settings=None, ready=lambda: at_peace(60)):
     """Runs until the block ends. Then it is purged, and everybody else's is as it was."""
     before = footprint()
     agent = Agent(log, settings or config())

@@ -30,8 +30,7 @@ def play(_):
                 away, back = round_trip(home, meters)
                 strangers = flux()
         finally:
-            run("ip netns del switch")
-            ip(None, "link del card")
+            run("ip link del card; ip netns del switch")
     ensure(answered == FLOWS, f"{answered} of {FLOWS} flows answered")
     ensure(not strangers, f"one line answers for the address of the other: {strangers}")
     return f"{answered} of {FLOWS} flows answered; failover {away[0]:.1f} s, failback {back[0]:.1f} s; each line answers for itself only"

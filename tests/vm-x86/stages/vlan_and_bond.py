@@ -6,7 +6,7 @@ from rounds import ROUNDS, an_agent, median, metering, round_trip, worst
 from settings import config
 from tools import ensure, text
 
-SILENCE = 4.0
+SILENCE = 6.0
 
 
 def vlan(n):
@@ -23,8 +23,8 @@ def bond(n):
     ip(f"modem{n}", "link add lan type bridge")
     ip(None, f"link add wan{n} type bond mode active-backup miimon 50")
     for port in "ab":
-        ip(None, f"link add bond{n}{port} type veth peer name {port} netns modem{n}\nlink set bond{n}{port} master wan{n}")
-        ip(f"modem{n}", f"link set {port} master lan\nlink set {port} up")
+        ip(None, f"link add bond{n}{port} type veth peer name port-{port} netns modem{n}\nlink set bond{n}{port} master wan{n}")
+        ip(f"modem{n}", f"link set port-{port} master lan\nlink set port-{port} up")
     return f"wan{n}"
 
 
