@@ -21,10 +21,11 @@ TIMED := .ci/timed
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
 .PHONY: help demo test test-all bench release arm deb deb-test vm vm-x86 clean \
-        setup setup-tests setup-arm setup-deb setup-vm setup-vm-x86 fmt clippy builds unit computed waited page vm-x86-short doc deny size quick-size soak
+        setup setup-tests setup-arm setup-deb setup-vm setup-vm-x86 fmt clippy builds unit computed waited \
+        page vm-x86-short doc deny size quick-size soak
 
 help:  ## print this text
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: setup  ## build it, and play the story: cables are severed, the home stays online
 	cargo build --locked
