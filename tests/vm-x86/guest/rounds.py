@@ -2,12 +2,13 @@
 
 import concurrent.futures
 import contextlib
+import shutil
 import time
 
 from agent import BINARY, Agent, ask, at_peace, footprint, is_active
 from gaps import Meter
 from home import BOX, CABLE
-from settings import config
+from settings import STATE, config
 from tools import argument, ensure, ensure_same, run, text, until
 
 # Failovers and failbacks of a stage: twenty in the long form, these in the short one.
@@ -20,6 +21,8 @@ VERDICT = 15
 @contextlib.contextmanager
 def an_agent(log, settings=None, ready=lambda: at_peace(60)):
     """Runs until the block ends. Then it is purged, and everybody else's is as it was."""
+    # What was learned of a line of the stage before is nothing of this one's.
+    shutil.rmtree(STATE, ignore_errors=True)
     before = footprint()
     agent = Agent(log, settings or config())
     try:

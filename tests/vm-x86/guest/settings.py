@@ -1,4 +1,5 @@
-"""How the agent on the box is configured: two cables, a hold of three seconds."""
+"""How the agent on the box is configured: two cables, a hold of three seconds. The window is the one that a cable begins
+with, and stays: lines that are cut for some seconds again and again would teach the agent patience."""
 
 SETTINGS = """
 [[uplink]]
@@ -14,10 +15,13 @@ interfaces = ["lan0"]
 [failback]
 hold = "3s"
 hold_max = "3s"
+[probe]
+window = "600ms"
 [state]
-dir = "/run/state"
+dir = "{state}"
 """
+STATE = "/run/state"
 
 
 def config(cable="wan0", mifi="wan1", cable_more="", mifi_more="", more=""):
-    return SETTINGS.format(cable=cable, mifi=mifi, cable_more=cable_more, mifi_more=mifi_more) + more
+    return SETTINGS.format(cable=cable, mifi=mifi, cable_more=cable_more, mifi_more=mifi_more, state=STATE) + more
