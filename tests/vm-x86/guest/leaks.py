@@ -3,7 +3,7 @@
 import time
 
 from home import BOX, CABLE, ECHO, ECHO6, IN_CLIENT, MIFI, PEER, PEER6
-from rounds import ROUNDS, SHORT, median, metering, round_trip, silent, worst
+from rounds import ROUNDS, median, metering, ping_works, round_trip, silent, worst
 from tools import ensure, slowness
 
 # A flow of the LAN's and one of the box's, of either family, and new ones of the LAN's.
@@ -36,19 +36,15 @@ def carried_by(sniffer, modem, since):
 
 def sees(sniffer):
     """Without a tunnel the traffic is at the first modem, and the sniffer sees it: else its silence means nothing."""
-    begun = time.monotonic()
-    with metering(*TRAFFIC) as meters:
-        for meter in meters:
-            meter.wait(begun, 20)
-    for place in (ECHO, ECHO6):
-        ensure(sniffer.to(place, since=begun, modem=CABLE), f"no packet to {place} at the modem, without a tunnel")
+    for inside in (IN_CLIENT, BOX):
+        for place in (ECHO, ECHO6):
+            begun = time.monotonic()
+            ping_works(inside, place)
+            ensure(clear(sniffer, begun, [place]), f"no packet to {place} at the modem, without a tunnel")
 
 
 def alone_by(home, sniffer, traffic, inside=(ECHO, ECHO6)):
-    """The control, without the agent: the tunnel carries everything, and the end of its line is its own. The short form has
-    no time for it."""
-    if ROUNDS <= SHORT:
-        return
+    """The control, without the agent: the tunnel carries everything, and the end of its line is its own."""
     begun = time.monotonic()
     with metering(*traffic) as meters:
         for meter in meters:
@@ -71,7 +67,7 @@ class Follower:
         end = time.monotonic() + FOLLOWS
         while True:
             since = time.monotonic()
-            time.sleep(1.3)
+            time.sleep(0.6)
             if carried_by(self.sniffer, there, since) and not carried_by(self.sniffer, 1 - there, since):
                 break
             ensure(time.monotonic() < end, f"{name} is in use, and the tunnel's packets are elsewhere")
