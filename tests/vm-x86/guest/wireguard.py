@@ -57,6 +57,8 @@ class Tunnel:
 
     def down(self):
         text("wg-quick down wg0")
+        # It leaves this behind, which is in the way of a proxy with a mark, whoever else is on the box.
+        run("sysctl -q -w net.ipv4.conf.all.src_valid_mark=0")
 
     def leave(self):
         self.echo.kill()
