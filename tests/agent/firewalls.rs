@@ -71,6 +71,13 @@ async fn opened_by_doctor(stage: &Stage, firewall: &str) -> Result<()> {
     let control = answered(home).await?;
     ensure!(control == TRIES, "control: {control} of {TRIES} without the firewall");
     ensure!(doctor(home).await?.is_empty(), "control: {:?}", doctor(home).await?);
+    mended_by_doctor(stage, firewall).await
+}
+
+/// The same where the firewall may be in the way already.
+async fn mended_by_doctor(stage: &Stage, firewall: &str) -> Result<()> {
+    let home = &stage.home;
+    std::fs::write(crate::stage::file("sparelink.toml"), &stage.text)?;
     shell(&home.router, &exported(firewall)).await?;
     let before = answered(home).await?;
     let said = doctor(home).await?;
@@ -205,12 +212,8 @@ async fn doctor_opens_firewalld() -> Result<()> {
     ensure!(control == TRIES, "control: {control} of {TRIES}");
     let _firewalld = Daemon::start(router, "firewalld --nofork --nopid").await?;
     up("firewall-cmd --state").await?;
-    // In one zone everybody gets everywhere, as it comes.
-    opened_by_doctor(
-        &stage,
-        "firewall-cmd --zone=internal --change-interface=lan0 --permanent; firewall-cmd --reload",
-    )
-    .await
+    let zone = "firewall-cmd --permanent --zone=internal --change-interface=lan0";
+    mended_by_doctor(&stage, &format!("{zone}; firewall-cmd --reload")).await
 }
 
 /// OpenWrt's firewall as fw4 writes it for a LAN and a WAN zone, with these devices in the latter.

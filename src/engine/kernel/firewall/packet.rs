@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Field, Port, Way};
+use super::model::{Field, Port, Way};
 use crate::units::Family;
 
 /// A packet of a flow that a client begins: what is looked at, in order.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::packet::Packet;
-use super::{
+use super::model::{
     Certainty, Chain, Element, Expr, Field, Policy, Register, Relation, Set, Table, Verdict,
 };
+use super::packet::Packet;
 
 /// Rules that are looked at before one gives up: more than people have.
 const MOST_RULES: usize = 100_000;
@@ -263,6 +263,7 @@ impl Set {
         let mut at = 0_usize;
         self.fields.iter().all(|len| {
             let field = at..at.saturating_add(*len);
+            // Each field begins in a register of its own.
             at = field.end.saturating_add(3) / 4 * 4;
             let of = |bytes: &'_ [u8]| bytes.get(field.clone()).map(<[u8]>::to_vec);
             of(&element.key) <= of(key) && of(key) <= of(&element.last)

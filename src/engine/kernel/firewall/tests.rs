@@ -1,6 +1,7 @@
 //! What becomes of the LAN's packets in small tables.
 
 use super::*;
+use crate::units::IfName;
 
 const REGISTER: Register = Register(1);
 

@@ -264,6 +264,7 @@ fn meta(data: Attributes<'_>) -> Option<Expr> {
         5 => Field::OutIndex,
         6 => Field::InName,
         7 => Field::OutName,
+        8 | 9 => Field::Other("the kind of device".to_owned()),
         // Whose socket it is: what is forwarded has none.
         10 | 11 => Field::Nothing,
         15 => Field::Family,
@@ -381,6 +382,9 @@ fn extension(data: Attributes<'_>) -> Expr {
     let revision = data.be32(MATCH_REVISION).unwrap_or(0);
     let known = match name {
         "comment" | "limit" => Some(Expr::Harmless),
+        // What a plain TCP packet does not have: options of IPv6, other protocols.
+        "rt" | "frag" | "hbh" | "dst" | "ah" | "esp" | "mh" | "icmp" | "icmp6" | "udp"
+        | "udplite" | "sctp" | "dccp" => Some(Expr::Never),
         "conntrack" if revision >= 2 => conntrack(info),
         "state" => bytes_at(info, 0)
             .map(|states| Expr::States(u32::from_ne_bytes(states), Relation::Equal)),
