@@ -46,6 +46,14 @@ impl Claim {
         self.whom.is_empty()
     }
 
+    /// Whether it is somebody's claim again: a rule that is built anew gets another priority from the
+    /// kernel.
+    fn is_the_same(&self, other: &Self) -> bool {
+        let rule = |claim: &Self| matches!(claim.by, By::Rule(_));
+        let by = self.by == other.by || rule(self) && rule(other);
+        by && (self.family, &self.dev, &self.whom) == (other.family, &other.dev, &other.whom)
+    }
+
     /// Whether it leaves a family without any way out, whatever the uplinks are like.
     #[must_use]
     pub const fn bars(&self) -> bool {
@@ -242,7 +250,7 @@ impl Claims {
     pub(in crate::engine) fn news(&mut self, now: Instant) -> (Vec<Claim>, Vec<Claim>) {
         let mut over = Vec::new();
         self.told.retain_mut(|(claim, gone)| {
-            if self.now.contains(claim) {
+            if self.now.iter().any(|other| other.is_the_same(claim)) {
                 *gone = None;
                 return true;
             }
@@ -253,7 +261,10 @@ impl Claims {
             }
             still
         });
-        let new = self.now.iter().filter(|claim| !self.told.iter().any(|(told, _)| told == *claim));
+        let new = self
+            .now
+            .iter()
+            .filter(|claim| !self.told.iter().any(|(told, _)| told.is_the_same(claim)));
         let new: Vec<Claim> = new.cloned().collect();
         self.told.extend(new.iter().map(|claim| (claim.clone(), None)));
         (new, over)

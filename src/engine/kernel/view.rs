@@ -191,7 +191,7 @@ pub enum KernelChange {
 pub enum Touched {
     /// A route in one of our tables.
     Routes,
-    /// A rule of ours, or one that may stand before ours.
+    /// A rule of ours.
     Rules,
     Nftables,
     /// Forwarding, reverse-path filtering or what links without carrier mean.

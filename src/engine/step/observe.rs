@@ -68,6 +68,10 @@ impl Engine {
                 | KernelChange::Route(_)
                 | KernelChange::RouteGone(_)
                 | KernelChange::Rules(_) => {
+                    if matches!(change, KernelChange::Rules(_)) {
+                        // One that stands before ours may lead packets astray.
+                        self.kernel.look_again();
+                    }
                     foreign = true;
                     self.seen.view.apply(change);
                 }

@@ -33,7 +33,7 @@ use super::{addresses, decode, dump, kept, rules, subscribe};
 use crate::engine::kernel::view::{
     ForeignRoute, Hardware, KernelChange, KernelView, Touched, same_route,
 };
-use crate::units::{PROTOCOL, RulePriority};
+use crate::units::PROTOCOL;
 
 /// After so long without a message the kernel has finished what it was doing, and a dump shows it.
 /// A link that goes down is announced before its routes are flushed.
@@ -385,13 +385,11 @@ impl Monitor {
     }
 
     fn rule(&mut self, message: &RuleMessage) {
-        let (protocol, priority) = decode::rule_owner(message);
-        if protocol == PROTOCOL || priority <= RulePriority::ACTIVE {
-            self.touched(Touched::Rules);
+        let (protocol, _) = decode::rule_owner(message);
+        if protocol == PROTOCOL {
+            return self.touched(Touched::Rules);
         }
-        if protocol != PROTOCOL {
-            self.rules_at.get_or_insert_with(|| Instant::now() + rules::SETTLE);
-        }
+        self.rules_at.get_or_insert_with(|| Instant::now() + rules::SETTLE);
     }
 
     fn touched(&mut self, what: Touched) {
