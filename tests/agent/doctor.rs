@@ -58,7 +58,7 @@ async fn what_stands_in_the_way_is_found() -> Result<()> {
     let before = dump(&home).await?;
     let said = doctor(&home, &[]).await?.must(1)?;
     for found in [
-        "an IPv4 rule (1000) sends every packet to table 200",
+        "all IPv4 traffic goes by usb0, as rule 1000 says",
         "mwan3 is active",
         "mifi has the subnet 192.168.11.0/24, and the LAN on lan0 has 192.168.11.0/24",
         "the firewall ip filter does not let lan0 out by usb0, wan0 and wlan0",
@@ -66,7 +66,7 @@ async fn what_stands_in_the_way_is_found() -> Result<()> {
         "iptables -I FORWARD -i wan0 -o lan0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         "the firewall ip nat writes fixed source addresses into packets (snat)",
         "phone: wlan0 has an address, but no gateway is known",
-        "fix: ip rule del pref 1000",
+        "ip rule del pref 1000",
         "an IPv4 rule (2002) looks at bits of packet marks that sparelink uses",
         "the firewall inet qos (chain dscp) sets bits of connection marks that sparelink uses (0x7f000000)",
     ] {
