@@ -272,8 +272,16 @@ impl Line {
                 self.asked_since.get_or_insert(since);
                 self.base.hurry_after_last(Profile::of(s.kind, s.duty).one_sided);
             }
+            Evidence::Quiet if self.has_nothing_to_wait_for(s.now) => self.asked_since = None,
             Evidence::OneSided(_) | Evidence::Quiet => {}
         }
+    }
+
+    /// Whoever asked has given up, such as for a page that was answered from a port which does not count:
+    /// the next question begins anew. Else a rest would pass for a silence, and teach patience.
+    fn has_nothing_to_wait_for(&self, now: Instant) -> bool {
+        let up = matches!(self.health, Health::Up { .. });
+        up && self.pending.is_empty() && !self.traffic.is_busy(now)
     }
 
     /// Takes the end of a probe of this line.

@@ -274,3 +274,25 @@ fn a_line_that_wakes_late_is_proven_by_whatever_it_answers() {
         }
     }
 }
+
+#[test]
+fn a_rest_after_an_answer_that_does_not_count_is_no_silence() {
+    let mut bench = Bench::new();
+    let look = |bench: &mut Bench| {
+        bench.now = bench.now + Duration::from_millis(100);
+        let packets = bench.packets;
+        bench.turn(|line, s, _, news| line.counters(packets, s, news));
+        bench.line.asked_since
+    };
+    look(&mut bench);
+    bench.until(true, UP);
+    bench.pass(Duration::from_secs(30), true);
+    assert!(bench.line.pending.is_empty());
+    look(&mut bench);
+    // Somebody loads a page: it comes from port 80.
+    bench.packets.outward += 4;
+    assert!(look(&mut bench).is_some(), "control: that is a question");
+    let after: Vec<_> = (0..25).map(|_| look(&mut bench)).collect();
+    assert!(after[10].is_some(), "it may still be answered");
+    assert_eq!(after[24], None, "nobody waits for it any more");
+}
