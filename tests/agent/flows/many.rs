@@ -116,7 +116,13 @@ async fn flushed(stage: &Stage) -> Result<String> {
             rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
         };
         let large = |line: &&str| number(line, " flows=").is_some_and(|flows| flows >= MANY as u64);
-        let told = log.lines().rev().find_map(|line| number(line, "flushed; "));
+        // Nobody is there who could be told, so the words may end here.
+        let large_event = |line: &str| {
+            let (before, _) = line.split_once(" flows of cable flushed")?;
+            let flows: u64 = before.rsplit(' ').next()?.parse().ok()?;
+            (flows >= MANY as u64).then(|| number(line, "flushed; ").unwrap_or(0))
+        };
+        let told = log.lines().find_map(large_event);
         if let (Some(line), Some(told)) = (log.lines().find(large), told) {
             let ms = |word| number(line, word).map_or(0, |micros| micros / 1000);
             let flows = number(line, " flows=").unwrap_or(0);
