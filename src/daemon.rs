@@ -137,9 +137,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let steers = options.mode == Mode::Steer;
     let mut agent = Agent::new(options, replies, reconciler, flows, web)?;
-    if steers {
-        agent.firewalls = Some(firewalls::Firewalls::start(done.clone())?);
-    }
+    agent.firewalls = steers.then(|| firewalls::Firewalls::start(done.clone())).transpose()?;
     let named = resolvers::watch(Path::new("/"), done);
     let mut written = agent.keeper.done();
     agent.begin(named, view, left);

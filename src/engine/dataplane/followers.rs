@@ -111,7 +111,7 @@ mod tests {
             ForeignRule { priority: RulePriority(1), ..all.clone() },
             ForeignRule { family: Family::V6, ..all.clone() },
         ] {
-            assert_eq!(shown(&[other.clone()]), [""; 0], "{other:?}");
+            assert_eq!(shown(std::slice::from_ref(&other)), [""; 0], "{other:?}");
         }
         assert_eq!(shown(&[all]).len(), 2, "control");
     }

@@ -21,8 +21,7 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
     let devices: BTreeSet<IfIndex> =
         uplinks.iter().filter_map(|(_, a)| Some(a.link.as_ref()?.0)).gather();
     let known = Known::new(devices, config, &facts.view);
-    let mut findings: Vec<Finding> =
-        claims(&facts.view, &known).iter().map(|claim| told(claim, &known, facts)).collect();
+    let mut findings: Vec<Finding> = claims(&facts.view, &known).iter().map(told).collect();
     for rule in facts.view.rules.iter().filter(|rule| is_for_main(rule)) {
         let heeded = foreign_default(&facts.view, &known, rule.family).is_some();
         findings.extend((!heeded).then(|| to_main(rule)));
@@ -50,7 +49,7 @@ fn without(family: Family, priority: RulePriority) -> String {
     format!("if that is not meant: ip {flag}rule del pref {}", priority.0)
 }
 
-fn told(claim: &Claim, known: &Known, facts: &Facts) -> Finding {
+fn told(claim: &Claim) -> Finding {
     let mend = match claim.by {
         By::Rule(priority) => without(claim.family, priority),
         By::Default | By::WideRoutes => {
@@ -58,12 +57,8 @@ fn told(claim: &Claim, known: &Known, facts: &Facts) -> Finding {
             format!("if that is not meant: `ip{flag} route` shows it, and who put it there")
         }
     };
-    let of_an_uplink =
-        facts.view.links.values().any(|link| {
-            Some(&link.name) == claim.dev.as_ref() && known.uplinks.contains(&link.index)
-        });
     let what = claim.to_string();
-    match (claim.bars(), claim.is_whole(), of_an_uplink) {
+    match (claim.bars(), claim.is_whole(), claim.of_an_uplink) {
         (true, _, _) => Finding::wrong(what, "No uplink can carry anything past it.", mend),
         (false, true, true) => Finding::wrong(
             what,

@@ -287,7 +287,7 @@ impl Fact {
             | Self::Resolvers { silent: false, .. }
             | Self::Manual { .. }
             | Self::Reloaded => Severity::Info,
-            Self::Claimed { claim } if claim.bars() => Severity::Warning,
+            Self::Claimed { claim } if claim.overrules() => Severity::Warning,
             Self::Claimed { claim } if !claim.is_whole() => Severity::Info,
             Self::ClaimOver { .. } | Self::HostFollows { .. } => Severity::Info,
             Self::Switched { .. } | Self::BackOnline { .. } | Self::Claimed { .. } => {

@@ -22,6 +22,8 @@ pub struct Claim {
     pub family: Family,
     /// The interface that they leave by; `None`: they are rejected.
     pub dev: Option<IfName>,
+    /// That interface is an uplink's: none can be chosen for these packets.
+    pub of_an_uplink: bool,
     pub by: By,
     /// Whom it concerns, in the words of `ip rule`; empty: everything, but for a tunnel's own packets.
     pub whom: String,
@@ -54,6 +56,12 @@ impl Claim {
         by && (self.family, &self.dev, &self.whom) == (other.family, &other.dev, &other.whom)
     }
 
+    /// Whether nothing can be chosen for a family: everything is rejected, or goes by one uplink.
+    #[must_use]
+    pub const fn overrules(&self) -> bool {
+        self.is_whole() && (self.dev.is_none() || self.of_an_uplink)
+    }
+
     /// Whether it leaves a family without any way out, whatever the uplinks are like.
     #[must_use]
     pub const fn bars(&self) -> bool {
@@ -63,7 +71,7 @@ impl Claim {
 
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { family, dev, by, whom } = self;
+        let Self { family, dev, by, whom, .. } = self;
         let all = if self.is_whole() { "all" } else { "some" };
         match dev {
             Some(dev) => write!(f, "{all} {family} traffic goes by {dev}, as ")?,
@@ -140,7 +148,7 @@ pub fn claims(view: &KernelView, known: &Known) -> BTreeSet<Claim> {
 /// Who claims what `main` is asked for.
 fn in_main(view: &KernelView, known: &Known, family: Family) -> Option<Claim> {
     let named = |dev: IfIndex| view.links.get(&dev).map(|link| link.name.clone());
-    let claim = |dev, by| Some(Claim { family, dev, by, whom: String::new() });
+    let claim = |dev, by| Some(Claim { family, dev, of_an_uplink: false, by, whom: String::new() });
     let main = view.routes.iter().filter(|r| r.table == TableId::MAIN && r.family() == family);
     let wide = main.filter(|r| known.is_a_stranger(r, view) && r.kind == RouteKind::Unicast);
     let wide: BTreeMap<IpNet, IfIndex> =
@@ -191,7 +199,8 @@ fn by_rule(rule: &ForeignRule, view: &KernelView, known: &Known) -> Option<Claim
     let whom = if whole { String::new() } else { rule.selector.to_string() };
     let whom = whom.trim_end().to_owned();
     let whom = if whole || !whom.is_empty() { whom } else { "under conditions".to_owned() };
-    Some(Claim { family: rule.family, dev, by: By::Rule(rule.priority), whom })
+    let of_an_uplink = dev.is_some() && known.uplinks.contains(&best.dev);
+    Some(Claim { family: rule.family, dev, of_an_uplink, by: By::Rule(rule.priority), whom })
 }
 
 /// An address of the box that has its own way out: each network manager makes such rules for its

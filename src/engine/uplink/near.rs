@@ -91,8 +91,7 @@ mod tests {
     #[test]
     fn next_hops_and_what_needs_none_are_near() {
         let link = Link::wired(IfIndex(3), "wan0");
-        let mut view = KernelView::default();
-        view.routes = vec![
+        let routes = vec![
             route("0.0.0.0/0", Some("192.168.10.1")),
             route("192.168.10.1/32", None),
             route("192.168.100.1/32", None),
@@ -104,6 +103,7 @@ mod tests {
             ForeignRoute { table: TableId(100), ..route("192.168.102.1/32", None) },
             ForeignRoute { kind: RouteKind::Rejects, ..route("0.0.0.0/0", None) },
         ];
+        let view = KernelView { routes, ..KernelView::default() };
         let expected = [
             "10.9.9.9/32",
             "192.168.10.1/32",

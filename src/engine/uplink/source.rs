@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn the_route_says_which_of_several() {
-        let mut view = KernelView::default();
-        view.addresses = vec![address(2, "192.168.10.5/24"), address(2, "192.168.10.100/24")];
-        view.routes = vec![default_route(2, "192.168.10.1")];
+        let addresses = vec![address(2, "192.168.10.5/24"), address(2, "192.168.10.100/24")];
+        let routes = vec![default_route(2, "192.168.10.1")];
+        let mut view = KernelView { addresses, routes, ..KernelView::default() };
         assert_eq!(chosen(&view, &[], Family::V4), some("192.168.10.5", false));
         view.routes[0].prefsrc = Some("192.168.10.100".parse().unwrap());
         assert_eq!(chosen(&view, &[], Family::V4), some("192.168.10.100", true));
@@ -153,13 +153,13 @@ mod tests {
 
     #[test]
     fn a_line_without_an_address_of_its_own_has_one_of_its_prefix() {
-        let mut view = KernelView::default();
-        view.addresses = vec![
+        let addresses = vec![
             address(3, "2001:db8:2::100/64"),
             address(4, "2001:db8:a0:1::1/64"),
             address(4, "2001:db8:b0:1::1/64"),
             address(4, "fd77::1/64"),
         ];
+        let mut view = KernelView { addresses, ..KernelView::default() };
         let v6 = |view: &KernelView, prefixes6: &[&str]| chosen(view, prefixes6, Family::V6);
         assert_eq!(v6(&view, &[]), None, "without a way out it has none");
         view.routes = vec![default_route(2, "fe80::1"), default_route(3, "fe80::1")];

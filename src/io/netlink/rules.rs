@@ -53,9 +53,8 @@ pub(super) async fn all(talk: &mut Talk, family: Family) -> Result<Vec<RuleMessa
     let mut question = RuleMessage::default();
     question.header.family = family::of(family);
     let answer = talk.dump(&Message::GetRule(question)).await?;
-    let rules = answer.into_iter().filter_map(|message| match message {
-        Message::NewRule(rule) => Some(rule),
-        _ => None,
-    });
+    let rules = answer
+        .into_iter()
+        .filter_map(|message| if let Message::NewRule(rule) = message { Some(rule) } else { None });
     Ok(rules.filter(|rule| decode::family(rule.header.family) == Some(family)).collect())
 }

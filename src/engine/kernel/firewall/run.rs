@@ -149,7 +149,16 @@ impl<'a> Run<'a> {
                     verdict = found;
                     truth
                 }
-                other => self.step(other, &mut registers),
+                Expr::Load(..)
+                | Expr::Set(..)
+                | Expr::Bits { .. }
+                | Expr::Compare(..)
+                | Expr::Range { .. }
+                | Expr::Lookup { .. }
+                | Expr::States(..)
+                | Expr::Harmless
+                | Expr::Never
+                | Expr::Unknown(_) => self.step(expr, &mut registers),
             };
             match truth {
                 Truth::No => return (Truth::No, Verdict::Continue),

@@ -172,7 +172,7 @@ fn a_device_is_closed_if_no_interface_of_the_lan_gets_out() {
     let back = rule(&[established()], Verdict::Accept);
     let tables = vec![table(vec![("FORWARD", chain(Policy::Drop, vec![only, back]))])];
     let ruleset = Ruleset { tables };
-    assert_eq!(closed(&ruleset, &[way(), guests.clone()]), PerFamily::default());
+    assert_eq!(closed(&ruleset, &[way(), guests]), PerFamily::default());
     let closed = closed(&ruleset, &[way()]);
     assert_eq!(closed.v4, [(IfIndex(4), "ip filter".to_owned())].into());
     assert!(closed.v6.is_empty());

@@ -96,10 +96,10 @@ fn a_rule_is_a_claim_if_it_leads_to_a_default_route() {
     };
     let whole = rule(32_765, but_its_own(), 51820);
     assert_eq!(
-        with(&[whole.clone()], &[default(TUNNEL)]),
+        with(std::slice::from_ref(&whole), &[default(TUNNEL)]),
         ["all IPv4 traffic goes by wg0, as rule 32765 says"]
     );
-    assert_eq!(with(&[whole.clone()], &[]), [""; 0], "nothing is there");
+    assert_eq!(with(std::slice::from_ref(&whole), &[]), [""; 0], "nothing is there");
     let suppressed = ForeignRule { suppress_prefixlength: Some(0), ..whole.clone() };
     assert_eq!(with(&[suppressed], &[default(TUNNEL)]), [""; 0]);
     let behind = ForeignRule { priority: RulePriority(32_767), ..whole };
@@ -132,6 +132,7 @@ fn whoever_builds_their_own_anew_is_told_of_once() {
     let claim = Claim {
         family: Family::V4,
         dev: crate::units::IfName::new("wg0"),
+        of_an_uplink: false,
         by: By::Default,
         whom: String::new(),
     };

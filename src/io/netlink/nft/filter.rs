@@ -199,9 +199,12 @@ fn element(entry: Attributes<'_>) -> Element {
 }
 
 fn sets_of(rule: &[Expr]) -> impl Iterator<Item = String> {
-    rule.iter().filter_map(|expr| match expr {
-        Expr::Lookup { set, .. } | Expr::Map { set, .. } => Some(set.clone()),
-        _ => None,
+    rule.iter().filter_map(|expr| {
+        if let Expr::Lookup { set, .. } | Expr::Map { set, .. } = expr {
+            Some(set.clone())
+        } else {
+            None
+        }
     })
 }
 
