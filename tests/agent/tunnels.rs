@@ -26,6 +26,8 @@ crate::tests![
     what_is_marked_for_main_follows_the_active_uplink,
     a_host_route_of_main_follows_the_active_uplink,
     a_default_that_rejects_is_no_internet,
+    of_two_tunnels_that_claim_everything_the_first_rule_has_it,
+    a_tunnel_goes_over_a_tunnel,
     a_thousand_rules_and_a_neighbour_that_builds_anew_leave_it_calm,
 ];
 
@@ -37,32 +39,45 @@ struct Tunnel {
 
 impl Tunnel {
     async fn build(home: &Home) -> Result<Self> {
-        let far = Netns::new("far").await?;
-        cable(end(&far, "far0"), end(&home.router, "wg0")).await?;
-        far.address("far0", "10.66.0.1/24").await?;
-        far.address("far0", "fd66::1/64").await?;
-        home.router.address("wg0", "10.66.0.2/24").await?;
-        home.router.address("wg0", "fd66::2/64").await?;
+        Self::build_as(home, 0).await
+    }
+
+    /// `wg0`, `wg1` …
+    async fn build_as(home: &Home, n: u8) -> Result<Self> {
+        let (here, there) = (format!("wg{n}"), format!("far{n}"));
+        let far = Netns::new(&there).await?;
+        cable(end(&far, &there), end(&home.router, &here)).await?;
+        far.address(&there, &format!("10.{}.0.1/24", 66 + n)).await?;
+        far.address(&there, &format!("fd{}::1/64", 66 + n)).await?;
+        home.router.address(&here, &format!("10.{}.0.2/24", 66 + n)).await?;
+        home.router.address(&here, &format!("fd{}::2/64", 66 + n)).await?;
         for server in [ECHO4, ECHO6] {
             far.address("lo", &ipnet::IpNet::from(server).to_string()).await?;
             far.spawn(internet::echo(server));
         }
-        let masquerade = "nft 'table inet tunnel { chain nat { type nat hook postrouting priority srcnat; \
-                          oifname wg0 masquerade; }; }'";
-        shell(&home.router, masquerade).await?;
+        let masquerade = format!(
+            "nft 'table inet {here} {{ chain nat {{ type nat hook postrouting priority srcnat; \
+             oifname {here} masquerade; }}; }}'"
+        );
+        shell(&home.router, &masquerade).await?;
         Ok(Self { far })
     }
 
     /// What wg-quick does for `AllowedIPs = 0.0.0.0/0, ::/0`.
     async fn up(home: &Home) -> Result<()> {
+        Self::up_as(home, 0).await
+    }
+
+    async fn up_as(home: &Home, n: u8) -> Result<()> {
+        let table = 51_820 + u32::from(n);
         for family in ["-4", "-6"] {
+            let via = far_gateway(family, n);
             let script = format!(
-                "ip {family} route add default dev wg0 table 51820
-                 ip {family} rule add not fwmark 51820 table 51820
+                "ip {family} route add default {via} table {table}
+                 ip {family} rule add not fwmark {table} table {table}
                  ip {family} rule add table main suppress_prefixlength 0"
             );
-            let via = script.replace("dev wg0", far_gateway(family));
-            shell(&home.router, &via).await?;
+            shell(&home.router, &script).await?;
         }
         Ok(())
     }
@@ -81,29 +96,44 @@ impl Tunnel {
 }
 
 /// A cable needs a next hop where a tunnel needs none.
-fn far_gateway(family: &str) -> &'static str {
-    if family == "-4" { "via 10.66.0.1 dev wg0" } else { "via fd66::1 dev wg0" }
+fn far_gateway(family: &str, n: u8) -> String {
+    let net = 66 + n;
+    if family == "-4" {
+        format!("via 10.{net}.0.1 dev wg{n}")
+    } else {
+        format!("via fd{net}::1 dev wg{n}")
+    }
 }
 
-/// Counts at every modem what is on its way to the echo servers.
+/// Counts there what is on its way to the echo servers.
+async fn spy_at(place: &Netns) -> Result<()> {
+    let script = format!(
+        "nft 'table inet spy {{ counter seen {{ }}; chain seen {{ type filter hook prerouting priority -350; \
+         ip daddr {ECHO4} counter name seen; ip6 daddr {ECHO6} counter name seen; }}; }}'"
+    );
+    shell(place, &script).await.map(drop)
+}
+
+/// At every modem.
 async fn spy(home: &Home) -> Result<()> {
     for uplink in &home.uplinks {
-        let script = format!(
-            "nft 'table inet spy {{ counter seen {{ }}; chain seen {{ type filter hook prerouting priority -350; \
-             ip daddr {ECHO4} counter name seen; ip6 daddr {ECHO6} counter name seen; }}; }}'"
-        );
-        shell(&uplink.modem, &script).await?;
+        spy_at(&uplink.modem).await?;
     }
     Ok(())
+}
+
+/// What has been seen there so far.
+async fn seen_at(place: &Netns) -> Result<u64> {
+    let said = shell(place, "nft list counter inet spy seen").await?;
+    let packets = said.split("packets ").nth(1).and_then(|rest| rest.split(' ').next());
+    packets.and_then(|n| n.parse().ok()).context("no counter")
 }
 
 /// What each modem has seen so far.
 async fn seen(home: &Home) -> Result<Vec<u64>> {
     let mut all = Vec::new();
     for uplink in &home.uplinks {
-        let said = shell(&uplink.modem, "nft list counter inet spy seen").await?;
-        let packets = said.split("packets ").nth(1).and_then(|rest| rest.split(' ').next());
-        all.push(packets.and_then(|n| n.parse().ok()).context("no counter")?);
+        all.push(seen_at(&uplink.modem).await?);
     }
     Ok(all)
 }
@@ -341,6 +371,78 @@ async fn a_default_that_rejects_is_no_internet() -> Result<()> {
         .await?;
     let sentence = stage.json().await?["sentence"].to_string();
     ensure!(sentence.contains("all IPv4 traffic is rejected"), "{sentence}");
+    Ok(())
+}
+
+/// A home in which two tunnels claim everything, the agent in it, and the two far ends.
+async fn home_with_two_tunnels() -> Result<(Stage, [Netns; 2])> {
+    let home = Home::build(&Plan::default()).await?;
+    spy(&home).await?;
+    let far = [Tunnel::build_as(&home, 0).await?.far, Tunnel::build_as(&home, 1).await?.far];
+    for far in &far {
+        spy_at(far).await?;
+    }
+    let stage = Stage::in_home(home, Settings::default(), &[]).await?;
+    control(&stage).await?;
+    for n in 0..2 {
+        Tunnel::up_as(&stage.home, n).await?;
+        told(&stage, &format!("all IPv4 traffic goes by wg{n}")).await?;
+        told(&stage, &format!("all IPv6 traffic goes by wg{n}")).await?;
+    }
+    Ok((stage, far))
+}
+
+/// Asks both echo servers with this mark until both have answered by that far end.
+async fn asked_by(stage: &Stage, mark: u32, far: &Netns) -> Result<()> {
+    let before = seen_at(far).await?;
+    for server in [ECHO4, ECHO6] {
+        until_answered(&stage.home, server, mark).await?;
+    }
+    ensure!(seen_at(far).await? >= before + 2, "answered by another way");
+    Ok(())
+}
+
+async fn of_two_tunnels_that_claim_everything_the_first_rule_has_it() -> Result<()> {
+    let (mut stage, far) = home_with_two_tunnels().await?;
+    sleep(Duration::from_millis(300)).await;
+    // The kernel puts the rules of the later one before those of the earlier one.
+    let idle = seen_at(&far[0]).await?;
+    asked_by(&stage, 0, &far[1]).await?;
+    let begun = Instant::now();
+    let outside = rounds(&mut stage).await?;
+    stage.nothing_lost_since(begun).await?;
+    ensure!(outside == 0, "{outside} packets were seen at the modems");
+    ensure!(seen_at(&far[0]).await? == idle, "the earlier tunnel has no part in it");
+    // It has, when the other is gone.
+    for family in ["-4", "-6"] {
+        let del = format!("ip {family} rule del not fwmark 51821 table 51821");
+        shell(&stage.home.router, &del).await?;
+    }
+    told(&stage, "no longer so: all IPv4 traffic goes by wg1").await?;
+    let before: u64 = seen(&stage.home).await?.iter().sum();
+    asked_by(&stage, 0, &far[0]).await?;
+    ensure!(seen(&stage.home).await?.iter().sum::<u64>() == before, "outside");
+    Ok(())
+}
+
+/// What carries the mark of the later one, which are its own packets, is claimed by the earlier one, and what
+/// carries the earlier one's by nobody: it follows the chain.
+async fn a_tunnel_goes_over_a_tunnel() -> Result<()> {
+    let (mut stage, far) = home_with_two_tunnels().await?;
+    asked_by(&stage, 51_821, &far[0]).await?;
+    for cut in [false, true] {
+        if cut {
+            stage.happens("cable", LineEvent::Sever).await?;
+            stage.on("mifi").await?;
+        }
+        let before: u64 = seen(&stage.home).await?.iter().sum();
+        asked_by(&stage, 51_821, &far[0]).await?;
+        asked_by(&stage, 0, &far[1]).await?;
+        ensure!(seen(&stage.home).await?.iter().sum::<u64>() == before, "outside");
+    }
+    // Without a rule of its own that mark would still be the later one's; the kernel asks that one first.
+    let both = stage.json().await?["claims"].to_string();
+    ensure!(both.contains("wg0") && both.contains("wg1"), "{both}");
     Ok(())
 }
 
