@@ -66,6 +66,17 @@ pub struct Utc(pub u64);
 /// 9999-12-31T23:59:59.999Z: RFC 3339 has four digits for a year.
 const LAST_MILLISECOND: u64 = 253_402_300_799_999;
 
+impl Utc {
+    /// Reads RFC 3339; `None` for what is none, or lies before 1970 or behind the year 9999.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let since_1970 =
+            humantime::parse_rfc3339(text).ok()?.duration_since(SystemTime::UNIX_EPOCH);
+        let ms = u64::try_from(since_1970.ok()?.as_millis()).ok()?;
+        (ms <= LAST_MILLISECOND).then_some(Self(ms))
+    }
+}
+
 impl fmt::Display for Utc {
     /// RFC 3339 with milliseconds, in UTC; what lies behind the year 9999 is shown as its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -65,6 +65,13 @@ fn plausible(since_1970: Duration) -> Option<Utc> {
     (millis >= EARLIEST_PLAUSIBLE).then_some(Utc(millis))
 }
 
+/// Which boot this is: the same until the box boots again (`random(4)`, shortened).
+#[must_use]
+pub fn boot() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.chars().filter(char::is_ascii_hexdigit).take(8).collect()
+}
+
 /// What the box calls itself (`uname -n`).
 /// `None` where it cannot be read or was never set.
 #[must_use]

@@ -17,11 +17,42 @@ use super::faults;
 /// When the directory cannot be written; the old file stays then.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (new, mut file) = beside(path)?;
-    file.write_all(bytes)?;
+    write(&mut file, bytes)?;
+    flush(&file)?;
+    rename(&new, path)
+}
+
+/// Writes all of it to a file.
+///
+/// # Errors
+///
+/// When the disk is full or broken; a part may be written then.
+pub(crate) fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    let lasts = faults::power_lasts(bytes.len());
+    file.write_all(bytes.get(..lasts).unwrap_or(bytes))?;
+    faults::power()
+}
+
+/// Waits until what was written outlives a power cut.
+///
+/// # Errors
+///
+/// When the disk is broken; how much of it is there is not known then.
+pub(crate) fn flush(file: &File) -> io::Result<()> {
+    faults::power()?;
     faults::flush()?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    flush_directory(path)
+    file.sync_data()
+}
+
+/// Gives a file another name below the same directory, for good.
+///
+/// # Errors
+///
+/// When the directory cannot be written.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    faults::power()?;
+    fs::rename(from, to)?;
+    flush_directory(to)
 }
 
 /// A new file beside this one. What stands there is removed, never written through: where `purge` runs as
@@ -75,7 +106,12 @@ fn read_with(path: &Path, most: u64, flags: OFlag) -> io::Result<Option<Vec<u8>>
 /// A checksum of bytes (CRC-32 as in IEEE 802.3), for files that only this program writes: it finds what a
 /// worn-out card made of them, not what somebody made of them on purpose.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |sum, byte| {
+    checksum_of(&[bytes])
+}
+
+/// The same of several that stand one behind the other.
+pub(crate) fn checksum_of(parts: &[&[u8]]) -> u32 {
+    !parts.iter().copied().flatten().fold(!0, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
             (sum >> 1) ^ if sum & 1 == 1 { 0xedb8_8320 } else { 0 }
         })
@@ -119,6 +155,7 @@ pub(crate) fn replace_private(
 ///
 /// When the directory cannot be written.
 pub(crate) fn remove(path: &Path) -> io::Result<bool> {
+    faults::power()?;
     match fs::remove_file(path) {
         Ok(()) => flush_directory(path).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -127,7 +164,12 @@ pub(crate) fn remove(path: &Path) -> io::Result<bool> {
 }
 
 /// What a directory says of this file outlives a power cut.
-fn flush_directory(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+///
+/// When the directory cannot be read or flushed.
+pub(crate) fn flush_directory(path: &Path) -> io::Result<()> {
+    faults::power()?;
     match path.parent() {
         Some(here) if here.as_os_str().is_empty() => File::open(".")?.sync_all(),
         Some(directory) => File::open(directory)?.sync_all(),

@@ -14,6 +14,71 @@ pub(crate) const fn flush() -> std::io::Result<()> {
 #[cfg(all(feature = "faults", debug_assertions))]
 pub(crate) use deadly::flush;
 
+/// The power is there, but in a test that cuts it.
+#[cfg(not(test))]
+#[inline]
+#[expect(clippy::unnecessary_wraps, reason = "a test can cut the power")]
+pub(crate) const fn power() -> std::io::Result<()> {
+    Ok(())
+}
+
+/// How many of so many bytes are still written.
+#[cfg(not(test))]
+#[inline]
+pub(crate) const fn power_lasts(bytes: usize) -> usize {
+    bytes
+}
+
+#[cfg(test)]
+pub(crate) use cut::{power, power_lasts};
+
+/// A power cut at a chosen step of what this thread does with the disk.
+#[cfg(test)]
+pub(crate) mod cut {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        /// Steps until the power goes; from then on nothing reaches the disk.
+        static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
+        static TAKEN: Cell<u64> = const { Cell::new(0) };
+        static GONE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// The power goes after so many steps from now on, or stays.
+    pub(crate) fn after(steps: Option<u64>) {
+        LEFT.set(steps);
+        TAKEN.set(0);
+        GONE.set(false);
+    }
+
+    /// One step with the disk, for which there has to be power.
+    pub(crate) fn power() -> io::Result<()> {
+        TAKEN.set(TAKEN.get() + 1);
+        match LEFT.get() {
+            Some(0) => {
+                GONE.set(true);
+                Err(io::Error::other("the power is gone"))
+            }
+            Some(left) => {
+                LEFT.set(Some(left - 1));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// How many of so many bytes are written: in the step in which the power goes a part of them, and none
+    /// afterwards.
+    pub(crate) fn power_lasts(bytes: usize) -> usize {
+        match LEFT.get() {
+            Some(0) if GONE.get() => 0,
+            Some(0) => usize::try_from(TAKEN.get() * 7).unwrap_or(0) % (bytes + 1),
+            Some(_) | None => bytes,
+        }
+    }
+}
+
 /// A change of the kernel that is about to be made, by its number since counting began.
 #[derive(Debug)]
 #[must_use = "what follows the change is told by `done`"]

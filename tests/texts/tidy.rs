@@ -53,7 +53,7 @@ const FLOORS: [(&str, usize); 17] = [
 ];
 
 /// The rooms of `io` that every other room of `io` may use.
-const SHARED_IO: [&str; 6] = ["clock", "disk", "faults", "socket", "sys", "sysctl"];
+const SHARED_IO: [&str; 7] = ["clock", "disk", "faults", "journal", "socket", "sys", "sysctl"];
 
 /// Other imports inside `io`: the room, and what it may use.
 const IO_EXCEPTIONS: [(&str, &[&str]); 5] = [

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod catalogue;
 pub mod causes;
+pub mod entry;
 pub mod facts;
 pub mod history;
 pub mod story;
