@@ -12,24 +12,27 @@ use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
 use crate::engine::dataplane::Left;
-use crate::engine::events::facts::{Event, Fact, Severity};
+use crate::engine::events::facts::{Event, Fact};
 use crate::engine::input::Input;
 use crate::engine::kernel::view::KernelView;
 use crate::engine::names::resolvers::Named;
 use crate::engine::output::Output;
 use crate::engine::probe::ProbeReply;
+use crate::engine::status::snapshot::Snapshot;
 use crate::engine::{Engine, Mode};
 use crate::io::advertise::Advertiser;
 use crate::io::flows::Flows;
 use crate::io::leds::Leds;
 use crate::io::lock::Lock;
 use crate::io::netlink::nfnl::NfnlError;
+use crate::io::notify::Notifier;
 use crate::io::probe::Prober;
 use crate::io::record::{self, Line, Recorder, Start};
 use crate::io::systemd::Systemd;
 use crate::io::web::{self, Ask, Web};
 use crate::io::{clock, disk, faults, resolvers, store, sysctl};
 use crate::time::{Instant, Now};
+use crate::units::Severity;
 
 mod answers;
 mod board;
@@ -85,6 +88,7 @@ struct Agent {
     flows: Option<Flows>,
     firewalls: Option<firewalls::Firewalls>,
     advertiser: Advertiser,
+    notifier: Notifier,
     leds: Leds,
     web: Web,
     shown: publish::Shown,
@@ -217,7 +221,11 @@ impl Agent {
         board::fit(&mut options.config);
         let leds = board::leds(&options.config, options.mode);
         let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
-        let restored = store::restore(&config.state_dir, &config.run_dir);
+        let mut restored = store::restore(&config.state_dir, &config.run_dir);
+        let channels = if mode == Mode::Steer { config.notify.clone() } else { Vec::new() };
+        let (notifier, teller) = Notifier::start(channels, config.state_dir.clone())
+            .context("cannot start to send messages")?;
+        restored.teller = teller;
         faults::panic_if_restored(restored.saved.switches);
         let start = Start::<Engine>::Born {
             config: Box::new(config.clone()),
@@ -239,6 +247,7 @@ impl Agent {
             reconciler,
             flows,
             firewalls: None,
+            notifier,
             advertiser: Advertiser::default(),
             leds,
             web,
@@ -381,6 +390,9 @@ impl Agent {
                     self.keeper.keep("what people chose", move || store::save_run(&dir, &run));
                 self.answers.writes(number, now.mono);
             }
+            Output::Notify(messages, teller) => {
+                self.notifier.tell(messages, teller, web::document(&self.snapshot(now)));
+            }
             Output::Answer(number, answer) => self.answers.command(number, answer),
         }
     }
@@ -395,6 +407,7 @@ impl Agent {
             Severity::Debug => tracing::debug!(code, "{}", event.fact),
             Severity::Info | Severity::Notice => tracing::info!(code, "{}", event.fact),
             Severity::Warning => tracing::warn!(code, "{}", event.fact),
+            Severity::Critical => tracing::error!(code, "{}", event.fact),
         }
         if let Some(systemd) = &mut self.systemd {
             systemd.say(&self.engine.snapshot(now).sentence);
@@ -428,7 +441,7 @@ impl Agent {
         match ask {
             Ask::Status(reply) => {
                 self.watched();
-                self.answers.give(reply, self.engine.snapshot(clock::now()));
+                self.answers.give(reply, self.snapshot(clock::now()));
             }
             Ask::Timeline(reply) => drop(reply.send(self.engine.timeline(clock::now()))),
             Ask::History(reply) => {
@@ -438,6 +451,10 @@ impl Agent {
                 self.web.feed().outdate();
                 let number = self.answers.expect(reply);
                 self.take(Input::Command(number, command));
+            }
+            Ask::TestChannel(channel, reply) => {
+                let state = web::document(&self.snapshot(clock::now()));
+                drop(reply.send(self.notifier.test(channel, state)));
             }
             Ask::Reload(reply) => {
                 let done = self.reload();
@@ -456,6 +473,9 @@ impl Agent {
                 }
                 board::fit(&mut config);
                 self.web.called(&config.web.names);
+                if self.options.mode == Mode::Steer {
+                    self.notifier.configure(config.notify.clone());
+                }
                 let message = format!("configuration reloaded: {}", file.display());
                 self.take(Input::Reload(Box::new(config)));
                 Ok(message)
@@ -476,13 +496,18 @@ impl Agent {
         }
     }
 
+    /// The state as everybody is told it.
+    fn snapshot(&self, now: Now) -> Snapshot {
+        Snapshot { channels: self.notifier.shown(), ..self.engine.snapshot(now) }
+    }
+
     fn show(&mut self) {
         let now = clock::now();
         if self.shown.is_overdue(now.mono) {
             // So that flows go on being counted.
             self.watched();
         }
-        let snapshot = self.engine.snapshot(now);
+        let snapshot = self.snapshot(now);
         if self.shown.is_news(&snapshot) {
             self.web.feed().state(&snapshot);
         }

@@ -313,6 +313,36 @@ impl fmt::Display for ByteCount {
     }
 }
 
+/// How much a person should care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// For those who look closely.
+    Debug,
+    /// A change that a user would notice.
+    Info,
+    /// Something that whoever watches over the box wants to hear of, and need do nothing about: a switch.
+    Notice,
+    /// Something a person should look at.
+    Warning,
+    /// Nothing works: somebody has to know now.
+    Critical,
+}
+
+impl Severity {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -172,6 +172,7 @@ function makeEntry(item) {
   return li;
 }
 
+const SEVERITIES = ["debug", "info", "notice", "warning", "critical"];
 const SIGNS = { switched: "#i-run", spare_back: "#i-ok", drained: "#i-ok" };
 
 export function renderLog() {
@@ -199,12 +200,9 @@ export function renderLog() {
       if (item.day) return;
       const { entry, at } = item;
       const [time, text] = li.children;
-      const warns = entry.severity === "warning";
-      set(
-        li,
-        "data-severity",
-        ["debug", "info", "notice", "warning"].includes(entry.severity) ? entry.severity : "info",
-      );
+      const severity = SEVERITIES.includes(entry.severity) ? entry.severity : "info";
+      const warns = severity === "warning" || severity === "critical";
+      set(li, "data-severity", severity);
       put(time, at === null ? "no clock" : SECONDS.format(at));
       set(time, "datetime", at === null ? null : new Date(at).toISOString());
       set(text.children[0].firstChild, "href", warns ? "#i-warn" : (SIGNS[entry.code] ?? "#i-dot"));

@@ -66,6 +66,10 @@ pub(super) enum Command {
         uplink: String,
     },
     Reload,
+    /// Who is told.
+    Channels,
+    /// Whether telling works, by one channel or by all.
+    TestChannel(Option<String>),
     Passwd {
         remove: bool,
     },
@@ -121,6 +125,8 @@ enum Typed {
 struct Low {
     spec: &'static Spec,
     argument: Option<OsString>,
+    /// What follows it.
+    second: Option<OsString>,
     /// Flags by their long names; empty for those without a value.
     flags: BTreeMap<&'static str, OsString>,
 }
@@ -128,7 +134,7 @@ struct Low {
 fn typed(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Failure> {
     let mut parser = lexopt::Parser::from_iter(arguments);
     let mut spec: Option<&'static Spec> = None;
-    let mut argument = None;
+    let (mut argument, mut second) = (None, None);
     let mut flags = BTreeMap::new();
     while let Some(word) = parser.next().map_err(|error| unexpected_value(&error))? {
         let name = match word {
@@ -138,6 +144,9 @@ fn typed(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Failure
                     None => spec = Some(find_command(&word)?),
                     Some(spec) if argument.is_none() && spec.argument.is_some() => {
                         argument = Some(word);
+                    }
+                    Some(spec) if second.is_none() && spec.argument.is_some_and(has_two) => {
+                        second = Some(word);
                     }
                     Some(spec) => return Err(surplus(spec, &word)),
                 }
@@ -167,7 +176,12 @@ fn typed(arguments: impl IntoIterator<Item = OsString>) -> Result<Typed, Failure
     if let Some(early) = flags.keys().find(|long| !spec.flags.iter().any(|f| f.long == **long)) {
         return Err(unknown_flag(spec, &format!("--{early}")));
     }
-    Ok(Typed::Command(Low { spec, argument, flags }))
+    Ok(Typed::Command(Low { spec, argument, second, flags }))
+}
+
+/// Whether a command takes two words.
+fn has_two(argument: &str) -> bool {
+    argument.contains(' ')
 }
 
 /// `sparelink help [COMMAND]`, which people try; not listed, because `--help` is.
@@ -213,6 +227,13 @@ fn meant(low: &Low) -> Result<Command, Failure> {
         "resume" => Command::Resume { uplink: low.word()? },
         "probe" => Command::Probe { uplink: low.word()? },
         "reload" => Command::Reload,
+        "notify" => match low.argument.as_deref() {
+            None => Command::Channels,
+            Some(word) if word == "test" => {
+                Command::TestChannel(low.second.as_deref().map(text).transpose()?)
+            }
+            Some(word) => return Err(surplus(low.spec, word)),
+        },
         "passwd" => Command::Passwd { remove: given(&spec::REMOVE) },
         "history" => Command::History(match (given(&spec::JSON), given(&spec::ALL)) {
             (true, _) => Form::Json,
@@ -448,7 +469,8 @@ mod tests {
     #[test]
     fn every_listed_command_is_known_and_has_help() {
         for spec in COMMANDS {
-            let words = format!("{} {}", spec.name, spec.argument.unwrap_or_default());
+            let argument = spec.argument.unwrap_or_default().replace(['[', ']'], "");
+            let words = format!("{} {argument}", spec.name);
             assert!(!matches!(command(&words), Command::Help(_)), "{words}");
             let about = command(&format!("{} --help", spec.name));
             assert_eq!(about, command(&format!("help {}", spec.name)));

@@ -18,6 +18,8 @@ use crate::io::socket::Stream;
 const SOCKET: &str = "sparelink.sock";
 /// How long an answer may take. The agent answers at once; a reload reads one file.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// For what the agent has to wait for itself.
+const PATIENCE: Duration = Duration::from_secs(75);
 /// The largest answer, in bytes; bounds memory, not use.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -34,23 +36,34 @@ impl Client {
 
     /// Asks for a JSON document.
     pub(super) fn get(&self, route: &str) -> Result<Value, Failure> {
-        self.request(Method::GET, route, None)
+        self.request(Method::GET, route, None, TIMEOUT)
     }
 
     /// Asks for a change.
     pub(super) fn post(&self, route: &str, body: &Value) -> Result<Value, Failure> {
-        self.request(Method::POST, route, Some(body))
+        self.request(Method::POST, route, Some(body), TIMEOUT)
     }
 
-    fn request(&self, method: Method, route: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    /// Asks for something that takes the agent a while.
+    pub(super) fn post_patiently(&self, route: &str, body: &Value) -> Result<Value, Failure> {
+        self.request(Method::POST, route, Some(body), PATIENCE)
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        route: &str,
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> Result<Value, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::plain(format!("cannot start: {error}")))?;
         let answer = runtime.block_on(async {
             let exchange = self.exchange(method, route, body);
-            tokio::time::timeout(TIMEOUT, exchange).await.unwrap_or_else(|_| {
-                let text = format!("the agent did not answer within {} s", TIMEOUT.as_secs());
+            tokio::time::timeout(patience, exchange).await.unwrap_or_else(|_| {
+                let text = format!("the agent did not answer within {} s", patience.as_secs());
                 Err(Failure::new(text, "its log may say why: journalctl -u sparelink"))
             })
         });

@@ -25,6 +25,7 @@ mod failure;
 mod help;
 mod history;
 mod logs;
+mod notify;
 mod passwd;
 #[cfg(feature = "replay")]
 mod replay;
@@ -98,6 +99,8 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::Passwd { remove: false } => passwd::set(file.as_deref()),
         Command::Passwd { remove: true } => passwd::remove(file.as_deref()),
         Command::Reload => control::reload(&client()?),
+        Command::Channels => notify::channels(&client()?),
+        Command::TestChannel(channel) => notify::test(&client()?, channel.as_deref()),
         Command::History(form) => history::history(&client()?, form),
         Command::Replay(recording) => {
             let recording = match recording {

@@ -91,6 +91,16 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::Show,
     },
     Command {
+        name: "notify",
+        argument: Some("[test [CHANNEL]]"),
+        about: "show who is told what happens, or send a test",
+        more: "Lists the channels of [[notify]]: what waits, the last delivery, what is wrong.\n\
+               test sends a message by CHANNEL, or by all of them, and waits for the answer.\n\
+               Exit code of a test: 0 if it was delivered, 1 if not.",
+        flags: &[&CONFIG, &RUN_DIR],
+        group: Group::Show,
+    },
+    Command {
         name: "check",
         argument: Some("[FILE]"),
         about: "check the configuration and list every mistake",

@@ -241,7 +241,7 @@ fn port_number(text: &str) -> Option<u16> {
 }
 
 /// Whether a text is a host name that can be asked for (RFC 1035 lengths; underscores occur).
-fn is_host_name(name: &str) -> bool {
+pub(super) fn is_host_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let label = |label: &str| {

@@ -2,7 +2,7 @@
 //!
 //! `syntax` reads TOML and goes on after each broken statement, `raw` walks the document, `value`
 //! and `address` turn single values into types, `check` builds the [`Config`] and looks across it;
-//! `leds` does so for `[leds]`. [`board`] reads the files that say what a board has.
+//! `leds` and `notify` do so for `[leds]` and `[[notify]]`. [`board`] reads the files that say what a board has.
 
 use std::fmt;
 use std::fs::File;
@@ -17,6 +17,7 @@ mod leds;
 mod model;
 mod nearest;
 mod notes;
+mod notify;
 mod raw;
 mod syntax;
 mod value;
@@ -24,6 +25,7 @@ mod value;
 pub use model::*;
 pub(crate) use nearest::nearest;
 use notes::{MAX_MISTAKES, Notes};
+pub use notify::{Login, NotifyConfig, Quiet, Secret, Server, Service};
 pub use value::parse_duration;
 
 /// The largest configuration file that is read, in bytes; a real one has about a thousand.

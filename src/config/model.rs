@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use super::notify::NotifyConfig;
 use crate::units::{Family, IfName, PerFamily};
 
 /// The run directory if neither flag nor configuration names another.
@@ -30,6 +31,9 @@ pub struct Config {
     /// Which LEDs show what.
     #[serde(default)]
     pub leds: LedsConfig,
+    /// Who is told what happens, in the order of the file.
+    #[serde(default)]
+    pub notify: Vec<NotifyConfig>,
     /// What outlives a reboot (`[state] dir`).
     pub state_dir: PathBuf,
     /// What outlives a restart (`[run] dir`).

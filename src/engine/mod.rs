@@ -31,6 +31,7 @@ pub mod input;
 pub mod kernel;
 pub mod lan;
 pub mod names;
+pub mod notify;
 pub mod output;
 pub mod policy;
 pub mod probe;
@@ -93,6 +94,7 @@ impl Mode {
                 | Output::LookAtFirewalls(_)
                 | Output::Resolvers(_)
                 | Output::Advertise(_)
+                | Output::Notify(..)
                 | Output::Leds(_),
             ) => None,
         }
@@ -162,7 +164,7 @@ impl Engine {
             un_nated: flows::un_nated::UnNatedFlows::default(),
             lan: Lan::default(),
             names: Names::default(),
-            telling: Telling::new(now.mono),
+            telling: Telling { teller: restored.teller, ..Telling::new(now.mono) },
             life: Life {
                 mode,
                 started: None,
@@ -217,6 +219,7 @@ impl Engine {
         self.look_at_firewalls(now);
         self.follow_stories(now);
         self.keep_house(now);
+        self.notify(now);
         self.watch_time(now);
         self.light(now);
         self.answers_last();
@@ -265,6 +268,7 @@ impl Engine {
         next.wants(Some(self.telling.housekeeping.deadline()), "the house");
         next.wants(self.telling.leds.deadline(), "the LEDs");
         next.wants(self.telling.stories.deadline(), "the end of a story");
+        next.wants(self.telling.teller.deadline(), "a message");
         next.wants(self.seen.claims.deadline(), "the end of a claim");
         // What an observer asks of the kernel is never answered, so it need not be asked in time.
         if self.life.mode == Mode::Steer {
@@ -316,6 +320,7 @@ impl Engine {
         let id = self.telling.history.next_id();
         let event = Event { id, at: now.mono, utc: now.utc, fact };
         self.telling.history.push(event.clone());
+        self.telling.teller.heard(&event);
         self.outputs.push_back(Output::Record(event));
     }
 }

@@ -15,6 +15,8 @@ use crate::engine::kernel::firewall::Way;
 use crate::engine::kernel::flow::FlushScope;
 use crate::engine::lan::listen::Place;
 use crate::engine::names::resolvers::Resolvers;
+use crate::engine::notify::Message;
+use crate::engine::notify::teller::Teller;
 use crate::engine::probe::ProbeRequest;
 use crate::engine::state::{RunState, SavedState};
 use crate::engine::status::leds::Lamp;
@@ -62,6 +64,8 @@ pub enum Output {
     Leds(Vec<Lamp>),
     /// Something worth a line in log and history.
     Record(Event),
+    /// Tell people, and keep what they have been told.
+    Notify(Vec<Message>, Box<Teller>),
     /// Keep this in the state directory.
     SaveState(Box<SavedState>),
     /// Keep this in the run directory.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::notify::teller::Teller;
 use crate::engine::probe::window::Learned;
 use crate::time::{Instant, Utc};
 use crate::units::{PerFamily, UplinkId};
@@ -46,4 +47,7 @@ pub struct Restored {
     pub saved: SavedState,
     /// From the run directory.
     pub run: RunState,
+    /// What people have been told, from where messages are kept.
+    #[serde(default)]
+    pub teller: Teller,
 }

@@ -100,7 +100,6 @@ impl Journal {
     /// # Errors
     ///
     /// As for [`Self::append`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "for messages that wait"))]
     pub(crate) fn replace(&mut self, records: &[Vec<u8>]) -> io::Result<()> {
         let mut bytes = Vec::new();
         frames::put(&mut bytes, &[])?;
@@ -112,7 +111,6 @@ impl Journal {
     }
 
     /// Bytes that can be added before the oldest records go, [`Self::replace`] being for those that must not.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for messages that wait"))]
     pub(crate) const fn room(&self) -> u64 {
         self.most.saturating_sub(self.size)
     }

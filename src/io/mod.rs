@@ -12,6 +12,7 @@ pub(crate) mod journal;
 pub mod leds;
 pub mod lock;
 pub mod netlink;
+pub mod notify;
 pub mod probe;
 pub mod record;
 pub mod resolvers;

@@ -31,6 +31,7 @@ mod lines;
 mod login;
 mod marks;
 mod near;
+mod notify;
 mod one_wire;
 mod page;
 mod people;
@@ -108,6 +109,7 @@ fn all() -> Result<Vec<Test>> {
         subnets::tests(),
         devices::tests(),
         near::tests(),
+        notify::tests(),
         lines::tests(),
         one_wire::tests(),
         resolvers::tests(),

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::args::Arg;
-use super::facts::{Event, Severity};
+use super::facts::Event;
 use crate::time::{Instant, Now, Utc};
-use crate::units::Family;
+use crate::units::{Family, Severity};
 
 /// The longest text from outside, in characters.
 const LONGEST: usize = 200;
@@ -186,7 +186,7 @@ pub fn plain(text: &str) -> String {
 /// A word that this version does not know is taken for a serious one.
 fn severity<'de, D: Deserializer<'de>>(from: D) -> Result<Severity, D::Error> {
     let word = String::deserialize(from)?;
-    let known = [Severity::Debug, Severity::Info, Severity::Notice];
+    let known = [Severity::Debug, Severity::Info, Severity::Notice, Severity::Critical];
     Ok(known.into_iter().find(|known| known.word() == word).unwrap_or(Severity::Warning))
 }
 

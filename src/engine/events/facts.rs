@@ -12,34 +12,7 @@ use super::undone::Undone;
 use crate::engine::health::{Condition, Health};
 use crate::engine::kernel::claims::Claim;
 use crate::time::{Instant, Utc};
-use crate::units::Family;
-
-/// How much a person should care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// For those who look closely.
-    Debug,
-    /// A change that a user would notice.
-    Info,
-    /// Something that whoever watches over the box wants to hear of, and need do nothing about: a switch.
-    Notice,
-    /// Something a person should look at.
-    Warning,
-}
-
-impl Severity {
-    /// The word in JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-        }
-    }
-}
+use crate::units::{Family, Severity};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -293,6 +266,7 @@ impl Fact {
             Self::Switched { .. } | Self::BackOnline { .. } | Self::Claimed { .. } => {
                 Severity::Notice
             }
+            Self::AllUplinksDown { scope: Scope::Whole, .. } => Severity::Critical,
             Self::AllUplinksDown { .. }
             | Self::Premature { .. }
             | Self::Quality { degraded: true, .. }

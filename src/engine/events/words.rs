@@ -276,7 +276,7 @@ fn setting(path: &str, found: &str) -> String {
 }
 
 /// `a, b and c`.
-fn row(mut all: Vec<String>) -> Option<String> {
+pub(in crate::engine) fn row(mut all: Vec<String>) -> Option<String> {
     let last = all.pop()?;
     if all.is_empty() { Some(last) } else { Some(format!("{} and {last}", all.join(", "))) }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::events::history::History;
 use super::events::story::Stories;
 use super::events::timeline::Timeline;
+use super::notify::teller::Teller;
 use crate::time::Instant;
 
 pub(super) mod housekeeping;
@@ -20,6 +21,9 @@ pub(super) struct Telling {
     pub(super) stories: Stories,
     pub(super) housekeeping: housekeeping::Housekeeping,
     pub(super) leds: leds::Leds,
+    /// Who is told.
+    #[serde(default)]
+    pub(super) teller: Teller,
     /// What an uplink is good for, or which one is in use, may be another than when that was last shown.
     #[serde(default)]
     pub(super) look: bool,
@@ -34,6 +38,7 @@ impl Telling {
             stories: Stories::default(),
             housekeeping: housekeeping::Housekeeping::born(now),
             leds: leds::Leds::default(),
+            teller: Teller::default(),
             look: false,
         }
     }

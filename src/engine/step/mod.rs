@@ -11,6 +11,7 @@ mod follow;
 mod heed;
 mod judge;
 mod keep;
+mod notify;
 mod observe;
 mod report;
 mod select;

@@ -74,6 +74,7 @@ impl Engine {
             claims: self.seen.claims.now.iter().take(MOST_CLAIMS).cloned().collect(),
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
             page: self.lan.page.iter().filter(|p| !p.is_link_local()).map(|p| p.addr).collect(),
+            channels: Vec::new(),
             leds: self.led_names(),
             uplinks,
         }

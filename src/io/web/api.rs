@@ -50,6 +50,12 @@ struct Named {
 #[serde(deny_unknown_fields)]
 struct LedTest {}
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChannelTest {
+    channel: Option<String>,
+}
+
 pub(super) fn router(site: Site) -> Router {
     let changes = Router::new()
         .route("/api/v1/switch", post(switch))
@@ -58,6 +64,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/api/v1/probe", post(probe))
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/led_test", post(led_test))
+        .route("/api/v1/notify/test", post(test_channel))
         .route_layer(axum::middleware::from_fn_with_state(site.access.clone(), guard::known));
     Router::new()
         .route("/api/v1/status", get(status))
@@ -153,6 +160,36 @@ async fn led_test(State(asks): Asks, body: Result<Json<LedTest>, JsonRejection>)
     match body {
         Ok(Json(LedTest {})) => carry_out(&asks, Command::LedTest).await,
         Err(rejection) => malformed(&rejection),
+    }
+}
+
+async fn test_channel(
+    State(asks): Asks,
+    State(feed): State<Feed>,
+    body: Result<Json<ChannelTest>, JsonRejection>,
+) -> Response {
+    let Json(ChannelTest { channel }) = match body {
+        Ok(body) => body,
+        Err(rejection) => return malformed(&rejection),
+    };
+    let Some(snapshot) = feed.latest.get(&asks).await else { return busy() };
+    let names: Vec<&str> = snapshot.channels.iter().map(|c| c.name.as_str()).collect();
+    if names.is_empty() {
+        let hint = Some("add a [[notify]] section to the configuration".to_owned());
+        return with_hint(StatusCode::CONFLICT, "there is no channel to test", hint);
+    }
+    if let Some(unknown) = channel.as_deref().filter(|name| !names.contains(name)) {
+        let near = nearest(unknown, names.iter().copied());
+        let meant = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        let hint = format!("{meant}the channels are {}", names.join(", "));
+        return with_hint(StatusCode::NOT_FOUND, "there is no channel of that name", Some(hint));
+    }
+    let Some(tested) = ask(&asks, |answer| Ask::TestChannel(channel, answer)).await else {
+        return busy();
+    };
+    match tested.await {
+        Ok(tests) => Json(json::Tests::from(tests)).into_response(),
+        Err(_) => busy(),
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::events::facts::Event;
 use crate::engine::events::timeline::View;
 use crate::engine::input::Command;
+use crate::engine::notify::Tested;
 use crate::engine::output::Refusal;
 use crate::engine::status::snapshot::Snapshot;
 
@@ -20,6 +21,8 @@ pub enum Ask {
     History(oneshot::Sender<Vec<Event>>),
     /// A person wants something.
     Command(Command, oneshot::Sender<Result<String, Refusal>>),
+    /// Send a test to this channel or to all. What comes of it takes a while, and comes by itself.
+    TestChannel(Option<String>, oneshot::Sender<oneshot::Receiver<Vec<Tested>>>),
     /// Read the configuration again. The error is the file's mistakes, in words.
     Reload(oneshot::Sender<Result<String, String>>),
 }

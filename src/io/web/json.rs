@@ -10,6 +10,7 @@ use crate::engine::events::args::Arg;
 use crate::engine::events::facts::Event;
 use crate::engine::events::timeline::{self, Minute, SPAN, View};
 use crate::engine::kernel::claims::{By, Claim};
+use crate::engine::notify::{ChannelState, Tested};
 use crate::engine::status::snapshot::{LineState, Snapshot, UplinkState};
 use crate::time::Now;
 use crate::units::{Family, Gather as _};
@@ -38,11 +39,85 @@ pub(super) struct Status {
     resolvers: Vec<String>,
     claims: Vec<ClaimOf>,
     manual: Option<String>,
+    redundancy: &'static str,
+    messages: Messages,
     /// Addresses of the page.
     page: Vec<String>,
     /// The LEDs that show something; a page without any has nothing to test.
     leds: Vec<String>,
     uplinks: Vec<Uplink>,
+}
+
+/// Who is told, and what waits.
+#[derive(Debug, Serialize)]
+struct Messages {
+    waiting: usize,
+    /// When the last one was delivered.
+    last: Option<String>,
+    channels: Vec<ChannelOf>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChannelOf {
+    name: String,
+    to: String,
+    waiting: usize,
+    last: Option<String>,
+    failing: Option<String>,
+}
+
+impl From<&[ChannelState]> for Messages {
+    fn from(channels: &[ChannelState]) -> Self {
+        let of = |c: &ChannelState| ChannelOf {
+            name: c.name.clone(),
+            to: plain(&c.to),
+            waiting: c.waiting,
+            last: c.last.map(|last| last.to_string()),
+            failing: c.failing.as_deref().map(plain),
+        };
+        Self {
+            waiting: channels.iter().map(|c| c.waiting).sum(),
+            last: channels.iter().filter_map(|c| c.last).max().map(|last| last.to_string()),
+            channels: channels.iter().map(of).collect(),
+        }
+    }
+}
+
+/// What came of testing channels.
+#[derive(Debug, Serialize)]
+pub(super) struct Tests {
+    tests: Vec<TestOf>,
+}
+
+#[derive(Debug, Serialize)]
+struct TestOf {
+    channel: String,
+    delivered: bool,
+    took_ms: Option<f64>,
+    error: Option<String>,
+}
+
+impl From<Vec<Tested>> for Tests {
+    fn from(tests: Vec<Tested>) -> Self {
+        let of = |test: Tested| TestOf {
+            channel: plain(&test.channel),
+            delivered: test.result.is_ok(),
+            took_ms: test.result.as_ref().ok().map(|took| round(took.as_secs_f64() * 1e3)),
+            error: test.result.err().map(|why| plain(&why)),
+        };
+        Self { tests: tests.into_iter().map(of).collect() }
+    }
+}
+
+/// The status document as messages carry it: without who has logged in.
+#[must_use]
+pub fn document(snapshot: &Snapshot) -> Value {
+    let login = Login { needed: true, set: true, inside: None };
+    let mut document = serde_json::to_value(Status::new(snapshot, login)).unwrap_or_default();
+    if let Some(fields) = document.as_object_mut() {
+        fields.remove("login");
+    }
+    document
 }
 
 /// Somebody else's say in where packets go.
@@ -204,6 +279,12 @@ impl Status {
             resolvers: snapshot.resolvers.clone(),
             claims: snapshot.claims.iter().map(ClaimOf::from).collect(),
             manual: snapshot.manual.clone(),
+            redundancy: if snapshot.uplinks.len() > 1 && snapshot.spares_ready == 0 {
+                "lost"
+            } else {
+                "ok"
+            },
+            messages: Messages::from(snapshot.channels.as_slice()),
             page: snapshot.page.iter().map(|place| format!("http://{place}/")).collect(),
             leds: snapshot.leds.iter().map(|led| plain(led)).collect(),
             uplinks: uplinks.collect(),

@@ -36,6 +36,7 @@ mod via;
 
 pub use ask::Ask;
 pub use feed::Feed;
+pub use json::document;
 pub use slots::Neighbours;
 
 /// The name of the socket in the run directory.

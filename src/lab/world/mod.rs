@@ -12,6 +12,7 @@ use crate::engine::events::facts::Event;
 use crate::engine::input::{Command, Input};
 use crate::engine::kernel::view::KernelChange;
 use crate::engine::names::resolvers::Resolvers;
+use crate::engine::notify::Message;
 use crate::engine::output::{Output, Refusal};
 use crate::engine::probe::{Outcome, ProbeReply, ProbeRequest, Question};
 use crate::engine::state::Restored;
@@ -94,6 +95,8 @@ pub struct World {
     pub net: Network,
     /// What the engine recorded, oldest first, since somebody last took it.
     pub events: Vec<Event>,
+    /// What people would have been told.
+    pub messages: Vec<Message>,
     /// What `resolv.conf` says now.
     pub resolvers: Option<Resolvers>,
     /// Answers to commands, by number.
@@ -152,6 +155,7 @@ impl World {
             chapters: vec![0; lines.len()],
             net: Network::new(kernel, lines),
             events: Vec::new(),
+            messages: Vec::new(),
             resolvers: None,
             answers: BTreeMap::new(),
             handled: 0,
@@ -369,6 +373,10 @@ impl World {
                 self.answer(Duration::from_millis(2), Input::Firewalls(nobody));
             }
             Output::Resolvers(resolvers) => self.resolvers = Some(resolvers),
+            Output::Notify(messages, teller) => {
+                self.messages.extend(messages);
+                self.restored.teller = *teller;
+            }
             Output::Record(event) => self.events.push(event),
             Output::SaveState(state) => self.restored.saved = *state,
             Output::SaveRun(run) => {

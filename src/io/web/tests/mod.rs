@@ -20,6 +20,7 @@ use super::via::Via;
 use crate::engine::events::facts::{Event, Fact};
 use crate::engine::events::timeline::View;
 use crate::engine::health::{Condition, Health};
+use crate::engine::notify::{ChannelState, Tested};
 use crate::engine::output::Refusal;
 use crate::engine::status::snapshot::{Draining, LineState, Role, Snapshot, UplinkState};
 use crate::engine::status::usage::Spent;
@@ -97,6 +98,12 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
                         Err(Refusal::UnknownUplink(names()))
                     };
                     drop(reply.send(answer));
+                }
+                Ask::TestChannel(channel, reply) => {
+                    let (tell, told) = tokio::sync::oneshot::channel();
+                    let result = Ok(Duration::from_millis(12));
+                    drop(tell.send(vec![Tested { channel: channel.unwrap_or_default(), result }]));
+                    drop(reply.send(told));
                 }
                 Ask::Reload(reply) => drop(reply.send(Ok("in force".to_owned()))),
             }
@@ -221,6 +228,13 @@ pub(super) fn snapshot() -> Snapshot {
         resolvers: vec!["192.168.8.1".to_owned()],
         loop_gap: Duration::from_micros(1500),
         claims: Vec::new(),
+        channels: vec![ChannelState {
+            name: "ntfy".to_owned(),
+            to: "ntfy (our-h…)".to_owned(),
+            waiting: 2,
+            last: Some(Utc(1_700_000_000_000)),
+            failing: None,
+        }],
         manual: None,
         page: vec!["192.168.1.1:8300".parse().unwrap()],
         leds: vec!["ACT".to_owned()],

@@ -1,0 +1,422 @@
+//! Where messages go: the URLs of `[[notify]] to`, in the forms that people know from apprise.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::super::address::is_host_name;
+
+/// A password, a token, a topic that nobody can guess. No log, answer or recording shows it: it is
+/// written as `…`, and so it is not what it was when it is read again.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for who sends it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("…")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+/// A server as a URL names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Whether it is spoken to by TLS from the first byte.
+    pub tls: bool,
+    /// A name, or an address without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Who the box says it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// Empty: a password alone is a token.
+    pub user: String,
+    pub password: Secret,
+}
+
+/// What takes a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// `json://`, `jsons://`: a POST of JSON to a URL.
+    Webhook { server: Server, login: Login, path: Secret },
+    /// `ntfy://`, `ntfys://`: a topic of ntfy.
+    Ntfy { server: Server, login: Login, topic: Secret },
+    /// `gotify://`, `gotifys://`: an application of Gotify.
+    Gotify { server: Server, prefix: String, token: Secret },
+    /// `pover://USER@TOKEN`: Pushover.
+    Pushover { server: Server, user: Secret, token: Secret },
+    /// `tgram://TOKEN/CHAT`: a bot of Telegram.
+    Telegram { server: Server, token: Secret, chat: String },
+    /// `exec:///PATH`: a program on this box.
+    Exec { program: PathBuf },
+}
+
+impl Service {
+    /// The word for its kind, by which commands name a channel.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Ntfy { .. } => "ntfy",
+            Self::Gotify { .. } => "gotify",
+            Self::Pushover { .. } => "pushover",
+            Self::Telegram { .. } => "telegram",
+            Self::Exec { .. } => "exec",
+        }
+    }
+
+    /// The server that has to be reached, if there is one.
+    #[must_use]
+    pub const fn server(&self) -> Option<&Server> {
+        match self {
+            Self::Webhook { server, .. }
+            | Self::Ntfy { server, .. }
+            | Self::Gotify { server, .. }
+            | Self::Pushover { server, .. }
+            | Self::Telegram { server, .. } => Some(server),
+            Self::Exec { .. } => None,
+        }
+    }
+
+    /// Puts what is in a secret file in its place.
+    pub fn know(&mut self, secret: Secret) {
+        match self {
+            Self::Webhook { login, .. } | Self::Ntfy { login, .. } => login.password = secret,
+            Self::Gotify { token, .. }
+            | Self::Pushover { token, .. }
+            | Self::Telegram { token, .. } => *token = secret,
+            Self::Exec { .. } => {}
+        }
+    }
+
+    /// Whether it has the secret without which it refuses everybody.
+    #[must_use]
+    pub fn lacks_secret(&self) -> bool {
+        match self {
+            Self::Gotify { token, .. }
+            | Self::Pushover { token, .. }
+            | Self::Telegram { token, .. } => token.is_empty(),
+            Self::Webhook { .. } | Self::Ntfy { .. } | Self::Exec { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    /// As people are shown it: enough to know it again, and nothing that is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Webhook { server, .. } => write!(f, "webhook ({})", server.host),
+            Self::Ntfy { topic, .. } => {
+                write!(f, "ntfy ({}…)", topic.reveal().chars().take(5).collect::<String>())
+            }
+            Self::Gotify { server, .. } => write!(f, "gotify ({})", server.host),
+            Self::Pushover { .. } => f.write_str("pushover"),
+            Self::Telegram { chat, .. } => write!(f, "telegram ({chat})"),
+            Self::Exec { program } => write!(f, "exec ({})", program.display()),
+        }
+    }
+}
+
+/// The parts of a URL, of which the user's are decoded.
+struct Parts<'u> {
+    scheme: &'u str,
+    user: Cow<'u, str>,
+    password: Cow<'u, str>,
+    /// As it stands: a host, or what a service has in its place.
+    host: &'u str,
+    port: Option<u16>,
+    /// From the first `/` on, query and all.
+    path: &'u str,
+}
+
+/// What a scheme's URL looks like.
+const FORMS: [(&str, &str); 10] = [
+    ("json", "json://HOST/PATH"),
+    ("jsons", "jsons://HOST/PATH"),
+    ("ntfy", "ntfy://HOST/TOPIC"),
+    ("ntfys", "ntfys://HOST/TOPIC"),
+    ("gotify", "gotify://HOST/TOKEN"),
+    ("gotifys", "gotifys://HOST/TOKEN"),
+    ("pover", "pover://USER@TOKEN"),
+    ("tgram", "tgram://BOT_TOKEN/CHAT_ID"),
+    ("exec", "exec:///PATH/OF/PROGRAM"),
+    ("https", "jsons://HOST/PATH"),
+];
+
+/// Why a URL is none, in words, and what to do about it. Neither has any of the URL in it but its scheme:
+/// the rest may be secret.
+pub(super) struct Unfit {
+    pub(super) text: String,
+    pub(super) hint: String,
+}
+
+/// Reads the URL of a channel.
+pub(super) fn parse(url: &str) -> Result<Service, Unfit> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let scheme = scheme.filter(|s| s.bytes().all(|b| b.is_ascii_alphanumeric()) && s.len() < 16);
+    let Some(scheme) = scheme else {
+        let hint = "for example \"ntfy://ntfy.sh/our-house-7f3k\"".to_owned();
+        return Err(Unfit { text: "this is not the URL of a channel".to_owned(), hint });
+    };
+    let form = FORMS.iter().find(|(known, _)| *known == scheme).map(|(_, form)| *form);
+    let Some(form) = form.filter(|_| !scheme.starts_with("http")) else {
+        let known: Vec<&str> = FORMS.iter().map(|(known, _)| *known).take(9).collect();
+        let hint = form.map_or_else(
+            || format!("known are {}", known.join(", ")),
+            |form| format!("write {form}"),
+        );
+        return Err(Unfit { text: format!("{scheme}:// is not a channel"), hint });
+    };
+    let unfit = || Unfit {
+        text: format!("this {scheme}:// URL is not complete"),
+        hint: format!("it looks like {form}"),
+    };
+    if scheme == "tgram" {
+        return telegram(url).ok_or_else(unfit);
+    }
+    split(url).as_ref().and_then(service).ok_or_else(unfit)
+}
+
+fn split(url: &str) -> Option<Parts<'_>> {
+    if url.len() > 1024 || !url.bytes().all(|b| b.is_ascii_graphic()) {
+        return None;
+    }
+    let (scheme, rest) = url.split_once("://")?;
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let (host, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            host.parse::<Ipv6Addr>().ok()?;
+            (host, port)
+        }
+        None => host.find(':').map_or((host, ""), |colon| host.split_at(colon)),
+    };
+    let port = match port.strip_prefix(':') {
+        Some(port) => port.parse().ok().filter(|port| *port > 0).map(Some)?,
+        None if port.is_empty() => None,
+        None => return None,
+    };
+    let (user, password) = (decoded(user)?, decoded(password)?);
+    Some(Parts { scheme, user, password, host, port, path })
+}
+
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(text).decode_utf8().ok().filter(|text| !text.contains(char::is_control))
+}
+
+/// Telegram's token has a colon in it, which is no port.
+fn telegram(url: &str) -> Option<Service> {
+    let (_, rest) = url.split_once("://")?;
+    let (token, chat) = rest.trim_end_matches('/').split_once('/').unwrap_or((rest, ""));
+    let (token, chat) = if chat.is_empty() { ("", token) } else { (token, chat) };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b':' | b'@');
+    (!chat.is_empty() && chat.bytes().chain(token.bytes()).all(plain)).then(|| Service::Telegram {
+        server: Server { tls: true, host: "api.telegram.org".to_owned(), port: 443 },
+        token: token.to_owned().into(),
+        chat: chat.to_owned(),
+    })
+}
+
+impl Parts<'_> {
+    /// The server, by TLS where the scheme's last letter says so.
+    fn server(&self, tls: bool) -> Option<Server> {
+        let known = self.host.parse::<IpAddr>().is_ok() || is_host_name(self.host);
+        let port = self.port.unwrap_or(if tls { 443 } else { 80 });
+        known.then(|| Server { tls, host: self.host.to_owned(), port })
+    }
+
+    fn login(&self) -> Login {
+        Login { user: self.user.to_string(), password: self.password.to_string().into() }
+    }
+
+    /// The segments of the path, without a query.
+    fn segments(&self) -> Vec<&str> {
+        let path = self.path.split('?').next().unwrap_or_default();
+        path.split('/').filter(|segment| !segment.is_empty()).collect()
+    }
+}
+
+fn service(parts: &Parts<'_>) -> Option<Service> {
+    let scheme = parts.scheme.to_ascii_lowercase();
+    let tls = scheme.ends_with('s');
+    let segments = parts.segments();
+    Some(match scheme.as_str() {
+        "json" | "jsons" => {
+            let path = if parts.path.is_empty() { "/" } else { parts.path };
+            let path = path.to_owned().into();
+            Service::Webhook { server: parts.server(tls)?, login: parts.login(), path }
+        }
+        "ntfy" | "ntfys" => {
+            // One segment alone is a topic at the public server, which speaks TLS only.
+            let (host, topic) = match segments.as_slice() {
+                [] => ("ntfy.sh", parts.host),
+                [topic] => (parts.host, *topic),
+                [_, _, ..] => return None,
+            };
+            let topic = Some(topic).filter(|topic| {
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+                (1..=64).contains(&topic.len()) && topic.bytes().all(plain)
+            })?;
+            let public = host.eq_ignore_ascii_case("ntfy.sh");
+            let server = Parts { host, user: "".into(), password: "".into(), ..*parts };
+            let server = server.server(tls || public)?;
+            Service::Ntfy { server, login: parts.login(), topic: topic.to_owned().into() }
+        }
+        "gotify" | "gotifys" => {
+            let server = parts.server(tls)?;
+            let (token, prefix) = segments.split_last().unwrap_or((&"", &[]));
+            let prefix = prefix.iter().map(|segment| format!("/{segment}")).collect();
+            Service::Gotify { server, prefix, token: (*token).to_owned().into() }
+        }
+        "pover" => {
+            let server = Server { tls: true, host: "api.pushover.net".to_owned(), port: 443 };
+            let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
+            // Without `@` it is the user, and the token stands in a file.
+            let (user, token) =
+                if parts.user.is_empty() { (parts.host, "") } else { (&*parts.user, parts.host) };
+            if user.is_empty() || !plain(user) || !plain(token) {
+                return None;
+            }
+            let (user, token) = (user.to_owned().into(), token.to_owned().into());
+            Service::Pushover { server, user, token }
+        }
+        "exec" => {
+            let program = decoded(parts.path)?;
+            let whole = parts.host.is_empty() && program.len() > 1;
+            whole.then(|| Service::Exec { program: PathBuf::from(program.as_ref()) })?
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> Service {
+        parse(url).map_err(|unfit| format!("{url}: {}; {}", unfit.text, unfit.hint)).unwrap()
+    }
+
+    #[test]
+    fn urls_of_every_form() {
+        let shown = [
+            ("json://192.168.1.2:8080/hook?a=b", "webhook (192.168.1.2)"),
+            ("jsons://user:p%40ss@hooks.example/services/T/B", "webhook (hooks.example)"),
+            ("ntfy://ntfy.sh/our-house-7f3k", "ntfy (our-h…)"),
+            ("ntfy://our-house-7f3k", "ntfy (our-h…)"),
+            ("ntfys://tk_a@push.example:8443/alarm", "ntfy (alarm…)"),
+            ("gotify://192.168.1.2/AbC", "gotify (192.168.1.2)"),
+            ("gotifys://[2001:db8::1]:8443/sub/path/AbC", "gotify (2001:db8::1)"),
+            ("pover://user@token", "pushover"),
+            ("tgram://123456:AB-cd_E/-100123", "telegram (-100123)"),
+            ("exec:///usr/local/bin/tell%20me", "exec (/usr/local/bin/tell me)"),
+        ];
+        for (url, words) in shown {
+            let service = read(url);
+            assert_eq!(service.to_string(), words, "{url}");
+            assert!(!service.lacks_secret(), "{url}");
+        }
+        let Service::Webhook { server, login, path } =
+            read("jsons://user:p%40ss@hooks.example/services/T/B?x=1")
+        else {
+            panic!("no webhook");
+        };
+        assert_eq!((server.to_string().as_str(), server.tls), ("hooks.example:443", true));
+        assert_eq!((login.user.as_str(), login.password.reveal()), ("user", "p@ss"));
+        assert_eq!(path.reveal(), "/services/T/B?x=1");
+        let Service::Ntfy { server, .. } = read("ntfy://our-house-7f3k") else { panic!("no ntfy") };
+        assert_eq!((server.to_string().as_str(), server.tls), ("ntfy.sh:443", true));
+        let Service::Gotify { prefix, token, .. } = read("gotify://h/sub/path/AbC") else {
+            panic!("no gotify")
+        };
+        assert_eq!((prefix.as_str(), token.reveal()), ("/sub/path", "AbC"));
+    }
+
+    #[test]
+    fn what_is_secret_may_stand_elsewhere() {
+        for url in ["pover://user", "tgram://-100123", "gotify://192.168.1.2"] {
+            let mut service = read(url);
+            assert!(service.lacks_secret(), "{url}");
+            service.know("t0ken".to_owned().into());
+            assert!(!service.lacks_secret(), "{url}");
+            let seen =
+                format!("{service} {service:?} {}", serde_json::to_string(&service).unwrap());
+            assert!(!seen.contains("t0ken"), "{seen}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_secret() {
+        for (url, text, hint) in [
+            ("ntfy.sh/topic", "not the URL of a channel", "ntfy://ntfy.sh/our-house-7f3k"),
+            ("htps://s3cret@h/", "htps:// is not a channel", "known are json, jsons, ntfy"),
+            ("https://s3cret@h/", "https:// is not a channel", "write jsons://HOST/PATH"),
+            ("json://", "not complete", "json://HOST/PATH"),
+            ("json://s3cret@h:0/", "not complete", "json://HOST/PATH"),
+            ("json://s3cret@h h/", "not complete", "json://HOST/PATH"),
+            ("json://s3cret@bü/", "not complete", "json://HOST/PATH"),
+            ("ntfy://h/s3cret/b", "not complete", "ntfy://HOST/TOPIC"),
+            ("pover://", "not complete", "pover://USER@TOKEN"),
+            ("tgram://", "not complete", "tgram://BOT_TOKEN/CHAT_ID"),
+            ("exec://usr/bin/s3cret", "not complete", "exec:///PATH"),
+        ] {
+            let unfit = parse(url).err().unwrap_or_else(|| panic!("{url} passes"));
+            assert!(
+                unfit.text.contains(text) && unfit.hint.contains(hint),
+                "{url}: {}",
+                unfit.text
+            );
+            assert!(!format!("{} {}", unfit.text, unfit.hint).contains("s3cret"), "{url}");
+        }
+    }
+}

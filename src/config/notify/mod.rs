@@ -1,0 +1,197 @@
+//! `[[notify]]`: who is told what, and when not.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use toml::de::DeValue;
+
+mod channel;
+
+pub use channel::{Login, Secret, Server, Service};
+
+use super::nearest::nearest;
+use super::notes::{Wrong, excerpt};
+use super::raw::Section;
+use super::value;
+use crate::units::Severity;
+
+/// More channels than these are a mistake of whoever made the file.
+const MOST: usize = 16;
+/// Somebody else is told after so long, where nothing is said.
+const AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// One channel: where messages go, and which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotifyConfig {
+    /// By which commands, status and metrics call it: the word for its kind, with a number from the
+    /// second of a kind on.
+    pub name: String,
+    pub to: Service,
+    /// What is less grave is not told (`min`).
+    pub min: Severity,
+    /// When only what is critical is told at once.
+    pub quiet: Option<Quiet>,
+    /// A file that says what is secret in `to`: a path, or the name of a systemd credential or of a file in
+    /// `secrets` below the state directory.
+    pub secret_file: Option<PathBuf>,
+    /// Who is told of something critical that nobody has acknowledged, one after the other.
+    pub escalate: Vec<Service>,
+    /// For how long each has time for that.
+    pub after: Duration,
+}
+
+/// A part of each day, in minutes after midnight, local time; it may go over midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quiet {
+    pub from: u16,
+    pub to: u16,
+}
+
+impl Quiet {
+    /// Whether a minute of the day is part of it.
+    #[must_use]
+    pub const fn contains(self, minute: u16) -> bool {
+        if self.from <= self.to {
+            self.from <= minute && minute < self.to
+        } else {
+            self.from <= minute || minute < self.to
+        }
+    }
+}
+
+/// Reads all `[[notify]]` sections.
+pub(super) fn all(sections: Vec<Section<'_>>) -> Vec<NotifyConfig> {
+    if let Some(surplus) = sections.get(MOST) {
+        let text = format!("these are {} channels, and there can be {MOST}", sections.len());
+        surplus.notes().push(surplus.at(), text, "leave out the last ones");
+    }
+    let mut channels: Vec<NotifyConfig> = Vec::new();
+    for section in sections.into_iter().take(MOST) {
+        let Some(mut channel) = one(section) else { continue };
+        let word = channel.to.word();
+        let same = channels.iter().filter(|other| other.to.word() == word).count();
+        channel.name = if same == 0 { word.to_owned() } else { format!("{word}-{}", same + 1) };
+        channels.push(channel);
+    }
+    channels
+}
+
+fn one(mut section: Section<'_>) -> Option<NotifyConfig> {
+    const EXAMPLE: &str = "add to = \"ntfy://ntfy.sh/our-house-7f3k\"";
+    let to = section.read("to", service);
+    if !section.has_like("to") {
+        section.missing("this channel leads nowhere", EXAMPLE);
+    }
+    let secret_file = section.read("secret_file", file_or_name).map(Spanned::into_inner);
+    if let Some(to) = &to
+        && to.get_ref().lacks_secret()
+        && !section.has_like("secret_file")
+    {
+        let hint = "write it into the URL, or name a file with secret_file = \"…\"";
+        section.notes().push(to.span().start, "to: the secret is missing", hint);
+    }
+    let escalate = section.list("escalate", service);
+    let after = section.read("after", patience);
+    if let Some(after) = &after
+        && !section.has_like("escalate")
+    {
+        let hint = "name who is told next: escalate = [\"ntfy://…\"]";
+        section.notes().push(after.span().start, "after: there is nobody to escalate to", hint);
+    }
+    let config = NotifyConfig {
+        name: String::new(),
+        min: section.read_or("min", least, Severity::Warning),
+        quiet: section.read("quiet", quiet).map(Spanned::into_inner),
+        secret_file,
+        escalate: super::check::plain(escalate),
+        after: after.map_or(AFTER, Spanned::into_inner),
+        to: to.map(Spanned::into_inner).unwrap_or(Service::Exec { program: PathBuf::new() }),
+    };
+    section.finish();
+    Some(config)
+}
+
+fn service(value: &DeValue<'_>) -> Result<Service, Wrong> {
+    let url = value::string(value, "\"ntfy://ntfy.sh/our-house-7f3k\"")?;
+    channel::parse(url).map_err(|unfit| Wrong::new(unfit.text, unfit.hint))
+}
+
+fn least(value: &DeValue<'_>) -> Result<Severity, Wrong> {
+    const WORDS: [Severity; 3] = [Severity::Notice, Severity::Warning, Severity::Critical];
+    let text = value::string(value, "\"warning\"")?;
+    WORDS.into_iter().find(|known| known.word() == text).ok_or_else(|| {
+        let near = nearest(text, WORDS.map(Severity::word));
+        let hint = near.map_or_else(
+            || "write \"notice\", \"warning\" or \"critical\"".to_owned(),
+            |near| format!("did you mean \"{near}\"?"),
+        );
+        Wrong::new(format!("{:?} is not a severity of messages", excerpt(text)), hint)
+    })
+}
+
+fn quiet(value: &DeValue<'_>) -> Result<Quiet, Wrong> {
+    const HINT: &str = "hours look like \"22:00-07:00\", in local time";
+    let text = value::string(value, "\"22:00-07:00\"")?;
+    let minute = |text: &str| -> Option<u16> {
+        let (hour, minute) = text.trim().split_once(':')?;
+        let two = |digits: &str| {
+            let plain = (1..=2).contains(&digits.len());
+            digits.parse::<u16>().ok().filter(|_| plain && !digits.starts_with('+'))
+        };
+        let (hour, minute) = (two(hour)?, two(minute)?);
+        (hour < 24 && minute < 60).then_some(hour * 60 + minute)
+    };
+    let hours = text.split_once('-').and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
+    match hours {
+        Some((from, to)) if from == to => {
+            Err(Wrong::new("these hours are none, or the whole day", HINT))
+        }
+        Some((from, to)) => Ok(Quiet { from, to }),
+        None => Err(Wrong::new(format!("{:?} are not hours of a day", excerpt(text)), HINT)),
+    }
+}
+
+fn patience(value: &DeValue<'_>) -> Result<Duration, Wrong> {
+    let after = value::duration(value)?;
+    if after < Duration::from_secs(10) {
+        return Err(Wrong::new("nobody acknowledges that fast", "10s at least; 5m is usual"));
+    }
+    Ok(after)
+}
+
+fn file_or_name(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
+    const HINT: &str = "a full path, or the name of a systemd credential or of a file in \
+                        /var/lib/sparelink/secrets";
+    let text = value::string(value, "\"ntfy-token\"")?;
+    let name = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+    if (name && !text.starts_with('.')) || (text.starts_with('/') && !text.contains('\0')) {
+        return Ok(PathBuf::from(text));
+    }
+    Err(Wrong::new(format!("{:?} is not a file", excerpt(text)), HINT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_hours_may_go_over_midnight() {
+        let night = Quiet { from: 22 * 60, to: 7 * 60 };
+        let noon = Quiet { from: 12 * 60, to: 14 * 60 };
+        for (minute, at_night, at_noon) in [
+            (0, true, false),
+            (419, true, false),
+            (420, false, false),
+            (720, false, true),
+            (1320, true, false),
+        ] {
+            assert_eq!(
+                (night.contains(minute), noon.contains(minute)),
+                (at_night, at_noon),
+                "{minute}"
+            );
+        }
+    }
+}

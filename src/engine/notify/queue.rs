@@ -1,0 +1,308 @@
+//! The messages that wait for one channel: which is next, and when it is tried. Order is kept; what sums up a time
+//! without Internet goes first; a channel that fails is left alone for longer and longer.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::config::{Quiet, Service};
+use crate::time::Instant;
+use crate::units::Severity;
+
+/// After a failure it is tried again after so long, the last one again and again.
+const PAUSES: [Duration; 7] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+    Duration::from_secs(120),
+    Duration::from_secs(300),
+];
+/// What was refused for good, such as a password, is tried again so seldom: some servers lock out who tries.
+const REFUSED: Duration = Duration::from_secs(15 * 60);
+/// Nobody wants to hear of it later than that.
+const EXPIRES: Duration = Duration::from_secs(24 * 3600);
+/// More than these do not wait: the oldest go.
+const MOST: usize = 200;
+
+/// A message that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub id: String,
+    pub severity: Severity,
+    /// When it was made, on the clock of this boot; of an earlier boot, when the agent began.
+    pub made: Instant,
+    /// It sums up a time without Internet.
+    pub digest: bool,
+}
+
+/// Why a message was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// In words, without anything secret.
+    pub why: String,
+    /// It will be refused again unless the configuration changes.
+    pub refused: bool,
+    /// The server asked to be left alone for so long.
+    pub pause: Option<Duration>,
+}
+
+/// How many messages a channel takes in a time, at most.
+#[derive(Clone, Copy, Debug)]
+struct Cap {
+    most: usize,
+    within: Duration,
+}
+
+/// What costs money, or gets the sender blocked, has a cap that no configuration lifts.
+const fn caps(_to: &Service) -> &'static [Cap] {
+    const USUAL: [Cap; 1] = [Cap { most: 60, within: Duration::from_secs(3600) }];
+    &USUAL
+}
+
+/// One channel's queue.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    quiet: Option<Quiet>,
+    caps: &'static [Cap],
+    waiting: VecDeque<Entry>,
+    /// The one that is being sent.
+    sending: Option<String>,
+    failures: usize,
+    not_before: Instant,
+    /// When something was delivered, as far back as caps look.
+    sent: VecDeque<Instant>,
+    /// The last failure, until something is delivered.
+    pub failing: Option<Failure>,
+}
+
+impl Queue {
+    #[must_use]
+    pub fn new(to: &Service, quiet: Option<Quiet>) -> Self {
+        Self {
+            quiet,
+            caps: caps(to),
+            waiting: VecDeque::new(),
+            sending: None,
+            failures: 0,
+            not_before: Instant::ZERO,
+            sent: VecDeque::new(),
+            failing: None,
+        }
+    }
+
+    /// How many messages wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Adds a message. The way is worth another try at once, as something has changed. Returns what had to go for it.
+    pub fn push(&mut self, entry: Entry, now: Instant) -> Option<Entry> {
+        let refused = self.failing.as_ref().is_some_and(|failure| failure.refused);
+        if !refused {
+            self.not_before = now;
+        }
+        if entry.digest {
+            // Behind other digests and the one that is on its way.
+            let behind = |e: &Entry| e.digest || Some(&e.id) == self.sending.as_ref();
+            let at = self.waiting.iter().take_while(|e| behind(e)).count();
+            self.waiting.insert(at, entry);
+        } else {
+            self.waiting.push_back(entry);
+        }
+        if self.waiting.len() <= MOST {
+            return None;
+        }
+        let busy = usize::from(self.sending.is_some());
+        self.waiting.remove(busy)
+    }
+
+    /// Takes out what has waited for too long.
+    pub fn expire(&mut self, now: Instant) -> Vec<Entry> {
+        let sending = self.sending.clone();
+        let old = |e: &Entry| now.since(e.made) >= EXPIRES && Some(&e.id) != sending.as_ref();
+        let (gone, stay) = self.waiting.drain(..).partition(old);
+        self.waiting = stay;
+        gone.into()
+    }
+
+    /// The next message, if one may be sent now; it counts as being sent from here on. `minute` is that of the day,
+    /// where people live, if that is known.
+    pub fn next(&mut self, now: Instant, minute: Option<u16>) -> Option<Entry> {
+        if self.sending.is_some() || now < self.not_before.max(self.capped_until(now)) {
+            return None;
+        }
+        let quiet = self.is_quiet(minute);
+        let entry = self.waiting.iter().find(|e| !quiet || e.severity >= Severity::Critical)?;
+        self.sending = Some(entry.id.clone());
+        Some(entry.clone())
+    }
+
+    /// When [`Self::next`] may have something although nothing happens.
+    #[must_use]
+    pub fn deadline(&self, now: Instant, minute: Option<u16>) -> Option<Instant> {
+        if self.sending.is_some() || self.waiting.is_empty() {
+            return None;
+        }
+        let next = self.not_before.max(self.capped_until(now));
+        let loud = self.waiting.iter().any(|e| e.severity >= Severity::Critical);
+        // Hours are looked at every minute.
+        let quiet = self.is_quiet(minute) && !loud;
+        Some(if quiet { next.max(now + Duration::from_secs(60)) } else { next })
+    }
+
+    fn is_quiet(&self, minute: Option<u16>) -> bool {
+        self.quiet.zip(minute).is_some_and(|(quiet, minute)| quiet.contains(minute))
+    }
+
+    /// Until when caps let nothing through.
+    fn capped_until(&self, now: Instant) -> Instant {
+        let until = |cap: &Cap| {
+            let first = self.sent.len().checked_sub(cap.most).and_then(|at| self.sent.get(at));
+            first.map_or(Instant::ZERO, |first| *first + cap.within)
+        };
+        self.caps.iter().map(until).filter(|at| *at > now).max().unwrap_or(Instant::ZERO)
+    }
+
+    /// The message that was being sent has arrived.
+    pub fn delivered(&mut self, now: Instant) {
+        self.settle();
+        (self.failures, self.failing, self.not_before) = (0, None, now);
+        self.sent.push_back(now);
+        let longest = self.caps.iter().map(|cap| cap.within).max().unwrap_or_default();
+        while self.sent.front().is_some_and(|first| now.since(*first) > longest) {
+            self.sent.pop_front();
+        }
+    }
+
+    /// It has not, or nobody knows.
+    pub fn failed(&mut self, failure: Failure, now: Instant) {
+        self.sending = None;
+        let usual = PAUSES.get(self.failures).or(PAUSES.last()).copied().unwrap_or(REFUSED);
+        let pause = if failure.refused { REFUSED } else { usual };
+        self.not_before = now + failure.pause.unwrap_or_default().max(pause).min(EXPIRES);
+        self.failures += 1;
+        self.failing = Some(failure);
+        // A digest that came while another message was on its way goes before that, too.
+        self.waiting.make_contiguous().sort_by_key(|e| !e.digest);
+    }
+
+    /// The message that was being sent is out of the queue.
+    fn settle(&mut self) {
+        if let Some(id) = self.sending.take() {
+            self.waiting.retain(|e| e.id != id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    fn queue(quiet: Option<Quiet>) -> Queue {
+        Queue::new(&Service::Exec { program: "/bin/true".into() }, quiet)
+    }
+
+    fn entry(id: &str, severity: Severity) -> Entry {
+        Entry { id: id.to_owned(), severity, made: at(0), digest: id.starts_with("digest") }
+    }
+
+    fn down() -> Failure {
+        Failure { why: "no route".to_owned(), refused: false, pause: None }
+    }
+
+    use Severity::{Critical, Warning};
+
+    #[test]
+    fn order_is_kept_and_a_digest_goes_first() {
+        let mut queue = queue(None);
+        for id in ["a", "b"] {
+            queue.push(entry(id, Warning), at(0));
+        }
+        assert_eq!(queue.next(at(0), None).unwrap().id, "a");
+        assert_eq!(queue.next(at(0), None), None, "one after the other");
+        queue.push(entry("digest", Critical), at(1));
+        queue.push(entry("digest2", Critical), at(1));
+        queue.failed(down(), at(1));
+        let mut order = Vec::new();
+        while let Some(next) = queue.next(at(100), None) {
+            order.push(next.id);
+            queue.delivered(at(100));
+        }
+        assert_eq!(order, ["digest", "digest2", "a", "b"]);
+    }
+
+    #[test]
+    fn pauses_grow_and_end_when_something_happens() {
+        let mut queue = queue(None);
+        queue.push(entry("a", Warning), at(0));
+        let mut now = at(0);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            queue.next(now, None).unwrap();
+            queue.failed(down(), now);
+            let due = queue.deadline(now, None).unwrap();
+            pauses.push(due.since(now).as_secs());
+            assert_eq!(queue.next(due - Duration::from_millis(1), None), None);
+            now = due;
+        }
+        assert_eq!(pauses, [1, 2, 5, 15, 60, 120, 300, 300, 300]);
+        queue.next(now, None).unwrap();
+        queue.failed(down(), now);
+        queue.push(entry("b", Warning), now + Duration::from_secs(1));
+        assert_eq!(queue.next(now + Duration::from_secs(1), None).unwrap().id, "a");
+    }
+
+    #[test]
+    fn what_is_refused_is_tried_seldom() {
+        let mut queue = queue(None);
+        queue.push(entry("a", Warning), at(0));
+        queue.next(at(0), None).unwrap();
+        queue.failed(Failure { refused: true, ..down() }, at(0));
+        queue.push(entry("b", Warning), at(1));
+        assert_eq!(queue.next(at(899), None), None);
+        assert_eq!(queue.next(at(900), None).unwrap().id, "a");
+        queue.failed(Failure { pause: Some(Duration::from_secs(1200)), ..down() }, at(900));
+        assert_eq!(queue.deadline(at(900), None), Some(at(2100)), "the server asked for it");
+    }
+
+    #[test]
+    fn at_night_only_what_is_critical_is_told() {
+        let mut queue = queue(Some(Quiet { from: 22 * 60, to: 7 * 60 }));
+        queue.push(entry("a", Warning), at(0));
+        assert_eq!(queue.next(at(0), Some(23 * 60)), None);
+        assert_eq!(queue.deadline(at(0), Some(23 * 60)), Some(at(60)));
+        queue.push(entry("b", Critical), at(0));
+        assert_eq!(queue.next(at(0), Some(23 * 60)).unwrap().id, "b");
+        queue.delivered(at(0));
+        assert_eq!(queue.next(at(0), Some(7 * 60)).unwrap().id, "a");
+    }
+
+    #[test]
+    fn there_is_a_cap_an_end_and_a_bound() {
+        let mut queue = queue(None);
+        for n in 0..=MOST {
+            let gone = queue.push(entry(&format!("{n}"), Warning), at(0));
+            assert_eq!(gone.map(|gone| gone.id), (n == MOST).then(|| "0".to_owned()));
+        }
+        for _ in 0..60 {
+            queue.next(at(10), None).unwrap();
+            queue.delivered(at(10));
+        }
+        assert_eq!(queue.next(at(3609), None), None);
+        assert!(queue.next(at(3610), None).is_some());
+        assert_eq!(queue.expire(at(86_399)), []);
+        assert_eq!(queue.expire(at(86_400)).len(), MOST - 61, "the one on its way stays");
+    }
+}

@@ -1,0 +1,44 @@
+//! Who is told: what happened goes to the teller as it is recorded, and what it makes of it leaves here.
+
+use crate::engine::Engine;
+use crate::engine::notify::Look;
+use crate::engine::output::Output;
+use crate::engine::uplink::standing::Use;
+use crate::time::Now;
+
+impl Engine {
+    pub(in crate::engine) fn notify(&mut self, now: Now) {
+        let due = self.telling.teller.deadline();
+        let awaited = self.telling.teller.awaits_an_answer() && self.felt().is_some();
+        if !awaited && due.is_none_or(|due| due > now.mono) {
+            return;
+        }
+        let look = self.look(now);
+        let messages = self.telling.teller.tick(&look, now);
+        if !messages.is_empty() && !self.config.notify.is_empty() {
+            let teller = Box::new(self.telling.teller.clone());
+            self.outputs.push_back(Output::Notify(messages, teller));
+        }
+    }
+
+    fn felt(&self) -> Option<std::time::Duration> {
+        self.telling.stories.latest().and_then(|story| story.felt)
+    }
+
+    fn look(&self, now: Now) -> Look {
+        let active = self.choice.active.v4.uplink.or(self.choice.active.v6.uplink);
+        let active = active.and_then(|id| self.uplinks.get(&id));
+        let first = self.uplinks.chain.first().and_then(|id| self.uplinks.get(id));
+        let first = first.map(|u| {
+            let well = self.whole(u, now).usable() == Use::Well;
+            (u.config.name.clone(), (!well).then(|| self.trouble(u, now)))
+        });
+        Look {
+            active: active.map(|u| u.config.name.clone()),
+            metered: active.is_some_and(|u| u.config.metered),
+            first,
+            spares: self.ready_spares(now).map(|u| u.config.name.clone()).collect(),
+            felt: self.felt(),
+        }
+    }
+}

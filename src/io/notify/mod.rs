@@ -1,0 +1,448 @@
+//! Tells people: messages are kept on disk, then sent by each channel in its own time. A thread of its own does
+//! it, with a task for whatever a channel does at the moment: neither the loop nor another channel waits.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::config::{NotifyConfig, Service};
+use crate::engine::notify::queue::{Entry, Failure, Queue};
+use crate::engine::notify::tale::{Tale, Words};
+use crate::engine::notify::teller::Teller;
+use crate::engine::notify::{ChannelState, Message, Tested};
+use crate::io::{clock, disk, sys};
+use crate::time::{Instant, Now, Utc};
+use crate::units::Severity;
+
+mod exec;
+mod outbox;
+mod post;
+mod secrets;
+mod services;
+mod tls;
+
+use outbox::{Ending, Kept, Outbox};
+use post::Addresses;
+
+/// Below the state directory.
+const DIR: &str = "messages";
+/// Where the servers' addresses are remembered, below that.
+const ADDRESSES: &str = "addresses.json";
+const MOST_ADDRESSES: u64 = 64 * 1024;
+/// Names are looked up again so often, so that their addresses are known when no name resolves.
+const LOOK_UP: Duration = Duration::from_secs(3600);
+/// A delivery takes no longer than this, whatever it does.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Messages that the loop may hand over before the thread takes them.
+const QUEUE: usize = 256;
+
+/// What is asked of the thread.
+enum Ask {
+    /// Messages, what has been told with them, and the status document.
+    Tell(Vec<Message>, Box<Teller>, Value),
+    Configure(Vec<NotifyConfig>),
+    Test(Option<String>, Value, oneshot::Sender<Vec<Tested>>),
+}
+
+/// The way to the thread.
+#[derive(Debug)]
+pub struct Notifier {
+    asks: mpsc::Sender<Ask>,
+    shown: Arc<Mutex<Vec<ChannelState>>>,
+}
+
+impl Notifier {
+    /// Takes up what waits, and starts the thread. What people had been told comes back with it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel gives no thread.
+    pub fn start(channels: Vec<NotifyConfig>, state_dir: PathBuf) -> io::Result<(Self, Teller)> {
+        let outbox = Outbox::open(&state_dir.join(DIR), clock::boot());
+        let teller = outbox.teller().clone();
+        let (asks, asked) = mpsc::channel(QUEUE);
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let mut office = Office::new(channels, state_dir, outbox, shown.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("messages".to_owned()).spawn(move || {
+            runtime.block_on(office.work(asked));
+            // A look-up or a program that hangs is not waited for.
+            runtime.shutdown_background();
+        })?;
+        Ok((Self { asks, shown }, teller))
+    }
+
+    /// Keeps messages and has them sent, with the status document as it is now.
+    pub fn tell(&self, messages: Vec<Message>, teller: Box<Teller>, state: Value) {
+        if self.asks.try_send(Ask::Tell(messages, teller, state)).is_err() {
+            tracing::warn!("the disk is so slow that a message is lost");
+        }
+    }
+
+    /// Other channels are in force.
+    pub fn configure(&self, channels: Vec<NotifyConfig>) {
+        drop(self.asks.try_send(Ask::Configure(channels)));
+    }
+
+    /// Sends a test to a channel or to all.
+    pub fn test(&self, channel: Option<String>, state: Value) -> oneshot::Receiver<Vec<Tested>> {
+        let (reply, tested) = oneshot::channel();
+        drop(self.asks.try_send(Ask::Test(channel, state, reply)));
+        tested
+    }
+
+    /// How it stands with each channel.
+    #[must_use]
+    pub fn shown(&self) -> Vec<ChannelState> {
+        lock(&self.shown).clone()
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One channel.
+struct Channel {
+    config: NotifyConfig,
+    queue: Queue,
+    last: Option<Utc>,
+}
+
+/// How a delivery ended.
+struct Done {
+    channel: String,
+    id: String,
+    result: Result<(), Failure>,
+}
+
+/// All that the thread has.
+struct Office {
+    state_dir: PathBuf,
+    outbox: Outbox,
+    addresses: Addresses,
+    known: BTreeMap<String, Vec<IpAddr>>,
+    /// The status document that came with the latest message.
+    state: Value,
+    channels: BTreeMap<String, Channel>,
+    sending: JoinSet<Done>,
+    shown: Arc<Mutex<Vec<ChannelState>>>,
+    disk_failed: bool,
+    look_up_at: Instant,
+}
+
+impl Office {
+    fn new(
+        channels: Vec<NotifyConfig>,
+        state_dir: PathBuf,
+        outbox: Outbox,
+        shown: Arc<Mutex<Vec<ChannelState>>>,
+    ) -> Self {
+        let file = state_dir.join(DIR).join(ADDRESSES);
+        let known = disk::read_own(&file, MOST_ADDRESSES).ok().flatten();
+        let known = known.and_then(|text| serde_json::from_slice(&text).ok());
+        let known: BTreeMap<_, _> = known.unwrap_or_default();
+        let mut this = Self {
+            state_dir,
+            outbox,
+            addresses: Addresses::new(known.clone()),
+            known,
+            state: Value::Null,
+            channels: BTreeMap::new(),
+            sending: JoinSet::new(),
+            shown,
+            disk_failed: false,
+            look_up_at: clock::now().mono,
+        };
+        this.configure(channels);
+        this
+    }
+
+    async fn work(&mut self, mut asked: mpsc::Receiver<Ask>) {
+        loop {
+            self.send();
+            self.show();
+            let due = self.due();
+            tokio::select! {
+                ask = asked.recv() => match ask {
+                    None => break,
+                    Some(Ask::Tell(messages, teller, state)) => {
+                        self.state = state;
+                        self.tell(messages, *teller);
+                    }
+                    Some(Ask::Configure(channels)) => self.configure(channels),
+                    Some(Ask::Test(channel, state, reply)) => {
+                        self.state = state;
+                        self.test(channel, reply);
+                    }
+                },
+                Some(done) = self.sending.join_next() => match done {
+                    Ok(done) => self.done(done),
+                    // No task of ours is cancelled, and one that panics has told so.
+                    Err(error) => tracing::debug!(%error, "a channel's task"),
+                },
+                () = clock::sleep_until(due) => {}
+            }
+        }
+    }
+
+    /// When there is something to do although nothing happens.
+    fn due(&self) -> Instant {
+        let (now, minute) = (clock::now().mono, minute_of_day());
+        let queues = self.channels.values().filter_map(|c| c.queue.deadline(now, minute));
+        queues.chain([self.look_up_at]).min().unwrap_or(now)
+    }
+
+    fn configure(&mut self, channels: Vec<NotifyConfig>) {
+        let now = clock::now().mono;
+        let mut new = BTreeMap::new();
+        for config in channels {
+            let old = self.channels.remove(&config.name).filter(|old| old.config == config);
+            let channel = old.unwrap_or_else(|| {
+                let mut queue = Queue::new(&config.to, config.quiet);
+                for message in self.outbox.waiting(&config.name) {
+                    drop(queue.push(entry(message, now), now));
+                }
+                Channel { config, queue, last: None }
+            });
+            new.insert(channel.config.name.clone(), channel);
+        }
+        self.channels = new;
+        self.look_up_at = now;
+    }
+
+    fn tell(&mut self, messages: Vec<Message>, teller: Teller) {
+        let now = clock::now();
+        let mins: BTreeMap<String, Severity> =
+            self.channels.iter().map(|(name, c)| (name.clone(), c.config.min)).collect();
+        let boot = clock::boot();
+        let kept: Vec<Kept> = messages
+            .iter()
+            .map(|message| Kept {
+                to: outbox::wanted(&mins, message.severity),
+                ..kept(message, &boot, now)
+            })
+            .collect();
+        let result = self.outbox.told(teller, kept.clone());
+        self.kept_on_disk(result);
+        for message in kept {
+            for name in &message.to {
+                let Some(channel) = self.channels.get_mut(name) else { continue };
+                let surplus = channel.queue.push(entry(&message, now.mono), now.mono);
+                if let Some(surplus) = surplus {
+                    let result = self.outbox.done(name, &surplus.id, Ending::GivenUp);
+                    drop(result);
+                }
+            }
+        }
+    }
+
+    /// Says once that the disk does not take messages, and once that it does again.
+    fn kept_on_disk(&mut self, result: io::Result<()>) {
+        match result {
+            Ok(()) if std::mem::take(&mut self.disk_failed) => {
+                tracing::info!("messages: kept on disk again");
+            }
+            Ok(()) => {}
+            Err(error) if !std::mem::replace(&mut self.disk_failed, true) => {
+                tracing::warn!("messages: kept in RAM only, until that can be written: {error}");
+            }
+            Err(error) => tracing::debug!(%error, "messages: still in RAM only"),
+        }
+    }
+
+    /// Starts what may be sent now.
+    fn send(&mut self) {
+        let (now, minute) = (clock::now().mono, minute_of_day());
+        if self.look_up_at <= now {
+            self.look_up_at = now + LOOK_UP;
+            self.look_up();
+        }
+        let mut given_up = Vec::new();
+        for (name, channel) in &mut self.channels {
+            given_up.extend(channel.queue.expire(now).into_iter().map(|e| (name.clone(), e.id)));
+            let Some(next) = channel.queue.next(now, minute) else { continue };
+            let Some(message) = self.outbox.get(&next.id).cloned() else {
+                channel.queue.delivered(now);
+                continue;
+            };
+            let (name, config) = (name.clone(), channel.config.clone());
+            let dir = self.state_dir.clone();
+            let (addresses, state) = (self.addresses.clone(), self.state.clone());
+            self.sending.spawn(async move {
+                let result = deliver(&config, &dir, &message, &state, &addresses).await;
+                Done { channel: name, id: message.id, result }
+            });
+        }
+        for (name, id) in given_up {
+            let result = self.outbox.done(&name, &id, Ending::GivenUp);
+            self.kept_on_disk(result);
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        let now = clock::now();
+        let Some(channel) = self.channels.get_mut(&done.channel) else { return };
+        match done.result {
+            Ok(()) => {
+                channel.queue.delivered(now.mono);
+                channel.last = now.utc;
+                let result = self.outbox.done(&done.channel, &done.id, Ending::Delivered);
+                self.kept_on_disk(result);
+                self.remember_addresses();
+            }
+            Err(failure) => {
+                let news = channel.queue.failing.as_ref() != Some(&failure);
+                if news {
+                    tracing::warn!("{}: {}", channel.config.to, failure.why);
+                }
+                channel.queue.failed(failure, now.mono);
+            }
+        }
+    }
+
+    /// Asks for every server's addresses, which are remembered.
+    fn look_up(&mut self) {
+        let servers: Vec<_> =
+            self.channels.values().filter_map(|c| c.config.to.server().cloned()).collect();
+        let addresses = self.addresses.clone();
+        tokio::spawn(async move {
+            for server in servers {
+                drop(addresses.of(&server).await);
+            }
+        });
+    }
+
+    fn remember_addresses(&mut self) {
+        let all = self.addresses.all();
+        if all != self.known {
+            let file = self.state_dir.join(DIR).join(ADDRESSES);
+            if let Ok(text) = serde_json::to_vec(&all) {
+                let result = disk::replace(&file, &text);
+                self.kept_on_disk(result);
+            }
+            self.known = all;
+        }
+    }
+
+    fn test(&self, channel: Option<String>, reply: oneshot::Sender<Vec<Tested>>) {
+        let chosen = self
+            .channels
+            .values()
+            .filter(|c| channel.as_ref().is_none_or(|name| *name == c.config.name));
+        let tests: Vec<_> = chosen
+            .map(|c| {
+                let (config, dir) = (c.config.clone(), self.state_dir.clone());
+                let (addresses, state) = (self.addresses.clone(), self.state.clone());
+                async move {
+                    let now = clock::now();
+                    let test = test_message(&config.name, now);
+                    let result = deliver(&config, &dir, &test, &state, &addresses).await;
+                    let took = clock::now().mono.since(now.mono);
+                    let result = result.map(|()| took).map_err(|failure| failure.why);
+                    Tested { channel: config.to.to_string(), result }
+                }
+            })
+            .collect();
+        tokio::spawn(async move {
+            drop(reply.send(futures_util::future::join_all(tests).await));
+        });
+    }
+
+    fn show(&self) {
+        let state = |c: &Channel| ChannelState {
+            name: c.config.name.clone(),
+            to: c.config.to.to_string(),
+            waiting: c.queue.len(),
+            last: c.last,
+            failing: c.queue.failing.as_ref().map(|failure| failure.why.clone()),
+        };
+        *lock(&self.shown) = self.channels.values().map(state).collect();
+    }
+}
+
+/// The minute of the day where people live, if the clock is set.
+fn minute_of_day() -> Option<u16> {
+    let at = sys::local_time(clock::now().utc?.0 / 1000)?;
+    Some(u16::from(at.hour) * 60 + u16::from(at.minute))
+}
+
+fn entry(message: &Kept, now: Instant) -> Entry {
+    let (id, severity, digest) = (message.id.clone(), message.severity, message.digest);
+    Entry { id, severity, made: now, digest }
+}
+
+/// Makes the words of a message.
+fn kept(message: &Message, boot: &str, now: Now) -> Kept {
+    let clock = |at: Instant| {
+        let local = now.utc_of(at).and_then(|utc| sys::local_time(utc.0 / 1000));
+        local.map_or_else(
+            || "an unknown time".to_owned(),
+            |at| format!("{:02}:{:02}", at.hour, at.minute),
+        )
+    };
+    let Words { title, text, next } = message.tale.words(message.at, &clock);
+    Kept {
+        id: format!("{boot}-{}-{}", message.at.as_micros() / 1000, message.number),
+        story: format!("{boot}-{}", message.story),
+        severity: message.severity,
+        title,
+        text,
+        next,
+        at: message.utc.or_else(|| now.utc_of(message.at)).map(|utc| utc.to_string()),
+        uplink: message.uplink.clone(),
+        digest: message.is_digest(),
+        to: std::collections::BTreeSet::new(),
+    }
+}
+
+fn test_message(channel: &str, now: Now) -> Kept {
+    let message = Message {
+        number: 0,
+        story: 0,
+        severity: Severity::Notice,
+        at: now.mono,
+        utc: now.utc,
+        uplink: None,
+        tale: Tale::Test,
+    };
+    let message = kept(&message, "test", now);
+    Kept { id: format!("{}-{channel}", message.id), ..message }
+}
+
+/// Delivers one message, in bounded time.
+async fn deliver(
+    config: &NotifyConfig,
+    state_dir: &std::path::Path,
+    message: &Kept,
+    state: &Value,
+    addresses: &Addresses,
+) -> Result<(), Failure> {
+    let mut to = config.to.clone();
+    if let Some(file) = &config.secret_file {
+        let secret = secrets::read(file, state_dir);
+        to.know(secret.map_err(|why| Failure { why, refused: true, pause: None })?);
+    }
+    let sent = async {
+        match &to {
+            Service::Exec { program } => {
+                let input = services::document(message, state).to_string().into_bytes();
+                exec::run(program, input).await
+            }
+            other => match services::post(other, message, state) {
+                Some(post) => post::send(post, addresses).await,
+                None => Ok(()),
+            },
+        }
+    };
+    let late =
+        || Failure { why: "it took more than a minute".to_owned(), refused: false, pause: None };
+    tokio::time::timeout(LONGEST, sent).await.unwrap_or_else(|_| Err(late()))
+}

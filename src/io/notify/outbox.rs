@@ -1,0 +1,184 @@
+//! Messages on disk: what has been told of what happened, and which channel has it. One journal, so that a message is
+//! written once for all channels, and before any of them sends it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::notify::teller::Teller;
+use crate::io::journal::Journal;
+use crate::units::Severity;
+
+/// Below the state directory.
+const NAME: &str = "messages";
+/// A file of the journal has at most so many bytes; with 200 messages that wait it is a third full.
+const MOST: u64 = 256 * 1024;
+/// Messages that are kept, delivered or not.
+const KEPT: usize = 256;
+
+/// A message as it waits: its words are made, and nothing of it changes any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// No other message has it, and whoever gets it twice can tell.
+    pub(crate) id: String,
+    pub(crate) story: String,
+    pub(crate) severity: Severity,
+    pub(crate) title: String,
+    pub(crate) text: String,
+    pub(crate) next: String,
+    /// When it happened, if the box knew (RFC 3339).
+    pub(crate) at: Option<String>,
+    pub(crate) uplink: Option<String>,
+    #[serde(default)]
+    pub(crate) digest: bool,
+    /// Which channels are to get it.
+    pub(crate) to: BTreeSet<String>,
+}
+
+impl Kept {
+    /// Text and what next, for who shows one body.
+    pub(crate) fn body(&self) -> String {
+        if self.next.is_empty() {
+            self.text.clone()
+        } else {
+            format!("{}\n{}", self.text, self.next)
+        }
+    }
+}
+
+/// How it ended for a message and a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ending {
+    Delivered,
+    /// It was too old, or too many waited.
+    GivenUp,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Record {
+    Told {
+        boot: String,
+        teller: Box<Teller>,
+        messages: Vec<Kept>,
+    },
+    /// One that still waits, when the journal is written again.
+    Waits(Kept),
+    Done {
+        channel: String,
+        id: String,
+        ending: Ending,
+    },
+}
+
+/// The journal of messages, and what it says.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    journal: Journal,
+    boot: String,
+    teller: Box<Teller>,
+    /// Oldest first. `to` shrinks as channels are done.
+    messages: Vec<Kept>,
+}
+
+impl Outbox {
+    /// Takes up what is there.
+    pub(crate) fn open(dir: &Path, boot: String) -> Self {
+        let (mut messages, mut teller) = (Vec::new(), Box::<Teller>::default());
+        let journal = Journal::open(dir, NAME, MOST, &mut |bytes| {
+            match serde_json::from_slice(bytes) {
+                Ok(Record::Told { boot: then, teller: told, messages: new }) => {
+                    // Its times are those of that boot.
+                    *teller = if then == boot { *told } else { told.after_reboot() };
+                    messages.extend(new);
+                }
+                Ok(Record::Waits(message)) => messages.push(message),
+                Ok(Record::Done { channel, id, .. }) => done(&mut messages, &channel, &id),
+                Err(error) => tracing::debug!(%error, "a record of messages that is not known"),
+            }
+        });
+        let mut this = Self { journal, boot, teller, messages };
+        this.forget();
+        this
+    }
+
+    /// What people have been told.
+    pub(crate) fn teller(&self) -> &Teller {
+        &self.teller
+    }
+
+    /// What waits for a channel, oldest first.
+    pub(crate) fn waiting<'a>(&'a self, channel: &'a str) -> impl Iterator<Item = &'a Kept> {
+        self.messages.iter().filter(move |message| message.to.contains(channel))
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&Kept> {
+        self.messages.iter().find(|message| message.id == id)
+    }
+
+    /// Keeps new messages, and what has been told with them.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it; they are kept in RAM then.
+    pub(crate) fn told(&mut self, teller: Teller, new: Vec<Kept>) -> io::Result<()> {
+        let record = Record::Told {
+            boot: self.boot.clone(),
+            teller: Box::new(teller.clone()),
+            messages: new.clone(),
+        };
+        *self.teller = teller;
+        self.messages.extend(new);
+        self.forget();
+        self.append(&record)
+    }
+
+    /// A channel is done with a message.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it; it may be delivered again after a restart then.
+    pub(crate) fn done(&mut self, channel: &str, id: &str, ending: Ending) -> io::Result<()> {
+        done(&mut self.messages, channel, id);
+        self.append(&Record::Done { channel: channel.to_owned(), id: id.to_owned(), ending })
+    }
+
+    fn append(&mut self, record: &Record) -> io::Result<()> {
+        let bytes = serde_json::to_vec(record)?;
+        if self.journal.room() >= 2 * bytes.len() as u64 + 64 {
+            return self.journal.append(&[bytes]);
+        }
+        // What is delivered need not be kept.
+        let (boot, teller) = (self.boot.clone(), self.teller.clone());
+        let told = Record::Told { boot, teller, messages: Vec::new() };
+        let waiting = self.messages.iter().cloned().map(Record::Waits);
+        let records = [told].into_iter().chain(waiting);
+        let records: Vec<_> = records.map(|r| serde_json::to_vec(&r)).collect::<Result<_, _>>()?;
+        self.journal.replace(&records)
+    }
+
+    /// Lets go of what all channels have.
+    fn forget(&mut self) {
+        self.messages.retain(|message| !message.to.is_empty());
+        let surplus = self.messages.len().saturating_sub(KEPT);
+        self.messages.drain(..surplus);
+    }
+}
+
+fn done(messages: &mut [Kept], channel: &str, id: &str) {
+    if let Some(message) = messages.iter_mut().find(|message| message.id == id) {
+        message.to.remove(channel);
+    }
+}
+
+/// The channels' names, each with whether it wants a message of that severity.
+pub(crate) fn wanted(
+    channels: &BTreeMap<String, Severity>,
+    severity: Severity,
+) -> BTreeSet<String> {
+    let wants = channels.iter().filter(|(_, min)| severity >= **min);
+    wants.map(|(name, _)| name.clone()).collect()
+}

@@ -1,0 +1,150 @@
+//! Sends one HTTP request by whatever way the box has at the moment.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::services::{Post, judge};
+use crate::config::Server;
+use crate::engine::notify::queue::Failure;
+use crate::io::socket::{Stream, words};
+
+/// How long a server has for a connection, and for its answer.
+const CONNECTED: Duration = Duration::from_secs(10);
+const ANSWERED: Duration = Duration::from_secs(20);
+/// A name is looked up so long where its addresses are known from before.
+const LOOKED_UP: Duration = Duration::from_millis(500);
+/// What a server says beyond that is not read.
+const MOST_BODY: usize = 16 * 1024;
+/// Addresses of one name that are tried.
+const TRIED: usize = 4;
+
+/// The addresses of servers, remembered for when no name resolves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Addresses(Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>);
+
+impl Addresses {
+    /// Those of before.
+    pub(super) fn new(known: BTreeMap<String, Vec<IpAddr>>) -> Self {
+        Self(Arc::new(Mutex::new(known)))
+    }
+
+    /// All that are known now.
+    pub(super) fn all(&self) -> BTreeMap<String, Vec<IpAddr>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks a server's name up. If that fails or takes long, what it was before stands.
+    pub(super) async fn of(&self, server: &Server) -> Result<Vec<IpAddr>, String> {
+        if let Ok(ip) = server.host.parse() {
+            return Ok(vec![ip]);
+        }
+        let known = self.all().remove(&server.host).unwrap_or_default();
+        let patience = if known.is_empty() { CONNECTED } else { LOOKED_UP };
+        let found = timeout(patience, lookup_host((server.host.as_str(), server.port))).await;
+        let failed = match found {
+            Ok(Ok(found)) => {
+                let mut new: Vec<IpAddr> = found.map(|addr| addr.ip()).collect();
+                new.dedup();
+                new.truncate(TRIED);
+                if !new.is_empty() {
+                    let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                    all.insert(server.host.clone(), new.clone());
+                    return Ok(new);
+                }
+                "it has no address".to_owned()
+            }
+            Ok(Err(error)) => words(&error),
+            Err(_) => "no resolver answers".to_owned(),
+        };
+        if known.is_empty() {
+            return Err(format!("cannot look up {}: {failed}", server.host));
+        }
+        Ok(known)
+    }
+}
+
+fn passing(why: String) -> Failure {
+    Failure { why, refused: false, pause: None }
+}
+
+/// Connects to a server, at the first of its addresses that answers.
+pub(super) async fn connect(
+    server: &Server,
+    addresses: &Addresses,
+) -> Result<Box<dyn Stream>, Failure> {
+    let mut last = None;
+    for ip in addresses.of(server).await.map_err(passing)? {
+        match timeout(CONNECTED / 2, TcpStream::connect(SocketAddr::new(ip, server.port))).await {
+            Ok(Ok(stream)) => return Ok(Box::new(stream)),
+            Ok(Err(error)) => last = Some(words(&error)),
+            Err(_) => last = Some("no answer".to_owned()),
+        }
+    }
+    Err(passing(format!("cannot connect to {server}: {}", last.unwrap_or_default())))
+}
+
+/// Sends a request and judges the answer.
+pub(super) async fn send(post: Post, addresses: &Addresses) -> Result<(), Failure> {
+    let stream = connect(&post.server, addresses).await?;
+    let stream = super::tls::wrap(&post.server, stream).await.map_err(passing)?;
+    let server = post.server.clone();
+    match timeout(ANSWERED, exchange(post, stream)).await {
+        Ok(Ok((status, after, body))) => judge(status, after.as_deref(), &body),
+        Ok(Err(why)) => Err(passing(format!("{}: {why}", server.host))),
+        Err(_) => Err(passing(format!("{} took the connection and does not answer", server.host))),
+    }
+}
+
+/// Status, `Retry-After` and the beginning of the body.
+async fn exchange(
+    post: Post,
+    stream: Box<dyn Stream>,
+) -> Result<(u16, Option<String>, String), String> {
+    let request = request(post).map_err(|error| error.to_string())?;
+    let failed = |error: hyper::Error| {
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        cause.map_or_else(|| error.to_string(), words)
+    };
+    // The connection runs beside the question and ends with it.
+    let mut connection = JoinSet::new();
+    let (mut sender, driver) =
+        http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    connection.spawn(driver);
+    let answer = sender.send_request(request).await.map_err(failed)?;
+    let status = answer.status().as_u16();
+    let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let after = after.map(str::to_owned);
+    let body = Limited::new(answer.into_body(), MOST_BODY).collect().await;
+    let body = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
+    Ok((status, after, body.unwrap_or_default()))
+}
+
+fn request(post: Post) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let Server { tls, host, port } = &post.server;
+    let usual = *port == if *tls { 443 } else { 80 };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    let authority = if usual { host } else { format!("{host}:{port}") };
+    let mut request = Request::post(post.path)
+        .header(HOST, authority)
+        .header(USER_AGENT, concat!("sparelink/", env!("CARGO_PKG_VERSION")))
+        .header(CONTENT_TYPE, post.kind)
+        .header(CONNECTION, "close");
+    for (name, value) in post.headers {
+        request = request.header(name, value);
+    }
+    request.body(Full::new(Bytes::from(post.body)))
+}
