@@ -33,7 +33,8 @@ async function post(path, body) {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Sparelink": "1" },
       body: JSON.stringify(body),
-      signal: AbortSignal.timeout(15_000),
+      // A test of channels may have to wait for a server.
+      signal: AbortSignal.timeout(path === "notify/test" ? 75_000 : 15_000),
     });
     const said = await answer.json().catch(() => ({}));
     const text = answer.ok ? said.message : [said.detail, said.hint].filter(Boolean).join("; ");
@@ -188,6 +189,7 @@ export function listen() {
     press(event.currentTarget, () => steer("switch", { uplink: "auto" })),
   );
   $("led").addEventListener("click", (event) => press(event.currentTarget, () => steer("led_test", {})));
+  $("tell").addEventListener("click", (event) => press(event.currentTarget, () => steer("notify/test", {})));
   $("ask-form").addEventListener("submit", submitAsk);
   $("enter-form").addEventListener("submit", submitEnter);
   $("enter").addEventListener("close", () => {

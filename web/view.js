@@ -16,6 +16,7 @@ import {
   isFine,
   lasted,
   median,
+  messageWords,
   nextOf,
   number,
   reach,
@@ -293,6 +294,10 @@ export function renderBox(s) {
   put($("box-version"), clean(s.version, 40));
   put($("box-clock"), now === null ? "not set yet" : SECONDS.format(now));
   put($("box-switches"), String(s.switches ?? "–"));
+  const channels = s.messages?.channels ?? [];
+  show($("told"), channels.length > 0);
+  show($("tell"), channels.length > 0);
+  put($("box-messages"), messageWords(s.messages));
   put($("box-repairs"), String(s.repairs ?? "–"));
   put($("box-late"), number(s.loop_gap_ms, "ms"));
   // A box without a login lets nobody change anything from here.

@@ -169,7 +169,18 @@ export function because(s) {
   return s.manual ? `${called(s.manual)} is preferred manually` : "";
 }
 
-const UNLINKED = ["absent", "no_carrier", "no_address", "no_gateway"];
+/** Who is told, and whether that works. */
+export function messageWords(messages) {
+  const channels = messages?.channels ?? [];
+  const failing = channels.filter((c) => c.failing !== null && c.failing !== undefined);
+  const names = channels.map((c) => clean(c.name, 40)).join(", ");
+  const wait = messages?.waiting ? `${messages.waiting} waiting` : "none waiting";
+  if (failing.length > 0) return `${clean(failing[0].name, 40)}: ${clean(failing[0].failing, 120)}; ${wait}`;
+  const last = parsed(messages?.last);
+  return last === null ? `${names}: ${wait}` : `${names}: last ${moment(last)}, ${wait}`;
+}
+
+const UNLINKED = ["absent", "no_carrier", "no_address", "no_gateway", "in_vrf"];
 
 export function heroNext(s) {
   const name = (u) => called(u.name);

@@ -150,6 +150,10 @@ const fn is_move(fact: &Fact) -> bool {
     matches!(fact, Fact::Switched { .. })
 }
 
+const fn is_end(fact: &Fact) -> bool {
+    matches!(fact, Fact::BackOnline { .. })
+}
+
 impl Teller {
     /// What counts of it after a reboot: its times are of another clock, and the box has been away itself.
     #[must_use]
@@ -165,6 +169,8 @@ impl Teller {
             Fact::Switched { to, kind: SwitchKind::First, .. } if self.on.is_none() => {
                 self.on = Some(to.clone());
             }
+            // The digest of the outage says where traffic is.
+            Fact::Switched { .. } if self.dark.is_some() => {}
             Fact::Switched { to, order, .. } => {
                 if *order == Order::Opens || self.on.as_ref() != Some(to) {
                     self.move_waits(event);
@@ -177,13 +183,29 @@ impl Teller {
                 }
             }
             Fact::BackOnline { .. } => {
-                self.waiting.retain(|w| !is_move(&w.fact));
+                self.waiting.retain(|w| !is_move(&w.fact) && !is_end(&w.fact));
                 self.wait(event, Duration::ZERO, Severity::Critical);
             }
             fact if fact.severity() < Severity::Notice && matches!(edge(fact), Edge::Happens) => {}
             fact if !is_told(fact) => {}
             fact => self.state_waits(event, edge(fact)),
         }
+    }
+
+    /// An uplink is proven to work although people were told that nothing does, and nobody has said that this is
+    /// over: an agent that has started again meanwhile does not know that there was an outage.
+    pub(in crate::engine) fn works_after_all(&mut self, uplink: &str, now: Now) {
+        if self.dark.is_none() || self.waiting.iter().any(|w| is_end(&w.fact)) {
+            return;
+        }
+        let fact = Fact::BackOnline { uplink: uplink.to_owned(), gap: None };
+        let event = Event { id: 0, at: now.mono, utc: now.utc, fact };
+        self.wait(&event, ANSWERED, Severity::Critical);
+    }
+
+    /// Whether people think that nothing works.
+    pub(in crate::engine) const fn is_dark(&self) -> bool {
+        self.dark.is_some()
     }
 
     /// One move is told for several that come at once: where the first began, and where the last leads.

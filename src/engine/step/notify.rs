@@ -5,9 +5,13 @@ use crate::engine::notify::Look;
 use crate::engine::output::Output;
 use crate::engine::uplink::standing::Use;
 use crate::time::Now;
+use crate::units::Family;
 
 impl Engine {
     pub(in crate::engine) fn notify(&mut self, now: Now) {
+        if self.telling.teller.is_dark() {
+            self.see_light(now);
+        }
         let due = self.telling.teller.deadline();
         let awaited = self.telling.teller.awaits_an_answer() && self.felt().is_some();
         if !awaited && due.is_none_or(|due| due > now.mono) {
@@ -18,6 +22,15 @@ impl Engine {
         if !messages.is_empty() && !self.config.notify.is_empty() {
             let teller = Box::new(self.telling.teller.clone());
             self.outputs.push_back(Output::Notify(messages, teller));
+        }
+    }
+
+    /// Whether what carries the traffic is proven, although people were told that nothing works.
+    fn see_light(&mut self, now: Now) {
+        let carrying = Family::BOTH.iter().filter_map(|family| self.carrying(*family, now));
+        let proven = carrying.filter(|u| self.whole(u, now).may_carry());
+        if let Some(name) = proven.map(|u| u.config.name.clone()).next() {
+            self.telling.teller.works_after_all(&name, now);
         }
     }
 

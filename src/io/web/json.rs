@@ -12,7 +12,7 @@ use crate::engine::events::timeline::{self, Minute, SPAN, View};
 use crate::engine::kernel::claims::{By, Claim};
 use crate::engine::notify::{ChannelState, Tested};
 use crate::engine::status::snapshot::{LineState, Snapshot, UplinkState};
-use crate::time::Now;
+use crate::time::{Now, human};
 use crate::units::{Family, Gather as _};
 
 /// The longest text from outside, in characters.
@@ -86,6 +86,8 @@ impl From<&[ChannelState]> for Messages {
 /// What came of testing channels.
 #[derive(Debug, Serialize)]
 pub(super) struct Tests {
+    /// All of it in one sentence.
+    message: String,
     tests: Vec<TestOf>,
 }
 
@@ -105,7 +107,12 @@ impl From<Vec<Tested>> for Tests {
             took_ms: test.result.as_ref().ok().map(|took| round(took.as_secs_f64() * 1e3)),
             error: test.result.err().map(|why| plain(&why)),
         };
-        Self { tests: tests.into_iter().map(of).collect() }
+        let said = |test: &Tested| match &test.result {
+            Ok(took) => format!("{}: delivered in {}", plain(&test.channel), human(*took)),
+            Err(why) => format!("{}: not delivered: {}", plain(&test.channel), plain(why)),
+        };
+        let message = tests.iter().map(said).collect::<Vec<_>>().join("; ");
+        Self { message, tests: tests.into_iter().map(of).collect() }
     }
 }
 
