@@ -239,7 +239,7 @@ fn example(key: &str) -> String {
 }
 
 /// Where keys belong that people put into the wrong section, most often by writing them below it.
-const HOMES: [(&str, &[&str]); 6] = [
+const HOMES: [(&str, &[&str]); 7] = [
     (
         "[[uplink]]",
         &["interface", "match", "kind", "metered", "gateway", "gateway6", "resolvers", "prefixes"],
@@ -249,6 +249,7 @@ const HOMES: [(&str, &[&str]); 6] = [
     ("[failback]", &["hold", "hold_max"]),
     ("[web]", &["listen", "names"]),
     ("[leds]", &["status", "uplinks", "board"]),
+    ("[state]", &["history"]),
 ];
 
 fn source_of(text: &str, span: &Range<usize>) -> String {

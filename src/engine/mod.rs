@@ -41,7 +41,6 @@ pub mod uplink;
 
 use dataplane::Dataplane;
 use events::facts::{Event, Fact};
-use events::history::History;
 use input::Input;
 use kernel::Seen;
 use lan::Lan;
@@ -162,7 +161,7 @@ impl Engine {
             un_nated: flows::un_nated::UnNatedFlows::default(),
             lan: Lan::default(),
             names: Names::default(),
-            telling: Telling::new(now.mono),
+            telling: Telling::new(restored.events, now.mono),
             life: Life {
                 mode,
                 started: None,
@@ -300,11 +299,6 @@ impl Engine {
         links.map(|(index, _)| *index).collect()
     }
 
-    #[must_use]
-    pub const fn history(&self) -> &History {
-        &self.telling.history
-    }
-
     /// Names the uplink with that number.
     #[must_use]
     pub fn name(&self, id: UplinkId) -> String {
@@ -313,9 +307,8 @@ impl Engine {
 
     /// Books and passes on what happened.
     fn record(&mut self, fact: Fact, now: Now) {
-        let id = self.telling.history.next_id();
-        let event = Event { id, at: now.mono, utc: now.utc, fact };
-        self.telling.history.push(event.clone());
+        self.telling.events += 1;
+        let event = Event { id: self.telling.events, at: now.mono, utc: now.utc, fact };
         self.outputs.push_back(Output::Record(event));
     }
 }

@@ -46,4 +46,7 @@ pub struct Restored {
     pub saved: SavedState,
     /// From the run directory.
     pub run: RunState,
+    /// The number of the last event that earlier runs may have told of.
+    #[serde(default)]
+    pub events: u64,
 }

@@ -23,7 +23,11 @@ impl Restored {
     /// The same with every number within its bounds. What cannot be meant is dropped.
     #[must_use]
     pub fn bounded(self, now: Now) -> Self {
-        Self { saved: saved(self.saved), run: run(self.run, now.mono + LONGEST) }
+        Self {
+            saved: saved(self.saved),
+            run: run(self.run, now.mono + LONGEST),
+            events: self.events.min(COUNT),
+        }
     }
 }
 

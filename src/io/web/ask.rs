@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::events::facts::Event;
+use crate::engine::events::entry::{Entry, Wanted};
 use crate::engine::events::timeline::View;
 use crate::engine::input::Command;
 use crate::engine::output::Refusal;
@@ -17,7 +17,8 @@ pub enum Ask {
     Status(oneshot::Sender<Snapshot>),
     /// The last day at a glance.
     Timeline(oneshot::Sender<View>),
-    History(oneshot::Sender<Vec<Event>>),
+    /// A part of what happened, oldest first.
+    History(Wanted, oneshot::Sender<Vec<Entry>>),
     /// A person wants something.
     Command(Command, oneshot::Sender<Result<String, Refusal>>),
     /// Read the configuration again. The error is the file's mistakes, in words.
