@@ -18,6 +18,7 @@ use crate::engine::kernel::view::KernelView;
 use crate::engine::names::resolvers::Named;
 use crate::engine::output::Output;
 use crate::engine::probe::ProbeReply;
+use crate::engine::state::Restored;
 use crate::engine::status::snapshot::Snapshot;
 use crate::engine::{Engine, Mode};
 use crate::io::advertise::Advertiser;
@@ -38,6 +39,7 @@ mod answers;
 mod board;
 mod crash;
 mod firewalls;
+mod history;
 mod keeping;
 mod publish;
 mod reconciler;
@@ -96,6 +98,7 @@ struct Agent {
     pending: VecDeque<Input>,
     answers: answers::Answers,
     keeper: keeping::Keeper,
+    history: history::History,
     failing: keeping::Failing,
     /// When the engine was last told that people look.
     watched_at: Option<Instant>,
@@ -176,6 +179,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     agent.leds.stop();
     agent.recorder.flush();
+    agent.history.end(&agent.keeper);
     agent.keeper.end().await;
     Ok(())
 }
@@ -221,11 +225,12 @@ impl Agent {
         board::fit(&mut options.config);
         let leds = board::leds(&options.config, options.mode);
         let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
-        let mut restored = store::restore(&config.state_dir, &config.run_dir);
+        let (history, events) = history::History::open(&config, now);
         let channels = if mode == Mode::Steer { config.notify.clone() } else { Vec::new() };
         let (notifier, teller) = Notifier::start(channels, config.state_dir.clone())
             .context("cannot start to send messages")?;
-        restored.teller = teller;
+        let kept = store::restore(&config.state_dir, &config.run_dir);
+        let restored = Restored { events, teller, ..kept };
         faults::panic_if_restored(restored.saved.switches);
         let start = Start::<Engine>::Born {
             config: Box::new(config.clone()),
@@ -255,6 +260,7 @@ impl Agent {
             systemd: Systemd::find(),
             pending: VecDeque::new(),
             answers: answers::Answers::default(),
+            history,
             keeper: keeping::Keeper::start().context("cannot start to write")?,
             failing: keeping::Failing::default(),
             watched_at: None,
@@ -278,7 +284,8 @@ impl Agent {
         let next = self.engine.poll_timeout().map(|(at, _)| at);
         let sign = self.systemd.as_ref().and_then(Systemd::due);
         let answer = self.answers.deadline(self.engine.converging_since());
-        let due = [next, self.cut_at, sign, answer].into_iter().flatten().min();
+        let write = self.history.due();
+        let due = [next, self.cut_at, sign, answer, write].into_iter().flatten().min();
         due.unwrap_or_else(|| clock::now().mono + Duration::from_secs(3600))
     }
 
@@ -301,10 +308,11 @@ impl Agent {
             Turn::Show => self.show(),
             Turn::Written(number) => self.answers.written(number),
         }
-        let now = clock::now().mono;
-        self.answers.release(self.engine.converging_since(), now);
+        let now = clock::now();
+        self.history.run(&self.keeper, now);
+        self.answers.release(self.engine.converging_since(), now.mono);
         if let Some(systemd) = &mut self.systemd {
-            systemd.alive(now);
+            systemd.alive(now.mono);
         }
     }
 
@@ -399,8 +407,9 @@ impl Agent {
 
     /// One fact, one line in the log.
     fn tell(&mut self, event: &Event, now: Now) {
+        let entry = self.history.take(event, now);
         self.web.feed().outdate();
-        self.web.feed().entry(event);
+        self.web.feed().entry(&entry);
         self.shown.outdate();
         let code = event.fact.code().word();
         match event.fact.severity() {
@@ -444,9 +453,7 @@ impl Agent {
                 self.answers.give(reply, self.snapshot(clock::now()));
             }
             Ask::Timeline(reply) => drop(reply.send(self.engine.timeline(clock::now()))),
-            Ask::History(reply) => {
-                drop(reply.send(self.engine.history().iter().cloned().collect()))
-            }
+            Ask::History(wanted, reply) => drop(reply.send(self.history.find(&wanted))),
             Ask::Command(command, reply) => {
                 self.web.feed().outdate();
                 let number = self.answers.expect(reply);

@@ -330,6 +330,16 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them, the least first.
+    pub const ALL: [Self; 5] =
+        [Self::Debug, Self::Info, Self::Notice, Self::Warning, Self::Critical];
+
+    /// The one with this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.word() == word)
+    }
+
     /// The word in JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::failure::Failure;
-use super::history::Form;
+use super::history::{Asked, Form};
 use super::spec::{self, COMMANDS, EARLY, Flag};
 use super::{help, spec::Command as Spec};
 use crate::config::{nearest, parse_duration};
+use crate::units::Severity;
 
 /// The longest `--for`; a longer one is as good as no limit.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
@@ -73,7 +74,7 @@ pub(super) enum Command {
     Passwd {
         remove: bool,
     },
-    History(Form),
+    History(Asked),
     Replay(Recording),
     Purge,
     #[cfg(feature = "lab")]
@@ -235,11 +236,7 @@ fn meant(low: &Low) -> Result<Command, Failure> {
             Some(word) => return Err(surplus(low.spec, word)),
         },
         "passwd" => Command::Passwd { remove: given(&spec::REMOVE) },
-        "history" => Command::History(match (given(&spec::JSON), given(&spec::ALL)) {
-            (true, _) => Form::Json,
-            (false, true) => Form::Detailed,
-            (false, false) => Form::Text,
-        }),
+        "history" => Command::History(low.history()?),
         "replay" => match low.required()? {
             last if last == "last" => Command::Replay(Recording::Last),
             file => Command::Replay(Recording::File(PathBuf::from(file))),
@@ -264,6 +261,21 @@ impl Low {
     /// The same as text.
     fn word(&self) -> Result<String, Failure> {
         text(self.required()?)
+    }
+
+    /// Which part of the history.
+    fn history(&self) -> Result<Asked, Failure> {
+        let given = |flag: &Flag| self.flags.contains_key(flag.long);
+        let said = |flag: &Flag| self.flags.get(flag.long).map(|word| text(word)).transpose();
+        let wrong = |_| Failure::new("-n needs a number", "for example -n 20");
+        Ok(Asked {
+            form: if given(&spec::JSON) { Form::Json } else { Form::Text },
+            least: if given(&spec::ALL) { Severity::Debug } else { Severity::Info },
+            last: said(&spec::LINES)?.map(|n| n.parse().map_err(wrong)).transpose()?,
+            since: said(&spec::SINCE)?,
+            uplink: said(&spec::UPLINK)?,
+            follow: given(&spec::FOLLOW),
+        })
     }
 
     /// `--for`.
@@ -316,8 +328,8 @@ const LOG: &str = "did you mean history? The agent's log: journalctl -u sparelin
 const USUAL_FLAGS: [(&str, &str); 4] = [
     ("-j", "did you mean --json?"),
     ("-v", "did you mean --version? run -v logs more"),
-    ("-n", "there is no limit to set; use a pipe: sparelink history | tail -n 20"),
-    ("-f", "did you mean status --watch? The log as it goes on: journalctl -fu sparelink"),
+    ("-n", "did you mean history -n 20?"),
+    ("-f", "did you mean status --watch, or history --follow?"),
 ];
 
 fn usual_flag(name: &str) -> Option<String> {
@@ -430,9 +442,25 @@ mod tests {
             ("--run-dir r", Command::Unnamed),
             ("check", Command::Check { file: None }),
             ("check a.toml", Command::Check { file: Some("a.toml".into()) }),
-            ("history", Command::History(Form::Text)),
-            ("history --all", Command::History(Form::Detailed)),
-            ("history --json", Command::History(Form::Json)),
+            ("history", Command::History(Asked::default())),
+            (
+                "history --all --json -f",
+                Command::History(Asked {
+                    form: Form::Json,
+                    least: Severity::Debug,
+                    follow: true,
+                    ..Asked::default()
+                }),
+            ),
+            (
+                "history -n 5 --since 2h --uplink mifi",
+                Command::History(Asked {
+                    last: Some(5),
+                    since: Some(name("2h")),
+                    uplink: Some(name("mifi")),
+                    ..Asked::default()
+                }),
+            ),
             ("status", Command::Status { json: false, watch: false }),
             ("status --json -w", Command::Status { json: true, watch: true }),
             ("switch mifi --for 30m", Command::Switch { to: name("mifi"), limit: minutes(30) }),
@@ -488,7 +516,9 @@ mod tests {
             ("-j", "did you mean --json?"),
             ("status -j", "did you mean --json?"),
             ("plan -j", "plan --help lists its flags"),
-            ("history -n 5", "history | tail"),
+            ("status -n 5", "history -n 20"),
+            ("history -n all", "for example -n 20"),
+            ("history --since", "--since needs a TIME"),
             ("statsu", "did you mean status?"),
             ("frobnicate", "--help lists the commands"),
             ("status --jsn", "did you mean --json?"),

@@ -29,6 +29,7 @@ mod notify;
 mod passwd;
 #[cfg(feature = "replay")]
 mod replay;
+mod since;
 mod spec;
 mod status;
 mod table;
@@ -40,11 +41,13 @@ mod work;
 use args::{Command, Line, Recording};
 use client::Client;
 use failure::Failure;
+use history::Asked;
 use spec::CONFIG_FILE;
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    when::find_zone();
     let done = args::parse(arguments).and_then(dispatch);
     done.unwrap_or_else(|failure| terminal::tell(&failure))
 }
@@ -101,7 +104,7 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::Reload => control::reload(&client()?),
         Command::Channels => notify::channels(&client()?),
         Command::TestChannel(channel) => notify::test(&client()?, channel.as_deref()),
-        Command::History(form) => history::history(&client()?, form),
+        Command::History(asked) => tell_history(run_dir, file.as_deref(), &asked),
         Command::Replay(recording) => {
             let recording = match recording {
                 Recording::Last => {
@@ -131,6 +134,29 @@ fn begin(client: &Client) -> Result<ExitCode, Failure> {
             terminal::print(&help::short(terminal::colour()))
         }
         other => other,
+    }
+}
+
+fn tell_history(
+    run_dir: Option<PathBuf>,
+    config: Option<&Path>,
+    asked: &Asked,
+) -> Result<ExitCode, Failure> {
+    let files = find_state_dir(run_dir.as_deref(), config)?;
+    let client = Client::new(&find_run_dir(run_dir, config)?);
+    history::history(&client, files.as_deref(), asked)
+}
+
+/// Where the agent's files are. Those of the usual configuration are not the ones of an agent with a run directory of
+/// its own.
+fn find_state_dir(flag: Option<&Path>, config: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    match (flag, config) {
+        (_, Some(file)) => Ok(Some(config::load(file)?.state_dir)),
+        (Some(_), None) => Ok(None),
+        (None, None) => Ok(Some(
+            config::load(Path::new(CONFIG_FILE))
+                .map_or_else(|_| PathBuf::from(config::STATE_DIR), |config| config.state_dir),
+        )),
     }
 }
 

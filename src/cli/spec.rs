@@ -62,6 +62,13 @@ pub(super) const JSON: Flag = switch("json", None, "print JSON, for programs");
 pub(super) const WATCH: Flag =
     switch("watch", Some('w'), "show it again every second, until Ctrl-C");
 pub(super) const ALL: Flag = switch("all", None, "details as well");
+pub(super) const LINES: Flag =
+    Flag { long: "lines", short: Some('n'), value: Some("N"), about: "only the last N of them" };
+pub(super) const SINCE: Flag =
+    valued("since", "TIME", "only since then: 2h ago, today, 2026-11-01, \"2026-11-01 18:30\"");
+pub(super) const UPLINK: Flag = valued("uplink", "NAME", "only what is about this uplink");
+pub(super) const FOLLOW: Flag =
+    switch("follow", Some('f'), "go on with what happens, until Ctrl-C");
 pub(super) const FOR: Flag = valued("for", "DURATION", "for how long, such as 30m or 2h");
 pub(super) const REASON: Flag = valued("reason", "TEXT", "a note; others will see it");
 pub(super) const REMOVE: Flag =
@@ -86,8 +93,11 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "history",
         argument: None,
         about: "show what happened, and when",
-        more: "The agent's last 500 events, the oldest first, in local time. A longer log: journalctl -u sparelink.",
-        flags: &[&ALL, &JSON, &CONFIG, &RUN_DIR],
+        more: "The oldest first, in local time; a ~ behind a time: the clock was set only later. Of the last 500 events\n\
+               unless -n or --since asks for more, which is read from the disk (as root), as is everything\n\
+               while no agent runs. Details (--all) are not kept on disk. With --json one event a line.\n\n\
+               Example: sparelink history --since yesterday --uplink mifi",
+        flags: &[&LINES, &SINCE, &UPLINK, &FOLLOW, &ALL, &JSON, &CONFIG, &RUN_DIR],
         group: Group::Show,
     },
     Command {

@@ -85,7 +85,7 @@ fn tell_gone(line: &str, last: &Status, form: Form) -> Result<(), Failure> {
 }
 
 /// `agent gone since 18:18:01, waiting`; what else may be wrong is told as it is.
-fn gone(since: Option<Utc>, failure: &Failure) -> String {
+pub(super) fn gone(since: Option<Utc>, failure: &Failure) -> String {
     let since = since.and_then(when::clock_with_seconds);
     let since = since.map(|clock| format!(" since {clock}")).unwrap_or_default();
     if failure.means_no_agent() {
@@ -105,7 +105,7 @@ fn in_place(text: &str) -> String {
 }
 
 /// Waits for the next second or for Ctrl-C; returns whether it was Ctrl-C.
-fn wait_a_second() -> Result<bool, Failure> {
+pub(super) fn wait_a_second() -> Result<bool, Failure> {
     let cannot = |error| Failure::plain(format!("cannot wait: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(cannot)?.block_on(async {

@@ -1,28 +1,50 @@
 //! Moments as people read them: in the time of the box's own zone.
 
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::io::sys::{LocalTime, local_time};
+use crate::io::disk;
+use crate::io::sys::{self, LocalTime, local_time};
 use crate::time::{Utc, human};
 
-/// The last second of the year 9999, which is the last that RFC 3339 can write.
-const LAST: Duration = Duration::from_secs(253_402_300_799);
+/// The last millisecond of the year 9999, which is the last year that RFC 3339 can write.
+const LAST: u64 = 253_402_300_799_999;
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
+/// Where OpenWrt says which zone the box is in (POSIX, `CET-1CEST,M3.5.0,M10.5.0/3`). Its own C library reads it;
+/// others do not.
+const ZONE: &str = "/etc/TZ";
+/// One line.
+const LONGEST_ZONE: u64 = 200;
+
+/// Finds out in which zone the box is: `TZ`, `/etc/TZ`, `/etc/localtime`, else UTC. Called once, before there is a
+/// second thread.
+pub(super) fn find_zone() {
+    if std::env::var_os("TZ").is_none()
+        && let Ok(Some(text)) = disk::read_small(Path::new(ZONE), LONGEST_ZONE)
+        && let Some(zone) = zone(&text)
+    {
+        sys::set_zone(&zone);
+    }
+}
+
+/// The zone that a file names, in a form that every C library knows.
+fn zone(text: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(text).ok()?.lines().next().unwrap_or_default().trim();
+    let is_utc = matches!(text, "" | "UTC" | "GMT");
+    Some(if is_utc { "UTC0" } else { text }.to_owned()).filter(|zone| !zone.contains('\0'))
+}
+
 /// A moment of the agent's documents: RFC 3339, or milliseconds since 1970.
 pub(super) fn moment(at: &Value) -> Option<Utc> {
-    let since_1970 = match at.as_str() {
-        Some(text) => {
-            humantime::parse_rfc3339(text).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?
-        }
-        None => Duration::from_millis(at.as_u64()?),
-    };
-    let ms = (since_1970 <= LAST).then(|| u64::try_from(since_1970.as_millis()).ok())??;
-    Some(Utc(ms))
+    match at.as_str() {
+        Some(text) => Utc::parse(text),
+        None => at.as_u64().filter(|ms| *ms <= LAST).map(Utc),
+    }
 }
 
 /// How long ago something was, unless it is in the future or the time is not known.
@@ -75,6 +97,16 @@ mod tests {
         for none in [json!(null), json!("noon"), json!(-1), json!(u64::MAX)] {
             assert_eq!(moment(&none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn the_zone_of_a_file_is_one_that_is_known() {
+        for utc in ["", "UTC", "GMT\n"] {
+            assert_eq!(zone(utc.as_bytes()).as_deref(), Some("UTC0"));
+        }
+        assert_eq!(zone(b"<+03>-3\n").as_deref(), Some("<+03>-3"));
+        assert_eq!(zone(b"a\0b"), None);
+        assert_eq!(zone(b"\xff"), None);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::model::{
-    Config, DeviceMatch, FailbackConfig, HttpCheck, HttpExpect, Kind, LanConfig, Listen, OnReturn,
-    ProbeConfig, RUN_DIR, UplinkConfig, WebConfig,
+    Config, DeviceMatch, FailbackConfig, HistoryOn, HttpCheck, HttpExpect, Kind, LanConfig, Listen,
+    OnReturn, ProbeConfig, RUN_DIR, STATE_DIR, UplinkConfig, WebConfig,
 };
 use super::notes::{Notes, Wrong};
 use super::raw::{Reader, Section};
@@ -29,7 +29,6 @@ const HOLD: Duration = Duration::from_secs(60);
 const HOLD_MAX: Duration = Duration::from_secs(30 * 60);
 /// How long flows may stay on a metered spare after failback.
 const METERED_DRAIN: Duration = Duration::from_secs(10 * 60);
-const STATE_DIR: &str = "/var/lib/sparelink";
 /// The page's port, where nothing else is said.
 const PAGE_PORT: u16 = 8300;
 
@@ -44,11 +43,11 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
     let names: Vec<&str> = uplinks.iter().map(|placed| placed.config.name.as_str()).collect();
     let leds = leds::leds(root.section("leds", "[leds]"), &names);
     let notify = notify::all(root.sections("notify", "[[notify]]"));
-    let state_dir = directory(root.section("state", "[state]"), STATE_DIR);
+    let (state_dir, history) = state(root.section("state", "[state]"));
     let run_dir = directory(root.section("run", "[run]"), RUN_DIR);
     root.finish();
     let uplinks = uplinks.into_iter().map(|placed| placed.config).collect();
-    Config { uplinks, lan, probe, failback, web, leds, notify, state_dir, run_dir }
+    Config { uplinks, lan, probe, failback, web, leds, notify, state_dir, history, run_dir }
 }
 
 /// An uplink with the places of what must not repeat.
@@ -418,6 +417,16 @@ fn web(section: Option<Section<'_>>, lan: Option<&LanConfig>) -> WebConfig {
 }
 
 /// `dir` of a section that has nothing else.
+fn state(section: Option<Section<'_>>) -> (PathBuf, HistoryOn) {
+    let Some(mut section) = section else {
+        return (PathBuf::from(STATE_DIR), HistoryOn::default());
+    };
+    let dir = section.read_or("dir", value::directory, PathBuf::from(STATE_DIR));
+    let history = section.read_or("history", value::history, HistoryOn::default());
+    section.finish();
+    (dir, history)
+}
+
 fn directory(section: Option<Section<'_>>, default: &str) -> PathBuf {
     let Some(mut section) = section else {
         return PathBuf::from(default);

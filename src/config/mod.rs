@@ -232,6 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn the_history_is_on_disk_but_where_told() {
+        let put = |value: &str| format!("{MINIMAL}[state]\nhistory = {value}\n");
+        let history = |text: &str| parse(text, "x").unwrap().history;
+        assert_eq!(history(MINIMAL), HistoryOn::Disk);
+        assert_eq!(history(&put("\"disk\"")), HistoryOn::Disk);
+        assert_eq!(history(&put("\"ram\"")), HistoryOn::Ram);
+        let listed = mistakes_of(&put("\"tape\""));
+        assert!(
+            listed.contains("history: \"tape\" is no place") && listed.contains("ram"),
+            "{listed}"
+        );
+    }
+
+    #[test]
     fn a_file_of_rubbish_ends_with_a_count() {
         let text = "x = 1\n".repeat(5000);
         let listed = mistakes_of(&text);

@@ -15,6 +15,9 @@ use crate::units::{Family, IfName, PerFamily};
 /// The run directory if neither flag nor configuration names another.
 pub const RUN_DIR: &str = "/run/sparelink";
 
+/// The state directory if the configuration does not name another.
+pub const STATE_DIR: &str = "/var/lib/sparelink";
+
 /// Everything a configuration file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
@@ -36,6 +39,9 @@ pub struct Config {
     pub notify: Vec<NotifyConfig>,
     /// What outlives a reboot (`[state] dir`).
     pub state_dir: PathBuf,
+    /// Where the history is kept (`[state] history`).
+    #[serde(default)]
+    pub history: HistoryOn,
     /// What outlives a restart (`[run] dir`).
     pub run_dir: PathBuf,
 }
@@ -92,6 +98,17 @@ pub enum Kind {
     Wifi,
     /// A mobile network: MiFi, phone, modem.
     Cellular,
+}
+
+/// `history`: where what happened is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HistoryOn {
+    /// In the state directory, over restarts and reboots.
+    #[default]
+    Disk,
+    /// Only as long as the agent runs; the flash is spared.
+    Ram,
 }
 
 /// `on_return`: what happens to flows on a backup when traffic climbs back.

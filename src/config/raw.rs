@@ -240,7 +240,7 @@ fn example(key: &str) -> String {
 }
 
 /// Where keys belong that people put into the wrong section, most often by writing them below it.
-const HOMES: [(&str, &[&str]); 7] = [
+const HOMES: [(&str, &[&str]); 8] = [
     (
         "[[uplink]]",
         &["interface", "match", "kind", "metered", "gateway", "gateway6", "resolvers", "prefixes"],
@@ -251,6 +251,7 @@ const HOMES: [(&str, &[&str]); 7] = [
     ("[web]", &["listen", "names"]),
     ("[[notify]]", &["to", "min", "quiet", "secret_file", "escalate", "after"]),
     ("[leds]", &["status", "uplinks", "board"]),
+    ("[state]", &["history"]),
 ];
 
 fn source_of(text: &str, span: &Range<usize>) -> String {

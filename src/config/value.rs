@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::model::{Kind, OnReturn};
+use super::model::{HistoryOn, Kind, OnReturn};
 use super::nearest::nearest;
 use super::notes::{Wrong, excerpt};
 use crate::units::IfName;
@@ -79,6 +79,17 @@ pub(super) fn window(value: &DeValue<'_>) -> Result<Duration, Wrong> {
         return Err(Wrong::new(text, "a window is 50ms to 60s; leave it out to let it adapt"));
     }
     Ok(window)
+}
+
+pub(super) fn history(value: &DeValue<'_>) -> Result<HistoryOn, Wrong> {
+    match string(value, "\"disk\"")? {
+        "disk" => Ok(HistoryOn::Disk),
+        "ram" => Ok(HistoryOn::Ram),
+        other => {
+            let text = format!("{:?} is no place for the history", excerpt(other));
+            Err(Wrong::new(text, "write \"disk\" (the default) or \"ram\""))
+        }
+    }
 }
 
 pub(super) fn on_return(value: &DeValue<'_>) -> Result<OnReturn, Wrong> {

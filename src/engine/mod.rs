@@ -42,7 +42,6 @@ pub mod uplink;
 
 use dataplane::Dataplane;
 use events::facts::{Event, Fact};
-use events::history::History;
 use input::Input;
 use kernel::Seen;
 use lan::Lan;
@@ -164,7 +163,7 @@ impl Engine {
             un_nated: flows::un_nated::UnNatedFlows::default(),
             lan: Lan::default(),
             names: Names::default(),
-            telling: Telling { teller: restored.teller, ..Telling::new(now.mono) },
+            telling: Telling::new(restored.events, restored.teller, now.mono),
             life: Life {
                 mode,
                 started: None,
@@ -304,11 +303,6 @@ impl Engine {
         links.map(|(index, _)| *index).collect()
     }
 
-    #[must_use]
-    pub const fn history(&self) -> &History {
-        &self.telling.history
-    }
-
     /// Names the uplink with that number.
     #[must_use]
     pub fn name(&self, id: UplinkId) -> String {
@@ -317,9 +311,8 @@ impl Engine {
 
     /// Books and passes on what happened.
     fn record(&mut self, fact: Fact, now: Now) {
-        let id = self.telling.history.next_id();
-        let event = Event { id, at: now.mono, utc: now.utc, fact };
-        self.telling.history.push(event.clone());
+        self.telling.events += 1;
+        let event = Event { id: self.telling.events, at: now.mono, utc: now.utc, fact };
         self.telling.teller.heard(&event);
         self.outputs.push_back(Output::Record(event));
     }

@@ -47,6 +47,9 @@ pub struct Restored {
     pub saved: SavedState,
     /// From the run directory.
     pub run: RunState,
+    /// The number of the last event that earlier runs may have told of.
+    #[serde(default)]
+    pub events: u64,
     /// What people have been told, from where messages are kept.
     #[serde(default)]
     pub teller: Teller,

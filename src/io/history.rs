@@ -6,11 +6,9 @@
 //! stops nobody who writes all of it again; for that the last hash has to be known elsewhere.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use blake2::{Blake2b512, Digest as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -19,14 +17,12 @@ use super::journal::{self, Journal};
 use crate::engine::events::entry::{Entry, plain};
 use crate::time::{Instant, Now, Utc};
 
+mod chain;
 mod verify;
 
+use chain::{MOST, NAME, hash};
 pub use verify::{Broken, Fault, Verified, verify};
 
-/// The name of the journal.
-const NAME: &str = "history";
-/// Half of what the history takes on disk: some 1500 lines, months of a usual home.
-const MOST: u64 = 512 << 10;
 /// How many entries are kept in RAM.
 pub const SHOWN: usize = 500;
 /// The numbers of debug entries, and of what a power cut or a kill kept from the disk, are on no disk: after one
@@ -195,18 +191,6 @@ const LONGEST: u64 = 16 << 10;
 /// The same without what makes it long.
 fn short(entry: &Entry) -> Entry {
     Entry { text: plain(&entry.text), args: RawValue::NULL.to_owned(), ..entry.clone() }
-}
-
-/// 128 bits of it: to find another line with the same takes longer than there is time.
-const HASHED: usize = 16;
-
-/// The hash of a line (BLAKE2b, RFC 7693), in hexadecimal.
-fn hash(record: &[u8]) -> String {
-    Blake2b512::digest(record).iter().take(HASHED).fold(String::new(), |mut text, byte| {
-        // A string takes everything.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

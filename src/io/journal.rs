@@ -89,10 +89,13 @@ impl Journal {
             faults::power()?;
             file.set_len(self.size)?;
         }
-        disk::write(&mut file, &bytes)?;
-        disk::flush(&file)?;
-        self.size += added;
-        Ok(())
+        let written = disk::write(&mut file, &bytes).and_then(|()| disk::flush(&file));
+        match written {
+            Ok(()) => self.size += added,
+            // What is half done is taken back, so that nobody reads it; if not now, before the next write.
+            Err(_) => drop(faults::power().and_then(|()| file.set_len(self.size))),
+        }
+        written
     }
 
     /// Replaces all records by these, in one step: a power cut leaves the old ones or the new ones.

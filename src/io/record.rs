@@ -22,7 +22,7 @@ use crate::time::{Instant, Now};
 
 /// The format of recordings. One that another version of the program reads differently has another number:
 /// it is refused by its header rather than misread.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The first line. `E` is an engine's state; what it is made of is none of a recorder's business.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -38,8 +38,11 @@ pub struct Error {
 /// unreadable is set aside, so that it is not lost and not read again.
 #[must_use]
 pub fn restore(state_dir: &Path, run_dir: &Path) -> Restored {
-    let (saved, run) = (read(&state_dir.join(STATE)), read(&run_dir.join(RUN)));
-    Restored { saved, run, ..Restored::default() }
+    Restored {
+        saved: read(&state_dir.join(STATE)),
+        run: read(&run_dir.join(RUN)),
+        ..Restored::default()
+    }
 }
 
 /// Sets aside everything that earlier runs left: the next [`restore`] finds nothing.

@@ -1,5 +1,8 @@
 //! The one module with unsafe code: what no safe wrapper offers.
-#![expect(unsafe_code, reason = "a socket known by number only, a terminal's width, local time")]
+#![expect(
+    unsafe_code,
+    reason = "a socket known by number only, a terminal's width, local time and its zone"
+)]
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -78,6 +81,13 @@ pub(crate) fn local_time(since_1970: u64) -> Option<LocalTime> {
         minute: small(tm.tm_min)?,
         second: small(tm.tm_sec)?,
     })
+}
+
+/// Has the C library take this for the zone of the box, as if it stood in `TZ`. Called once, by the program's first
+/// thread, before there is another.
+pub(crate) fn set_zone(zone: &str) {
+    // SAFETY: there is one thread, so that nobody reads the environment meanwhile.
+    unsafe { std::env::set_var("TZ", zone) };
 }
 
 #[cfg(test)]

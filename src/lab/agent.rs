@@ -234,7 +234,7 @@ impl Agent {
         serde_json::from_slice(&self.get("/api/v1/status").await?).context("the agent's status")
     }
 
-    /// The codes of what it says has happened, oldest first.
+    /// The codes of what it says has happened since it was started, oldest first.
     ///
     /// # Errors
     /// If there is no answer, or one that cannot be read.
@@ -245,7 +245,9 @@ impl Agent {
         }
         let entries: Vec<Entry> = serde_json::from_slice(&self.get("/api/v1/history").await?)
             .context("the agent's history")?;
-        Ok(entries.into_iter().map(|entry| entry.code).collect())
+        let codes: Vec<String> = entries.into_iter().map(|entry| entry.code).collect();
+        let begun = codes.iter().rposition(|code| code == "started").unwrap_or(0);
+        Ok(codes.into_iter().skip(begun).collect())
     }
 
     async fn get(&self, path: &str) -> Result<Bytes> {

@@ -263,8 +263,7 @@ async fn a_zone_that_lacks_an_uplink_is_found() -> Result<()> {
 
 /// The history's entries of a code.
 async fn told(stage: &Stage, code: &str) -> Result<Vec<String>> {
-    let said = stage.command(&["history", "--json"]).await?.must(0)?;
-    let all: Vec<Value> = serde_json::from_str(&said.out).context("the history")?;
+    let all = stage.events().await?;
     let texts = all.iter().filter(|event| event["code"] == code);
     Ok(texts.filter_map(|event| event["text"].as_str().map(str::to_owned)).collect())
 }

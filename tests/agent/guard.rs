@@ -71,8 +71,7 @@ async fn put_back(
 
 /// What the history says last of events with that code.
 async fn told(stage: &Stage, code: &str) -> Result<Vec<String>> {
-    let said = stage.command(&["history", "--json"]).await?.must(0)?;
-    let all: Vec<serde_json::Value> = serde_json::from_str(&said.out).context("the history")?;
+    let all = stage.events().await?;
     let texts = all.iter().filter(|event| event["code"] == code);
     Ok(texts.filter_map(|event| event["text"].as_str().map(str::to_owned)).collect())
 }

@@ -18,6 +18,7 @@ mod flood;
 mod flows;
 mod guard;
 mod hijack;
+mod history;
 mod http;
 mod inbound;
 mod intruders;
@@ -123,6 +124,7 @@ fn all() -> Result<Vec<Test>> {
         bad_input::tests(),
         recording::tests(),
         kept::tests(),
+        history::tests(),
         systemd::tests(),
         tunnels::tests(),
         login::tests(),

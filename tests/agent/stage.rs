@@ -139,6 +139,13 @@ impl Stage {
         serde_json::from_slice(&output.stdout).context("status --json")
     }
 
+    /// Everything that the history shows, details as well.
+    pub(crate) async fn events(&self) -> Result<Vec<Value>> {
+        let said = self.command(&["history", "--all", "--json"]).await?.must(0)?;
+        let lines = said.out.lines().map(serde_json::from_str);
+        lines.collect::<Result<_, _>>().context("history --json")
+    }
+
     /// How often the agent has put something back.
     pub(crate) async fn repairs(&self) -> Result<u64> {
         self.json().await?["repairs"].as_u64().context("no repairs")

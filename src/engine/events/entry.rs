@@ -186,8 +186,7 @@ pub fn plain(text: &str) -> String {
 /// A word that this version does not know is taken for a serious one.
 fn severity<'de, D: Deserializer<'de>>(from: D) -> Result<Severity, D::Error> {
     let word = String::deserialize(from)?;
-    let known = [Severity::Debug, Severity::Info, Severity::Notice, Severity::Critical];
-    Ok(known.into_iter().find(|known| known.word() == word).unwrap_or(Severity::Warning))
+    Ok(Severity::from_word(&word).unwrap_or(Severity::Warning))
 }
 
 mod rfc3339 {

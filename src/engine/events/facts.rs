@@ -17,7 +17,7 @@ use crate::units::{Family, Severity};
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Counts from 1 since the agent began.
+    /// Larger than that of every event before it, those of earlier runs included.
     pub id: u64,
     pub at: Instant,
     /// When, for people, if the box knew.

@@ -5,7 +5,6 @@ pub mod catalogue;
 pub mod causes;
 pub mod entry;
 pub mod facts;
-pub mod history;
 pub mod story;
 pub mod timeline;
 pub mod undone;

@@ -23,8 +23,12 @@ impl Restored {
     /// The same with every number within its bounds. What cannot be meant is dropped.
     #[must_use]
     pub fn bounded(self, now: Now) -> Self {
-        let run = run(self.run, now.mono + LONGEST);
-        Self { saved: saved(self.saved), run, teller: self.teller }
+        Self {
+            saved: saved(self.saved),
+            run: run(self.run, now.mono + LONGEST),
+            events: self.events.min(COUNT),
+            teller: self.teller,
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::events::history::History;
 use super::events::story::Stories;
 use super::events::timeline::Timeline;
 use super::notify::teller::Teller;
@@ -16,7 +15,8 @@ pub mod usage;
 /// What is kept to be told and shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Telling {
-    pub(super) history: History,
+    /// The number of the last event.
+    pub(super) events: u64,
     pub(super) timeline: Timeline,
     pub(super) stories: Stories,
     pub(super) housekeeping: housekeeping::Housekeeping,
@@ -30,15 +30,15 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    /// Nothing has happened yet.
-    pub(super) fn new(now: Instant) -> Self {
+    /// Nothing has happened yet, but for so many events in earlier runs.
+    pub(super) fn new(events: u64, teller: Teller, now: Instant) -> Self {
         Self {
-            history: History::default(),
+            events,
             timeline: Timeline::new(now),
             stories: Stories::default(),
             housekeeping: housekeeping::Housekeeping::born(now),
             leds: leds::Leds::default(),
-            teller: Teller::default(),
+            teller,
             look: false,
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{MOST, NAME, hash};
+use super::chain::{MOST, NAME, hash};
 use crate::io::journal;
 use crate::io::journal::frames::Part;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -17,8 +17,9 @@ use super::feed::Feed;
 use super::problem::{busy, malformed, problem, with_hint};
 use super::site::{Done, MAX_BODY, Site};
 use super::via::Via;
-use super::{assets, events, guard, json, login, metrics};
+use super::{assets, events, guard, history, json, login, metrics};
 use crate::config::nearest;
+use crate::engine::events::entry::plain;
 use crate::engine::input::Command;
 use crate::engine::output::Refusal;
 
@@ -100,11 +101,13 @@ async fn status(
     }
 }
 
-async fn history(State(asks): Asks) -> Response {
-    match ask(&asks, Ask::History).await {
-        Some(events) => {
-            Json(events.iter().map(json::Entry::from).collect::<Vec<_>>()).into_response()
-        }
+async fn history(State(asks): Asks, RawQuery(query): RawQuery) -> Response {
+    let wanted = match history::wanted(query.as_deref().unwrap_or_default()) {
+        Ok(wanted) => wanted,
+        Err(words) => return problem(StatusCode::UNPROCESSABLE_ENTITY, &words),
+    };
+    match ask(&asks, |answer| Ask::History(wanted, answer)).await {
+        Some(entries) => Json(entries).into_response(),
         None => busy(),
     }
 }
@@ -135,7 +138,7 @@ async fn pause(State(asks): Asks, body: Result<Json<Pause>, JsonRejection>) -> R
         Ok(body) => body,
         Err(rejection) => return malformed(&rejection),
     };
-    let reason = reason.map(|reason| json::plain(&reason)).filter(|reason| !reason.is_empty());
+    let reason = reason.map(|reason| plain(&reason)).filter(|reason| !reason.is_empty());
     match lasting(for_s) {
         Some(lasts) => carry_out(&asks, Command::Pause { uplink, lasts, reason }).await,
         None => too_long_a_time(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::events::facts::Event;
+use crate::engine::events::entry::{Entry, Wanted};
 use crate::engine::events::timeline::View;
 use crate::engine::input::Command;
 use crate::engine::notify::Tested;
@@ -18,7 +18,8 @@ pub enum Ask {
     Status(oneshot::Sender<Snapshot>),
     /// The last day at a glance.
     Timeline(oneshot::Sender<View>),
-    History(oneshot::Sender<Vec<Event>>),
+    /// A part of what happened, oldest first.
+    History(Wanted, oneshot::Sender<Vec<Entry>>),
     /// A person wants something.
     Command(Command, oneshot::Sender<Result<String, Refusal>>),
     /// Send a test to this channel or to all. What comes of it takes a while, and comes by itself.

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::json;
 use super::latest::Latest;
-use crate::engine::events::facts::Event;
+use crate::engine::events::entry::Entry;
 use crate::engine::status::snapshot::Snapshot;
 
 /// News that may wait for a slow reader; one that falls further behind is let go and comes back.
@@ -57,10 +57,11 @@ impl Feed {
         self.has_password.clone()
     }
 
-    pub fn entry(&self, event: &Event) {
+    /// Something happened.
+    pub fn entry(&self, entry: &Entry) {
         if self.entries.receiver_count() > 0 {
             // Whoever listened may have gone.
-            drop(self.entries.send(frame("entry", &json::Entry::from(event))));
+            drop(self.entries.send(frame("entry", entry)));
         }
     }
 }

@@ -4,19 +4,15 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::engine::events::args::Arg;
-use crate::engine::events::facts::Event;
+use crate::engine::events::entry::{plain, version};
 use crate::engine::events::timeline::{self, Minute, SPAN, View};
 use crate::engine::kernel::claims::{By, Claim};
 use crate::engine::notify::{ChannelState, Tested};
 use crate::engine::status::snapshot::{LineState, Snapshot, UplinkState};
 use crate::time::{Now, human};
-use crate::units::{Family, Gather as _};
-
-/// The longest text from outside, in characters.
-const LONGEST: usize = 200;
+use crate::units::Gather as _;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
@@ -144,10 +140,7 @@ impl From<&Claim> for ClaimOf {
             By::Default | By::WideRoutes => None,
         };
         Self {
-            family: match claim.family {
-                Family::V4 => "v4",
-                Family::V6 => "v6",
-            },
+            family: version(claim.family),
             by: claim.dev.as_ref().map(|dev| plain(dev.as_str())),
             rule,
             whom: (!claim.is_whole()).then(|| plain(&claim.whom)),
@@ -240,19 +233,6 @@ struct Silences {
     /// Mean time from one to the next.
     every_s: f64,
     longest_ms: u64,
-}
-
-/// One event of `GET /api/v1/history`.
-#[derive(Debug, Serialize)]
-pub(super) struct Entry {
-    at: Option<String>,
-    code: &'static str,
-    severity: &'static str,
-    uplink: Option<String>,
-    text: String,
-    id: u64,
-    family: Option<&'static str>,
-    args: Map<String, Value>,
 }
 
 impl Status {
@@ -363,44 +343,6 @@ impl From<&LineState> for Line {
     }
 }
 
-impl From<&Event> for Entry {
-    fn from(event: &Event) -> Self {
-        let args = event.fact.args().into_iter();
-        Self {
-            id: event.id,
-            at: event.utc.map(|utc| utc.to_string()),
-            code: event.fact.code().word(),
-            severity: event.fact.severity().word(),
-            uplink: event.fact.uplink().map(str::to_owned),
-            family: event.fact.family().map(version),
-            text: event.fact.to_string(),
-            args: args.map(|(key, arg)| (key.to_owned(), value(arg))).collect(),
-        }
-    }
-}
-
-const fn version(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "v4",
-        Family::V6 => "v6",
-    }
-}
-
-fn value(arg: Arg) -> Value {
-    match arg {
-        Arg::Word(word) => Value::from(word),
-        Arg::Text(text) => Value::from(plain(&text)),
-        Arg::Count(count) => Value::from(count),
-        Arg::Number(number) => Value::from(number),
-        Arg::Flag(flag) => Value::from(flag),
-        Arg::List(names) => Value::from(names),
-        Arg::Words(words) => {
-            words.into_iter().map(|(name, word)| (name, Value::from(word))).collect()
-        }
-        Arg::None => Value::Null,
-    }
-}
-
 #[derive(Debug, Serialize)]
 pub(super) struct Timeline {
     span_s: u64,
@@ -452,15 +394,6 @@ impl From<View> for Timeline {
             uplinks: view.strips.into_iter().map(strip).collect(),
         }
     }
-}
-
-/// Text from outside without what no text is made of: control characters, and marks that turn the
-/// direction of what follows. At most 200 characters.
-pub(super) fn plain(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let kept = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
-    let kept = kept.filter(|c| !c.is_control() && !turns(*c)).take(LONGEST);
-    kept.collect::<String>().trim().to_owned()
 }
 
 /// To a tenth: more would be noise.

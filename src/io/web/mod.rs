@@ -21,6 +21,7 @@ mod assets;
 mod events;
 mod feed;
 mod guard;
+mod history;
 mod json;
 mod latest;
 mod login;

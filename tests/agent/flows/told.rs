@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
 use sparelink::lab::internet::ECHO_PORT;
 use sparelink::lab::script::LineEvent;
 use sparelink::lab::topology::ECHO4;
@@ -26,8 +25,7 @@ const CLIENTS: usize = 5;
 
 /// What the history says of flushes.
 async fn told(stage: &Stage) -> Result<Vec<String>> {
-    let said = stage.command(&["history", "--json"]).await?.must(0)?;
-    let events: Vec<Value> = serde_json::from_str(&said.out)?;
+    let events = stage.events().await?;
     let flushed = events.iter().filter(|event| event["code"] == "flushed");
     Ok(flushed.filter_map(|event| Some(event["text"].as_str()?.to_owned())).collect())
 }

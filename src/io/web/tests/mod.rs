@@ -17,6 +17,7 @@ use super::server::converse;
 use super::site::Site;
 use super::slots::ConnectionSlots;
 use super::via::Via;
+use crate::engine::events::entry::Entry;
 use crate::engine::events::facts::{Event, Fact};
 use crate::engine::events::timeline::View;
 use crate::engine::health::{Condition, Health};
@@ -88,7 +89,10 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
                 Ask::Timeline(reply) => {
                     drop(reply.send(View { segments: Vec::new(), strips: Vec::new() }));
                 }
-                Ask::History(reply) => drop(reply.send(vec![event()])),
+                Ask::History(wanted, reply) => {
+                    let told = [entry()];
+                    drop(reply.send(wanted.of(told.iter()).into_iter().cloned().collect()));
+                }
                 Ask::Command(command, reply) => {
                     let known = format!("{command:?}").contains("cable");
                     let names = || vec!["cable".to_owned()];
@@ -242,6 +246,7 @@ pub(super) fn snapshot() -> Snapshot {
     }
 }
 
-fn event() -> Event {
-    Event { id: 1, at: Instant::ZERO, utc: None, fact: Fact::NoSpareLeft { others: Vec::new() } }
+fn entry() -> Entry {
+    let fact = Fact::NoSpareLeft { others: Vec::new() };
+    Entry::new(&Event { id: 1, at: Instant::ZERO, utc: None, fact }, "b")
 }

@@ -2,6 +2,7 @@
 
 use super::super::site::STREAMS;
 use super::*;
+use crate::engine::events::entry::plain;
 
 const WATCH: &[u8] = b"GET /api/v1/events HTTP/1.1\r\nHost: 192.168.1.1\r\n\r\n";
 
@@ -32,7 +33,7 @@ fn who_watches_sees_the_state_at_once_and_then_what_is_new() {
         assert!(text.contains("content-type: text/event-stream\r\n"), "{text}");
         assert!(text.contains("retry: 1000\n\nevent: status\ndata: {\"version\""), "{text}");
         assert!(feed.is_watched());
-        feed.entry(&event());
+        feed.entry(&entry());
         let text = read_until(&mut client, "\n\n").await;
         assert!(
             text.contains("event: entry\ndata: {\"at\":null,\"code\":\"no_spare_left\""),
@@ -64,12 +65,12 @@ fn a_slow_reader_misses_states_and_is_let_go_when_it_misses_news() {
             feed.state(&snapshot());
             tokio::task::yield_now().await;
         }
-        feed.entry(&event());
+        feed.entry(&entry());
         let text = read_until(&mut client, "no_spare_left").await;
         let states = text.matches("event: status").count();
         assert!(states < 200, "{states} of 1000 states were kept for it");
         for _ in 0..1000 {
-            feed.entry(&event());
+            feed.entry(&entry());
         }
         let mut rest = Vec::new();
         let end = tokio::time::timeout(PATIENCE, client.read_to_end(&mut rest)).await;
@@ -104,5 +105,5 @@ fn hostile_names_stay_text() {
     assert!(!shown.contains('\u{1b}') && !shown.contains("\\u001b"), "{shown}");
     assert!(!shown.contains('\n') && !shown.contains('\u{202e}'), "{shown}");
     assert!(shown.contains("set aside: <script>[2J  event: entry"), "{shown}");
-    assert_eq!(json::plain(&"x".repeat(1000)).len(), 200);
+    assert_eq!(plain(&"x".repeat(1000)).len(), 200);
 }

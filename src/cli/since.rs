@@ -1,0 +1,126 @@
+//! `--since`: how people say from when on.
+
+use std::time::Duration;
+
+use crate::config::parse_duration;
+use crate::io::sys::{LocalTime, local_time};
+use crate::time::Utc;
+
+/// The words for a hint.
+pub(super) const HINT: &str =
+    "write how long ago (2h, 3d), today, yesterday, 2026-11-01, or \"2026-11-01 18:30\"";
+
+/// The moment that is meant: so long ago, a day or a minute of the box's own zone, or RFC 3339. `None`: none is.
+pub(super) fn moment(text: &str, now: Option<Utc>) -> Option<Utc> {
+    let text = text.trim();
+    if let Ok(ago) = parse_duration(text.strip_suffix(" ago").unwrap_or(text)) {
+        let ago = u64::try_from(ago.as_millis()).ok()?;
+        return now.map(|now| Utc(now.0.saturating_sub(ago)));
+    }
+    let midnight = |days_ago: u64| {
+        let today = local_time(now?.0 / 1000)?;
+        let days = days(today.year, today.month, today.day)? - i64::try_from(days_ago).ok()?;
+        utc_of(days * DAY)
+    };
+    match text {
+        "today" => midnight(0),
+        "yesterday" => midnight(1),
+        _ => Utc::parse(text).or_else(|| utc_of(wall_clock(text)?)),
+    }
+}
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// `2026-11-01`, `2026-11-01 18:30`, with or without seconds: seconds from 1970 to it, as if it were UTC.
+fn wall_clock(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
+    let mut date = date.splitn(3, '-').map(number);
+    let year = i32::try_from(date.next()??).ok().filter(|year| (1970..10_000).contains(year))?;
+    let mut small = || u8::try_from(date.next()??).ok();
+    let (month, day) = (small()?, small()?);
+    let mut seconds = 0;
+    let parts: Vec<i64> = time.split(':').map(number).collect::<Option<_>>()?;
+    for (part, (worth, most)) in parts.iter().zip([(3600, 24), (60, 60), (1, 60)]) {
+        seconds += (*part < most).then_some(part * worth)?;
+    }
+    (2..=3).contains(&parts.len()).then_some(days(year, month, day)? * DAY + seconds)
+}
+
+fn number(digits: &str) -> Option<i64> {
+    let plain =
+        !digits.is_empty() && digits.len() < 5 && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().ok())?
+}
+
+/// Days from 1970 to a date of the Gregorian calendar; `None` where there is no such day.
+fn days(year: i32, month: u8, day: u8) -> Option<i64> {
+    let is_leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let year = i64::from(year);
+    let mut lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    if is_leap(year) {
+        lengths[1] = 29;
+    }
+    let month = usize::from(month).checked_sub(1)?;
+    let before: i64 = lengths.get(..month)?.iter().sum();
+    let is_there = (1..=*lengths.get(month)?).contains(&i64::from(day));
+    let leaps = |until: i64| until / 4 - until / 100 + until / 400;
+    let years = (year - 1970) * 365 + leaps(year - 1) - leaps(1969);
+    is_there.then_some(years + before + i64::from(day) - 1)
+}
+
+/// The moment at which clocks of the box's zone show this.
+fn utc_of(shown: i64) -> Option<Utc> {
+    // Twice: what is an hour off by a change of the clocks is right the second time. An hour that does not exist
+    // is the one behind it.
+    let mut guess = shown;
+    for _ in 0..2 {
+        let local = local_time(u64::try_from(guess).ok()?)?;
+        guess += shown - seconds_of(local)?;
+    }
+    let since_1970 = Duration::from_secs(u64::try_from(guess).ok()?);
+    Some(Utc(u64::try_from(since_1970.as_millis()).ok()?))
+}
+
+fn seconds_of(at: LocalTime) -> Option<i64> {
+    let days = days(at.year, at.month, at.day)?;
+    let of_day = i64::from(at.hour) * 3600 + i64::from(at.minute) * 60 + i64::from(at.second);
+    Some(days * DAY + of_day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Utc = Utc(1_767_268_800_000); // 2026-01-01T12:00:00Z
+
+    #[test]
+    fn how_long_ago_and_days_are_understood() {
+        let ago = |text| moment(text, Some(NOW)).map(|at| (NOW.0 - at.0) / 1000);
+        assert_eq!(
+            (ago("2h ago"), ago("1d12h"), ago(" 90s ")),
+            (Some(7200), Some(129_600), Some(90))
+        );
+        let full = |text| moment(text, Some(NOW)).and_then(crate::cli::when::full).unwrap();
+        assert_eq!(full("2026-11-01"), "2026-11-01 00:00:00");
+        assert_eq!(full("2026-06-30 18:30"), "2026-06-30 18:30:00");
+        assert_eq!(full("2024-02-29T23:59:58"), "2024-02-29 23:59:58");
+        assert!(full("today").ends_with(" 00:00:00") && full("yesterday").ends_with(" 00:00:00"));
+        assert_eq!(moment("2026-01-01T12:00:00Z", None), Some(NOW));
+        for none in
+            ["", "noon", "5", "2026-02-29", "2026-13-01", "2026-1", "2026-11-01 25:00", "18:30:xx"]
+        {
+            assert_eq!(moment(none, Some(NOW)), None, "{none}");
+        }
+        assert_eq!(moment("2h", None), None);
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let known = [((1970, 1, 1), 0), ((2000, 3, 1), 11_017), ((2026, 1, 1), 20_454)];
+        for ((year, month, day), count) in known {
+            assert_eq!(days(year, month, day), Some(count));
+        }
+        assert_eq!(days(1900 + 200, 2, 29), None);
+    }
+}
