@@ -75,6 +75,6 @@ def uplink(name):
 
 def footprint():
     """What is in the kernel that an agent might change: rules, routes, nftables, settings."""
-    commands = ["ip -4 rule", "ip -6 rule", "ip -4 route show table all", "nft list ruleset",
+    commands = ["ip -4 rule", "ip -6 rule", "ip -4 route show table all", "nft --stateless list ruleset",
                 "sysctl -a --pattern '(rp_filter|src_valid_mark|ip_forward|linkdown|tcp_loose|ping_group_range)$'"]
     return "\n".join(text(command) for command in commands)

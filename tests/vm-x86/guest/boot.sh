@@ -6,6 +6,7 @@ mount -t sysfs none /sys
 mount -t tmpfs none /run
 mount -t tmpfs none /tmp
 ln -s /proc/self/fd /dev/fd
+mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p /dev/pts /dev/net && mount -t devpts none /dev/pts
 modprobe tun
 hostname box
