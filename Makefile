@@ -72,7 +72,7 @@ vm: setup-vm arm setup-deb  ## boot an ARM board with Wi-Fi, USB and LEDs, and p
 	DEB_NEXT=1 packaging/deb/build arm64
 	tests/vm/run
 
-vm-x86: setup-vm-x86  ## boot an amd64 kernel, and play beside WireGuard, IPsec, OpenVPN and others (20 minutes)
+vm-x86: setup-vm-x86  ## boot an amd64 kernel, and play beside WireGuard, IPsec, Docker and others (40 minutes)
 	cargo build --locked
 	tests/vm-x86/run
 

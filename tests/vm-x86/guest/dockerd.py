@@ -30,7 +30,8 @@ def running():
         yield docker
     finally:
         docker.down()
-        nft(None, "delete table ip filter\ndelete table ip nat")
+        # Where others use these tables of iptables, they may have wiped them.
+        nft(None, "\n".join(f"table ip {name}\ndelete table ip {name}" for name in ("filter", "nat")))
         run(f"ip link del docker0; sysctl -q -w net.ipv4.ip_forward={forwarding}; rm -rf {DATA} {IMAGE}")
 
 

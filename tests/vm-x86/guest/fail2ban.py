@@ -12,6 +12,8 @@ logtarget = STDERR
 """
 JAILS = f"""
 [DEFAULT]
+usedns = no
+ignoreself = false
 backend = polling
 maxretry = 3
 bantime = 1h

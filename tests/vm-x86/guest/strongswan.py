@@ -3,7 +3,7 @@ and MOBIKE, by which the box tells the gateway of another address."""
 
 import contextlib
 
-from home import LAN, PEER
+from home import CLIENT, LAN, PEER
 from net import ip
 from tools import run, start, text, until, write
 
@@ -83,9 +83,10 @@ def local():
 @contextlib.contextmanager
 def raised(more=""):
     """Both ends, until the tunnel stands; `more` is said to the box's daemon alone."""
-    ip("core", f"addr add {HOST}/24 dev lo\nroute add {LAN} dev isp0")
+    # Narrower than what other tunnels know of the LAN.
+    ip("core", f"addr add {HOST}/24 dev lo\nroute add {CLIENT} dev isp0")
     echo = start(f"ip netns exec core python3 /vm/guest/internet.py {HOST}", "far-end")
-    far = daemon("far", "ip netns exec core", "interfaces_ignore = isp0,isp1", CONNECTION.format(
+    far = daemon("far", "ip netns exec core", "interfaces_ignore = isp0,isp1,wg-far,tun-far", CONNECTION.format(
         name="far", other="box", here=PEER, there="%any", mine=THEIRS, theirs=LAN, action="none"))
     box = daemon("box", "", more, CONNECTION.format(
         name="box", other="far", here="%any", there=PEER, mine=LAN, theirs=THEIRS, action="start"))
@@ -99,4 +100,4 @@ def raised(more=""):
         echo.kill()
         echo.wait()
         ip(None, "xfrm policy flush\nxfrm state flush")
-        ip("core", f"xfrm policy flush\nxfrm state flush\naddr del {HOST}/24 dev lo\nroute del {LAN} dev isp0")
+        ip("core", f"xfrm policy flush\nxfrm state flush\naddr del {HOST}/24 dev lo\nroute del {CLIENT} dev isp0")
