@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::engine::dataplane::Left;
 use crate::engine::events::facts::{Event, Fact};
 use crate::engine::input::Input;
@@ -36,6 +36,7 @@ use crate::time::{Instant, Now};
 use crate::units::Severity;
 
 mod answers;
+mod asked;
 mod board;
 mod crash;
 mod firewalls;
@@ -435,63 +436,6 @@ impl Agent {
         let path = self.engine.config().run_dir.join(LAST_RECORDING);
         self.keeper.keep("the recording of a switch", move || record::keep(&path, &text));
         self.recorder.flush();
-    }
-
-    /// People look, so that flows go on being counted. How often they look is nothing to the engine.
-    fn watched(&mut self) {
-        let now = clock::now().mono;
-        if self.watched_at.is_none_or(|at| now.since(at) >= LOOKING) {
-            self.watched_at = Some(now);
-            self.take(Input::Watched);
-        }
-    }
-
-    fn answer(&mut self, ask: Ask) {
-        match ask {
-            Ask::Status(reply) => {
-                self.watched();
-                self.answers.give(reply, self.snapshot(clock::now()));
-            }
-            Ask::Timeline(reply) => drop(reply.send(self.engine.timeline(clock::now()))),
-            Ask::History(wanted, reply) => drop(reply.send(self.history.find(&wanted))),
-            Ask::Command(command, reply) => {
-                self.web.feed().outdate();
-                let number = self.answers.expect(reply);
-                self.take(Input::Command(number, command));
-            }
-            Ask::TestChannel(channel, reply) => {
-                let state = web::document(&self.snapshot(clock::now()));
-                drop(reply.send(self.notifier.test(channel, state)));
-            }
-            Ask::Reload(reply) => {
-                let done = self.reload();
-                self.answers.give(reply, done);
-            }
-        }
-    }
-
-    /// Reads the configuration again. A wrong one changes nothing.
-    fn reload(&mut self) -> Result<String, String> {
-        let file = &self.options.config_file;
-        match config::load(file) {
-            Ok(mut config) => {
-                if let Some(run_dir) = &self.options.run_dir {
-                    config.run_dir.clone_from(run_dir);
-                }
-                board::fit(&mut config);
-                self.web.called(&config.web.names);
-                if self.options.mode == Mode::Steer {
-                    self.notifier.configure(config.notify.clone());
-                }
-                let message = format!("configuration reloaded: {}", file.display());
-                self.take(Input::Reload(Box::new(config)));
-                Ok(message)
-            }
-            Err(mistakes) => {
-                tracing::warn!("the new configuration is wrong; the old one stays\n{mistakes}");
-                Err(mistakes.to_string())
-            }
-        }
     }
 
     /// Waits until those who watch are to be told something, which [`Self::show`] does.

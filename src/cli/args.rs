@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::failure::Failure;
 use super::history::{Asked, Form};
+use super::notify::Notify;
 use super::spec::{self, COMMANDS, EARLY, Flag};
 use super::{help, spec::Command as Spec};
 use crate::config::{nearest, parse_duration};
@@ -67,10 +68,8 @@ pub(super) enum Command {
         uplink: String,
     },
     Reload,
-    /// Who is told.
-    Channels,
-    /// Whether telling works, by one channel or by all.
-    TestChannel(Option<String>),
+    /// Who is told, and whether that works.
+    Notify(Notify),
     Passwd {
         remove: bool,
     },
@@ -229,9 +228,9 @@ fn meant(low: &Low) -> Result<Command, Failure> {
         "probe" => Command::Probe { uplink: low.word()? },
         "reload" => Command::Reload,
         "notify" => match low.argument.as_deref() {
-            None => Command::Channels,
+            None => Command::Notify(Notify::Channels),
             Some(word) if word == "test" => {
-                Command::TestChannel(low.second.as_deref().map(text).transpose()?)
+                Command::Notify(Notify::Test(low.second.as_deref().map(text).transpose()?))
             }
             Some(word) => return Err(surplus(low.spec, word)),
         },

@@ -27,8 +27,13 @@ pub(super) fn short(colour: Colour) -> String {
     format!("{PURPOSE}\n{no_agent}\n{}", columns(rows, 0))
 }
 
+/// The help of the program, or of one command.
+pub(super) fn about(spec: Option<&Command>, colour: Colour) -> String {
+    spec.map_or_else(|| program(colour), |spec| command(spec, colour))
+}
+
 /// The help of the whole program.
-pub(super) fn program(colour: Colour) -> String {
+fn program(colour: Colour) -> String {
     let usage = heading("Usage:", colour);
     let mut help = format!("{PURPOSE}\n{usage} sparelink COMMAND [FLAGS]\n");
     for (group, title) in Group::ALL {
@@ -49,7 +54,7 @@ pub(super) fn program(colour: Colour) -> String {
 }
 
 /// The help of one command.
-pub(super) fn command(command: &Command, colour: Colour) -> String {
+fn command(command: &Command, colour: Colour) -> String {
     let mut about = command.about.chars();
     let first = about.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     let mut help =

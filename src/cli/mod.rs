@@ -58,15 +58,7 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
     let config_file = || file.clone().unwrap_or_else(|| PathBuf::from(CONFIG_FILE));
     match command {
         Command::Unnamed => begin(&client()?),
-        Command::Help(about) => {
-            let colour = terminal::colour();
-            terminal::print(
-                &about.map_or_else(
-                    || help::program(colour),
-                    |command| help::command(command, colour),
-                ),
-            )
-        }
+        Command::Help(about) => terminal::print(&help::about(about, terminal::colour())),
         Command::Version => terminal::print(concat!("sparelink ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Check { file: _ } => check::check(&config_file()),
         Command::Run { observe, record, verbose } => {
@@ -102,8 +94,7 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::Passwd { remove: false } => passwd::set(file.as_deref()),
         Command::Passwd { remove: true } => passwd::remove(file.as_deref()),
         Command::Reload => control::reload(&client()?),
-        Command::Channels => notify::channels(&client()?),
-        Command::TestChannel(channel) => notify::test(&client()?, channel.as_deref()),
+        Command::Notify(what) => notify::notify(&client()?, what),
         Command::History(asked) => tell_history(run_dir, file.as_deref(), &asked),
         Command::Replay(recording) => {
             let recording = match recording {

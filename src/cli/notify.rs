@@ -10,8 +10,23 @@ use super::terminal;
 use super::when::{ago, clock, moment};
 use crate::time::human;
 
+/// What is asked of `notify`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Notify {
+    Channels,
+    /// Send a test by this channel, or by all.
+    Test(Option<String>),
+}
+
+pub(super) fn notify(client: &Client, what: Notify) -> Result<ExitCode, Failure> {
+    match what {
+        Notify::Channels => channels(client),
+        Notify::Test(channel) => test(client, channel.as_deref()),
+    }
+}
+
 /// Shows each channel: what waits, when the last message was delivered, what is wrong.
-pub(super) fn channels(client: &Client) -> Result<ExitCode, Failure> {
+fn channels(client: &Client) -> Result<ExitCode, Failure> {
     let status = client.get("/api/v1/status")?;
     let now = moment(&status["time"]);
     let channels = status["messages"]["channels"].as_array().cloned().unwrap_or_default();
@@ -42,7 +57,7 @@ pub(super) fn channels(client: &Client) -> Result<ExitCode, Failure> {
 }
 
 /// Sends a test to one channel or to all; "no" if one of them does not take it.
-pub(super) fn test(client: &Client, channel: Option<&str>) -> Result<ExitCode, Failure> {
+fn test(client: &Client, channel: Option<&str>) -> Result<ExitCode, Failure> {
     let answer = client.post_patiently("/api/v1/notify/test", &json!({ "channel": channel }))?;
     let tests = answer["tests"].as_array().cloned().unwrap_or_default();
     let mut out = String::new();

@@ -12,7 +12,7 @@ use super::boards::FILES;
 pub use super::boards::{GENERIC, NAMES};
 use super::model::{BoardChoice, Config, Led, LedsConfig};
 use super::notes::{Notes, Wrong};
-use super::raw::Section;
+use super::raw::{Section, plain};
 use super::value::{interface, string};
 use super::{Error, leds, mistakes, syntax};
 use crate::units::IfName;
@@ -97,9 +97,9 @@ fn parse(name: &'static str, text: &str) -> Result<Board, Error> {
     let mut board = Board {
         name,
         title: root.read_or("title", sentence, String::new()),
-        compatible: super::check::plain(root.list("compatible", sentence)),
-        quirks: super::check::plain(root.list("quirks", sentence)),
-        sources: super::check::plain(root.list("sources", sentence)),
+        compatible: plain(root.list("compatible", sentence)),
+        quirks: plain(root.list("quirks", sentence)),
+        sources: plain(root.list("sources", sentence)),
         ..Board::default()
     };
     if let Some(mut ports) = root.section("ports", "[ports]") {

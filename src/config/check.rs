@@ -13,7 +13,7 @@ use super::model::{
     OnReturn, ProbeConfig, RUN_DIR, STATE_DIR, UplinkConfig, WebConfig,
 };
 use super::notes::{Notes, Wrong};
-use super::raw::{Reader, Section};
+use super::raw::{Reader, Section, plain};
 use super::{address, leds, notify, syntax, value};
 use crate::units::{IfName, PerFamily, UplinkId};
 
@@ -434,9 +434,4 @@ fn directory(section: Option<Section<'_>>, default: &str) -> PathBuf {
     let dir = section.read_or("dir", value::directory, PathBuf::from(default));
     section.finish();
     dir
-}
-
-/// The elements without their places.
-pub(super) fn plain<T>(list: Option<Vec<Spanned<T>>>) -> Vec<T> {
-    list.into_iter().flatten().map(Spanned::into_inner).collect()
 }

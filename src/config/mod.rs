@@ -12,6 +12,8 @@ use std::path::Path;
 mod address;
 pub mod board;
 mod boards;
+mod channel_url;
+mod channels;
 mod check;
 mod leds;
 mod model;
@@ -22,10 +24,10 @@ mod raw;
 mod syntax;
 mod value;
 
+pub use channels::{Login, NotifyConfig, Quiet, Secret, Server, Service};
 pub use model::*;
 pub(crate) use nearest::nearest;
 use notes::{MAX_MISTAKES, Notes};
-pub use notify::{Login, NotifyConfig, Quiet, Secret, Server, Service};
 pub use value::parse_duration;
 
 /// The largest configuration file that is read, in bytes; a real one has about a thousand.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use super::notify::NotifyConfig;
+use super::channels::NotifyConfig;
 use crate::units::{Family, IfName, PerFamily};
 
 /// The run directory if neither flag nor configuration names another.

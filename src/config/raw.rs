@@ -254,6 +254,11 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("[state]", &["history"]),
 ];
 
+/// The elements without their places.
+pub(super) fn plain<T>(list: Option<Vec<Spanned<T>>>) -> Vec<T> {
+    list.into_iter().flatten().map(Spanned::into_inner).collect()
+}
+
 fn source_of(text: &str, span: &Range<usize>) -> String {
     excerpt(text.get(span.clone()).unwrap_or_default())
 }

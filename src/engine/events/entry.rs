@@ -229,8 +229,7 @@ mod tests {
         let again: Entry = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&again).unwrap(), text);
         assert_eq!((again.at, again.mono_ms), (Some(Utc(1_700_000_000_123)), 7000));
-        let newer =
-            text.replace("\"warning\"", "\"critical\"").replace("\"at\"", "\"new\":1,\"at\"");
+        let newer = text.replace("\"warning\"", "\"fatal\"").replace("\"at\"", "\"new\":1,\"at\"");
         let newer: Entry = serde_json::from_str(&newer).unwrap();
         assert_eq!(newer.severity, Severity::Warning);
         let unset: Entry =

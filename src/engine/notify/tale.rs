@@ -130,6 +130,23 @@ impl Tale {
                     format!("{} without Internet. {} took over.", human(gap), capital(uplink));
                 words(title, text, "Messages that waited for it follow.")
             }
+            Self::NoSpare { .. }
+            | Self::SpareAgain { .. }
+            | Self::StillNoSpare { .. }
+            | Self::FirstDown { .. }
+            | Self::StillMetered { .. } => self.words_of_a_state(clock),
+            Self::Plain { fact } => {
+                let title = fact.uplink().map_or_else(|| "sparelink".to_owned(), capital);
+                words(title, format!("{}.", capital(&fact.to_string())), "")
+            }
+            Self::Test => words("Test of sparelink", "This channel works.", ""),
+        }
+    }
+
+    /// The words of what lasts.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are in the function before")]
+    fn words_of_a_state(&self, clock: &dyn Fn(Instant) -> String) -> Words {
+        match self {
             Self::NoSpare { active, others } => {
                 let works =
                     active.as_ref().map_or_else(String::new, |a| format!("{} works. ", capital(a)));
@@ -164,11 +181,7 @@ impl Tale {
                 );
                 words(format!("Still on {uplink}"), text, "This is said once.")
             }
-            Self::Plain { fact } => {
-                let title = fact.uplink().map_or_else(|| "sparelink".to_owned(), capital);
-                words(title, format!("{}.", capital(&fact.to_string())), "")
-            }
-            Self::Test => words("Test of sparelink", "This channel works.", ""),
+            _ => words("", "", ""),
         }
     }
 }

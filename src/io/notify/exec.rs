@@ -4,12 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::engine::notify::queue::Failure;
+use crate::io::clock;
 
 /// A program has so long.
 const TIME: Duration = Duration::from_secs(10);
@@ -28,6 +29,10 @@ pub(super) async fn run(program: &Path, input: Vec<u8>) -> Result<(), Failure> {
     })
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person has named this program in the configuration"
+)]
 fn to_the_end(program: &Path, input: &[u8]) -> Result<(), String> {
     let shown = program.display();
     let mut child = Command::new(program)
@@ -60,13 +65,13 @@ fn pipe(end: impl std::io::Read + Send + 'static) -> Box<dyn std::io::Read + Sen
 }
 
 fn ended(child: &mut Child, shown: &str) -> Result<(), String> {
-    let begun = Instant::now();
+    let begun = clock::now().mono;
     let group = i32::try_from(child.id()).map(Pid::from_raw);
     let result = loop {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => break Ok(()),
             Ok(Some(status)) => break Err(format!("{shown} failed: {status}")),
-            Ok(None) if begun.elapsed() < TIME => std::thread::sleep(LOOK),
+            Ok(None) if clock::now().mono.since(begun) < TIME => std::thread::sleep(LOOK),
             Ok(None) => break Err(format!("{shown} was ended after {} s", TIME.as_secs())),
             Err(error) => break Err(format!("{shown}: {error}")),
         }

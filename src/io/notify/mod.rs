@@ -309,7 +309,7 @@ impl Office {
     }
 
     /// Asks for every server's addresses, which are remembered.
-    fn look_up(&mut self) {
+    fn look_up(&self) {
         let servers: Vec<_> =
             self.channels.values().filter_map(|c| c.config.to.server().cloned()).collect();
         let addresses = self.addresses.clone();
@@ -431,15 +431,13 @@ async fn deliver(
         to.know(secret.map_err(|why| Failure { why, refused: true, pause: None })?);
     }
     let sent = async {
-        match &to {
-            Service::Exec { program } => {
-                let input = services::document(message, state).to_string().into_bytes();
-                exec::run(program, input).await
-            }
-            other => match services::post(other, message, state) {
-                Some(post) => post::send(post, addresses).await,
-                None => Ok(()),
-            },
+        if let Service::Exec { program } = &to {
+            let input = services::document(message, state).to_string().into_bytes();
+            return exec::run(program, input).await;
+        }
+        match services::post(&to, message, state) {
+            Some(post) => post::send(post, addresses).await,
+            None => Ok(()),
         }
     };
     let late =

@@ -7,7 +7,7 @@ use base64ct::{Base64, Encoding as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::Kept;
+use super::outbox::Kept;
 use crate::config::{Login, Server, Service};
 use crate::engine::notify::queue::Failure;
 use crate::units::Severity;

@@ -168,7 +168,7 @@ async fn a_channel_that_hangs_holds_up_nobody() -> Result<()> {
     for (n, event) in
         [LineEvent::Sever, LineEvent::Restore, LineEvent::Sever].into_iter().enumerate()
     {
-        let begun = stage.happens("cable", event.clone()).await?;
+        let begun = stage.happens("cable", event).await?;
         stage.on(if matches!(event, LineEvent::Sever) { "mifi" } else { "cable" }).await?;
         let asked = told(&server, n + 1, TOLD).await?;
         if matches!(event, LineEvent::Sever) {

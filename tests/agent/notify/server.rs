@@ -1,7 +1,7 @@
 //! A server to which messages are sent: it keeps what it was asked, and answers as it is told to.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -47,12 +47,16 @@ impl Server {
         Self(Arc::new(Mutex::new((Vec::new(), says(200, "")))))
     }
 
+    fn lock(&self) -> MutexGuard<'_, (Vec<Asked>, Manner)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn behave(&self, manner: Manner) {
-        self.0.lock().unwrap().1 = manner;
+        self.lock().1 = manner;
     }
 
     pub(super) fn asked(&self) -> Vec<Asked> {
-        self.0.lock().unwrap().0.clone()
+        self.lock().0.clone()
     }
 
     /// Serves, in the namespace in which it is spawned.
@@ -66,13 +70,13 @@ impl Server {
     }
 
     async fn answer(&self, mut stream: TcpStream) -> Result<()> {
-        let manner = self.0.lock().unwrap().1.clone();
+        let manner = self.lock().1.clone();
         if matches!(manner, Manner::Hangs) {
             tokio::time::sleep(std::time::Duration::from_secs(120)).await;
             return Ok(());
         }
         let asked = read(&mut stream).await?;
-        self.0.lock().unwrap().0.push(asked);
+        self.lock().0.push(asked);
         if let Manner::Says(answer) = manner {
             stream.write_all(answer.as_bytes()).await?;
         }

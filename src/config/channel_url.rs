@@ -1,169 +1,13 @@
-//! Where messages go: the URLs of `[[notify]] to`, in the forms that people know from apprise.
+//! The URLs of `[[notify]] to`, in the forms that people know from apprise.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::super::address::is_host_name;
-
-/// A password, a token, a topic that nobody can guess. No log, answer or recording shows it: it is
-/// written as `…`, and so it is not what it was when it is read again.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The secret itself, for who sends it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("…")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
-    }
-}
-
-/// A server as a URL names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Server {
-    /// Whether it is spoken to by TLS from the first byte.
-    pub tls: bool,
-    /// A name, or an address without brackets.
-    pub host: String,
-    pub port: u16,
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// Who the box says it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Login {
-    /// Empty: a password alone is a token.
-    pub user: String,
-    pub password: Secret,
-}
-
-/// What takes a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Service {
-    /// `json://`, `jsons://`: a POST of JSON to a URL.
-    Webhook { server: Server, login: Login, path: Secret },
-    /// `ntfy://`, `ntfys://`: a topic of ntfy.
-    Ntfy { server: Server, login: Login, topic: Secret },
-    /// `gotify://`, `gotifys://`: an application of Gotify.
-    Gotify { server: Server, prefix: String, token: Secret },
-    /// `pover://USER@TOKEN`: Pushover.
-    Pushover { server: Server, user: Secret, token: Secret },
-    /// `tgram://TOKEN/CHAT`: a bot of Telegram.
-    Telegram { server: Server, token: Secret, chat: String },
-    /// `exec:///PATH`: a program on this box.
-    Exec { program: PathBuf },
-}
-
-impl Service {
-    /// The word for its kind, by which commands name a channel.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Webhook { .. } => "webhook",
-            Self::Ntfy { .. } => "ntfy",
-            Self::Gotify { .. } => "gotify",
-            Self::Pushover { .. } => "pushover",
-            Self::Telegram { .. } => "telegram",
-            Self::Exec { .. } => "exec",
-        }
-    }
-
-    /// The server that has to be reached, if there is one.
-    #[must_use]
-    pub const fn server(&self) -> Option<&Server> {
-        match self {
-            Self::Webhook { server, .. }
-            | Self::Ntfy { server, .. }
-            | Self::Gotify { server, .. }
-            | Self::Pushover { server, .. }
-            | Self::Telegram { server, .. } => Some(server),
-            Self::Exec { .. } => None,
-        }
-    }
-
-    /// Puts what is in a secret file in its place.
-    pub fn know(&mut self, secret: Secret) {
-        match self {
-            Self::Webhook { login, .. } | Self::Ntfy { login, .. } => login.password = secret,
-            Self::Gotify { token, .. }
-            | Self::Pushover { token, .. }
-            | Self::Telegram { token, .. } => *token = secret,
-            Self::Exec { .. } => {}
-        }
-    }
-
-    /// Whether it has the secret without which it refuses everybody.
-    #[must_use]
-    pub fn lacks_secret(&self) -> bool {
-        match self {
-            Self::Gotify { token, .. }
-            | Self::Pushover { token, .. }
-            | Self::Telegram { token, .. } => token.is_empty(),
-            Self::Webhook { .. } | Self::Ntfy { .. } | Self::Exec { .. } => false,
-        }
-    }
-}
-
-impl fmt::Display for Service {
-    /// As people are shown it: enough to know it again, and nothing that is secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Webhook { server, .. } => write!(f, "webhook ({})", server.host),
-            Self::Ntfy { topic, .. } => {
-                write!(f, "ntfy ({}…)", topic.reveal().chars().take(5).collect::<String>())
-            }
-            Self::Gotify { server, .. } => write!(f, "gotify ({})", server.host),
-            Self::Pushover { .. } => f.write_str("pushover"),
-            Self::Telegram { chat, .. } => write!(f, "telegram ({chat})"),
-            Self::Exec { program } => write!(f, "exec ({})", program.display()),
-        }
-    }
-}
+use super::address::is_host_name;
+use super::channels::{Login, Server, Service};
 
 /// The parts of a URL, of which the user's are decoded.
 struct Parts<'u> {
@@ -175,6 +19,13 @@ struct Parts<'u> {
     port: Option<u16>,
     /// From the first `/` on, query and all.
     path: &'u str,
+}
+
+/// How a server is spoken to; the scheme's last letter says so.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    Plain,
+    Tls,
 }
 
 /// What a scheme's URL looks like.
@@ -268,8 +119,9 @@ fn telegram(url: &str) -> Option<Service> {
 }
 
 impl Parts<'_> {
-    /// The server, by TLS where the scheme's last letter says so.
-    fn server(&self, tls: bool) -> Option<Server> {
+    /// The server.
+    fn server(&self, speech: Speech) -> Option<Server> {
+        let tls = speech == Speech::Tls;
         let known = self.host.parse::<IpAddr>().is_ok() || is_host_name(self.host);
         let port = self.port.unwrap_or(if tls { 443 } else { 80 });
         known.then(|| Server { tls, host: self.host.to_owned(), port })
@@ -288,13 +140,13 @@ impl Parts<'_> {
 
 fn service(parts: &Parts<'_>) -> Option<Service> {
     let scheme = parts.scheme.to_ascii_lowercase();
-    let tls = scheme.ends_with('s');
+    let speech = if scheme.ends_with('s') { Speech::Tls } else { Speech::Plain };
     let segments = parts.segments();
     Some(match scheme.as_str() {
         "json" | "jsons" => {
             let path = if parts.path.is_empty() { "/" } else { parts.path };
             let path = path.to_owned().into();
-            Service::Webhook { server: parts.server(tls)?, login: parts.login(), path }
+            Service::Webhook { server: parts.server(speech)?, login: parts.login(), path }
         }
         "ntfy" | "ntfys" => {
             // One segment alone is a topic at the public server, which speaks TLS only.
@@ -309,11 +161,11 @@ fn service(parts: &Parts<'_>) -> Option<Service> {
             })?;
             let public = host.eq_ignore_ascii_case("ntfy.sh");
             let server = Parts { host, user: "".into(), password: "".into(), ..*parts };
-            let server = server.server(tls || public)?;
+            let server = server.server(if public { Speech::Tls } else { speech })?;
             Service::Ntfy { server, login: parts.login(), topic: topic.to_owned().into() }
         }
         "gotify" | "gotifys" => {
-            let server = parts.server(tls)?;
+            let server = parts.server(speech)?;
             let (token, prefix) = segments.split_last().unwrap_or((&"", &[]));
             let prefix = prefix.iter().map(|segment| format!("/{segment}")).collect();
             Service::Gotify { server, prefix, token: (*token).to_owned().into() }

@@ -3,17 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::DeValue;
 
-mod channel;
-
-pub use channel::{Login, Secret, Server, Service};
-
+use super::channel_url;
+use super::channels::{NotifyConfig, Quiet, Service};
 use super::nearest::nearest;
 use super::notes::{Wrong, excerpt};
-use super::raw::Section;
+use super::raw::{Section, plain};
 use super::value;
 use crate::units::Severity;
 
@@ -21,45 +18,6 @@ use crate::units::Severity;
 const MOST: usize = 16;
 /// Somebody else is told after so long, where nothing is said.
 const AFTER: Duration = Duration::from_secs(5 * 60);
-
-/// One channel: where messages go, and which.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotifyConfig {
-    /// By which commands, status and metrics call it: the word for its kind, with a number from the
-    /// second of a kind on.
-    pub name: String,
-    pub to: Service,
-    /// What is less grave is not told (`min`).
-    pub min: Severity,
-    /// When only what is critical is told at once.
-    pub quiet: Option<Quiet>,
-    /// A file that says what is secret in `to`: a path, or the name of a systemd credential or of a file in
-    /// `secrets` below the state directory.
-    pub secret_file: Option<PathBuf>,
-    /// Who is told of something critical that nobody has acknowledged, one after the other.
-    pub escalate: Vec<Service>,
-    /// For how long each has time for that.
-    pub after: Duration,
-}
-
-/// A part of each day, in minutes after midnight, local time; it may go over midnight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quiet {
-    pub from: u16,
-    pub to: u16,
-}
-
-impl Quiet {
-    /// Whether a minute of the day is part of it.
-    #[must_use]
-    pub const fn contains(self, minute: u16) -> bool {
-        if self.from <= self.to {
-            self.from <= minute && minute < self.to
-        } else {
-            self.from <= minute || minute < self.to
-        }
-    }
-}
 
 /// Reads all `[[notify]]` sections.
 pub(super) fn all(sections: Vec<Section<'_>>) -> Vec<NotifyConfig> {
@@ -105,7 +63,7 @@ fn one(mut section: Section<'_>) -> Option<NotifyConfig> {
         min: section.read_or("min", least, Severity::Warning),
         quiet: section.read("quiet", quiet).map(Spanned::into_inner),
         secret_file,
-        escalate: super::check::plain(escalate),
+        escalate: plain(escalate),
         after: after.map_or(AFTER, Spanned::into_inner),
         to: to.map(Spanned::into_inner).unwrap_or(Service::Exec { program: PathBuf::new() }),
     };
@@ -115,7 +73,7 @@ fn one(mut section: Section<'_>) -> Option<NotifyConfig> {
 
 fn service(value: &DeValue<'_>) -> Result<Service, Wrong> {
     let url = value::string(value, "\"ntfy://ntfy.sh/our-house-7f3k\"")?;
-    channel::parse(url).map_err(|unfit| Wrong::new(unfit.text, unfit.hint))
+    channel_url::parse(url).map_err(|unfit| Wrong::new(unfit.text, unfit.hint))
 }
 
 fn least(value: &DeValue<'_>) -> Result<Severity, Wrong> {
@@ -170,28 +128,4 @@ fn file_or_name(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
         return Ok(PathBuf::from(text));
     }
     Err(Wrong::new(format!("{:?} is not a file", excerpt(text)), HINT))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quiet_hours_may_go_over_midnight() {
-        let night = Quiet { from: 22 * 60, to: 7 * 60 };
-        let noon = Quiet { from: 12 * 60, to: 14 * 60 };
-        for (minute, at_night, at_noon) in [
-            (0, true, false),
-            (419, true, false),
-            (420, false, false),
-            (720, false, true),
-            (1320, true, false),
-        ] {
-            assert_eq!(
-                (night.contains(minute), noon.contains(minute)),
-                (at_night, at_noon),
-                "{minute}"
-            );
-        }
-    }
 }

@@ -1,0 +1,227 @@
+//! Where messages go, as the rest of the program sees it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::units::Severity;
+
+/// One channel: where messages go, and which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotifyConfig {
+    /// By which commands, status and metrics call it: the word for its kind, with a number from the
+    /// second of a kind on.
+    pub name: String,
+    pub to: Service,
+    /// What is less grave is not told (`min`).
+    pub min: Severity,
+    /// When only what is critical is told at once.
+    pub quiet: Option<Quiet>,
+    /// A file that says what is secret in `to`: a path, or the name of a systemd credential or of a file in
+    /// `secrets` below the state directory.
+    pub secret_file: Option<PathBuf>,
+    /// Who is told of something critical that nobody has acknowledged, one after the other.
+    pub escalate: Vec<Service>,
+    /// For how long each has time for that.
+    pub after: Duration,
+}
+
+/// A part of each day, in minutes after midnight, local time; it may go over midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quiet {
+    pub from: u16,
+    pub to: u16,
+}
+
+impl Quiet {
+    /// Whether a minute of the day is part of it.
+    #[must_use]
+    pub const fn contains(self, minute: u16) -> bool {
+        if self.from <= self.to {
+            self.from <= minute && minute < self.to
+        } else {
+            self.from <= minute || minute < self.to
+        }
+    }
+}
+
+/// A password, a token, a topic that nobody can guess. No log, answer or recording shows it: it is
+/// written as `…`, and so it is not what it was when it is read again.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for who sends it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("…")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+/// A server as a URL names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Whether it is spoken to by TLS from the first byte.
+    pub tls: bool,
+    /// A name, or an address without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Who the box says it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// Empty: a password alone is a token.
+    pub user: String,
+    pub password: Secret,
+}
+
+/// What takes a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// `json://`, `jsons://`: a POST of JSON to a URL.
+    Webhook { server: Server, login: Login, path: Secret },
+    /// `ntfy://`, `ntfys://`: a topic of ntfy.
+    Ntfy { server: Server, login: Login, topic: Secret },
+    /// `gotify://`, `gotifys://`: an application of Gotify.
+    Gotify { server: Server, prefix: String, token: Secret },
+    /// `pover://USER@TOKEN`: Pushover.
+    Pushover { server: Server, user: Secret, token: Secret },
+    /// `tgram://TOKEN/CHAT`: a bot of Telegram.
+    Telegram { server: Server, token: Secret, chat: String },
+    /// `exec:///PATH`: a program on this box.
+    Exec { program: PathBuf },
+}
+
+impl Service {
+    /// The word for its kind, by which commands name a channel.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Ntfy { .. } => "ntfy",
+            Self::Gotify { .. } => "gotify",
+            Self::Pushover { .. } => "pushover",
+            Self::Telegram { .. } => "telegram",
+            Self::Exec { .. } => "exec",
+        }
+    }
+
+    /// The server that has to be reached, if there is one.
+    #[must_use]
+    pub const fn server(&self) -> Option<&Server> {
+        match self {
+            Self::Webhook { server, .. }
+            | Self::Ntfy { server, .. }
+            | Self::Gotify { server, .. }
+            | Self::Pushover { server, .. }
+            | Self::Telegram { server, .. } => Some(server),
+            Self::Exec { .. } => None,
+        }
+    }
+
+    /// Puts what is in a secret file in its place.
+    pub fn know(&mut self, secret: Secret) {
+        match self {
+            Self::Webhook { login, .. } | Self::Ntfy { login, .. } => login.password = secret,
+            Self::Gotify { token, .. }
+            | Self::Pushover { token, .. }
+            | Self::Telegram { token, .. } => *token = secret,
+            Self::Exec { .. } => {}
+        }
+    }
+
+    /// Whether it has the secret without which it refuses everybody.
+    #[must_use]
+    pub fn lacks_secret(&self) -> bool {
+        match self {
+            Self::Gotify { token, .. }
+            | Self::Pushover { token, .. }
+            | Self::Telegram { token, .. } => token.is_empty(),
+            Self::Webhook { .. } | Self::Ntfy { .. } | Self::Exec { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    /// As people are shown it: enough to know it again, and nothing that is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Webhook { server, .. } => write!(f, "webhook ({})", server.host),
+            Self::Ntfy { topic, .. } => {
+                write!(f, "ntfy ({}…)", topic.reveal().chars().take(5).collect::<String>())
+            }
+            Self::Gotify { server, .. } => write!(f, "gotify ({})", server.host),
+            Self::Pushover { .. } => f.write_str("pushover"),
+            Self::Telegram { chat, .. } => write!(f, "telegram ({chat})"),
+            Self::Exec { program } => write!(f, "exec ({})", program.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_hours_may_go_over_midnight() {
+        let night = Quiet { from: 22 * 60, to: 7 * 60 };
+        let noon = Quiet { from: 12 * 60, to: 14 * 60 };
+        for (minute, at_night, at_noon) in [
+            (0, true, false),
+            (419, true, false),
+            (420, false, false),
+            (720, false, true),
+            (1320, true, false),
+        ] {
+            assert_eq!(
+                (night.contains(minute), noon.contains(minute)),
+                (at_night, at_noon),
+                "{minute}"
+            );
+        }
+    }
+}

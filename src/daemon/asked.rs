@@ -1,0 +1,67 @@
+//! What people ask of the running agent.
+
+use super::{Agent, LOOKING, board};
+use crate::config;
+use crate::engine::Mode;
+use crate::engine::input::Input;
+use crate::io::clock;
+use crate::io::web::{self, Ask};
+
+impl Agent {
+    /// People look, so that flows go on being counted. How often they look is nothing to the engine.
+    pub(super) fn watched(&mut self) {
+        let now = clock::now().mono;
+        if self.watched_at.is_none_or(|at| now.since(at) >= LOOKING) {
+            self.watched_at = Some(now);
+            self.take(Input::Watched);
+        }
+    }
+
+    pub(super) fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Status(reply) => {
+                self.watched();
+                self.answers.give(reply, self.snapshot(clock::now()));
+            }
+            Ask::Timeline(reply) => drop(reply.send(self.engine.timeline(clock::now()))),
+            Ask::History(wanted, reply) => drop(reply.send(self.history.find(&wanted))),
+            Ask::Command(command, reply) => {
+                self.web.feed().outdate();
+                let number = self.answers.expect(reply);
+                self.take(Input::Command(number, command));
+            }
+            Ask::TestChannel(channel, reply) => {
+                let state = web::document(&self.snapshot(clock::now()));
+                drop(reply.send(self.notifier.test(channel, state)));
+            }
+            Ask::Reload(reply) => {
+                let done = self.reload();
+                self.answers.give(reply, done);
+            }
+        }
+    }
+
+    /// Reads the configuration again. A wrong one changes nothing.
+    pub(super) fn reload(&mut self) -> Result<String, String> {
+        let file = &self.options.config_file;
+        match config::load(file) {
+            Ok(mut config) => {
+                if let Some(run_dir) = &self.options.run_dir {
+                    config.run_dir.clone_from(run_dir);
+                }
+                board::fit(&mut config);
+                self.web.called(&config.web.names);
+                if self.options.mode == Mode::Steer {
+                    self.notifier.configure(config.notify.clone());
+                }
+                let message = format!("configuration reloaded: {}", file.display());
+                self.take(Input::Reload(Box::new(config)));
+                Ok(message)
+            }
+            Err(mistakes) => {
+                tracing::warn!("the new configuration is wrong; the old one stays\n{mistakes}");
+                Err(mistakes.to_string())
+            }
+        }
+    }
+}
