@@ -16,8 +16,12 @@ pub(super) async fn wrap(
 }
 
 #[cfg(not(feature = "tls"))]
-async fn encrypted(_: &Server, _: Box<dyn Stream>) -> Result<Box<dyn Stream>, String> {
-    Err("this program has no TLS; use a server or a program in the LAN".to_owned())
+fn encrypted(
+    _: &Server,
+    _: Box<dyn Stream>,
+) -> std::future::Ready<Result<Box<dyn Stream>, String>> {
+    let why = "this program has no TLS; use a server or a program in the LAN";
+    std::future::ready(Err(why.to_owned()))
 }
 
 #[cfg(feature = "tls")]
