@@ -2,7 +2,7 @@
 
 import contextlib
 
-from tools import ensure, run, start, text, until, write
+from tools import run, start, text, until, write
 
 LOG, PORTS = "/run/auth.log", (22, 2222)
 LOCAL = """

@@ -5,7 +5,7 @@ import contextlib
 
 from home import CLIENT, LAN, PEER
 from net import ip
-from tools import run, start, text, until, write
+from tools import start, text, until, write
 
 THEIRS, HOST = "10.99.0.0/24", "10.99.0.7"
 DAEMON = """
