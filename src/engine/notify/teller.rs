@@ -203,9 +203,10 @@ impl Teller {
         self.wait(&event, ANSWERED, Severity::Critical);
     }
 
-    /// Whether people think that nothing works.
-    pub(in crate::engine) const fn is_dark(&self) -> bool {
-        self.dark.is_some()
+    /// Since when people have been told that nothing works, while that is so.
+    #[must_use]
+    pub fn dark_since(&self) -> Option<Instant> {
+        self.dark.as_ref().map(|dark| dark.since)
     }
 
     /// One move is told for several that come at once: where the first began, and where the last leads.

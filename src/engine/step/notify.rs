@@ -9,7 +9,7 @@ use crate::units::Family;
 
 impl Engine {
     pub(in crate::engine) fn notify(&mut self, now: Now) {
-        if self.telling.teller.is_dark() {
+        if self.telling.teller.dark_since().is_some() {
             self.see_light(now);
         }
         let due = self.telling.teller.deadline();

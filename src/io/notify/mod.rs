@@ -29,7 +29,7 @@ mod services;
 mod tls;
 
 use outbox::{Ending, Kept, Outbox};
-use post::Addresses;
+use post::{Addresses, Reach};
 
 /// Below the state directory.
 const DIR: &str = "messages";
@@ -40,6 +40,8 @@ const MOST_ADDRESSES: u64 = 64 * 1024;
 const LOOK_UP: Duration = Duration::from_secs(3600);
 /// A delivery takes no longer than this, whatever it does.
 const LONGEST: Duration = Duration::from_secs(60);
+/// Where no uplink works for all that the agent knows, the Internet is tried all the same after so long.
+const TRIED_ANYWAY: Duration = Duration::from_secs(30 * 60);
 /// Messages that the loop may hand over before the thread takes them.
 const QUEUE: usize = 256;
 
@@ -266,6 +268,9 @@ impl Office {
             self.look_up();
         }
         let mut given_up = Vec::new();
+        let dark = self.outbox.teller().dark_since();
+        let hopeless = dark.is_some_and(|since| now.since(since) < TRIED_ANYWAY);
+        let reach = if hopeless { Reach::Lan } else { Reach::Everywhere };
         for (name, channel) in &mut self.channels {
             given_up.extend(channel.queue.expire(now).into_iter().map(|e| (name.clone(), e.id)));
             let Some(next) = channel.queue.next(now, minute) else { continue };
@@ -277,7 +282,7 @@ impl Office {
             let dir = self.state_dir.clone();
             let (addresses, state) = (self.addresses.clone(), self.state.clone());
             self.sending.spawn(async move {
-                let result = deliver(&config, &dir, &message, &state, &addresses).await;
+                let result = deliver(&config, &dir, &message, &state, &addresses, reach).await;
                 Done { channel: name, id: message.id, result }
             });
         }
@@ -344,7 +349,8 @@ impl Office {
                 async move {
                     let now = clock::now();
                     let test = test_message(&config.name, now);
-                    let result = deliver(&config, &dir, &test, &state, &addresses).await;
+                    let reach = Reach::Everywhere;
+                    let result = deliver(&config, &dir, &test, &state, &addresses, reach).await;
                     let took = clock::now().mono.since(now.mono);
                     let result = result.map(|()| took).map_err(|failure| failure.why);
                     Tested { channel: config.to.to_string(), result }
@@ -424,6 +430,7 @@ async fn deliver(
     message: &Kept,
     state: &Value,
     addresses: &Addresses,
+    reach: Reach,
 ) -> Result<(), Failure> {
     let mut to = config.to.clone();
     if let Some(file) = &config.secret_file {
@@ -436,7 +443,7 @@ async fn deliver(
             return exec::run(program, input).await;
         }
         match services::post(&to, message, state) {
-            Some(post) => post::send(post, addresses).await,
+            Some(post) => post::send(post, addresses, reach).await,
             None => Ok(()),
         }
     };

@@ -81,13 +81,36 @@ fn passing(why: String) -> Failure {
     Failure { why, refused: false, pause: None }
 }
 
+/// How far messages get at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    Everywhere,
+    /// No uplink works. What is not in the LAN is not tried: it would be delivered in the moment in which one does
+    /// again, before what sums the outage up.
+    Lan,
+}
+
+/// Whether an address is in the LAN or on this box.
+fn is_near(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    }
+}
+
 /// Connects to a server, at the first of its addresses that answers.
-pub(super) async fn connect(
+async fn connect(
     server: &Server,
     addresses: &Addresses,
+    reach: Reach,
 ) -> Result<Box<dyn Stream>, Failure> {
     let mut last = None;
-    for ip in addresses.of(server).await.map_err(passing)? {
+    let mut ips = addresses.of(server).await.map_err(passing)?;
+    if reach == Reach::Lan {
+        ips.retain(is_near);
+        last = Some("no uplink works".to_owned());
+    }
+    for ip in ips {
         match timeout(CONNECTED / 2, TcpStream::connect(SocketAddr::new(ip, server.port))).await {
             Ok(Ok(stream)) => return Ok(Box::new(stream)),
             Ok(Err(error)) => last = Some(words(&error)),
@@ -98,8 +121,8 @@ pub(super) async fn connect(
 }
 
 /// Sends a request and judges the answer.
-pub(super) async fn send(post: Post, addresses: &Addresses) -> Result<(), Failure> {
-    let stream = connect(&post.server, addresses).await?;
+pub(super) async fn send(post: Post, addresses: &Addresses, reach: Reach) -> Result<(), Failure> {
+    let stream = connect(&post.server, addresses, reach).await?;
     let stream = super::tls::wrap(&post.server, stream).await.map_err(passing)?;
     let server = post.server.clone();
     match timeout(ANSWERED, exchange(post, stream)).await {
