@@ -125,7 +125,12 @@ impl Tale {
             }
             Self::Outage { from, uplink, gap } => {
                 let gap = gap.unwrap_or_else(|| at.since(*from));
-                let title = format!("No Internet {}–{}", clock(*from), clock(at));
+                let (began, ended) = (clock(*from), clock(at));
+                let title = if began == ended {
+                    format!("No Internet at {began}")
+                } else {
+                    format!("No Internet {began}–{ended}")
+                };
                 let text =
                     format!("{} without Internet. {} took over.", human(gap), capital(uplink));
                 words(title, text, "Messages that waited for it follow.")
