@@ -3,8 +3,8 @@
 
 # What the binary for routers may weigh at most, in bytes: 3.63 MB when this was set.
 MAX_SIZE ?= 3700000
-# The same for one that is linked in a hurry, as in `make test`: 5.58 MB when this was set.
-MAX_QUICK_SIZE ?= 5700000
+# The same for one that is linked in a hurry, as in `make test`: 6.13 MB when this was set.
+MAX_QUICK_SIZE ?= 6300000
 
 # A login shell may lack rustup's programs, and an ordinary user's those that only root looks for.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin

@@ -228,10 +228,10 @@ impl Agent {
         let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
         let (history, events) = history::History::open(&config, now);
         let channels = if mode == Mode::Steer { config.notify.clone() } else { Vec::new() };
-        let (notifier, teller) = Notifier::start(channels, config.state_dir.clone())
+        let (notifier, known) = Notifier::start(channels, config.state_dir.clone())
             .context("cannot start to send messages")?;
         let kept = store::restore(&config.state_dir, &config.run_dir);
-        let restored = Restored { events, teller, ..kept };
+        let restored = Restored { events, known, ..kept };
         faults::panic_if_restored(restored.saved.switches);
         let start = Start::<Engine>::Born {
             config: Box::new(config.clone()),
@@ -399,8 +399,8 @@ impl Agent {
                     self.keeper.keep("what people chose", move || store::save_run(&dir, &run));
                 self.answers.writes(number, now.mono);
             }
-            Output::Notify(messages, teller) => {
-                self.notifier.tell(messages, teller, web::document(&self.snapshot(now)));
+            Output::Notify(messages, known) => {
+                self.notifier.tell(messages, known, web::document(&self.snapshot(now)));
             }
             Output::Answer(number, answer) => self.answers.command(number, answer),
         }

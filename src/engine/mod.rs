@@ -163,7 +163,7 @@ impl Engine {
             un_nated: flows::un_nated::UnNatedFlows::default(),
             lan: Lan::default(),
             names: Names::default(),
-            telling: Telling::new(restored.events, restored.teller, now.mono),
+            telling: Telling::new(restored.events, restored.known, now.mono),
             life: Life {
                 mode,
                 started: None,

@@ -16,7 +16,7 @@ use crate::engine::kernel::flow::FlushScope;
 use crate::engine::lan::listen::Place;
 use crate::engine::names::resolvers::Resolvers;
 use crate::engine::notify::Message;
-use crate::engine::notify::teller::Teller;
+use crate::engine::notify::teller::Known;
 use crate::engine::probe::ProbeRequest;
 use crate::engine::state::{RunState, SavedState};
 use crate::engine::status::leds::Lamp;
@@ -65,7 +65,7 @@ pub enum Output {
     /// Something worth a line in log and history.
     Record(Event),
     /// Tell people, and keep what they have been told.
-    Notify(Vec<Message>, Box<Teller>),
+    Notify(Vec<Message>, Box<Known>),
     /// Keep this in the state directory.
     SaveState(Box<SavedState>),
     /// Keep this in the run directory.

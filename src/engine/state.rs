@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::notify::teller::Teller;
+use crate::engine::notify::teller::Known;
 use crate::engine::probe::window::Learned;
 use crate::time::{Instant, Utc};
 use crate::units::{PerFamily, UplinkId};
@@ -52,5 +52,5 @@ pub struct Restored {
     pub events: u64,
     /// What people have been told, from where messages are kept.
     #[serde(default)]
-    pub teller: Teller,
+    pub known: Known,
 }

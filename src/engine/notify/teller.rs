@@ -95,15 +95,14 @@ impl Told {
     }
 }
 
-/// What has been told, and what is about to be. It is kept with the messages, so that an agent that starts again
-/// neither tells a thing twice nor leaves one out.
+/// What people have been told. It is kept with the messages, so that an agent that starts again neither tells a thing
+/// twice nor leaves one out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Teller {
+pub struct Known {
     numbers: u64,
     /// The uplink that people think is in use.
     on: Option<String>,
-    waiting: Vec<Waiting>,
     away: Option<Away>,
     /// Nothing works.
     dark: Option<Told>,
@@ -111,6 +110,28 @@ pub struct Teller {
     open: Vec<(Topic, Told)>,
     /// What was told lately, and when.
     lately: Vec<(Topic, Instant)>,
+}
+
+impl Known {
+    /// What counts of it after a reboot: its times are of another clock, and the box has been away itself.
+    #[must_use]
+    pub fn after_reboot(&self) -> Self {
+        Self { numbers: self.numbers, ..Self::default() }
+    }
+
+    /// Since when people have been told that nothing works, while that is so.
+    #[must_use]
+    pub fn dark_since(&self) -> Option<Instant> {
+        self.dark.as_ref().map(|dark| dark.since)
+    }
+}
+
+/// What has been told, and what is about to be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::engine) struct Teller {
+    known: Known,
+    waiting: Vec<Waiting>,
 }
 
 /// Whether a fact begins a state, ends one, or is neither.
@@ -155,10 +176,13 @@ const fn is_end(fact: &Fact) -> bool {
 }
 
 impl Teller {
-    /// What counts of it after a reboot: its times are of another clock, and the box has been away itself.
-    #[must_use]
-    pub fn after_reboot(&self) -> Self {
-        Self { numbers: self.numbers, ..Self::default() }
+    pub(in crate::engine) fn new(known: Known) -> Self {
+        Self { known, waiting: Vec::new() }
+    }
+
+    /// What people have been told so far.
+    pub(in crate::engine) const fn known(&self) -> &Known {
+        &self.known
     }
 
     /// Takes note of what happened.
@@ -166,19 +190,19 @@ impl Teller {
         let fact = &event.fact;
         match fact {
             // An agent that starts again tells of what moved while there was none.
-            Fact::Switched { to, kind: SwitchKind::First, .. } if self.on.is_none() => {
-                self.on = Some(to.clone());
+            Fact::Switched { to, kind: SwitchKind::First, .. } if self.known.on.is_none() => {
+                self.known.on = Some(to.clone());
             }
             // The digest of the outage says where traffic is.
-            Fact::Switched { .. } if self.dark.is_some() => {}
+            Fact::Switched { .. } if self.known.dark.is_some() => {}
             Fact::Switched { to, order, .. } => {
-                if *order == Order::Opens || self.on.as_ref() != Some(to) {
+                if *order == Order::Opens || self.known.on.as_ref() != Some(to) {
                     self.move_waits(event);
                 }
             }
             Fact::AllUplinksDown { scope: Scope::Whole, .. } => {
                 self.waiting.retain(|w| !is_move(&w.fact));
-                if self.dark.is_none() {
+                if self.known.dark.is_none() {
                     self.wait(event, Duration::ZERO, fact.severity());
                 }
             }
@@ -195,18 +219,12 @@ impl Teller {
     /// An uplink is proven to work although people were told that nothing does, and nobody has said that this is
     /// over: an agent that has started again meanwhile does not know that there was an outage.
     pub(in crate::engine) fn works_after_all(&mut self, uplink: &str, now: Now) {
-        if self.dark.is_none() || self.waiting.iter().any(|w| is_end(&w.fact)) {
+        if self.known.dark.is_none() || self.waiting.iter().any(|w| is_end(&w.fact)) {
             return;
         }
         let fact = Fact::BackOnline { uplink: uplink.to_owned(), gap: None };
         let event = Event { id: 0, at: now.mono, utc: now.utc, fact };
         self.wait(&event, ANSWERED, Severity::Critical);
-    }
-
-    /// Since when people have been told that nothing works, while that is so.
-    #[must_use]
-    pub fn dark_since(&self) -> Option<Instant> {
-        self.dark.as_ref().map(|dark| dark.since)
     }
 
     /// One move is told for several that come at once: where the first began, and where the last leads.
@@ -230,7 +248,7 @@ impl Teller {
             }
             Edge::Ends => {
                 self.waiting.retain(|w| !topic.is_same(&Topic::of(&w.fact)));
-                let told = self.open.iter().find(|(of, _)| topic.is_same(of));
+                let told = self.known.open.iter().find(|(of, _)| topic.is_same(of));
                 if let Some(severity) = told.map(|(_, told)| told.severity) {
                     self.wait(event, Duration::ZERO, severity);
                 }
@@ -258,7 +276,7 @@ impl Teller {
             messages.extend(self.tell(waiting, look));
         }
         messages.extend(self.remind(look, now));
-        self.lately.retain(|(_, at)| now.mono.since(*at) < AGAIN);
+        self.known.lately.retain(|(_, at)| now.mono.since(*at) < AGAIN);
         messages
     }
 
@@ -270,8 +288,8 @@ impl Teller {
     /// When [`Self::tick`] has something to do.
     pub(in crate::engine) fn deadline(&self) -> Option<Instant> {
         let waiting = self.waiting.iter().map(|w| w.due);
-        let away = self.away.iter().flat_map(|away| [away.look_at, away.remind_at]).flatten();
-        let open = self.open.iter().filter_map(|(_, told)| told.remind_at);
+        let away = self.known.away.iter().flat_map(|away| [away.look_at, away.remind_at]).flatten();
+        let open = self.known.open.iter().filter_map(|(_, told)| told.remind_at);
         waiting.chain(away).chain(open).min()
     }
 
@@ -287,19 +305,19 @@ impl Teller {
                     uplink,
                     Tale::NoInternet { stays_on },
                 );
-                self.dark = Some(Told::new(&message, None));
+                self.known.dark = Some(Told::new(&message, None));
                 Some(message)
             }
             Fact::BackOnline { uplink, gap } => {
-                let dark = self.dark.take();
+                let dark = self.known.dark.take();
                 let began = gap.map(|gap| w.at - gap);
                 let from = began.or(dark.as_ref().map(|dark| dark.since)).unwrap_or(w.at);
-                self.on = Some(uplink.clone());
+                self.known.on = Some(uplink.clone());
                 let is_first = look.first.as_ref().is_some_and(|(first, _)| *first == uplink);
                 let story = dark.map(|dark| dark.story);
                 let tale = Tale::Outage { from, uplink: uplink.clone(), gap };
                 let message = self.message((w.at, w.utc), story, w.severity, Some(uplink), tale);
-                self.away = if is_first { None } else { Some(Away::new(&message)) };
+                self.known.away = if is_first { None } else { Some(Away::new(&message)) };
                 Some(message)
             }
             fact => self.tell_of_a_state(Waiting { fact, ..w }, look),
@@ -310,13 +328,13 @@ impl Teller {
         let family = w.fact.family();
         let Fact::Switched { from, to, kind, cause, scope, .. } = w.fact else { return None };
         if scope == Scope::Whole {
-            if self.on.as_ref() == Some(&to) {
+            if self.known.on.as_ref() == Some(&to) {
                 return None;
             }
-            self.on = Some(to.clone());
+            self.known.on = Some(to.clone());
         }
         let is_first = look.first.as_ref().is_some_and(|(first, _)| *first == to);
-        let away = self.away.take();
+        let away = self.known.away.take();
         let story = away.as_ref().map(|away| away.story);
         if is_first && kind != SwitchKind::Manual {
             let away = away.map(|away| w.at.since(away.since));
@@ -327,7 +345,7 @@ impl Teller {
         let family = family.filter(|_| scope == Scope::Family);
         let tale = Tale::Moved { from, to: to.clone(), kind, cause, family, felt, spares };
         let message = self.message((w.at, w.utc), story, w.severity, Some(to), tale);
-        self.away = if is_first { None } else { away.or(Some(Away::new(&message))) };
+        self.known.away = if is_first { None } else { away.or(Some(Away::new(&message))) };
         Some(message)
     }
 
@@ -335,8 +353,8 @@ impl Teller {
         let (topic, edge) = (Topic::of(&w.fact), edge(&w.fact));
         let uplink = w.fact.uplink().map(str::to_owned);
         if matches!(edge, Edge::Ends) {
-            let told = self.open.iter().position(|(of, _)| topic.is_same(of))?;
-            let (_, told) = self.open.remove(told);
+            let told = self.known.open.iter().position(|(of, _)| topic.is_same(of))?;
+            let (_, told) = self.known.open.remove(told);
             let tale = match w.fact {
                 Fact::SpareBack { uplink } => Tale::SpareAgain { uplink },
                 fact => Tale::Plain { fact },
@@ -344,10 +362,10 @@ impl Teller {
             return Some(self.message((w.at, w.utc), Some(told.story), w.severity, uplink, tale));
         }
         let covered = |code: &Code| match code {
-            Code::AllUplinksDown => self.dark.is_some(),
-            code => self.open.iter().any(|(of, _)| of.0 == *code),
+            Code::AllUplinksDown => self.known.dark.is_some(),
+            code => self.known.open.iter().any(|(of, _)| of.0 == *code),
         };
-        let again = self.lately.iter().any(|(of, _)| *of == topic);
+        let again = self.known.lately.iter().any(|(of, _)| *of == topic);
         if topic.0.depends_on().iter().any(covered) || again {
             return None;
         }
@@ -357,12 +375,12 @@ impl Teller {
             fact => Tale::Plain { fact },
         };
         let message = self.message((w.at, w.utc), None, w.severity, uplink, tale);
-        if self.lately.len() < MOST {
-            self.lately.push((topic.clone(), w.due));
+        if self.known.lately.len() < MOST {
+            self.known.lately.push((topic.clone(), w.due));
         }
-        if matches!(edge, Edge::Begins) && self.open.len() < MOST {
+        if matches!(edge, Edge::Begins) && self.known.open.len() < MOST {
             let remind_at = spareless.then(|| w.at + REMIND);
-            self.open.push((topic, Told::new(&message, remind_at)));
+            self.known.open.push((topic, Told::new(&message, remind_at)));
         }
         Some(message)
     }
@@ -371,12 +389,12 @@ impl Teller {
     fn remind(&mut self, look: &Look, now: Now) -> Vec<Message> {
         let due = |at: &mut Instant| *at <= now.mono;
         let mut told = Vec::new();
-        if let Some(away) = &mut self.away {
+        if let Some(away) = &mut self.known.away {
             if away.look_at.take_if(due).is_some() {
                 match &look.first {
-                    Some((uplink, Some(trouble))) if self.dark.is_none() => {
+                    Some((uplink, Some(trouble))) if self.known.dark.is_none() => {
                         let (uplink, trouble) = (uplink.clone(), *trouble);
-                        let (since, on) = (away.since, self.on.clone());
+                        let (since, on) = (away.since, self.known.on.clone());
                         told.push((away.story, Tale::FirstDown { uplink, trouble, since, on }));
                     }
                     _ => away.look_at = Some(now.mono + FIRST_DOWN),
@@ -384,12 +402,12 @@ impl Teller {
             }
             if away.remind_at.take_if(due).is_some()
                 && look.metered
-                && let Some(uplink) = self.on.clone()
+                && let Some(uplink) = self.known.on.clone()
             {
                 told.push((away.story, Tale::StillMetered { uplink, since: away.since }));
             }
         }
-        for (_, open) in &mut self.open {
+        for (_, open) in &mut self.known.open {
             if open.remind_at.take_if(due).is_some() {
                 told.push((open.story, Tale::StillNoSpare { since: open.since }));
             }
@@ -414,8 +432,8 @@ impl Teller {
         uplink: Option<String>,
         tale: Tale,
     ) -> Message {
-        self.numbers = self.numbers.saturating_add(1);
-        let (number, story) = (self.numbers, story.unwrap_or(self.numbers));
+        self.known.numbers = self.known.numbers.saturating_add(1);
+        let (number, story) = (self.known.numbers, story.unwrap_or(self.known.numbers));
         Message { number, story, severity, at, utc, uplink, tale }
     }
 }
@@ -542,7 +560,8 @@ mod tests {
         };
         play.happens(10_600, dark.clone());
         // A restart in the middle of it is no news.
-        play.teller = serde_json::from_str(&serde_json::to_string(&play.teller).unwrap()).unwrap();
+        let known = serde_json::to_string(play.teller.known()).unwrap();
+        play.teller = Teller::new(serde_json::from_str(&known).unwrap());
         play.happens(40_000, dark);
         play.until(300_000);
         play.happens(310_000, moved(V4, "mifi", "phone", Failover, Joins));

@@ -27,7 +27,7 @@ impl Restored {
             saved: saved(self.saved),
             run: run(self.run, now.mono + LONGEST),
             events: self.events.min(COUNT),
-            teller: self.teller,
+            known: self.known,
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::events::story::Stories;
 use super::events::timeline::Timeline;
-use super::notify::teller::Teller;
+use super::notify::teller::{Known, Teller};
 use crate::time::Instant;
 
 pub(super) mod housekeeping;
@@ -31,14 +31,14 @@ pub(super) struct Telling {
 
 impl Telling {
     /// Nothing has happened yet, but for so many events in earlier runs.
-    pub(super) fn new(events: u64, teller: Teller, now: Instant) -> Self {
+    pub(super) fn new(events: u64, known: Known, now: Instant) -> Self {
         Self {
             events,
             timeline: Timeline::new(now),
             stories: Stories::default(),
             housekeeping: housekeeping::Housekeeping::born(now),
             leds: leds::Leds::default(),
-            teller,
+            teller: Teller::new(known),
             look: false,
         }
     }

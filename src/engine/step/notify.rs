@@ -9,7 +9,7 @@ use crate::units::Family;
 
 impl Engine {
     pub(in crate::engine) fn notify(&mut self, now: Now) {
-        if self.telling.teller.dark_since().is_some() {
+        if self.telling.teller.known().dark_since().is_some() {
             self.see_light(now);
         }
         let due = self.telling.teller.deadline();
@@ -20,8 +20,8 @@ impl Engine {
         let look = self.look(now);
         let messages = self.telling.teller.tick(&look, now);
         if !messages.is_empty() && !self.config.notify.is_empty() {
-            let teller = Box::new(self.telling.teller.clone());
-            self.outputs.push_back(Output::Notify(messages, teller));
+            let known = Box::new(self.telling.teller.known().clone());
+            self.outputs.push_back(Output::Notify(messages, known));
         }
     }
 

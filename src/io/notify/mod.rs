@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::config::{NotifyConfig, Service};
 use crate::engine::notify::queue::{Entry, Failure, Queue};
 use crate::engine::notify::tale::{Tale, Words};
-use crate::engine::notify::teller::Teller;
+use crate::engine::notify::teller::Known;
 use crate::engine::notify::{ChannelState, Message, Tested};
 use crate::io::{clock, disk, sys};
 use crate::time::{Instant, Now, Utc};
@@ -48,7 +48,7 @@ const QUEUE: usize = 256;
 /// What is asked of the thread.
 enum Ask {
     /// Messages, what has been told with them, and the status document.
-    Tell(Vec<Message>, Box<Teller>, Value),
+    Tell(Vec<Message>, Box<Known>, Value),
     Configure(Vec<NotifyConfig>),
     Test(Option<String>, Value, oneshot::Sender<Vec<Tested>>),
 }
@@ -66,9 +66,9 @@ impl Notifier {
     /// # Errors
     ///
     /// When the kernel gives no thread.
-    pub fn start(channels: Vec<NotifyConfig>, state_dir: PathBuf) -> io::Result<(Self, Teller)> {
+    pub fn start(channels: Vec<NotifyConfig>, state_dir: PathBuf) -> io::Result<(Self, Known)> {
         let outbox = Outbox::open(&state_dir.join(DIR), clock::boot());
-        let teller = outbox.teller().clone();
+        let known = outbox.known().clone();
         let (asks, asked) = mpsc::channel(QUEUE);
         let shown = Arc::new(Mutex::new(Vec::new()));
         let mut office = Office::new(channels, state_dir, outbox, shown.clone());
@@ -78,12 +78,12 @@ impl Notifier {
             // A look-up or a program that hangs is not waited for.
             runtime.shutdown_background();
         })?;
-        Ok((Self { asks, shown }, teller))
+        Ok((Self { asks, shown }, known))
     }
 
     /// Keeps messages and has them sent, with the status document as it is now.
-    pub fn tell(&self, messages: Vec<Message>, teller: Box<Teller>, state: Value) {
-        if self.asks.try_send(Ask::Tell(messages, teller, state)).is_err() {
+    pub fn tell(&self, messages: Vec<Message>, known: Box<Known>, state: Value) {
+        if self.asks.try_send(Ask::Tell(messages, known, state)).is_err() {
             tracing::warn!("the disk is so slow that a message is lost");
         }
     }
@@ -175,9 +175,9 @@ impl Office {
             tokio::select! {
                 ask = asked.recv() => match ask {
                     None => break,
-                    Some(Ask::Tell(messages, teller, state)) => {
+                    Some(Ask::Tell(messages, known, state)) => {
                         self.state = state;
-                        self.tell(messages, *teller);
+                        self.tell(messages, *known);
                     }
                     Some(Ask::Configure(channels)) => self.configure(channels),
                     Some(Ask::Test(channel, state, reply)) => {
@@ -220,7 +220,7 @@ impl Office {
         self.look_up_at = now;
     }
 
-    fn tell(&mut self, messages: Vec<Message>, teller: Teller) {
+    fn tell(&mut self, messages: Vec<Message>, known: Known) {
         let now = clock::now();
         let mins: BTreeMap<String, Severity> =
             self.channels.iter().map(|(name, c)| (name.clone(), c.config.min)).collect();
@@ -232,7 +232,7 @@ impl Office {
                 ..kept(message, &boot, now)
             })
             .collect();
-        let result = self.outbox.told(teller, kept.clone());
+        let result = self.outbox.told(known, kept.clone());
         self.kept_on_disk(result);
         for message in kept {
             for name in &message.to {
@@ -268,7 +268,7 @@ impl Office {
             self.look_up();
         }
         let mut given_up = Vec::new();
-        let dark = self.outbox.teller().dark_since();
+        let dark = self.outbox.known().dark_since();
         let hopeless = dark.is_some_and(|since| now.since(since) < TRIED_ANYWAY);
         let reach = if hopeless { Reach::Lan } else { Reach::Everywhere };
         for (name, channel) in &mut self.channels {

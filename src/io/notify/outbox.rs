@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::notify::teller::Teller;
+use crate::engine::notify::teller::Known;
 use crate::io::journal::Journal;
 use crate::units::Severity;
 
@@ -62,7 +62,7 @@ pub(crate) enum Ending {
 enum Record {
     Told {
         boot: String,
-        teller: Box<Teller>,
+        known: Box<Known>,
         messages: Vec<Kept>,
     },
     /// One that still waits, when the journal is written again.
@@ -79,7 +79,7 @@ enum Record {
 pub(crate) struct Outbox {
     journal: Journal,
     boot: String,
-    teller: Box<Teller>,
+    known: Box<Known>,
     /// Oldest first. `to` shrinks as channels are done.
     messages: Vec<Kept>,
 }
@@ -87,12 +87,12 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Takes up what is there.
     pub(crate) fn open(dir: &Path, boot: String) -> Self {
-        let (mut messages, mut teller) = (Vec::new(), Box::<Teller>::default());
+        let (mut messages, mut known) = (Vec::new(), Box::<Known>::default());
         let journal = Journal::open(dir, NAME, MOST, &mut |bytes| {
             match serde_json::from_slice(bytes) {
-                Ok(Record::Told { boot: then, teller: told, messages: new }) => {
+                Ok(Record::Told { boot: then, known: told, messages: new }) => {
                     // Its times are those of that boot.
-                    *teller = if then == boot { *told } else { told.after_reboot() };
+                    *known = if then == boot { *told } else { told.after_reboot() };
                     messages.extend(new);
                 }
                 Ok(Record::Waits(message)) => messages.push(message),
@@ -100,14 +100,14 @@ impl Outbox {
                 Err(error) => tracing::debug!(%error, "a record of messages that is not known"),
             }
         });
-        let mut this = Self { journal, boot, teller, messages };
+        let mut this = Self { journal, boot, known, messages };
         this.forget();
         this
     }
 
     /// What people have been told.
-    pub(crate) fn teller(&self) -> &Teller {
-        &self.teller
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
     }
 
     /// What waits for a channel, oldest first.
@@ -124,13 +124,13 @@ impl Outbox {
     /// # Errors
     ///
     /// When the disk does not take it; they are kept in RAM then.
-    pub(crate) fn told(&mut self, teller: Teller, new: Vec<Kept>) -> io::Result<()> {
+    pub(crate) fn told(&mut self, known: Known, new: Vec<Kept>) -> io::Result<()> {
         let record = Record::Told {
             boot: self.boot.clone(),
-            teller: Box::new(teller.clone()),
+            known: Box::new(known.clone()),
             messages: new.clone(),
         };
-        *self.teller = teller;
+        *self.known = known;
         self.messages.extend(new);
         self.forget();
         self.append(&record)
@@ -152,8 +152,8 @@ impl Outbox {
             return self.journal.append(&[bytes]);
         }
         // What is delivered need not be kept.
-        let (boot, teller) = (self.boot.clone(), self.teller.clone());
-        let told = Record::Told { boot, teller, messages: Vec::new() };
+        let (boot, known) = (self.boot.clone(), self.known.clone());
+        let told = Record::Told { boot, known, messages: Vec::new() };
         let waiting = self.messages.iter().cloned().map(Record::Waits);
         let records = [told].into_iter().chain(waiting);
         let records: Vec<_> = records.map(|r| serde_json::to_vec(&r)).collect::<Result<_, _>>()?;

@@ -373,9 +373,9 @@ impl World {
                 self.answer(Duration::from_millis(2), Input::Firewalls(nobody));
             }
             Output::Resolvers(resolvers) => self.resolvers = Some(resolvers),
-            Output::Notify(messages, teller) => {
+            Output::Notify(messages, known) => {
                 self.messages.extend(messages);
-                self.restored.teller = *teller;
+                self.restored.known = *known;
             }
             Output::Record(event) => self.events.push(event),
             Output::SaveState(state) => self.restored.saved = *state,
