@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -22,10 +21,6 @@ pub struct NotifyConfig {
     /// A file that says what is secret in `to`: a path, or the name of a systemd credential or of a file in
     /// `secrets` below the state directory.
     pub secret_file: Option<PathBuf>,
-    /// Who is told of something critical that nobody has acknowledged, one after the other.
-    pub escalate: Vec<Service>,
-    /// For how long each has time for that.
-    pub after: Duration,
 }
 
 /// A part of each day, in minutes after midnight, local time; it may go over midnight.

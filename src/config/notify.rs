@@ -1,7 +1,6 @@
 //! `[[notify]]`: who is told what, and when not.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -10,14 +9,12 @@ use super::channel_url;
 use super::channels::{NotifyConfig, Quiet, Service};
 use super::nearest::nearest;
 use super::notes::{Wrong, excerpt};
-use super::raw::{Section, plain};
+use super::raw::Section;
 use super::value;
 use crate::units::Severity;
 
 /// More channels than these are a mistake of whoever made the file.
 const MOST: usize = 16;
-/// Somebody else is told after so long, where nothing is said.
-const AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// Reads all `[[notify]]` sections.
 pub(super) fn all(sections: Vec<Section<'_>>) -> Vec<NotifyConfig> {
@@ -27,7 +24,7 @@ pub(super) fn all(sections: Vec<Section<'_>>) -> Vec<NotifyConfig> {
     }
     let mut channels: Vec<NotifyConfig> = Vec::new();
     for section in sections.into_iter().take(MOST) {
-        let Some(mut channel) = one(section) else { continue };
+        let mut channel = one(section);
         let word = channel.to.word();
         let same = channels.iter().filter(|other| other.to.word() == word).count();
         channel.name = if same == 0 { word.to_owned() } else { format!("{word}-{}", same + 1) };
@@ -36,7 +33,7 @@ pub(super) fn all(sections: Vec<Section<'_>>) -> Vec<NotifyConfig> {
     channels
 }
 
-fn one(mut section: Section<'_>) -> Option<NotifyConfig> {
+fn one(mut section: Section<'_>) -> NotifyConfig {
     const EXAMPLE: &str = "add to = \"ntfy://ntfy.sh/our-house-7f3k\"";
     let to = section.read("to", service);
     if !section.has_like("to") {
@@ -50,25 +47,15 @@ fn one(mut section: Section<'_>) -> Option<NotifyConfig> {
         let hint = "write it into the URL, or name a file with secret_file = \"…\"";
         section.notes().push(to.span().start, "to: the secret is missing", hint);
     }
-    let escalate = section.list("escalate", service);
-    let after = section.read("after", patience);
-    if let Some(after) = &after
-        && !section.has_like("escalate")
-    {
-        let hint = "name who is told next: escalate = [\"ntfy://…\"]";
-        section.notes().push(after.span().start, "after: there is nobody to escalate to", hint);
-    }
     let config = NotifyConfig {
         name: String::new(),
         min: section.read_or("min", least, Severity::Warning),
         quiet: section.read("quiet", quiet).map(Spanned::into_inner),
         secret_file,
-        escalate: plain(escalate),
-        after: after.map_or(AFTER, Spanned::into_inner),
         to: to.map(Spanned::into_inner).unwrap_or(Service::Exec { program: PathBuf::new() }),
     };
     section.finish();
-    Some(config)
+    config
 }
 
 fn service(value: &DeValue<'_>) -> Result<Service, Wrong> {
@@ -109,14 +96,6 @@ fn quiet(value: &DeValue<'_>) -> Result<Quiet, Wrong> {
         Some((from, to)) => Ok(Quiet { from, to }),
         None => Err(Wrong::new(format!("{:?} are not hours of a day", excerpt(text)), HINT)),
     }
-}
-
-fn patience(value: &DeValue<'_>) -> Result<Duration, Wrong> {
-    let after = value::duration(value)?;
-    if after < Duration::from_secs(10) {
-        return Err(Wrong::new("nobody acknowledges that fast", "10s at least; 5m is usual"));
-    }
-    Ok(after)
 }
 
 fn file_or_name(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {

@@ -218,7 +218,7 @@ impl<'d> Section<'d> {
 }
 
 /// What a list or a table looks like.
-const EXAMPLES: [(&str, &str); 12] = [
+const EXAMPLES: [(&str, &str); 11] = [
     ("interfaces", "[\"br-lan\"]"),
     ("targets", "[\"1.1.1.1\", \"8.8.8.8\", \"9.9.9.9\"]"),
     ("targets6", "[\"2606:4700:4700::1111\", \"2620:fe::fe\"]"),
@@ -229,7 +229,6 @@ const EXAMPLES: [(&str, &str); 12] = [
     ("listen", "[\"lan:8300\"]"),
     ("names", "[\"gw.office.example\"]"),
     ("http", "[{ url = \"http://HOST/PATH\", status = 204 }]"),
-    ("escalate", "[\"ntfy://ntfy.sh/our-house-7f3k\"]"),
     ("match", "{ usb_path = \"1-1.3\" }"),
 ];
 
@@ -249,7 +248,7 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("[probe]", &["targets", "targets6", "dns", "http", "window"]),
     ("[failback]", &["hold", "hold_max"]),
     ("[web]", &["listen", "names"]),
-    ("[[notify]]", &["to", "min", "quiet", "secret_file", "escalate", "after"]),
+    ("[[notify]]", &["to", "min", "quiet", "secret_file"]),
     ("[leds]", &["status", "uplinks", "board"]),
     ("[state]", &["history"]),
 ];

@@ -88,6 +88,9 @@ const CASES: &[Case] = &[
     (PAGE, "POST /api/v1/led_test", "X-Sparelink: 1\r\n", "{}", 401),
     (SOCKET, "POST /api/v1/led_test", JSON, "{}", 200),
     (SOCKET, "POST /api/v1/led_test", JSON, "{\"led\":\"ACT\"}", 422),
+    (PAGE, "POST /api/v1/notify/test", "X-Sparelink: 1\r\n", "{}", 401),
+    (SOCKET, "POST /api/v1/notify/test", JSON, "{}", 409),
+    (SOCKET, "POST /api/v1/notify/test", JSON, "{\"to\":\"ntfy\"}", 422),
     (PAGE, "GET /api/v1/history", "", "", 200),
 ];
 
