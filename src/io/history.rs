@@ -2,7 +2,7 @@
 //!
 //! A journal of lines of JSON. Most are an [`Entry`]; one that says what the clock of a boot was at a moment mends the
 //! times of that boot which were told before it. Each line holds the hash of the one before as `prev`, so that
-//! nobody changes one without changing all that follow: [`verify`] finds the first. It makes nothing secret and
+//! nobody changes one without changing all that follow: [`verify()`] finds the first. It makes nothing secret and
 //! stops nobody who writes all of it again; for that the last hash has to be known elsewhere.
 
 use std::collections::VecDeque;
