@@ -1,9 +1,9 @@
 # Two commands are enough: `make demo` shows it, `make test` proves it.
 # Both set up what is missing, on Debian or its like, as root or through sudo.
 
-# What the binary for routers may weigh at most, in bytes: 3.63 MB when this was set.
-MAX_SIZE ?= 3700000
-# The same for one that is linked in a hurry, as in `make test`: 6.13 MB when this was set.
+# What the binary for routers may weigh at most, in bytes: 3.99 MB when this was set.
+MAX_SIZE ?= 4100000
+# The same for one that is linked in a hurry, as in `make test`: 6.15 MB when this was set.
 MAX_QUICK_SIZE ?= 6300000
 
 # A login shell may lack rustup's programs, and an ordinary user's those that only root looks for.
