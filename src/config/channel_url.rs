@@ -127,8 +127,14 @@ impl Parts<'_> {
         known.then(|| Server { tls, host: self.host.to_owned(), port })
     }
 
+    /// A name without a password is a token, and as secret as one.
     fn login(&self) -> Login {
-        Login { user: self.user.to_string(), password: self.password.to_string().into() }
+        let (user, password) = if self.password.is_empty() {
+            (&self.password, &self.user)
+        } else {
+            (&self.user, &self.password)
+        };
+        Login { user: user.to_string(), password: password.to_string().into() }
     }
 
     /// The segments of the path, without a query.
@@ -244,6 +250,23 @@ mod tests {
             let seen =
                 format!("{service} {service:?} {}", serde_json::to_string(&service).unwrap());
             assert!(!seen.contains("t0ken"), "{seen}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_shown_or_recorded() {
+        for url in [
+            "json://h/s3cret?a=s3cret",
+            "jsons://user:s3cret@h/",
+            "ntfys://s3cret@push.example/topic-s3cret",
+            "gotify://h/s3cret",
+            "pover://s3cret@s3cret",
+            "tgram://s3cret/-100123",
+        ] {
+            let service = read(url);
+            let seen =
+                format!("{service} {service:?} {}", serde_json::to_string(&service).unwrap());
+            assert!(!seen.contains("s3cret"), "{url}: {seen}");
         }
     }
 

@@ -129,8 +129,7 @@ fn authorization(login: &Login) -> Option<(&'static str, String)> {
     let secret = password.reveal();
     let value = match (user.as_str(), secret) {
         ("", "") => return None,
-        // As in `ntfys://TOKEN@HOST/TOPIC`.
-        ("", token) | (token, "") => format!("Bearer {token}"),
+        ("", token) => format!("Bearer {token}"),
         (user, secret) => {
             format!("Basic {}", Base64::encode_string(format!("{user}:{secret}").as_bytes()))
         }
@@ -206,7 +205,6 @@ mod tests {
         };
         assert_eq!(login("", ""), None);
         assert_eq!(login("", "tk"), Some("Bearer tk".to_owned()));
-        assert_eq!(login("tk", ""), Some("Bearer tk".to_owned()));
         assert_eq!(login("u", "p"), Some("Basic dTpw".to_owned()));
     }
 }
