@@ -24,6 +24,8 @@ const FIRST_DOWN: Duration = Duration::from_secs(5 * 60);
 const REMIND: Duration = Duration::from_secs(4 * 3600);
 /// The same is not told again so soon.
 const AGAIN: Duration = Duration::from_secs(3600);
+/// What lasts beside something graver is looked at again after so long.
+const LATER: Duration = Duration::from_secs(60);
 /// More than this never waits or is remembered: who changes more often than that is told less.
 const MOST: usize = 64;
 
@@ -160,15 +162,17 @@ fn edge(fact: &Fact) -> Edge {
 }
 
 /// Whether anybody wants a message of it. What was put right by itself is for the log.
-const fn is_told(fact: &Fact) -> bool {
-    !matches!(
-        fact.code(),
-        Code::Premature | Code::Repaired | Code::FlowsLeft | Code::Flushed | Code::Manual
-    )
+fn is_told(fact: &Fact) -> bool {
+    let put_right = matches!(fact.code(), Code::Premature | Code::Repaired | Code::FlowsLeft);
+    fact.severity() >= Severity::Notice && !put_right
 }
 
 const fn is_move(fact: &Fact) -> bool {
     matches!(fact, Fact::Switched { .. })
+}
+
+const fn is_dark(fact: &Fact) -> bool {
+    matches!(fact, Fact::AllUplinksDown { scope: Scope::Whole, .. })
 }
 
 const fn is_end(fact: &Fact) -> bool {
@@ -190,9 +194,12 @@ impl Teller {
         let fact = &event.fact;
         match fact {
             // An agent that starts again tells of what moved while there was none.
-            Fact::Switched { to, kind: SwitchKind::First, .. } if self.known.on.is_none() => {
+            Fact::Switched { to, kind: SwitchKind::First, scope: Scope::Whole, .. }
+                if self.known.on.is_none() =>
+            {
                 self.known.on = Some(to.clone());
             }
+            Fact::Switched { kind: SwitchKind::First, scope: Scope::Family, .. } => {}
             // The digest of the outage says where traffic is.
             Fact::Switched { .. } if self.known.dark.is_some() => {}
             Fact::Switched { to, order, .. } => {
@@ -208,11 +215,15 @@ impl Teller {
             }
             Fact::BackOnline { .. } => {
                 self.waiting.retain(|w| !is_move(&w.fact) && !is_end(&w.fact));
-                self.wait(event, Duration::ZERO, Severity::Critical);
+                // Unless it has been told already that an uplink works after all.
+                if self.known.dark.is_some() || self.waiting.iter().any(|w| is_dark(&w.fact)) {
+                    self.wait(event, Duration::ZERO, Severity::Critical);
+                }
             }
-            fact if fact.severity() < Severity::Notice && matches!(edge(fact), Edge::Happens) => {}
-            fact if !is_told(fact) => {}
-            fact => self.state_waits(event, edge(fact)),
+            fact => match edge(fact) {
+                Edge::Begins | Edge::Happens if !is_told(fact) => {}
+                edge => self.state_waits(event, edge),
+            },
         }
     }
 
@@ -230,11 +241,16 @@ impl Teller {
     /// One move is told for several that come at once: where the first began, and where the last leads.
     fn move_waits(&mut self, event: &Event) {
         let before = self.waiting.iter_mut().find(|w| is_move(&w.fact));
-        if let Some(Waiting { fact: Fact::Switched { to, kind, .. }, .. }) = before
-            && let Fact::Switched { to: last, kind: now, .. } = &event.fact
+        if let Some(Waiting { fact: Fact::Switched { family, to, kind, scope, .. }, .. }) = before
+            && let Fact::Switched { family: other, to: last, kind: now, scope: then, .. } =
+                &event.fact
         {
             to.clone_from(last);
             *kind = *now;
+            // One IP version and then the other are the whole.
+            if family != other || *then == Scope::Whole {
+                *scope = Scope::Whole;
+            }
         } else {
             self.wait(event, ANSWERED, Severity::Notice);
         }
@@ -325,14 +341,22 @@ impl Teller {
     }
 
     fn tell_of_a_move(&mut self, w: Waiting, look: &Look) -> Option<Message> {
-        let family = w.fact.family();
-        let Fact::Switched { from, to, kind, cause, scope, .. } = w.fact else { return None };
-        if scope == Scope::Whole {
-            if self.known.on.as_ref() == Some(&to) {
-                return None;
-            }
-            self.known.on = Some(to.clone());
+        let Fact::Switched { family, from, to, kind, cause, scope, .. } = w.fact else {
+            return None;
+        };
+        // What a person does, and what nothing forces, interrupts nobody.
+        let forced = matches!(kind, SwitchKind::Failover | SwitchKind::Quality);
+        let (felt, spares) = (look.felt.filter(|_| forced), look.spares.clone());
+        if scope == Scope::Family {
+            // The other one stays, and with it what people think.
+            let (family, uplink) = (Some(family), Some(to.clone()));
+            let tale = Tale::Moved { from, to, kind, cause, family, felt, spares };
+            return Some(self.message((w.at, w.utc), None, w.severity, uplink, tale));
         }
+        if self.known.on.as_ref() == Some(&to) {
+            return None;
+        }
+        self.known.on = Some(to.clone());
         let is_first = look.first.as_ref().is_some_and(|(first, _)| *first == to);
         let away = self.known.away.take();
         let story = away.as_ref().map(|away| away.story);
@@ -341,9 +365,7 @@ impl Teller {
             let tale = Tale::Returned { from, to: to.clone(), away };
             return Some(self.message((w.at, w.utc), story, w.severity, Some(to), tale));
         }
-        let (felt, spares) = (look.felt, look.spares.clone());
-        let family = family.filter(|_| scope == Scope::Family);
-        let tale = Tale::Moved { from, to: to.clone(), kind, cause, family, felt, spares };
+        let tale = Tale::Moved { from, to: to.clone(), kind, cause, family: None, felt, spares };
         let message = self.message((w.at, w.utc), story, w.severity, Some(to), tale);
         self.known.away = if is_first { None } else { away.or(Some(Away::new(&message))) };
         Some(message)
@@ -365,8 +387,14 @@ impl Teller {
             Code::AllUplinksDown => self.known.dark.is_some(),
             code => self.known.open.iter().any(|(of, _)| of.0 == *code),
         };
-        let again = self.known.lately.iter().any(|(of, _)| *of == topic);
-        if topic.0.depends_on().iter().any(covered) || again {
+        let again = self.known.lately.iter().find(|(of, _)| *of == topic).map(|(_, at)| *at);
+        let again = again.map(|at| at + AGAIN).filter(|at| *at > w.due);
+        let later = topic.0.depends_on().iter().any(covered).then_some(w.due + LATER).or(again);
+        if let Some(due) = later {
+            // A state may outlast what makes it nothing new now.
+            if matches!(edge, Edge::Begins) {
+                self.waiting.push(Waiting { due, ..w });
+            }
             return None;
         }
         let spareless = topic.0 == Code::NoSpareLeft;
@@ -375,6 +403,7 @@ impl Teller {
             fact => Tale::Plain { fact },
         };
         let message = self.message((w.at, w.utc), None, w.severity, uplink, tale);
+        self.known.lately.retain(|(of, _)| *of != topic);
         if self.known.lately.len() < MOST {
             self.known.lately.push((topic.clone(), w.due));
         }
@@ -580,6 +609,95 @@ mod tests {
     }
 
     #[test]
+    fn one_version_that_moves_alone_is_told_as_that_and_both_as_one() {
+        let alone =
+            |family, from: &str, to: &str, order| match moved(family, from, to, Failover, order) {
+                Fact::Switched { family, from, to, kind, cause, order, .. } => {
+                    Fact::Switched { family, from, to, kind, cause, order, scope: Scope::Family }
+                }
+                other => other,
+            };
+        let mut play = Play::new();
+        play.happens(10_000, alone(V6, "cable", "mifi", Opens));
+        play.happens(10_500, alone(V6, "mifi", "phone", Opens));
+        play.until(400_000);
+        play.happens(500_000, alone(V6, "phone", "cable", Opens));
+        play.until(1_000_000);
+        // The first uplink carries the other version all the time.
+        let wanted = [
+            (11_000, 1, "notice", "On phone for IPv6 since 10"),
+            (501_000, 2, "notice", "On cable for IPv6 since 500"),
+        ];
+        assert_eq!(play.told(), expected(&wanted));
+        let mut play = Play::new();
+        play.happens(10_000, alone(V6, "cable", "mifi", Opens));
+        play.happens(10_200, alone(V4, "cable", "mifi", Joins));
+        play.on("mifi");
+        play.until(20_000);
+        assert_eq!(play.told(), expected(&[(11_000, 1, "notice", "On mifi since 10")]));
+        // What each version begins with is no news.
+        let mut play = Play::new();
+        let first = match alone(V6, "cable", "mifi", Opens) {
+            Fact::Switched { family, from, to, cause, order, scope, .. } => {
+                let kind = SwitchKind::First;
+                Fact::Switched { family, from, to, kind, cause, order, scope }
+            }
+            other => other,
+        };
+        play.happens(10_000, first);
+        play.until(20_000);
+        assert_eq!(play.told(), []);
+    }
+
+    #[test]
+    fn a_digest_is_told_once_whoever_says_first_that_it_is_over() {
+        let mut play = Play::new();
+        let dark = Fact::AllUplinksDown { stays_on: None, family: V4, scope: Scope::Whole };
+        play.happens(10_000, dark);
+        play.on("phone");
+        play.teller.works_after_all("phone", at(70_000));
+        play.until(80_000);
+        let gap = Some(Duration::from_secs(60));
+        play.happens(90_000, Fact::BackOnline { uplink: "phone".to_owned(), gap });
+        play.until(100_000);
+        let wanted = [
+            (10_000, 1, "critical", "No Internet since 10"),
+            (71_000, 1, "critical", "No Internet 10–70"),
+        ];
+        assert_eq!(play.told(), expected(&wanted));
+    }
+
+    #[test]
+    fn what_outlasts_an_outage_is_told_after_it() {
+        let mut play = Play::new();
+        play.happens(10_000, no_spare());
+        play.happens(
+            20_000,
+            Fact::AllUplinksDown { stays_on: None, family: V4, scope: Scope::Whole },
+        );
+        play.on("cable");
+        let gap = Some(Duration::from_secs(180));
+        play.happens(200_000, Fact::BackOnline { uplink: "cable".to_owned(), gap });
+        play.until(400_000);
+        let wanted = [
+            (20_000, 1, "critical", "No Internet since 20"),
+            (200_000, 1, "critical", "No Internet 20–200"),
+            (250_000, 3, "warning", "No spare left"),
+        ];
+        assert_eq!(play.told(), expected(&wanted));
+    }
+
+    #[test]
+    fn what_a_person_does_interrupts_nobody() {
+        let mut play = Play::new();
+        play.look.felt = Some(Duration::from_millis(700));
+        play.on("mifi");
+        play.happens(10_000, moved(V4, "cable", "mifi", SwitchKind::Manual, Opens));
+        let Tale::Moved { felt, .. } = &play.told[0].1.tale else { panic!("no move") };
+        assert_eq!(*felt, None);
+    }
+
+    #[test]
     fn a_spare_that_is_missed_for_a_minute_is_told_reminded_of_and_told_off() {
         let mut play = Play::new();
         play.happens(10_000, no_spare());
@@ -643,5 +761,11 @@ mod tests {
         }
         let wanted = [(60_000, 1, "warning", "Cable"), (100_000, 1, "warning", "Cable")];
         assert_eq!(play.told(), expected(&wanted));
+        // What is still so after the hour is.
+        play.happens(2_000_000, lost(true));
+        play.happens(2_100_000, lost(false));
+        play.happens(2_200_000, lost(true));
+        play.until(10_000_000);
+        assert_eq!(play.told()[2..], expected(&[(3_660_000, 3, "warning", "Cable")]));
     }
 }
