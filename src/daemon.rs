@@ -169,19 +169,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         agent.hear(&mut answered).await;
         agent.turn(turn);
     }
-    if let Some(systemd) = &agent.systemd {
-        systemd.stopping();
-    }
-    agent.take(Input::Stop);
-    // Its answers are of no use any more.
-    drop(inputs);
-    if let Some(reconciler) = agent.reconciler.take() {
-        reconciler.shut().await;
-    }
-    agent.leds.stop();
-    agent.recorder.flush();
-    agent.history.end(&agent.keeper);
-    agent.keeper.end().await;
+    agent.end(inputs).await;
     Ok(())
 }
 
@@ -267,6 +255,24 @@ impl Agent {
             watched_at: None,
             cut_at: None,
         })
+    }
+
+    /// Leaves the traffic as it is, and waits for those who still write.
+    async fn end(mut self, inputs: mpsc::Receiver<Input>) {
+        if let Some(systemd) = &self.systemd {
+            systemd.stopping();
+        }
+        self.take(Input::Stop);
+        // Its answers are of no use any more.
+        drop(inputs);
+        if let Some(reconciler) = self.reconciler.take() {
+            reconciler.shut().await;
+        }
+        self.leds.stop();
+        self.recorder.flush();
+        self.history.end(&self.keeper);
+        self.keeper.end().await;
+        self.notifier.end().await;
     }
 
     fn begin(&mut self, named: Named, view: KernelView, left: Left) {

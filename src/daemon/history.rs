@@ -56,8 +56,6 @@ struct Desk {
     waiting: VecDeque<Line>,
     /// Bytes that were written and are not yet booked.
     written: u64,
-    /// The hash of the last line that is on disk.
-    head: String,
 }
 
 impl History {
@@ -68,7 +66,7 @@ impl History {
         let (writer, Kept { entries, last }) =
             opened.map_or_else(|| (None, Kept::default()), |(writer, kept)| (Some(writer), kept));
         let disk = writer.map(|writer| Disk {
-            desk: Arc::new(Mutex::new(Desk { head: writer.head().to_owned(), ..Desk::default() })),
+            desk: Arc::default(),
             writer: Arc::new(Mutex::new(writer)),
             due: None,
             allowance: Allowance::new(Flash::of_this_box(), now.mono),
@@ -136,13 +134,6 @@ impl History {
         if let Some(disk) = &mut self.disk {
             disk.have_written(keeper, u64::MAX);
         }
-    }
-
-    /// The hash of the last line on disk, if there is one.
-    #[expect(dead_code, reason = "messages will carry it")]
-    pub(super) fn head(&self) -> Option<String> {
-        let head = lock(&self.disk.as_ref()?.desk).head.clone();
-        Some(head).filter(|head| !head.is_empty())
     }
 }
 
@@ -243,9 +234,7 @@ fn write(desk: &Mutex<Desk>, writer: &mut Writer, most: u64) -> io::Result<()> {
         match writer.append(&lines) {
             Ok(bytes) => {
                 left = if most == u64::MAX { most } else { 0 };
-                let mut desk = lock(desk);
-                desk.written += bytes;
-                writer.head().clone_into(&mut desk.head);
+                lock(desk).written += bytes;
             }
             Err(error) => {
                 lock(desk).give_back(lines);

@@ -70,6 +70,8 @@ pub struct Queue {
     sending: Option<String>,
     failures: usize,
     not_before: Instant,
+    /// The server asked to be left alone until then.
+    asked_until: Instant,
     /// When something was delivered, as far back as caps look.
     sent: VecDeque<Instant>,
     /// The last failure, until something is delivered.
@@ -86,6 +88,7 @@ impl Queue {
             sending: None,
             failures: 0,
             not_before: Instant::ZERO,
+            asked_until: Instant::ZERO,
             sent: VecDeque::new(),
             failing: None,
         }
@@ -107,7 +110,7 @@ impl Queue {
     pub fn push(&mut self, entry: Entry, now: Instant) -> Option<Entry> {
         let refused = self.failing.as_ref().is_some_and(|failure| failure.refused);
         if !refused {
-            self.not_before = now;
+            self.not_before = now.max(self.asked_until);
         }
         if entry.digest {
             // Behind other digests and the one that is on its way.
@@ -171,9 +174,9 @@ impl Queue {
         self.caps.iter().map(until).filter(|at| *at > now).max().unwrap_or(Instant::ZERO)
     }
 
-    /// The message that was being sent has arrived.
-    pub fn delivered(&mut self, now: Instant) {
-        self.settle();
+    /// A message has arrived.
+    pub fn delivered(&mut self, id: &str, now: Instant) {
+        self.forget(id);
         (self.failures, self.failing, self.not_before) = (0, None, now);
         self.sent.push_back(now);
         let longest = self.caps.iter().map(|cap| cap.within).max().unwrap_or_default();
@@ -183,21 +186,25 @@ impl Queue {
     }
 
     /// It has not, or nobody knows.
-    pub fn failed(&mut self, failure: Failure, now: Instant) {
-        self.sending = None;
+    pub fn failed(&mut self, id: &str, failure: Failure, now: Instant) {
+        if self.sending.as_deref() == Some(id) {
+            self.sending = None;
+        }
+        self.asked_until = failure.pause.map_or(Instant::ZERO, |pause| now + pause.min(EXPIRES));
         let usual = PAUSES.get(self.failures).or(PAUSES.last()).copied().unwrap_or(REFUSED);
         let pause = if failure.refused { REFUSED } else { usual };
-        self.not_before = now + failure.pause.unwrap_or_default().max(pause).min(EXPIRES);
+        self.not_before = (now + pause).max(self.asked_until);
         self.failures += 1;
         self.failing = Some(failure);
         // A digest that came while another message was on its way goes before that, too.
         self.waiting.make_contiguous().sort_by_key(|e| !e.digest);
     }
 
-    /// The message that was being sent is out of the queue.
-    fn settle(&mut self) {
-        if let Some(id) = self.sending.take() {
-            self.waiting.retain(|e| e.id != id);
+    /// Takes a message out.
+    pub fn forget(&mut self, id: &str) {
+        self.waiting.retain(|e| e.id != id);
+        if self.sending.as_deref() == Some(id) {
+            self.sending = None;
         }
     }
 }
@@ -234,11 +241,11 @@ mod tests {
         assert_eq!(queue.next(at(0), None), None, "one after the other");
         queue.push(entry("digest", Critical), at(1));
         queue.push(entry("digest2", Critical), at(1));
-        queue.failed(down(), at(1));
+        queue.failed("a", down(), at(1));
         let mut order = Vec::new();
         while let Some(next) = queue.next(at(100), None) {
+            queue.delivered(&next.id, at(100));
             order.push(next.id);
-            queue.delivered(at(100));
         }
         assert_eq!(order, ["digest", "digest2", "a", "b"]);
     }
@@ -251,7 +258,7 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..9 {
             queue.next(now, None).unwrap();
-            queue.failed(down(), now);
+            queue.failed("a", down(), now);
             let due = queue.deadline(now, None).unwrap();
             pauses.push(due.since(now).as_secs());
             assert_eq!(queue.next(due - Duration::from_millis(1), None), None);
@@ -259,7 +266,7 @@ mod tests {
         }
         assert_eq!(pauses, [1, 2, 5, 15, 60, 120, 300, 300, 300]);
         queue.next(now, None).unwrap();
-        queue.failed(down(), now);
+        queue.failed("a", down(), now);
         queue.push(entry("b", Warning), now + Duration::from_secs(1));
         assert_eq!(queue.next(now + Duration::from_secs(1), None).unwrap().id, "a");
     }
@@ -269,12 +276,15 @@ mod tests {
         let mut queue = queue(None);
         queue.push(entry("a", Warning), at(0));
         queue.next(at(0), None).unwrap();
-        queue.failed(Failure { refused: true, ..down() }, at(0));
+        queue.failed("a", Failure { refused: true, ..down() }, at(0));
         queue.push(entry("b", Warning), at(1));
         assert_eq!(queue.next(at(899), None), None);
         assert_eq!(queue.next(at(900), None).unwrap().id, "a");
-        queue.failed(Failure { pause: Some(Duration::from_secs(1200)), ..down() }, at(900));
+        let asked = Failure { pause: Some(Duration::from_secs(1200)), ..down() };
+        queue.failed("a", asked, at(900));
         assert_eq!(queue.deadline(at(900), None), Some(at(2100)), "the server asked for it");
+        queue.push(entry("c", Warning), at(901));
+        assert_eq!(queue.next(at(2099), None), None, "whatever happens");
     }
 
     #[test]
@@ -285,7 +295,10 @@ mod tests {
         assert_eq!(queue.deadline(at(0), Some(23 * 60)), Some(at(60)));
         queue.push(entry("b", Critical), at(0));
         assert_eq!(queue.next(at(0), Some(23 * 60)).unwrap().id, "b");
-        queue.delivered(at(0));
+        // What another configuration began to send ends nothing of this one's.
+        queue.delivered("z", at(0));
+        assert_eq!(queue.next(at(0), Some(7 * 60)), None);
+        queue.delivered("b", at(0));
         assert_eq!(queue.next(at(0), Some(7 * 60)).unwrap().id, "a");
     }
 
@@ -297,8 +310,8 @@ mod tests {
             assert_eq!(gone.map(|gone| gone.id), (n == MOST).then(|| "0".to_owned()));
         }
         for _ in 0..60 {
-            queue.next(at(10), None).unwrap();
-            queue.delivered(at(10));
+            let next = queue.next(at(10), None).unwrap();
+            queue.delivered(&next.id, at(10));
         }
         assert_eq!(queue.next(at(3609), None), None);
         assert!(queue.next(at(3610), None).is_some());

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::engine::notify::queue::Failure;
@@ -66,22 +67,26 @@ fn pipe(end: impl std::io::Read + Send + 'static) -> Box<dyn std::io::Read + Sen
 
 fn ended(child: &mut Child, shown: &str) -> Result<(), String> {
     let begun = clock::now().mono;
-    let group = i32::try_from(child.id()).map(Pid::from_raw);
-    let result = loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => break Ok(()),
-            Ok(Some(status)) => break Err(format!("{shown} failed: {status}")),
-            Ok(None) if clock::now().mono.since(begun) < TIME => std::thread::sleep(LOOK),
-            Ok(None) => break Err(format!("{shown} was ended after {} s", TIME.as_secs())),
-            Err(error) => break Err(format!("{shown}: {error}")),
+    let group = Pid::from_raw(child.id().cast_signed());
+    // Its end is seen and not yet taken: until it is, nobody else has its number.
+    let seen = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let in_time = loop {
+        match waitid(Id::Pid(group), seen) {
+            Ok(WaitStatus::StillAlive) if clock::now().mono.since(begun) < TIME => {
+                std::thread::sleep(LOOK);
+            }
+            Ok(WaitStatus::StillAlive) => break false,
+            Ok(_) | Err(_) => break true,
         }
     };
     // What it has left behind would keep its output open.
-    if let Ok(group) = group {
-        let _ = killpg(group, Signal::SIGKILL);
+    let _ = killpg(group, Signal::SIGKILL);
+    match child.wait() {
+        _ if !in_time => Err(format!("{shown} was ended after {} s", TIME.as_secs())),
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{shown} failed: {status}")),
+        Err(error) => Err(format!("{shown}: {error}")),
     }
-    drop(child.wait());
-    result
 }
 
 fn log(name: &str, said: Box<dyn std::io::Read + Send>) {

@@ -42,6 +42,10 @@ const LOOK_UP: Duration = Duration::from_secs(3600);
 const LONGEST: Duration = Duration::from_secs(60);
 /// Where no uplink works for all that the agent knows, the Internet is tried all the same after so long.
 const TRIED_ANYWAY: Duration = Duration::from_secs(30 * 60);
+/// At the end the disk is waited for so long.
+const LAST: Duration = Duration::from_secs(10);
+/// A disk that did not take something is tried again so often.
+const TRY_DISK: Duration = Duration::from_secs(60);
 /// Messages that the loop may hand over before the thread takes them.
 const QUEUE: usize = 256;
 
@@ -57,6 +61,8 @@ enum Ask {
 #[derive(Debug)]
 pub struct Notifier {
     asks: mpsc::Sender<Ask>,
+    /// Told when the thread has kept everything and ends.
+    ended: oneshot::Receiver<()>,
     shown: Arc<Mutex<Vec<ChannelState>>>,
 }
 
@@ -73,12 +79,22 @@ impl Notifier {
         let shown = Arc::new(Mutex::new(Vec::new()));
         let mut office = Office::new(channels, state_dir, outbox, shown.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (ends, ended) = oneshot::channel();
         std::thread::Builder::new().name("messages".to_owned()).spawn(move || {
             runtime.block_on(office.work(asked));
+            let _ = ends.send(());
             // A look-up or a program that hangs is not waited for.
             runtime.shutdown_background();
         })?;
-        Ok((Self { asks, shown }, known))
+        Ok((Self { asks, ended, shown }, known))
+    }
+
+    /// Waits until what was handed over is kept, but not for ever.
+    pub async fn end(self) {
+        drop(self.asks);
+        if tokio::time::timeout(LAST, self.ended).await.is_err() {
+            tracing::warn!("the disk does not answer; messages of the last moments may be lost");
+        }
     }
 
     /// Keeps messages and has them sent, with the status document as it is now.
@@ -137,6 +153,8 @@ struct Office {
     sending: JoinSet<Done>,
     shown: Arc<Mutex<Vec<ChannelState>>>,
     disk_failed: bool,
+    /// When it is tried again.
+    try_disk_at: Instant,
     look_up_at: Instant,
 }
 
@@ -161,6 +179,7 @@ impl Office {
             sending: JoinSet::new(),
             shown,
             disk_failed: false,
+            try_disk_at: Instant::ZERO,
             look_up_at: clock::now().mono,
         };
         this.configure(channels);
@@ -199,25 +218,26 @@ impl Office {
     fn due(&self) -> Instant {
         let (now, minute) = (clock::now().mono, minute_of_day());
         let queues = self.channels.values().filter_map(|c| c.queue.deadline(now, minute));
-        queues.chain([self.look_up_at]).min().unwrap_or(now)
+        let disk = self.outbox.is_behind().then_some(self.try_disk_at);
+        queues.chain([self.look_up_at]).chain(disk).min().unwrap_or(now)
     }
 
     fn configure(&mut self, channels: Vec<NotifyConfig>) {
-        let now = clock::now().mono;
+        let now = clock::now();
         let mut new = BTreeMap::new();
         for config in channels {
             let old = self.channels.remove(&config.name).filter(|old| old.config == config);
             let channel = old.unwrap_or_else(|| {
                 let mut queue = Queue::new(&config.to, config.quiet);
                 for message in self.outbox.waiting(&config.name) {
-                    drop(queue.push(entry(message, now), now));
+                    drop(queue.push(entry(message, now), now.mono));
                 }
                 Channel { config, queue, last: None }
             });
             new.insert(channel.config.name.clone(), channel);
         }
         self.channels = new;
-        self.look_up_at = now;
+        self.look_up_at = now.mono;
     }
 
     fn tell(&mut self, messages: Vec<Message>, known: Known) {
@@ -237,10 +257,10 @@ impl Office {
         for message in kept {
             for name in &message.to {
                 let Some(channel) = self.channels.get_mut(name) else { continue };
-                let surplus = channel.queue.push(entry(&message, now.mono), now.mono);
+                let surplus = channel.queue.push(entry(&message, now), now.mono);
                 if let Some(surplus) = surplus {
                     let result = self.outbox.done(name, &surplus.id, Ending::GivenUp);
-                    drop(result);
+                    self.kept_on_disk(result);
                 }
             }
         }
@@ -248,6 +268,9 @@ impl Office {
 
     /// Says once that the disk does not take messages, and once that it does again.
     fn kept_on_disk(&mut self, result: io::Result<()>) {
+        if result.is_err() {
+            self.try_disk_at = clock::now().mono + TRY_DISK;
+        }
         match result {
             Ok(()) if std::mem::take(&mut self.disk_failed) => {
                 tracing::info!("messages: kept on disk again");
@@ -267,6 +290,11 @@ impl Office {
             self.look_up_at = now + LOOK_UP;
             self.look_up();
         }
+        if self.outbox.is_behind() && self.try_disk_at <= now {
+            let result = self.outbox.write_all();
+            self.kept_on_disk(result);
+        }
+        self.remember_addresses();
         let mut given_up = Vec::new();
         let dark = self.outbox.known().dark_since();
         let hopeless = dark.is_some_and(|since| now.since(since) < TRIED_ANYWAY);
@@ -275,7 +303,8 @@ impl Office {
             given_up.extend(channel.queue.expire(now).into_iter().map(|e| (name.clone(), e.id)));
             let Some(next) = channel.queue.next(now, minute) else { continue };
             let Some(message) = self.outbox.get(&next.id).cloned() else {
-                channel.queue.delivered(now);
+                // So many messages wait that it had to go.
+                channel.queue.forget(&next.id);
                 continue;
             };
             let (name, config) = (name.clone(), channel.config.clone());
@@ -297,18 +326,17 @@ impl Office {
         let Some(channel) = self.channels.get_mut(&done.channel) else { return };
         match done.result {
             Ok(()) => {
-                channel.queue.delivered(now.mono);
+                channel.queue.delivered(&done.id, now.mono);
                 channel.last = now.utc;
                 let result = self.outbox.done(&done.channel, &done.id, Ending::Delivered);
                 self.kept_on_disk(result);
-                self.remember_addresses();
             }
             Err(failure) => {
                 let news = channel.queue.failing.as_ref() != Some(&failure);
                 if news {
                     tracing::warn!("{}: {}", channel.config.to, failure.why);
                 }
-                channel.queue.failed(failure, now.mono);
+                channel.queue.failed(&done.id, failure, now.mono);
             }
         }
     }
@@ -380,9 +408,12 @@ fn minute_of_day() -> Option<u16> {
     Some(u16::from(at.hour) * 60 + u16::from(at.minute))
 }
 
-fn entry(message: &Kept, now: Instant) -> Entry {
+/// A message in a queue. It grows old by the wall clock where that is known, over restarts and reboots too.
+fn entry(message: &Kept, now: Now) -> Entry {
     let (id, severity, digest) = (message.id.clone(), message.severity, message.digest);
-    Entry { id, severity, made: now, digest }
+    let age = message.at.as_deref().and_then(Utc::parse).zip(now.utc);
+    let age = age.map_or(0, |(at, utc)| utc.0.saturating_sub(at.0));
+    Entry { id, severity, made: now.mono - Duration::from_millis(age), digest }
 }
 
 /// Makes the words of a message.

@@ -82,6 +82,8 @@ pub(crate) struct Outbox {
     known: Box<Known>,
     /// Oldest first. `to` shrinks as channels are done.
     messages: Vec<Kept>,
+    /// The disk did not take something: what is there is not what is here.
+    behind: bool,
 }
 
 impl Outbox {
@@ -100,7 +102,7 @@ impl Outbox {
                 Err(error) => tracing::debug!(%error, "a record of messages that is not known"),
             }
         });
-        let mut this = Self { journal, boot, known, messages };
+        let mut this = Self { journal, boot, known, messages, behind: false };
         this.forget();
         this
     }
@@ -146,18 +148,37 @@ impl Outbox {
         self.append(&Record::Done { channel: channel.to_owned(), id: id.to_owned(), ending })
     }
 
+    /// Whether the disk did not take something.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.behind
+    }
+
     fn append(&mut self, record: &Record) -> io::Result<()> {
         let bytes = serde_json::to_vec(record)?;
-        if self.journal.room() >= 2 * bytes.len() as u64 + 64 {
-            return self.journal.append(&[bytes]);
+        if self.behind || self.journal.room() < 2 * bytes.len() as u64 + 64 {
+            return self.write_all();
         }
-        // What is delivered need not be kept.
+        let result = self.journal.append(&[bytes]);
+        self.behind = result.is_err();
+        result
+    }
+
+    /// Writes everything again, but for what is delivered.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it.
+    pub(crate) fn write_all(&mut self) -> io::Result<()> {
+        self.behind = true;
+        self.forget();
         let (boot, known) = (self.boot.clone(), self.known.clone());
         let told = Record::Told { boot, known, messages: Vec::new() };
         let waiting = self.messages.iter().cloned().map(Record::Waits);
         let records = [told].into_iter().chain(waiting);
         let records: Vec<_> = records.map(|r| serde_json::to_vec(&r)).collect::<Result<_, _>>()?;
-        self.journal.replace(&records)
+        self.journal.replace(&records)?;
+        self.behind = false;
+        Ok(())
     }
 
     /// Lets go of what all channels have.
