@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use sparelink::daemon::LAST_RECORDING;
-use sparelink::lab::agent::{Agent, config};
+use sparelink::lab::agent::{Agent, Status, config};
 use sparelink::lab::script::{LineEvent, Settings};
 use sparelink::lab::topology::{Home, Plan};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,11 +59,13 @@ pub(crate) async fn recording_of(stage: &Stage, switches: usize) -> Result<Strin
     timeout(SOON * 2, kept).await.context("the recording begins after the first switch")
 }
 
-/// Severs the cable and brings it back: the gap that the client felt.
+/// Severs the cable and, when both IP versions have left it, brings it back: the gap that the client felt.
 pub(crate) async fn failover(stage: &mut Stage) -> Result<Duration> {
     let severed = stage.happens("cable", LineEvent::Sever).await?;
     stage.on("mifi").await?;
     let gap = stage.gap_after(severed).await?;
+    let both = |status: &Status| status.active6.as_deref() == Some("mifi");
+    stage.agent.wait(SOON, "IPv6 on the MiFi", both).await?;
     stage.happens("cable", LineEvent::Restore).await?;
     stage.on("cable").await?;
     stage.agent.wait_proven(SOON).await?;
