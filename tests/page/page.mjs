@@ -602,15 +602,17 @@ export const tests = {
     await card(page, "cable").getByRole("button", { name: "Test" }).click();
     await page.locator("#auto").click();
     await page.locator("#led").click();
-    await poll("four actions", () => box.asked.length === 4);
+    await page.locator("#tell").click();
+    await poll("five actions", () => box.asked.length === 5);
     box.say(STATES.paused().status);
     await card(page, "phone").getByRole("button", { name: "Resume" }).click();
-    await poll("five", () => box.asked.length === 5);
+    await poll("six", () => box.asked.length === 6);
     assert.deepEqual(box.asked, [
       { path: "switch", body: { uplink: "mifi" } },
       { path: "probe", body: { uplink: "cable" } },
       { path: "switch", body: { uplink: "auto" } },
       { path: "led_test", body: {} },
+      { path: "notify/test", body: {} },
       { path: "resume", body: { uplink: "phone" } },
     ]);
     // An uplink that another configuration no longer knows.
@@ -716,6 +718,10 @@ export const tests = {
     await shows("none", "bad");
     await shows("outage_paused", "bad");
     await shows("outage_plugged", "bad");
+    // Who could not be told, and why; what nothing works says is as grave as a warning.
+    assert.equal(await text(page, "#box-messages"), "ntfy: cannot connect to ntfy.sh:443: no uplink works; 2 waiting");
+    const gravest = page.locator("#entries [data-severity=critical]");
+    assert.match(await gravest.innerText(), /Warning:\s+No uplink works/);
     await shows("first_boot", "idle");
     // Ready is who could take over, and a dead line has no figures.
     await shows("contradicting", "warn");
@@ -726,6 +732,7 @@ export const tests = {
     assert.match(await text(page, "#because"), /^No spare is ready: /);
     for (const part of ["rtt", "jitter", "loss"]) assert.equal(await said("mifi", part), "–", part);
     await shows("ok", "good");
+    assert.match(await text(page, "#box-messages"), /^ntfy: last .*11:47, none waiting$/);
     assert.equal(await said("mifi", "tag"), "Ready");
     assert.equal(await said("mifi", "rtt"), "46 ms");
     // A line that works, but for short silences again and again, says so; control: one without them says nothing.

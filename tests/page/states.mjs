@@ -69,6 +69,11 @@ export function status(uplinks, more = {}) {
     loop_gap_ms: 1.4,
     manual: null,
     leds: ["ACT"],
+    messages: {
+      waiting: 0,
+      last: at(372),
+      channels: [{ name: "ntfy", to: "ntfy (our-h…)", waiting: 0, last: at(372), failing: null }],
+    },
     login: { needed: true, set: true },
     uplinks,
     ...more,
@@ -302,7 +307,7 @@ const none = () => ({
   ),
   history: [
     ...HISTORY.slice(0, 5),
-    entry(372, "warning", "no_way_out", "No uplink works. Keeping cable and retrying", "cable"),
+    entry(372, "critical", "no_way_out", "No uplink works. Keeping cable and retrying", "cable"),
   ],
   timeline: timeline(
     [
@@ -512,6 +517,9 @@ const outage_paused = () => {
 /** Nothing works, and one that was plugged in again is looked at. */
 const outage_plugged = () => {
   const state = none();
+  const { messages } = state.status;
+  messages.waiting = 2;
+  Object.assign(messages.channels[0], { waiting: 2, failing: "cannot connect to ntfy.sh:443: no uplink works" });
   Object.assign(state.status.uplinks[1], { health: "unknown", condition: "ok", carrier: true, reason: "being checked" });
   return state;
 };
