@@ -34,6 +34,8 @@ pub enum Tale {
         to: String,
         /// How long it was elsewhere, if that began while the agent ran.
         away: Option<Duration>,
+        /// What is left to fall back on.
+        spares: Vec<String>,
     },
     /// Nothing works.
     NoInternet {
@@ -48,6 +50,8 @@ pub enum Tale {
         uplink: String,
         /// How long nobody had an answer.
         gap: Option<Duration>,
+        /// What is left to fall back on.
+        spares: Vec<String>,
     },
     /// Nothing is left to fall back on.
     NoSpare { active: Option<String>, others: Vec<(String, Trouble)> },
@@ -107,13 +111,12 @@ impl Tale {
                     left(spares),
                 )
             }
-            Self::Returned { from, to, away } => {
+            Self::Returned { from, to, away, spares } => {
                 let text = match (away, from) {
                     (Some(away), Some(from)) => format!("{} on {from}.", human(*away)),
                     _ => format!("{} carries the traffic again.", capital(to)),
                 };
-                let next = "Connections that began elsewhere finish where they are.";
-                words(format!("Back on {to} since {}", clock(at)), text, next)
+                words(format!("Back on {to} since {}", clock(at)), text, left(spares))
             }
             Self::NoInternet { stays_on } => {
                 let stays = stays_on.as_ref();
@@ -123,7 +126,7 @@ impl Tale {
                 let next = "Each is tried again every second; the first that answers is used.";
                 words(format!("No Internet since {}", clock(at)), text, next)
             }
-            Self::Outage { from, uplink, gap } => {
+            Self::Outage { from, uplink, gap, spares } => {
                 let gap = gap.unwrap_or_else(|| at.since(*from));
                 let (began, ended) = (clock(*from), clock(at));
                 let title = if began == ended {
@@ -133,7 +136,7 @@ impl Tale {
                 };
                 let text =
                     format!("{} without Internet. {} took over.", human(gap), capital(uplink));
-                words(title, text, "Messages that waited for it follow.")
+                words(title, text, left(spares))
             }
             Self::NoSpare { .. }
             | Self::SpareAgain { .. }

@@ -171,6 +171,11 @@ const fn is_move(fact: &Fact) -> bool {
     matches!(fact, Fact::Switched { .. })
 }
 
+/// Whether a move interrupts people. What a person does, and what nothing forces, does not.
+const fn is_forced(kind: SwitchKind) -> bool {
+    matches!(kind, SwitchKind::Failover | SwitchKind::Quality)
+}
+
 const fn is_dark(fact: &Fact) -> bool {
     matches!(fact, Fact::AllUplinksDown { scope: Scope::Whole, .. })
 }
@@ -282,9 +287,11 @@ impl Teller {
     /// What is to be told now.
     pub(in crate::engine) fn tick(&mut self, look: &Look, now: Now) -> Vec<Message> {
         let mut messages = Vec::new();
-        // Both IP versions have moved, and people have had an answer.
+        // People have had an answer. What interrupts nobody waits until both IP versions have moved.
         let felt = |w: &Waiting| match &w.fact {
-            Fact::Switched { to, .. } => look.felt.is_some() && look.active.as_ref() == Some(to),
+            Fact::Switched { to, kind, .. } => {
+                is_forced(*kind) && look.felt.is_some() && look.active.as_ref() == Some(to)
+            }
             _ => false,
         };
         while let Some(at) = self.waiting.iter().position(|w| w.due <= now.mono || felt(w)) {
@@ -331,7 +338,8 @@ impl Teller {
                 self.known.on = Some(uplink.clone());
                 let is_first = look.first.as_ref().is_some_and(|(first, _)| *first == uplink);
                 let story = dark.map(|dark| dark.story);
-                let tale = Tale::Outage { from, uplink: uplink.clone(), gap };
+                let spares = look.spares.clone();
+                let tale = Tale::Outage { from, uplink: uplink.clone(), gap, spares };
                 let message = self.message((w.at, w.utc), story, w.severity, Some(uplink), tale);
                 self.known.away = if is_first { None } else { Some(Away::new(&message)) };
                 Some(message)
@@ -344,9 +352,7 @@ impl Teller {
         let Fact::Switched { family, from, to, kind, cause, scope, .. } = w.fact else {
             return None;
         };
-        // What a person does, and what nothing forces, interrupts nobody.
-        let forced = matches!(kind, SwitchKind::Failover | SwitchKind::Quality);
-        let (felt, spares) = (look.felt.filter(|_| forced), look.spares.clone());
+        let (felt, spares) = (look.felt.filter(|_| is_forced(kind)), look.spares.clone());
         if scope == Scope::Family {
             // The other one stays, and with it what people think.
             let (family, uplink) = (Some(family), Some(to.clone()));
@@ -362,7 +368,7 @@ impl Teller {
         let story = away.as_ref().map(|away| away.story);
         if is_first && kind != SwitchKind::Manual {
             let away = away.map(|away| w.at.since(away.since));
-            let tale = Tale::Returned { from, to: to.clone(), away };
+            let tale = Tale::Returned { from, to: to.clone(), away, spares };
             return Some(self.message((w.at, w.utc), story, w.severity, Some(to), tale));
         }
         let tale = Tale::Moved { from, to: to.clone(), kind, cause, family: None, felt, spares };
@@ -693,6 +699,7 @@ mod tests {
         play.look.felt = Some(Duration::from_millis(700));
         play.on("mifi");
         play.happens(10_000, moved(V4, "cable", "mifi", SwitchKind::Manual, Opens));
+        play.until(20_000);
         let Tale::Moved { felt, .. } = &play.told[0].1.tale else { panic!("no move") };
         assert_eq!(*felt, None);
     }

@@ -97,6 +97,7 @@ async fn a_failover_and_the_return_are_one_story() -> Result<()> {
     stage.on("cable").await?;
     let back = told(&server, 2, TOLD).await?.remove(1).json()?;
     ensure!(text(&back, "title").starts_with("Back on cable since "), "{back}");
+    ensure!(text(&back, "next").starts_with("Left to fall back on: mifi"), "{back}");
     ensure!(back["story"] == message["story"] && back["id"] != message["id"], "{back}");
     // Both IP versions moved twice, and nobody was told twice.
     sleep(Duration::from_secs(3)).await;
