@@ -4,13 +4,17 @@
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
+use rtnetlink::packet_route::link::{LinkAttribute, State};
 use rtnetlink::packet_route::rule::RuleAction;
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use tokio::time::sleep;
 
 /// A network namespace, as long as this value (or anything opened in it) lives.
 pub(crate) struct Namespace {
@@ -67,6 +71,18 @@ impl Namespace {
         self.net.link().set(end).execute().await.unwrap();
         self.up(name).await;
         far.up(far_name).await;
+        // The kernel opens the first end's queue later, in work that waits for its turn: until
+        // then whatever is sent there is lost.
+        while !self.is_running(name).await {
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Whether the kernel says that a device passes packets (RFC 2863).
+    async fn is_running(&self, name: &str) -> bool {
+        let mut links = self.net.link().get().match_index(self.index(name)).execute();
+        let link = links.try_next().await.unwrap().unwrap();
+        link.attributes.contains(&LinkAttribute::OperState(State::Up))
     }
 
     pub(crate) async fn up(&self, name: &str) {

@@ -7,6 +7,7 @@ Each of them but the box is a network namespace. A modem masquerades IPv4 and ro
 interface is. All servers are addresses of `core`; the far end of a tunnel is another one there.
 """
 
+import concurrent.futures
 import contextlib
 import os
 
@@ -57,10 +58,13 @@ class Home:
             link set eth0 up
             route add default via 10.77.0.1
             route add default via fd77::1""")
-        self.servers()
-        for n in range(2):
-            self.interfaces.append(attach(n))
-            self.uplink(n, self.interfaces[n])
+        self.interfaces += [attach(n) for n in range(2)]
+        # Programs begin slowly here, and there are two processors.
+        with concurrent.futures.ThreadPoolExecutor() as together:
+            parts = [together.submit(self.servers)]
+            parts += [together.submit(self.uplink, n, name) for n, name in enumerate(self.interfaces)]
+            for part in parts:
+                part.result()
 
     def servers(self):
         mine = [f"addr add {a}/32 dev lo" for a in [ECHO, WEB, PEER, *TARGETS]]

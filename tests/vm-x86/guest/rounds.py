@@ -12,8 +12,8 @@ from settings import STATE, config
 from tools import argument, ensure, ensure_same, run, text, until
 
 # Failovers and failbacks of a stage: twenty in the long form, these in the short one.
-SHORT = 3
-ROUNDS = int(argument("rounds", "3"))
+SHORT = 2
+ROUNDS = int(argument("rounds", "2"))
 # Seconds in which a verdict is reached, on a machine that is emulated and has to share.
 VERDICT = 15
 

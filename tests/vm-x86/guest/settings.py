@@ -1,4 +1,4 @@
-"""How the agent on the box is configured: two cables, a hold of three seconds. The window is the one that a cable begins
+"""How the agent on the box is configured: two cables, a hold of one second. The window is the one that a cable begins
 with, and stays: lines that are cut for some seconds again and again would teach the agent patience."""
 
 SETTINGS = """
@@ -13,8 +13,8 @@ interface = "{mifi}"
 [lan]
 interfaces = ["lan0"]
 [failback]
-hold = "3s"
-hold_max = "3s"
+hold = "1s"
+hold_max = "1s"
 [probe]
 window = "600ms"
 [state]
