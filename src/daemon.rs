@@ -455,7 +455,7 @@ impl Agent {
 
     /// The state as everybody is told it.
     fn snapshot(&self, now: Now) -> Snapshot {
-        Snapshot { channels: self.notifier.shown(), ..self.engine.snapshot(now) }
+        Snapshot { messages: self.notifier.shown(), ..self.engine.snapshot(now) }
     }
 
     fn show(&mut self) {

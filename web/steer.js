@@ -190,6 +190,7 @@ export function listen() {
   );
   $("led").addEventListener("click", (event) => press(event.currentTarget, () => steer("led_test", {})));
   $("tell").addEventListener("click", (event) => press(event.currentTarget, () => steer("notify/test", {})));
+  $("seen").addEventListener("click", (event) => press(event.currentTarget, () => steer("notify/ack", {})));
   $("ask-form").addEventListener("submit", submitAsk);
   $("enter-form").addEventListener("submit", submitEnter);
   $("enter").addEventListener("close", () => {

@@ -5,6 +5,7 @@ import { SECONDS, boxNow, moment, page, parsed, passed, steady } from "/page.js"
 import { outages, recorded } from "/record.js";
 import {
   ago,
+  alarmWords,
   because,
   bytes,
   called,
@@ -52,6 +53,10 @@ export function renderHero(s) {
   put($("head"), head);
   put($("because"), why || spareWords(s));
   show($("observing"), s.observing === true);
+  const alarm = s.messages?.alarm;
+  show($("alarm"), Boolean(alarm));
+  put($("alarm-words"), alarm ? alarmWords(alarm) : "");
+  show($("seen"), Boolean(alarm) && !alarm.acknowledged);
   put($("next"), s.uplinks.length ? heroNext(s) : "The configuration names no uplink");
   // Read aloud only when it says something else, not when a count in it moves.
   put($("spoken"), why ? `${what}. ${why}` : what);

@@ -180,6 +180,17 @@ export function messageWords(messages) {
   return last === null ? `${names}: ${wait}` : `${names}: last ${moment(last)}, ${wait}`;
 }
 
+/** Whether somebody has seen what is critical, and who is told if not. */
+export function alarmWords(alarm) {
+  const seen = alarm.acknowledged;
+  if (seen) {
+    const at = parsed(seen.at);
+    return `Acknowledged ${at === null ? "" : `at ${moment(at)} `}${clean(seen.by, 40)}.`;
+  }
+  if (!alarm.next) return "Nobody has said yet that they have seen this.";
+  return `If nobody says that they have seen this, ${clean(alarm.next.to, 60)} is told in ${span(alarm.next.in_s)}.`;
+}
+
 const UNLINKED = ["absent", "no_carrier", "no_address", "no_gateway", "in_vrf"];
 
 export function heroNext(s) {

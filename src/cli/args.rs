@@ -229,6 +229,7 @@ fn meant(low: &Low) -> Result<Command, Failure> {
         "reload" => Command::Reload,
         "notify" => match low.argument.as_deref() {
             None => Command::Notify(Notify::Channels),
+            Some(word) if word == "ack" && low.second.is_none() => Command::Notify(Notify::Ack),
             Some(word) if word == "test" => {
                 Command::Notify(Notify::Test(low.second.as_deref().map(text).transpose()?))
             }

@@ -1,6 +1,7 @@
 //! `notify`: who is told what happens, and whether that works.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -8,12 +9,14 @@ use super::client::Client;
 use super::failure::{self, Failure};
 use super::terminal;
 use super::when::{ago, clock, moment};
-use crate::time::human;
+use crate::time::{Utc, human};
 
 /// What is asked of `notify`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Notify {
     Channels,
+    /// Somebody has seen what is critical.
+    Ack,
     /// Send a test by this channel, or by all.
     Test(Option<String>),
 }
@@ -21,6 +24,7 @@ pub(super) enum Notify {
 pub(super) fn notify(client: &Client, what: Notify) -> Result<ExitCode, Failure> {
     match what {
         Notify::Channels => channels(client),
+        Notify::Ack => ack(client),
         Notify::Test(channel) => test(client, channel.as_deref()),
     }
 }
@@ -48,12 +52,46 @@ fn channels(client: &Client) -> Result<ExitCode, Failure> {
         };
         let last = last.unwrap_or_else(|| "nothing delivered yet".to_owned());
         let name = text(&channel["name"]);
-        out += &format!("{name:wide$}  {}: {last}, {waiting}\n", text(&channel["to"]));
+        let next = channel["escalation_s"].as_u64().map(|after| {
+            let after = human(Duration::from_secs(after));
+            format!("told what nobody has acknowledged after {after}; ")
+        });
+        let (to, next) = (text(&channel["to"]), next.unwrap_or_default());
+        out += &format!("{name:wide$}  {to}: {next}{last}, {waiting}\n");
         if let Some(why) = channel["failing"].as_str() {
             out += &format!("{:wide$}  the last try failed: {why}\n", "");
         }
     }
-    terminal::print(&out)
+    terminal::print(&(out + &alarm(&status["messages"]["alarm"], now)))
+}
+
+/// What is critical, whether somebody has seen it, and who is told next if not.
+fn alarm(alarm: &Value, now: Option<Utc>) -> String {
+    let Some(title) = alarm["title"].as_str() else { return String::new() };
+    let seen = &alarm["acknowledged"];
+    let how = if seen.is_null() {
+        let next = &alarm["next"];
+        let soon = next["in_s"].as_u64().map(|s| human(Duration::from_secs(s)));
+        let next = soon.map_or_else(
+            || "sparelink notify ack says that you have.".to_owned(),
+            |soon| {
+                let to = text(&next["to"]);
+                format!("sparelink notify ack says that you have; in {soon} {to} is told.")
+            },
+        );
+        format!("Nobody has seen it yet. {next}")
+    } else {
+        let at = moment(&seen["at"]).and_then(|at| clock(at, now));
+        let at = at.map_or_else(String::new, |at| format!(" at {at}"));
+        format!("Acknowledged{at} {}.", text(&seen["by"]))
+    };
+    format!("\n{title}. {how}\n")
+}
+
+/// Says that somebody has seen what is critical; "no" if there is nothing.
+fn ack(client: &Client) -> Result<ExitCode, Failure> {
+    let answer = client.post("/api/v1/notify/ack", &json!({}))?;
+    terminal::print(&format!("{}\n", text(&answer["message"])))
 }
 
 /// Sends a test to one channel or to all; "no" if one of them does not take it.
@@ -62,7 +100,7 @@ fn test(client: &Client, channel: Option<&str>) -> Result<ExitCode, Failure> {
     let tests = answer["tests"].as_array().cloned().unwrap_or_default();
     let mut out = String::new();
     for test in &tests {
-        let took = std::time::Duration::from_millis(test["took_ms"].as_f64().unwrap_or(0.0) as u64);
+        let took = Duration::from_millis(test["took_ms"].as_f64().unwrap_or(0.0) as u64);
         let result = match test["error"].as_str() {
             None => format!("delivered in {}", human(took)),
             Some(why) => format!("not delivered: {why}"),

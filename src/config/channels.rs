@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -21,6 +22,18 @@ pub struct NotifyConfig {
     /// A file that says what is secret in `to`: a path, or the name of a systemd credential or of a file in
     /// `secrets` below the state directory.
     pub secret_file: Option<PathBuf>,
+    /// It is told only what nobody has seen.
+    #[serde(default)]
+    pub escalation: Option<Escalation>,
+}
+
+/// When a channel is told what another one was told, because nobody has said that they have seen it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    /// The name of the other one.
+    pub of: String,
+    /// How long after it happened.
+    pub after: Duration,
 }
 
 /// A part of each day, in minutes after midnight, local time; it may go over midnight.

@@ -24,7 +24,7 @@ mod raw;
 mod syntax;
 mod value;
 
-pub use channels::{Login, NotifyConfig, Quiet, Secret, Server, Service};
+pub use channels::{Escalation, Login, NotifyConfig, Quiet, Secret, Server, Service};
 pub use model::*;
 pub(crate) use nearest::nearest;
 use notes::{MAX_MISTAKES, Notes};

@@ -1,39 +1,65 @@
 //! `[[notify]]`: who is told what, and when not.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::channel_url;
-use super::channels::{NotifyConfig, Quiet, Service};
+use super::channels::{Escalation, NotifyConfig, Quiet, Service};
 use super::nearest::nearest;
 use super::notes::{Wrong, excerpt};
-use super::raw::Section;
+use super::raw::{Section, plain};
 use super::value;
 use crate::units::Severity;
 
 /// More channels than these are a mistake of whoever made the file.
 const MOST: usize = 16;
 
-/// Reads all `[[notify]]` sections.
+/// Who is next is told after so long, if nobody has seen what is critical.
+const AFTER: Duration = Duration::from_secs(5 * 60);
+const SOONEST: Duration = Duration::from_secs(1);
+
+/// Reads all `[[notify]]` sections. Those to whom it escalates are channels, too, behind all others.
 pub(super) fn all(sections: Vec<Section<'_>>) -> Vec<NotifyConfig> {
     if let Some(surplus) = sections.get(MOST) {
         let text = format!("these are {} channels, and there can be {MOST}", sections.len());
         surplus.notes().push(surplus.at(), text, "leave out the last ones");
     }
-    let mut channels: Vec<NotifyConfig> = Vec::new();
+    let (mut channels, mut escalations) = (Vec::new(), Vec::new());
     for section in sections.into_iter().take(MOST) {
-        let mut channel = one(section);
-        let word = channel.to.word();
-        let same = channels.iter().filter(|other| other.to.word() == word).count();
-        channel.name = if same == 0 { word.to_owned() } else { format!("{word}-{}", same + 1) };
+        let (mut channel, next, after) = one(section);
+        channel.name = name(&channels, &channel.to);
+        for (n, to) in (1..).zip(next) {
+            let escalation = Some(Escalation { of: channel.name.clone(), after: after * n });
+            escalations.push(NotifyConfig { escalation, ..plain_channel(to) });
+        }
+        channels.push(channel);
+    }
+    for mut channel in escalations {
+        channel.name = name(&channels, &channel.to);
         channels.push(channel);
     }
     channels
 }
 
-fn one(mut section: Section<'_>) -> NotifyConfig {
+/// The word for its kind, with a number from the second of a kind on.
+fn name(channels: &[NotifyConfig], to: &Service) -> String {
+    let word = to.word();
+    match channels.iter().filter(|other| other.to.word() == word).count() {
+        0 => word.to_owned(),
+        same => format!("{word}-{}", same + 1),
+    }
+}
+
+fn plain_channel(to: Service) -> NotifyConfig {
+    let (name, min) = (String::new(), Severity::Critical);
+    NotifyConfig { name, to, min, quiet: None, secret_file: None, escalation: None }
+}
+
+/// A channel, who is next, and after how long.
+fn one(mut section: Section<'_>) -> (NotifyConfig, Vec<Service>, Duration) {
     const EXAMPLE: &str = "add to = \"ntfy://ntfy.sh/our-house-7f3k\"";
     let to = section.read("to", service);
     if !section.has_like("to") {
@@ -48,19 +74,45 @@ fn one(mut section: Section<'_>) -> NotifyConfig {
         section.notes().push(to.span().start, "to: the secret is missing", hint);
     }
     let config = NotifyConfig {
-        name: String::new(),
         min: section.read_or("min", least, Severity::Warning),
         quiet: section.read("quiet", quiet).map(Spanned::into_inner),
         secret_file,
-        to: to.map(Spanned::into_inner).unwrap_or(Service::Exec { program: PathBuf::new() }),
+        ..plain_channel(
+            to.map(Spanned::into_inner).unwrap_or(Service::Exec { program: PathBuf::new() }),
+        )
     };
+    let next = plain(section.list("escalate", next_one));
+    let after = section.read("after", after);
+    if let Some(after) = &after
+        && !section.has_like("escalate")
+    {
+        let hint = "add escalate = [\"…\"]: who is told if nobody has seen a critical message";
+        section.notes().push(after.span().start, "after: nobody is told then", hint);
+    }
     section.finish();
-    config
+    (config, next, after.map_or(AFTER, Spanned::into_inner))
 }
 
 fn service(value: &DeValue<'_>) -> Result<Service, Wrong> {
     let url = value::string(value, "\"ntfy://ntfy.sh/our-house-7f3k\"")?;
     channel_url::parse(url).map_err(|unfit| Wrong::new(unfit.text, unfit.hint))
+}
+
+/// One of those to whom it escalates. There is no file for its secret.
+fn next_one(value: &DeValue<'_>) -> Result<Service, Wrong> {
+    let to = service(value)?;
+    if to.lacks_secret() {
+        return Err(Wrong::new("the secret is missing", "write it into the URL"));
+    }
+    Ok(to)
+}
+
+fn after(value: &DeValue<'_>) -> Result<Duration, Wrong> {
+    let after = value::duration(value)?;
+    if after < SOONEST {
+        return Err(Wrong::new("nobody can see it so soon", "for example \"5m\""));
+    }
+    Ok(after)
 }
 
 fn least(value: &DeValue<'_>) -> Result<Severity, Wrong> {

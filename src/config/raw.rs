@@ -79,7 +79,11 @@ impl<'d> Section<'d> {
                 continue;
             };
             if elements.iter().any(|e| e.get_ref() == element.get_ref()) {
-                let what = source_of(self.notes.text(), &element.span());
+                let what = if SECRET.contains(&key) {
+                    "one of them".to_owned()
+                } else {
+                    source_of(self.notes.text(), &element.span())
+                };
                 let text = format!("{key}: {what} is given twice");
                 self.notes.push(element.span().start, text, "keep one of them");
             } else {
@@ -217,8 +221,11 @@ impl<'d> Section<'d> {
     }
 }
 
+/// Lists whose elements no message repeats: there may be a password in them.
+const SECRET: [&str; 1] = ["escalate"];
+
 /// What a list or a table looks like.
-const EXAMPLES: [(&str, &str); 11] = [
+const EXAMPLES: [(&str, &str); 12] = [
     ("interfaces", "[\"br-lan\"]"),
     ("targets", "[\"1.1.1.1\", \"8.8.8.8\", \"9.9.9.9\"]"),
     ("targets6", "[\"2606:4700:4700::1111\", \"2620:fe::fe\"]"),
@@ -226,6 +233,7 @@ const EXAMPLES: [(&str, &str); 11] = [
     ("prefixes", "[\"198.51.100.8/29\"]"),
     ("prefixes6", "[\"2001:db8:1::/56\"]"),
     ("keep_routes", "[\"203.0.113.9\"]"),
+    ("escalate", "[\"gotify://gotify.lan/TOKEN\"]"),
     ("listen", "[\"lan:8300\"]"),
     ("names", "[\"gw.office.example\"]"),
     ("http", "[{ url = \"http://HOST/PATH\", status = 204 }]"),
@@ -248,7 +256,7 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("[probe]", &["targets", "targets6", "dns", "http", "window"]),
     ("[failback]", &["hold", "hold_max"]),
     ("[web]", &["listen", "names"]),
-    ("[[notify]]", &["to", "min", "quiet", "secret_file"]),
+    ("[[notify]]", &["to", "min", "quiet", "secret_file", "escalate", "after"]),
     ("[leds]", &["status", "uplinks", "board"]),
     ("[state]", &["history"]),
 ];

@@ -34,6 +34,10 @@ impl Agent {
                 let state = web::document(&self.snapshot(clock::now()));
                 drop(reply.send(self.notifier.test(channel, state)));
             }
+            Ask::Acknowledge(what, reply) => {
+                self.web.feed().outdate();
+                drop(reply.send(self.notifier.acknowledge(what)));
+            }
             Ask::Reload(reply) => {
                 let done = self.reload();
                 self.answers.give(reply, done);

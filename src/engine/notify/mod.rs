@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::time::{Instant, Utc};
 use crate::units::Severity;
 
+pub mod alarm;
 pub mod queue;
 pub mod tale;
 pub mod teller;
 
+use alarm::{By, Seen};
 use tale::Tale;
 
 /// One message, as typed as what it tells: the words are made for whoever sends it, who knows what time it is
@@ -51,6 +53,54 @@ pub struct ChannelState {
     pub last: Option<Utc>,
     /// Why the last try failed, if none has passed since.
     pub failing: Option<String>,
+    /// It is told only what nobody has seen so long after it happened.
+    pub escalation: Option<std::time::Duration>,
+}
+
+/// Something critical that a person should see, as people are shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlarmState {
+    pub title: String,
+    pub at: Option<Utc>,
+    pub seen: Option<Seen>,
+    /// Who is told next, in words, and when: if nobody says that they have seen it.
+    pub next: Option<(String, Instant)>,
+}
+
+/// All that people are shown of messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    pub channels: Vec<ChannelState>,
+    /// The latest of what was critical, until it is over.
+    pub alarm: Option<AlarmState>,
+}
+
+/// How somebody says that they have seen what is critical.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// All there is.
+    All(By),
+    /// That of which a message gave them the token.
+    One(String),
+    /// Only tell what the token is of.
+    Look(String),
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// It is of this, and nobody has seen it yet.
+    Open { title: String },
+    /// It is seen now.
+    Now { title: String, over: bool },
+    /// It was before.
+    Before { title: String, seen: Seen },
+    /// No message has had that token.
+    Unknown,
+    /// The token is older than a day.
+    Old { title: String },
+    /// There is nothing that anybody should have seen.
+    Nothing,
 }
 
 /// How the test of a channel went.

@@ -9,7 +9,7 @@ use crate::engine::events::undone::Kind;
 use crate::engine::health::line::Pattern;
 use crate::engine::health::{Condition, Health};
 use crate::engine::kernel::claims::Claim;
-use crate::engine::notify::ChannelState;
+use crate::engine::notify::Shown;
 use crate::engine::status::usage::Spent;
 use crate::engine::uplink::standing::Standing;
 use crate::time::{Instant, Now, Utc};
@@ -64,7 +64,7 @@ pub struct Snapshot {
     /// Where the page is in the LAN, IPv4 first.
     pub page: Vec<SocketAddr>,
     /// Who is told what happens; filled in by whoever sends it.
-    pub channels: Vec<ChannelState>,
+    pub messages: Shown,
     /// The LEDs that show something.
     pub leds: Vec<String>,
     /// The chain in order.

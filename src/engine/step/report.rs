@@ -7,6 +7,7 @@ use crate::engine::events::words::{barred_by, counted, overlaps_lan};
 use crate::engine::health::line::{Line, Pattern};
 use crate::engine::health::{Condition, Health};
 use crate::engine::kernel::claims::Claim;
+use crate::engine::notify::Shown;
 use crate::engine::policy::choice::Active;
 use crate::engine::policy::select::Why;
 use crate::engine::status::snapshot::{LastSwitch, LineState, Role, Snapshot, UplinkState};
@@ -74,7 +75,7 @@ impl Engine {
             claims: self.seen.claims.now.iter().take(MOST_CLAIMS).cloned().collect(),
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
             page: self.lan.page.iter().filter(|p| !p.is_link_local()).map(|p| p.addr).collect(),
-            channels: Vec::new(),
+            messages: Shown::default(),
             leds: self.led_names(),
             uplinks,
         }

@@ -12,15 +12,16 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::config::{NotifyConfig, Service};
+use crate::config::NotifyConfig;
 use crate::engine::notify::queue::{Entry, Failure, Queue};
-use crate::engine::notify::tale::{Tale, Words};
 use crate::engine::notify::teller::Known;
-use crate::engine::notify::{ChannelState, Message, Tested};
+use crate::engine::notify::{Acknowledge, Acknowledged, ChannelState, Message, Shown, Tested};
 use crate::io::{clock, disk, sys};
 use crate::time::{Instant, Now, Utc};
 use crate::units::Severity;
 
+mod alarms;
+mod delivery;
 mod exec;
 mod outbox;
 mod post;
@@ -28,6 +29,7 @@ mod secrets;
 mod services;
 mod tls;
 
+use delivery::{deliver, kept, test_message};
 use outbox::{Ending, Kept, Outbox};
 use post::{Addresses, Reach};
 
@@ -38,8 +40,6 @@ const ADDRESSES: &str = "addresses.json";
 const MOST_ADDRESSES: u64 = 64 * 1024;
 /// Names are looked up again so often, so that their addresses are known when no name resolves.
 const LOOK_UP: Duration = Duration::from_secs(3600);
-/// A delivery takes no longer than this, whatever it does.
-const LONGEST: Duration = Duration::from_secs(60);
 /// Where no uplink works for all that the agent knows, the Internet is tried all the same after so long.
 const TRIED_ANYWAY: Duration = Duration::from_secs(30 * 60);
 /// At the end the disk is waited for so long.
@@ -55,6 +55,7 @@ enum Ask {
     Tell(Vec<Message>, Box<Known>, Value),
     Configure(Vec<NotifyConfig>),
     Test(Option<String>, Value, oneshot::Sender<Vec<Tested>>),
+    Acknowledge(Acknowledge, oneshot::Sender<Acknowledged>),
 }
 
 /// The way to the thread.
@@ -63,7 +64,7 @@ pub struct Notifier {
     asks: mpsc::Sender<Ask>,
     /// Told when the thread has kept everything and ends.
     ended: oneshot::Receiver<()>,
-    shown: Arc<Mutex<Vec<ChannelState>>>,
+    shown: Arc<Mutex<Shown>>,
 }
 
 impl Notifier {
@@ -76,7 +77,7 @@ impl Notifier {
         let outbox = Outbox::open(&state_dir.join(DIR), clock::boot());
         let known = outbox.known().clone();
         let (asks, asked) = mpsc::channel(QUEUE);
-        let shown = Arc::new(Mutex::new(Vec::new()));
+        let shown = Arc::new(Mutex::new(Shown::default()));
         let mut office = Office::new(channels, state_dir, outbox, shown.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ends, ended) = oneshot::channel();
@@ -116,9 +117,16 @@ impl Notifier {
         tested
     }
 
-    /// How it stands with each channel.
+    /// Somebody says that they have seen what is critical.
+    pub fn acknowledge(&self, what: Acknowledge) -> oneshot::Receiver<Acknowledged> {
+        let (reply, done) = oneshot::channel();
+        drop(self.asks.try_send(Ask::Acknowledge(what, reply)));
+        done
+    }
+
+    /// How it stands with each channel, and with what is critical.
     #[must_use]
-    pub fn shown(&self) -> Vec<ChannelState> {
+    pub fn shown(&self) -> Shown {
         lock(&self.shown).clone()
     }
 }
@@ -151,7 +159,7 @@ struct Office {
     state: Value,
     channels: BTreeMap<String, Channel>,
     sending: JoinSet<Done>,
-    shown: Arc<Mutex<Vec<ChannelState>>>,
+    shown: Arc<Mutex<Shown>>,
     disk_failed: bool,
     /// When it is tried again.
     try_disk_at: Instant,
@@ -163,7 +171,7 @@ impl Office {
         channels: Vec<NotifyConfig>,
         state_dir: PathBuf,
         outbox: Outbox,
-        shown: Arc<Mutex<Vec<ChannelState>>>,
+        shown: Arc<Mutex<Shown>>,
     ) -> Self {
         let file = state_dir.join(DIR).join(ADDRESSES);
         let known = disk::read_own(&file, MOST_ADDRESSES).ok().flatten();
@@ -188,6 +196,7 @@ impl Office {
 
     async fn work(&mut self, mut asked: mpsc::Receiver<Ask>) {
         loop {
+            self.escalate();
             self.send();
             self.show();
             let due = self.due();
@@ -202,6 +211,11 @@ impl Office {
                     Some(Ask::Test(channel, state, reply)) => {
                         self.state = state;
                         self.test(channel, reply);
+                    }
+                    Some(Ask::Acknowledge(what, reply)) => {
+                        let done = self.acknowledge(&what);
+                        self.show();
+                        drop(reply.send(done));
                     }
                 },
                 Some(done) = self.sending.join_next() => match done {
@@ -219,7 +233,8 @@ impl Office {
         let (now, minute) = (clock::now().mono, minute_of_day());
         let queues = self.channels.values().filter_map(|c| c.queue.deadline(now, minute));
         let disk = self.outbox.is_behind().then_some(self.try_disk_at);
-        queues.chain([self.look_up_at]).chain(disk).min().unwrap_or(now)
+        let next = self.escalates_at();
+        queues.chain([self.look_up_at]).chain(disk).chain(next).min().unwrap_or(now)
     }
 
     fn configure(&mut self, channels: Vec<NotifyConfig>) {
@@ -242,16 +257,18 @@ impl Office {
 
     fn tell(&mut self, messages: Vec<Message>, known: Known) {
         let now = clock::now();
+        let told = self.channels.iter().filter(|(_, c)| c.config.escalation.is_none());
         let mins: BTreeMap<String, Severity> =
-            self.channels.iter().map(|(name, c)| (name.clone(), c.config.min)).collect();
+            told.map(|(name, c)| (name.clone(), c.config.min)).collect();
         let boot = clock::boot();
-        let kept: Vec<Kept> = messages
-            .iter()
-            .map(|message| Kept {
-                to: outbox::wanted(&mins, message.severity),
-                ..kept(message, &boot, now)
-            })
-            .collect();
+        let new = |message| {
+            let message: &Message = message;
+            Kept { to: outbox::wanted(&mins, message.severity), ..kept(message, &boot, now) }
+        };
+        let mut kept: Vec<Kept> = messages.iter().map(new).collect();
+        for message in &mut kept {
+            self.raise(message, now);
+        }
         let result = self.outbox.told(known, kept.clone());
         self.kept_on_disk(result);
         for message in kept {
@@ -299,14 +316,16 @@ impl Office {
         let dark = self.outbox.known().dark_since();
         let hopeless = dark.is_some_and(|since| now.since(since) < TRIED_ANYWAY);
         let reach = if hopeless { Reach::Lan } else { Reach::Everywhere };
+        let links = self.links();
         for (name, channel) in &mut self.channels {
             given_up.extend(channel.queue.expire(now).into_iter().map(|e| (name.clone(), e.id)));
             let Some(next) = channel.queue.next(now, minute) else { continue };
-            let Some(message) = self.outbox.get(&next.id).cloned() else {
+            let Some(mut message) = self.outbox.get(&next.id).cloned() else {
                 // So many messages wait that it had to go.
                 channel.queue.forget(&next.id);
                 continue;
             };
+            message.ack = links.get(&message.story).cloned().filter(|_| !message.digest);
             let (name, config) = (name.clone(), channel.config.clone());
             let dir = self.state_dir.clone();
             let (addresses, state) = (self.addresses.clone(), self.state.clone());
@@ -397,8 +416,10 @@ impl Office {
             waiting: c.queue.len(),
             last: c.last,
             failing: c.queue.failing.as_ref().map(|failure| failure.why.clone()),
+            escalation: c.config.escalation.as_ref().map(|escalation| escalation.after),
         };
-        *lock(&self.shown) = self.channels.values().map(state).collect();
+        let channels = self.channels.values().map(state).collect();
+        *lock(&self.shown) = Shown { channels, alarm: self.alarm() };
     }
 }
 
@@ -414,71 +435,4 @@ fn entry(message: &Kept, now: Now) -> Entry {
     let age = message.at.as_deref().and_then(Utc::parse).zip(now.utc);
     let age = age.map_or(0, |(at, utc)| utc.0.saturating_sub(at.0));
     Entry { id, severity, made: now.mono - Duration::from_millis(age), digest }
-}
-
-/// Makes the words of a message.
-fn kept(message: &Message, boot: &str, now: Now) -> Kept {
-    let clock = |at: Instant| {
-        let local = now.utc_of(at).and_then(|utc| sys::local_time(utc.0 / 1000));
-        local.map_or_else(
-            || "an unknown time".to_owned(),
-            |at| format!("{:02}:{:02}", at.hour, at.minute),
-        )
-    };
-    let Words { title, text, next } = message.tale.words(message.at, &clock);
-    Kept {
-        id: format!("{boot}-{}-{}", message.at.as_micros() / 1000, message.number),
-        story: format!("{boot}-{}", message.story),
-        severity: message.severity,
-        title,
-        text,
-        next,
-        at: message.utc.or_else(|| now.utc_of(message.at)).map(|utc| utc.to_string()),
-        uplink: message.uplink.clone(),
-        digest: message.is_digest(),
-        to: std::collections::BTreeSet::new(),
-    }
-}
-
-fn test_message(channel: &str, now: Now) -> Kept {
-    let message = Message {
-        number: 0,
-        story: 0,
-        severity: Severity::Notice,
-        at: now.mono,
-        utc: now.utc,
-        uplink: None,
-        tale: Tale::Test,
-    };
-    let message = kept(&message, "test", now);
-    Kept { id: format!("{}-{channel}", message.id), ..message }
-}
-
-/// Delivers one message, in bounded time.
-async fn deliver(
-    config: &NotifyConfig,
-    state_dir: &std::path::Path,
-    message: &Kept,
-    state: &Value,
-    addresses: &Addresses,
-    reach: Reach,
-) -> Result<(), Failure> {
-    let mut to = config.to.clone();
-    if let Some(file) = &config.secret_file {
-        let secret = secrets::read(file, state_dir);
-        to.know(secret.map_err(|why| Failure { why, refused: true, pause: None })?);
-    }
-    let sent = async {
-        if let Service::Exec { program } = &to {
-            let input = services::document(message, state).to_string().into_bytes();
-            return exec::run(program, input).await;
-        }
-        match services::post(&to, message, state) {
-            Some(post) => post::send(post, addresses, reach).await,
-            None => Ok(()),
-        }
-    };
-    let late =
-        || Failure { why: "it took more than a minute".to_owned(), refused: false, pause: None };
-    tokio::time::timeout(LONGEST, sent).await.unwrap_or_else(|_| Err(late()))
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::notify::alarm::Alarm;
 use crate::engine::notify::teller::Known;
 use crate::io::journal::Journal;
 use crate::units::Severity;
@@ -15,6 +16,8 @@ use crate::units::Severity;
 const NAME: &str = "messages";
 /// A file of the journal has at most so many bytes; with 200 messages that wait it is a third full.
 const MOST: u64 = 256 * 1024;
+/// So many alarms are known by their tokens, be they old.
+const RAISED: usize = 16;
 /// Messages that are kept, delivered or not.
 const KEPT: usize = 256;
 
@@ -35,6 +38,19 @@ pub(crate) struct Kept {
     pub(crate) digest: bool,
     /// Which channels are to get it.
     pub(crate) to: BTreeSet<String>,
+    /// Where a person says that they have seen it, while nobody has. Only in what is sent.
+    #[serde(skip)]
+    pub(crate) ack: Option<String>,
+}
+
+/// Something critical, with what a person shows who has seen it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Raised {
+    pub(crate) alarm: Alarm,
+    /// No log, answer or recording has it, only the message.
+    pub(crate) token: String,
+    /// What was told. It outlives its delivery, for those who are told next.
+    pub(crate) message: Kept,
 }
 
 impl Kept {
@@ -45,6 +61,12 @@ impl Kept {
         } else {
             format!("{}\n{}", self.text, self.next)
         }
+    }
+
+    /// That, and where a person says that they have seen it, for who shows no button.
+    pub(crate) fn letter(&self) -> String {
+        let body = self.body();
+        self.ack.as_ref().map_or(body.clone(), |ack| format!("{body}\nSeen it? {ack}"))
     }
 }
 
@@ -67,6 +89,8 @@ enum Record {
     },
     /// One that still waits, when the journal is written again.
     Waits(Kept),
+    /// How it stands with what was critical; the latest of a story counts.
+    Raised(Box<Raised>),
     Done {
         channel: String,
         id: String,
@@ -82,6 +106,8 @@ pub(crate) struct Outbox {
     known: Box<Known>,
     /// Oldest first. `to` shrinks as channels are done.
     messages: Vec<Kept>,
+    /// What was critical, the latest last.
+    raised: Vec<Raised>,
     /// The disk did not take something: what is there is not what is here.
     behind: bool,
 }
@@ -90,6 +116,7 @@ impl Outbox {
     /// Takes up what is there.
     pub(crate) fn open(dir: &Path, boot: String) -> Self {
         let (mut messages, mut known) = (Vec::new(), Box::<Known>::default());
+        let mut raised = Vec::new();
         let journal = Journal::open(dir, NAME, MOST, &mut |bytes| {
             match serde_json::from_slice(bytes) {
                 Ok(Record::Told { boot: then, known: told, messages: new }) => {
@@ -97,12 +124,17 @@ impl Outbox {
                     *known = if then == boot { *told } else { told.after_reboot() };
                     messages.extend(new);
                 }
-                Ok(Record::Waits(message)) => messages.push(message),
+                Ok(Record::Waits(message)) => waits(&mut messages, message),
+                Ok(Record::Raised(one)) => raise(&mut raised, *one),
                 Ok(Record::Done { channel, id, .. }) => done(&mut messages, &channel, &id),
                 Err(error) => tracing::debug!(%error, "a record of messages that is not known"),
             }
         });
-        let mut this = Self { journal, boot, known, messages, behind: false };
+        // What was so before the box started again is told anew if it still is.
+        for one in &mut raised {
+            one.alarm.over |= !one.alarm.story.starts_with(&boot);
+        }
+        let mut this = Self { journal, boot, known, messages, raised, behind: false };
         this.forget();
         this
     }
@@ -148,6 +180,31 @@ impl Outbox {
         self.append(&Record::Done { channel: channel.to_owned(), id: id.to_owned(), ending })
     }
 
+    /// What was critical, the latest last.
+    pub(crate) fn raised(&self) -> &[Raised] {
+        &self.raised
+    }
+
+    /// Keeps how it stands with something critical.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it; it is kept in RAM then.
+    pub(crate) fn raise(&mut self, one: Raised) -> io::Result<()> {
+        raise(&mut self.raised, one.clone());
+        self.append(&Record::Raised(Box::new(one)))
+    }
+
+    /// One more channel is to get a message that is kept, or has been.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it; it is kept in RAM then.
+    pub(crate) fn also(&mut self, message: Kept) -> io::Result<()> {
+        waits(&mut self.messages, message.clone());
+        self.append(&Record::Waits(message))
+    }
+
     /// Whether the disk did not take something.
     pub(crate) const fn is_behind(&self) -> bool {
         self.behind
@@ -174,7 +231,8 @@ impl Outbox {
         let (boot, known) = (self.boot.clone(), self.known.clone());
         let told = Record::Told { boot, known, messages: Vec::new() };
         let waiting = self.messages.iter().cloned().map(Record::Waits);
-        let records = [told].into_iter().chain(waiting);
+        let raised = self.raised.iter().cloned().map(|one| Record::Raised(Box::new(one)));
+        let records = [told].into_iter().chain(waiting).chain(raised);
         let records: Vec<_> = records.map(|r| serde_json::to_vec(&r)).collect::<Result<_, _>>()?;
         self.journal.replace(&records)?;
         self.behind = false;
@@ -187,6 +245,21 @@ impl Outbox {
         let surplus = self.messages.len().saturating_sub(KEPT);
         self.messages.drain(..surplus);
     }
+}
+
+/// One that waits for these channels, besides those for which it did already.
+fn waits(messages: &mut Vec<Kept>, message: Kept) {
+    match messages.iter_mut().find(|kept| kept.id == message.id) {
+        Some(kept) => kept.to.extend(message.to),
+        None => messages.push(message),
+    }
+}
+
+fn raise(raised: &mut Vec<Raised>, one: Raised) {
+    raised.retain(|other| other.alarm.story != one.alarm.story);
+    raised.push(one);
+    let surplus = raised.len().saturating_sub(RAISED);
+    raised.drain(..surplus);
 }
 
 fn done(messages: &mut [Kept], channel: &str, id: &str) {

@@ -18,6 +18,9 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 const RETRY: &str = "60";
 const EXPIRE: &str = "3600";
 
+/// What a button says.
+const SEEN: &str = "I have seen it";
+
 /// An HTTP request.
 #[derive(Debug)]
 pub(super) struct Post {
@@ -54,8 +57,12 @@ pub(super) fn post(to: &Service, message: &Kept, state: &Value) -> Option<Post> 
                 Severity::Warning => 4,
                 Severity::Notice | Severity::Info | Severity::Debug => 3,
             };
+            let seen = message.ack.iter().map(|ack| {
+                json!({ "action": "http", "label": SEEN, "url": ack, "method": "POST", "clear": true })
+            });
             let body = json!({
                 "topic": topic.reveal(), "title": message.title, "message": message.body(), "priority": priority,
+                "actions": seen.collect::<Vec<_>>(),
             });
             Post::json(server, "/", &body).with(authorization(login))
         }
@@ -65,9 +72,12 @@ pub(super) fn post(to: &Service, message: &Kept, state: &Value) -> Option<Post> 
                 Severity::Warning => 5,
                 Severity::Notice | Severity::Info | Severity::Debug => 3,
             };
-            let body = json!({
-                "title": message.title, "message": message.body(), "priority": priority,
+            let mut body = json!({
+                "title": message.title, "message": message.letter(), "priority": priority,
             });
+            if let Some(ack) = &message.ack {
+                body["extras"] = json!({ "client::notification": { "click": { "url": ack } } });
+            }
             Post::json(server, format!("{prefix}/message"), &body)
                 .with(Some(("x-gotify-key", token.reveal().to_owned())))
         }
@@ -85,13 +95,16 @@ pub(super) fn post(to: &Service, message: &Kept, state: &Value) -> Option<Post> 
                 ("message", &body),
                 ("priority", priority),
             ];
+            if let Some(ack) = &message.ack {
+                fields.extend([("url", ack.as_str()), ("url_title", SEEN)]);
+            }
             if message.severity == Severity::Critical {
                 fields.extend([("retry", RETRY), ("expire", EXPIRE)]);
             }
             form(server, "/1/messages.json", &fields)
         }
         Service::Telegram { server, token, chat } => {
-            let text = format!("{}\n{}", message.title, message.body());
+            let text = format!("{}\n{}", message.title, message.letter());
             let body = json!({ "chat_id": chat, "text": text });
             Post::json(server, format!("/bot{}/sendMessage", token.reveal()), &body)
         }
@@ -111,7 +124,7 @@ pub(super) fn document(message: &Kept, state: &Value) -> Value {
         "at": message.at,
         "uplink": message.uplink,
         "state": state,
-        "ack": null,
+        "ack": message.ack,
     })
 }
 

@@ -17,7 +17,7 @@ use super::feed::Feed;
 use super::problem::{busy, malformed, problem, with_hint};
 use super::site::{Done, MAX_BODY, Site};
 use super::via::Via;
-use super::{assets, events, guard, history, json, login, metrics};
+use super::{ack, assets, events, guard, history, json, login, metrics};
 use crate::config::nearest;
 use crate::engine::events::entry::plain;
 use crate::engine::input::Command;
@@ -66,6 +66,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/led_test", post(led_test))
         .route("/api/v1/notify/test", post(test_channel))
+        .route("/api/v1/notify/ack", post(ack::all))
         .route_layer(axum::middleware::from_fn_with_state(site.access.clone(), guard::known));
     Router::new()
         .route("/api/v1/status", get(status))
@@ -75,6 +76,8 @@ pub(super) fn router(site: Site) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/login", post(login::login))
         .route("/api/v1/logout", post(login::logout))
+        .route("/ack/{token}", get(ack::look))
+        .route("/ack/{token}", post(ack::one))
         .merge(changes)
         .merge(assets::routes())
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing here") })
@@ -176,7 +179,7 @@ async fn test_channel(
         Err(rejection) => return malformed(&rejection),
     };
     let Some(snapshot) = feed.latest.get(&asks).await else { return busy() };
-    let names: Vec<&str> = snapshot.channels.iter().map(|c| c.name.as_str()).collect();
+    let names: Vec<&str> = snapshot.messages.channels.iter().map(|c| c.name.as_str()).collect();
     if names.is_empty() {
         let hint = Some("add a [[notify]] section to the configuration".to_owned());
         return with_hint(StatusCode::CONFLICT, "there is no channel to test", hint);

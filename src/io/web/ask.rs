@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::events::entry::{Entry, Wanted};
 use crate::engine::events::timeline::View;
 use crate::engine::input::Command;
-use crate::engine::notify::Tested;
+use crate::engine::notify::{Acknowledge, Acknowledged, Tested};
 use crate::engine::output::Refusal;
 use crate::engine::status::snapshot::Snapshot;
 
@@ -24,6 +24,8 @@ pub enum Ask {
     Command(Command, oneshot::Sender<Result<String, Refusal>>),
     /// Send a test to this channel or to all. What comes of it takes a while, and comes by itself.
     TestChannel(Option<String>, oneshot::Sender<oneshot::Receiver<Vec<Tested>>>),
+    /// Somebody has seen what is critical, or wants to know what there is. The answer comes by itself.
+    Acknowledge(Acknowledge, oneshot::Sender<oneshot::Receiver<Acknowledged>>),
     /// Read the configuration again. The error is the file's mistakes, in words.
     Reload(oneshot::Sender<Result<String, String>>),
 }

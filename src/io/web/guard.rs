@@ -14,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::access::Access;
+use super::ack::LINKS;
 use super::problem::{problem, too_long, with_hint};
 use super::site::{MAX_BODY, Names};
 use super::via::Via;
@@ -100,7 +101,9 @@ fn refusal(request: &Request, names: &[String]) -> Option<Response> {
         return Some(too_long());
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if reads || via == Via::Socket || is_same_origin(request.headers(), &host) {
+    // Who shows the token of a message has it from the message.
+    let shows_token = request.uri().path().starts_with(LINKS);
+    if reads || shows_token || via == Via::Socket || is_same_origin(request.headers(), &host) {
         return None;
     }
     let hint = "send it from the box's own page, or without Origin and with X-Sparelink: 1";

@@ -9,9 +9,10 @@ use serde_json::Value;
 use crate::engine::events::entry::{plain, version};
 use crate::engine::events::timeline::{self, Minute, SPAN, View};
 use crate::engine::kernel::claims::{By, Claim};
-use crate::engine::notify::{ChannelState, Tested};
+use crate::engine::notify::alarm::Seen;
+use crate::engine::notify::{AlarmState, ChannelState, Shown, Tested};
 use crate::engine::status::snapshot::{LineState, Snapshot, UplinkState};
-use crate::time::{Now, human};
+use crate::time::{Instant, Now, human};
 use crate::units::Gather as _;
 
 #[derive(Debug, Serialize)]
@@ -51,6 +52,46 @@ struct Messages {
     /// When the last one was delivered.
     last: Option<String>,
     channels: Vec<ChannelOf>,
+    /// Something critical, until it is over.
+    alarm: Option<AlarmOf>,
+}
+
+/// Something critical, and whether somebody has seen it.
+#[derive(Debug, Serialize)]
+struct AlarmOf {
+    title: String,
+    at: Option<String>,
+    acknowledged: Option<SeenOf>,
+    /// Who is told next, and when, if nobody says that they have seen it.
+    next: Option<NextOf>,
+}
+
+#[derive(Debug, Serialize)]
+struct SeenOf {
+    at: Option<String>,
+    by: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct NextOf {
+    to: String,
+    in_s: u64,
+}
+
+impl AlarmOf {
+    fn new(alarm: &AlarmState, now: Now) -> Self {
+        let seen = |seen: Seen| SeenOf { at: seen.at.map(|at| at.to_string()), by: seen.by.word() };
+        let next = |(to, at): &(String, Instant)| NextOf {
+            to: plain(to),
+            in_s: at.since(now.mono).as_secs(),
+        };
+        Self {
+            title: plain(&alarm.title),
+            at: alarm.at.map(|at| at.to_string()),
+            acknowledged: alarm.seen.map(seen),
+            next: alarm.next.as_ref().map(next),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -60,21 +101,26 @@ struct ChannelOf {
     waiting: usize,
     last: Option<String>,
     failing: Option<String>,
+    /// It is told only what nobody has acknowledged so long after it happened.
+    escalation_s: Option<u64>,
 }
 
-impl From<&[ChannelState]> for Messages {
-    fn from(channels: &[ChannelState]) -> Self {
+impl Messages {
+    fn new(messages: &Shown, now: Now) -> Self {
+        let channels = &messages.channels;
         let of = |c: &ChannelState| ChannelOf {
             name: c.name.clone(),
             to: plain(&c.to),
             waiting: c.waiting,
             last: c.last.map(|last| last.to_string()),
             failing: c.failing.as_deref().map(plain),
+            escalation_s: c.escalation.map(|after| after.as_secs()),
         };
         Self {
             waiting: channels.iter().map(|c| c.waiting).sum(),
             last: channels.iter().filter_map(|c| c.last).max().map(|last| last.to_string()),
             channels: channels.iter().map(of).collect(),
+            alarm: messages.alarm.as_ref().map(|alarm| AlarmOf::new(alarm, now)),
         }
     }
 }
@@ -271,7 +317,7 @@ impl Status {
             } else {
                 "ok"
             },
-            messages: Messages::from(snapshot.channels.as_slice()),
+            messages: Messages::new(&snapshot.messages, snapshot.now),
             page: snapshot.page.iter().map(|place| format!("http://{place}/")).collect(),
             leds: snapshot.leds.iter().map(|led| plain(led)).collect(),
             uplinks: uplinks.collect(),

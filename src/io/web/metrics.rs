@@ -90,12 +90,16 @@ fn about_the_box(text: &mut Text, snapshot: &Snapshot) {
     let delay = [(String::new(), snapshot.loop_gap.as_secs_f64())];
     text.family(&About("sparelink_loop_delay_seconds", "seconds", Gauge, help), delay);
     let of = |c: &ChannelState| labels(&[("channel", &c.name)]);
-    let waiting = snapshot.channels.iter().map(|c| (of(c), c.waiting as u64));
+    let waiting = snapshot.messages.channels.iter().map(|c| (of(c), c.waiting as u64));
     let help = "Messages that wait to be delivered.";
     text.family(&About("sparelink_messages_waiting", "", Gauge, help), waiting);
-    let failing = snapshot.channels.iter().map(|c| (of(c), u64::from(c.failing.is_some())));
+    let failing =
+        snapshot.messages.channels.iter().map(|c| (of(c), u64::from(c.failing.is_some())));
     let help = "Whether the last try to deliver a message failed.";
     text.family(&About("sparelink_channel_failing", "", Gauge, help), failing);
+    let alarm = snapshot.messages.alarm.as_ref().is_some_and(|alarm| alarm.seen.is_none());
+    let help = "Whether something critical goes on that nobody has acknowledged.";
+    text.family(&About("sparelink_unacknowledged", "", Gauge, help), one(alarm.into()));
     let help =
         "From the last answer by the old way to the first by the new one, at the last switch.";
     let felt = snapshot.last_switch.as_ref().and_then(|(last, _)| last.felt);

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use crate::engine::lan::listen::Place;
 
 mod access;
+mod ack;
 mod api;
 mod ask;
 mod assets;

@@ -16,8 +16,10 @@ use tokio::time::{Instant, sleep};
 use crate::figure;
 use crate::stage::{AGENT, SOON, Stage, file};
 
+mod escalation;
 mod server;
 
+use escalation::what_nobody_has_seen_is_told_to_the_next;
 use server::{Asked, Manner, Server, says};
 
 crate::tests![
@@ -26,6 +28,7 @@ crate::tests![
     a_channel_that_hangs_holds_up_nobody,
     each_service_is_asked_as_it_wants,
     a_program_is_run_with_the_message,
+    what_nobody_has_seen_is_told_to_the_next,
 ];
 
 /// A switch is told in two seconds; a busy machine gets a little more.

@@ -1,0 +1,89 @@
+//! A message on its way: its words, and the one who takes it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::outbox::Kept;
+use super::post::{self, Addresses, Reach};
+use super::{exec, secrets, services};
+use crate::config::{NotifyConfig, Service};
+use crate::engine::notify::Message;
+use crate::engine::notify::queue::Failure;
+use crate::engine::notify::tale::{Tale, Words};
+use crate::io::sys;
+use crate::time::{Instant, Now};
+use crate::units::Severity;
+
+/// A delivery takes no longer than this, whatever it does.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Makes the words of a message.
+pub(super) fn kept(message: &Message, boot: &str, now: Now) -> Kept {
+    let clock = |at: Instant| {
+        let local = now.utc_of(at).and_then(|utc| sys::local_time(utc.0 / 1000));
+        local.map_or_else(
+            || "an unknown time".to_owned(),
+            |at| format!("{:02}:{:02}", at.hour, at.minute),
+        )
+    };
+    let Words { title, text, next } = message.tale.words(message.at, &clock);
+    Kept {
+        id: format!("{boot}-{}-{}", message.at.as_micros() / 1000, message.number),
+        story: format!("{boot}-{}", message.story),
+        severity: message.severity,
+        title,
+        text,
+        next,
+        at: message.utc.or_else(|| now.utc_of(message.at)).map(|utc| utc.to_string()),
+        uplink: message.uplink.clone(),
+        digest: message.is_digest(),
+        to: BTreeSet::new(),
+        ack: None,
+    }
+}
+
+pub(super) fn test_message(channel: &str, now: Now) -> Kept {
+    let message = Message {
+        number: 0,
+        story: 0,
+        severity: Severity::Notice,
+        at: now.mono,
+        utc: now.utc,
+        uplink: None,
+        tale: Tale::Test,
+    };
+    let message = kept(&message, "test", now);
+    Kept { id: format!("{}-{channel}", message.id), ..message }
+}
+
+/// Delivers one message, in bounded time.
+pub(super) async fn deliver(
+    config: &NotifyConfig,
+    state_dir: &Path,
+    message: &Kept,
+    state: &Value,
+    addresses: &Addresses,
+    reach: Reach,
+) -> Result<(), Failure> {
+    let mut to = config.to.clone();
+    if let Some(file) = &config.secret_file {
+        let secret = secrets::read(file, state_dir);
+        to.know(secret.map_err(|why| Failure { why, refused: true, pause: None })?);
+    }
+    let sent = async {
+        if let Service::Exec { program } = &to {
+            let input = services::document(message, state).to_string().into_bytes();
+            return exec::run(program, input).await;
+        }
+        match services::post(&to, message, state) {
+            Some(post) => post::send(post, addresses, reach).await,
+            None => Ok(()),
+        }
+    };
+    let late =
+        || Failure { why: "it took more than a minute".to_owned(), refused: false, pause: None };
+    tokio::time::timeout(LONGEST, sent).await.unwrap_or_else(|_| Err(late()))
+}

@@ -1,0 +1,149 @@
+//! "I have seen it": by the page's button, the command line, or the link in a message.
+//!
+//! The link's token is the login: whoever got the message may say so, and nothing else. Opening it only asks, as
+//! mail programs open links by themselves; saying it is one POST, which a button in a notification sends, too.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::ask::{Ask, Asks, ask};
+use super::problem::{busy, malformed, problem};
+use super::site::Done;
+use super::via::Via;
+use crate::engine::events::entry::plain;
+use crate::engine::notify::alarm::{By, Seen};
+use crate::engine::notify::{Acknowledge, Acknowledged};
+use crate::io::sys;
+
+/// Below this are the links. What comes there needs no header that only the page can send.
+pub(super) const LINKS: &str = "/ack/";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// The page's button and the command line: all that is critical has been seen.
+pub(super) async fn all(
+    State(asks): Asks,
+    Extension(via): Extension<Via>,
+    body: Result<Json<Nothing>, JsonRejection>,
+) -> Response {
+    if let Err(rejection) = body {
+        return malformed(&rejection);
+    }
+    let by = match via {
+        Via::Socket => By::CommandLine,
+        Via::Page { .. } => By::Page,
+    };
+    match tell(asks, Acknowledge::All(by)).await {
+        Some(done) => say(&done),
+        None => busy(),
+    }
+}
+
+/// The link is opened: nothing happens before the button is pressed.
+pub(super) async fn look(State(asks): Asks, Path(token): Path<String>) -> Response {
+    match tell(asks, Acknowledge::Look(token)).await {
+        Some(Acknowledged::Open { title }) => {
+            let form = "<form method=\"post\"><button>I have seen it</button></form>";
+            page(StatusCode::OK, &format!("{}.", plain(&title)), form)
+        }
+        Some(other) => page(status(&other), &words(&other), ""),
+        None => busy(),
+    }
+}
+
+/// The button is pressed, on the page behind the link or in a notification.
+pub(super) async fn one(
+    State(asks): Asks,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let by_browser = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    match tell(asks, Acknowledge::One(token)).await {
+        Some(done) if by_browser => page(status(&done), &words(&done), ""),
+        Some(done) => say(&done),
+        None => busy(),
+    }
+}
+
+async fn tell(asks: mpsc::Sender<Ask>, what: Acknowledge) -> Option<Acknowledged> {
+    ask(&asks, |answer| Ask::Acknowledge(what, answer)).await?.await.ok()
+}
+
+fn say(done: &Acknowledged) -> Response {
+    match status(done) {
+        StatusCode::OK => Json(Done { message: words(done) }).into_response(),
+        refused => problem(refused, &words(done)),
+    }
+}
+
+const fn status(done: &Acknowledged) -> StatusCode {
+    match done {
+        Acknowledged::Open { .. } | Acknowledged::Now { .. } | Acknowledged::Before { .. } => {
+            StatusCode::OK
+        }
+        Acknowledged::Unknown => StatusCode::NOT_FOUND,
+        Acknowledged::Old { .. } => StatusCode::GONE,
+        Acknowledged::Nothing => StatusCode::CONFLICT,
+    }
+}
+
+fn words(done: &Acknowledged) -> String {
+    match done {
+        Acknowledged::Open { title } => format!("nobody has acknowledged yet: {}", plain(title)),
+        Acknowledged::Now { title, over: false } => {
+            format!("acknowledged: {}; nobody else is told", plain(title))
+        }
+        Acknowledged::Now { title, over: true } => {
+            format!("acknowledged: {}; it is over already", plain(title))
+        }
+        Acknowledged::Before { title, seen } => {
+            format!("it has been acknowledged already{}: {}", when(seen), plain(title))
+        }
+        Acknowledged::Unknown => "no message of this box has this link".to_owned(),
+        Acknowledged::Old { title } => {
+            format!("this link was good for a day, which is over: {}", plain(title))
+        }
+        Acknowledged::Nothing => "there is nothing to acknowledge".to_owned(),
+    }
+}
+
+/// ` at 10:35 on the page`.
+fn when(seen: &Seen) -> String {
+    let local = seen.at.and_then(|at| sys::local_time(at.0 / 1000));
+    let at = local.map_or_else(String::new, |at| format!(" at {:02}:{:02}", at.hour, at.minute));
+    format!("{at} {}", seen.by.word())
+}
+
+/// A page of one sentence, which works without scripts.
+fn page(status: StatusCode, sentence: &str, rest: &str) -> Response {
+    let sentence = capital(sentence);
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>sparelink</title>\
+         <link rel=\"stylesheet\" href=\"/app.css\"></head><body><main id=\"main\">\
+         <section class=\"hero\"><h1>{}</h1>{rest}<p class=\"next\"><a href=\"/\">How it stands now</a></p>\
+         </section></main></body></html>",
+        escape(&sentence)
+    );
+    (status, Html(html)).into_response()
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
