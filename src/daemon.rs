@@ -408,6 +408,12 @@ impl Agent {
             Output::Notify(messages, known) => {
                 self.notifier.tell(messages, known, web::document(&self.snapshot(now)));
             }
+            Output::Heartbeat(signs) => {
+                let state = web::document(&self.snapshot(now));
+                if let Some(config) = &self.engine.config().heartbeat {
+                    self.notifier.beat(config.clone(), signs, state);
+                }
+            }
             Output::Answer(number, answer) => self.answers.command(number, answer),
         }
     }

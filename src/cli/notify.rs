@@ -34,7 +34,8 @@ fn channels(client: &Client) -> Result<ExitCode, Failure> {
     let status = client.get("/api/v1/status")?;
     let now = moment(&status["time"]);
     let channels = status["messages"]["channels"].as_array().cloned().unwrap_or_default();
-    if channels.is_empty() {
+    let beats = status["messages"]["heartbeats"].as_array().is_some_and(|all| !all.is_empty());
+    if channels.is_empty() && !beats {
         return terminal::print(
             "Nobody is told: there is no [[notify]] in the configuration. For example:\n\n    \
              [[notify]]\n    to = \"ntfy://ntfy.sh/our-house-7f3k\"\n",
@@ -60,6 +61,15 @@ fn channels(client: &Client) -> Result<ExitCode, Failure> {
         out += &format!("{name:wide$}  {to}: {next}{last}, {waiting}\n");
         if let Some(why) = channel["failing"].as_str() {
             out += &format!("{:wide$}  the last try failed: {why}\n", "");
+        }
+    }
+    for beat in status["messages"]["heartbeats"].as_array().into_iter().flatten() {
+        let of = beat["uplink"].as_str().map_or_else(String::new, |name| format!(" of {name}"));
+        let last = moment(&beat["last"]).and_then(|at| clock(at, now));
+        let last = last.map_or_else(|| "none has arrived".to_owned(), |at| format!("last {at}"));
+        out += &format!("heartbeat{of}: {last}\n");
+        if let Some(why) = beat["failing"].as_str() {
+            out += &format!("  the latest did not arrive: {why}\n");
         }
     }
     terminal::print(&(out + &alarm(&status["messages"]["alarm"], now)))

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use percent_encoding::percent_decode_str;
 
 use super::address::is_host_name;
-use super::channels::{Login, Server, Service};
+use super::channels::{Login, Secret, Server, Service};
 
 /// The parts of a URL, of which the user's are decoded.
 struct Parts<'u> {
@@ -142,6 +142,19 @@ impl Parts<'_> {
         let path = self.path.split('?').next().unwrap_or_default();
         path.split('/').filter(|segment| !segment.is_empty()).collect()
     }
+}
+
+/// Reads the URL of a web server: where it is, who we say we are, path and query.
+pub(super) fn http(url: &str) -> Option<(Server, Login, Secret)> {
+    let parts = split(url)?;
+    let speech = match parts.scheme.to_ascii_lowercase().as_str() {
+        "http" => Speech::Plain,
+        "https" => Speech::Tls,
+        _ => return None,
+    };
+    let path = if parts.path.is_empty() { "/" } else { parts.path };
+    let path = path.split('#').next().unwrap_or_default();
+    Some((parts.server(speech)?, parts.login(), path.to_owned().into()))
 }
 
 fn service(parts: &Parts<'_>) -> Option<Service> {

@@ -14,7 +14,7 @@ use super::model::{
 };
 use super::notes::{Notes, Wrong};
 use super::raw::{Reader, Section, plain};
-use super::{address, leds, notify, syntax, value};
+use super::{address, heartbeat, leds, notify, syntax, value};
 use crate::units::{IfName, PerFamily, UplinkId};
 
 const TARGETS: [Ipv4Addr; 3] =
@@ -43,11 +43,24 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
     let names: Vec<&str> = uplinks.iter().map(|placed| placed.config.name.as_str()).collect();
     let leds = leds::leds(root.section("leds", "[leds]"), &names);
     let notify = notify::all(root.sections("notify", "[[notify]]"));
+    let heartbeat = heartbeat::heartbeat(root.section("heartbeat", "[heartbeat]"));
     let (state_dir, history) = state(root.section("state", "[state]"));
     let run_dir = directory(root.section("run", "[run]"), RUN_DIR);
     root.finish();
     let uplinks = uplinks.into_iter().map(|placed| placed.config).collect();
-    Config { uplinks, lan, probe, failback, web, leds, notify, state_dir, history, run_dir }
+    Config {
+        uplinks,
+        lan,
+        probe,
+        failback,
+        web,
+        leds,
+        notify,
+        heartbeat,
+        state_dir,
+        history,
+        run_dir,
+    }
 }
 
 /// An uplink with the places of what must not repeat.

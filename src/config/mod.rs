@@ -2,7 +2,7 @@
 //!
 //! `syntax` reads TOML and goes on after each broken statement, `raw` walks the document, `value`
 //! and `address` turn single values into types, `check` builds the [`Config`] and looks across it;
-//! `leds` and `notify` do so for `[leds]` and `[[notify]]`. [`board`] reads the files that say what a board has.
+//! `leds`, `notify` and `heartbeat` do so for their sections. [`board`] reads the files that say what a board has.
 
 use std::fmt;
 use std::fs::File;
@@ -15,6 +15,7 @@ mod boards;
 mod channel_url;
 mod channels;
 mod check;
+mod heartbeat;
 mod leds;
 mod model;
 mod nearest;
@@ -25,6 +26,7 @@ mod syntax;
 mod value;
 
 pub use channels::{Escalation, Login, NotifyConfig, Quiet, Secret, Server, Service};
+pub use heartbeat::{HeartbeatConfig, UPLINK};
 pub use model::*;
 pub(crate) use nearest::nearest;
 use notes::{MAX_MISTAKES, Notes};

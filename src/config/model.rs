@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::channels::NotifyConfig;
+use super::heartbeat::HeartbeatConfig;
 use crate::units::{Family, IfName, PerFamily};
 
 /// The run directory if neither flag nor configuration names another.
@@ -37,6 +38,9 @@ pub struct Config {
     /// Who is told what happens, in the order of the file.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,
+    /// The sign of life for a service outside.
+    #[serde(default)]
+    pub heartbeat: Option<HeartbeatConfig>,
     /// What outlives a reboot (`[state] dir`).
     pub state_dir: PathBuf,
     /// Where the history is kept (`[state] history`).

@@ -247,7 +247,7 @@ fn example(key: &str) -> String {
 }
 
 /// Where keys belong that people put into the wrong section, most often by writing them below it.
-const HOMES: [(&str, &[&str]); 8] = [
+const HOMES: [(&str, &[&str]); 9] = [
     (
         "[[uplink]]",
         &["interface", "match", "kind", "metered", "gateway", "gateway6", "resolvers", "prefixes"],
@@ -257,6 +257,7 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("[failback]", &["hold", "hold_max"]),
     ("[web]", &["listen", "names"]),
     ("[[notify]]", &["to", "min", "quiet", "secret_file", "escalate", "after"]),
+    ("[heartbeat]", &["url", "every", "each_uplink"]),
     ("[leds]", &["status", "uplinks", "board"]),
     ("[state]", &["history"]),
 ];

@@ -94,6 +94,7 @@ impl Mode {
                 | Output::Resolvers(_)
                 | Output::Advertise(_)
                 | Output::Notify(..)
+                | Output::Heartbeat(_)
                 | Output::Leds(_),
             ) => None,
         }
@@ -219,6 +220,7 @@ impl Engine {
         self.follow_stories(now);
         self.keep_house(now);
         self.notify(now);
+        self.give_signs(now);
         self.watch_time(now);
         self.light(now);
         self.answers_last();
@@ -269,6 +271,7 @@ impl Engine {
         next.wants(self.telling.stories.deadline(), "the end of a story");
         next.wants(self.telling.teller.deadline(), "a message");
         next.wants(self.seen.claims.deadline(), "the end of a claim");
+        next.wants(self.heartbeat_due(), "a sign of life");
         // What an observer asks of the kernel is never answered, so it need not be asked in time.
         if self.life.mode == Mode::Steer {
             next.wants(self.kernel.deadline(), "the dataplane");

@@ -16,6 +16,7 @@ use crate::engine::kernel::flow::FlushScope;
 use crate::engine::lan::listen::Place;
 use crate::engine::names::resolvers::Resolvers;
 use crate::engine::notify::Message;
+use crate::engine::notify::heartbeat::Heartbeat;
 use crate::engine::notify::teller::Known;
 use crate::engine::probe::ProbeRequest;
 use crate::engine::state::{RunState, SavedState};
@@ -66,6 +67,8 @@ pub enum Output {
     Record(Event),
     /// Tell people, and keep what they have been told.
     Notify(Vec<Message>, Box<Known>),
+    /// Give these signs of life, through the uplinks that they are of.
+    Heartbeat(Vec<Heartbeat>),
     /// Keep this in the state directory.
     SaveState(Box<SavedState>),
     /// Keep this in the run directory.

@@ -8,6 +8,7 @@ use crate::time::{Instant, Utc};
 use crate::units::Severity;
 
 pub mod alarm;
+pub mod heartbeat;
 pub mod queue;
 pub mod tale;
 pub mod teller;
@@ -67,12 +68,25 @@ pub struct AlarmState {
     pub next: Option<(String, Instant)>,
 }
 
+/// How it stands with a sign of life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeartbeatState {
+    /// Of which uplink; `None`: of the house.
+    pub uplink: Option<String>,
+    /// When the last one arrived since the agent began.
+    pub last: Option<Utc>,
+    /// Why the last one did not arrive, if so.
+    pub failing: Option<String>,
+}
+
 /// All that people are shown of messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     pub channels: Vec<ChannelState>,
     /// The latest of what was critical, until it is over.
     pub alarm: Option<AlarmState>,
+    /// The signs of life that have been given.
+    pub heartbeats: Vec<HeartbeatState>,
 }
 
 /// How somebody says that they have seen what is critical.

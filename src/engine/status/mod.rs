@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::events::story::Stories;
 use super::events::timeline::Timeline;
+use super::notify::heartbeat::Heartbeats;
 use super::notify::teller::{Known, Teller};
 use crate::time::Instant;
 
@@ -24,6 +25,8 @@ pub(super) struct Telling {
     /// Who is told.
     #[serde(default)]
     pub(super) teller: Teller,
+    #[serde(default)]
+    pub(super) heartbeats: Heartbeats,
     /// What an uplink is good for, or which one is in use, may be another than when that was last shown.
     #[serde(default)]
     pub(super) look: bool,
@@ -39,6 +42,7 @@ impl Telling {
             housekeeping: housekeeping::Housekeeping::born(now),
             leds: leds::Leds::default(),
             teller: Teller::new(known),
+            heartbeats: Heartbeats::default(),
             look: false,
         }
     }

@@ -82,6 +82,9 @@ impl Engine {
 
     /// Takes a new configuration without touching flows.
     pub(in crate::engine) fn reload(&mut self, config: Config, now: Now) {
+        if self.config.heartbeat != config.heartbeat {
+            self.telling.heartbeats.reset();
+        }
         self.config = config;
         self.enrol(now);
         self.refresh_shared(now);

@@ -189,7 +189,7 @@ impl Engine {
 }
 
 /// The device and source by which a line's probes leave.
-fn path(id: UplinkId, line: &Line) -> Path {
+pub(super) fn path(id: UplinkId, line: &Line) -> Path {
     let unspecified = std::net::IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED);
     let (dev, index, source) = line.egress.as_ref().map_or_else(
         || (crate::units::IfName::loopback(), IfIndex(0), unspecified),

@@ -8,6 +8,7 @@ mod converge;
 mod firewalls;
 mod flows;
 mod follow;
+mod heartbeat;
 mod heed;
 mod judge;
 mod keep;

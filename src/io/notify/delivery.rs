@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::outbox::Kept;
-use super::post::{self, Addresses, Reach};
+use super::post::{self, Addresses, Reach, Way};
 use super::{exec, secrets, services};
 use crate::config::{NotifyConfig, Service};
 use crate::engine::notify::Message;
@@ -79,7 +79,7 @@ pub(super) async fn deliver(
             return exec::run(program, input).await;
         }
         match services::post(&to, message, state) {
-            Some(post) => post::send(post, addresses, reach).await,
+            Some(post) => post::send(post, addresses, Way::Any(reach)).await,
             None => Ok(()),
         }
     };

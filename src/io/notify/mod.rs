@@ -12,7 +12,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::config::NotifyConfig;
+use crate::config::{HeartbeatConfig, NotifyConfig};
+use crate::engine::notify::heartbeat::Heartbeat;
 use crate::engine::notify::queue::{Entry, Failure, Queue};
 use crate::engine::notify::teller::Known;
 use crate::engine::notify::{Acknowledge, Acknowledged, ChannelState, Message, Shown, Tested};
@@ -21,6 +22,7 @@ use crate::time::{Instant, Now, Utc};
 use crate::units::Severity;
 
 mod alarms;
+mod beating;
 mod delivery;
 mod exec;
 mod outbox;
@@ -29,6 +31,7 @@ mod secrets;
 mod services;
 mod tls;
 
+use beating::Beating;
 use delivery::{deliver, kept, test_message};
 use outbox::{Ending, Kept, Outbox};
 use post::{Addresses, Reach};
@@ -56,6 +59,8 @@ enum Ask {
     Configure(Vec<NotifyConfig>),
     Test(Option<String>, Value, oneshot::Sender<Vec<Tested>>),
     Acknowledge(Acknowledge, oneshot::Sender<Acknowledged>),
+    /// Signs of life, with the status document as it is now.
+    Beat(Box<HeartbeatConfig>, Vec<Heartbeat>, Value),
 }
 
 /// The way to the thread.
@@ -103,6 +108,11 @@ impl Notifier {
         if self.asks.try_send(Ask::Tell(messages, known, state)).is_err() {
             tracing::warn!("the disk is so slow that a message is lost");
         }
+    }
+
+    /// Gives signs of life. One that is still on its way is not overtaken.
+    pub fn beat(&self, config: HeartbeatConfig, signs: Vec<Heartbeat>, state: Value) {
+        drop(self.asks.try_send(Ask::Beat(Box::new(config), signs, state)));
     }
 
     /// Other channels are in force.
@@ -159,6 +169,7 @@ struct Office {
     state: Value,
     channels: BTreeMap<String, Channel>,
     sending: JoinSet<Done>,
+    beating: Beating,
     shown: Arc<Mutex<Shown>>,
     disk_failed: bool,
     /// When it is tried again.
@@ -185,6 +196,7 @@ impl Office {
             state: Value::Null,
             channels: BTreeMap::new(),
             sending: JoinSet::new(),
+            beating: Beating::default(),
             shown,
             disk_failed: false,
             try_disk_at: Instant::ZERO,
@@ -212,6 +224,9 @@ impl Office {
                         self.state = state;
                         self.test(channel, reply);
                     }
+                    Some(Ask::Beat(config, signs, state)) => {
+                        self.beating.give(&config, signs, &state, &self.addresses);
+                    }
                     Some(Ask::Acknowledge(what, reply)) => {
                         let done = self.acknowledge(&what);
                         self.show();
@@ -223,6 +238,7 @@ impl Office {
                     // No task of ours is cancelled, and one that panics has told so.
                     Err(error) => tracing::debug!(%error, "a channel's task"),
                 },
+                () = self.beating.ended() => {}
                 () = clock::sleep_until(due) => {}
             }
         }
@@ -419,7 +435,8 @@ impl Office {
             escalation: c.config.escalation.as_ref().map(|escalation| escalation.after),
         };
         let channels = self.channels.values().map(state).collect();
-        *lock(&self.shown) = Shown { channels, alarm: self.alarm() };
+        *lock(&self.shown) =
+            Shown { channels, alarm: self.alarm(), heartbeats: self.beating.shown() };
     }
 }
 

@@ -20,7 +20,8 @@ use tokio::time::timeout;
 use super::services::{Post, judge};
 use crate::config::Server;
 use crate::engine::notify::queue::Failure;
-use crate::io::socket::{Stream, words};
+use crate::engine::probe::Path;
+use crate::io::socket::{self, Stream, words};
 
 /// How long a server has for a connection, and for its answer.
 const CONNECTED: Duration = Duration::from_secs(10);
@@ -98,31 +99,51 @@ fn is_near(ip: &IpAddr) -> bool {
     }
 }
 
+/// How a request leaves.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    /// As packets of the box go.
+    Any(Reach),
+    /// By one uplink, whatever is in use.
+    By(Vec<Path>),
+}
+
 /// Connects to a server, at the first of its addresses that answers.
 async fn connect(
     server: &Server,
     addresses: &Addresses,
-    reach: Reach,
+    way: &Way,
 ) -> Result<Box<dyn Stream>, Failure> {
     let mut last = None;
     let mut ips = addresses.of(server).await.map_err(passing)?;
-    if reach == Reach::Lan {
+    if matches!(way, Way::Any(Reach::Lan)) {
         ips.retain(is_near);
         last = Some("no uplink works".to_owned());
     }
     for ip in ips {
-        match timeout(CONNECTED / 2, TcpStream::connect(SocketAddr::new(ip, server.port))).await {
+        match timeout(CONNECTED / 2, dial(ip, server.port, way)).await {
             Ok(Ok(stream)) => return Ok(Box::new(stream)),
-            Ok(Err(error)) => last = Some(words(&error)),
+            Ok(Err(why)) => last = Some(why),
             Err(_) => last = Some("no answer".to_owned()),
         }
     }
     Err(passing(format!("cannot connect to {server}: {}", last.unwrap_or_default())))
 }
 
+async fn dial(ip: IpAddr, port: u16, way: &Way) -> Result<TcpStream, String> {
+    let Way::By(paths) = way else {
+        return TcpStream::connect(SocketAddr::new(ip, port)).await.map_err(|e| words(&e));
+    };
+    let same = |path: &&Path| path.source.is_ipv4() == ip.is_ipv4();
+    let path = paths.iter().find(same).ok_or("the uplink has not this IP version")?;
+    let to = socket::target(path, ip, port).map_err(|error| error.words())?;
+    let from = socket::tcp(path).map_err(|error| error.words())?;
+    from.connect(to).await.map_err(|error| words(&error))
+}
+
 /// Sends a request and judges the answer.
-pub(super) async fn send(post: Post, addresses: &Addresses, reach: Reach) -> Result<(), Failure> {
-    let stream = connect(&post.server, addresses, reach).await?;
+pub(super) async fn send(post: Post, addresses: &Addresses, way: Way) -> Result<(), Failure> {
+    let stream = connect(&post.server, addresses, &way).await?;
     let stream = super::tls::wrap(&post.server, stream).await.map_err(passing)?;
     let server = post.server.clone();
     match timeout(ANSWERED, exchange(post, stream)).await {

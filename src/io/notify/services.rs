@@ -137,7 +137,7 @@ fn form(server: &Server, path: &str, fields: &[(&str, &str)]) -> Post {
 }
 
 /// A password alone is a token.
-fn authorization(login: &Login) -> Option<(&'static str, String)> {
+pub(super) fn authorization(login: &Login) -> Option<(&'static str, String)> {
     let Login { user, password } = login;
     let secret = password.reveal();
     let value = match (user.as_str(), secret) {

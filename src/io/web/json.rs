@@ -10,7 +10,7 @@ use crate::engine::events::entry::{plain, version};
 use crate::engine::events::timeline::{self, Minute, SPAN, View};
 use crate::engine::kernel::claims::{By, Claim};
 use crate::engine::notify::alarm::Seen;
-use crate::engine::notify::{AlarmState, ChannelState, Shown, Tested};
+use crate::engine::notify::{AlarmState, ChannelState, HeartbeatState, Shown, Tested};
 use crate::engine::status::snapshot::{LineState, Snapshot, UplinkState};
 use crate::time::{Instant, Now, human};
 use crate::units::Gather as _;
@@ -54,6 +54,15 @@ struct Messages {
     channels: Vec<ChannelOf>,
     /// Something critical, until it is over.
     alarm: Option<AlarmOf>,
+    /// The signs of life that have been given.
+    heartbeats: Vec<HeartbeatOf>,
+}
+
+#[derive(Debug, Serialize)]
+struct HeartbeatOf {
+    uplink: Option<String>,
+    last: Option<String>,
+    failing: Option<String>,
 }
 
 /// Something critical, and whether somebody has seen it.
@@ -116,11 +125,17 @@ impl Messages {
             failing: c.failing.as_deref().map(plain),
             escalation_s: c.escalation.map(|after| after.as_secs()),
         };
+        let beat = |beat: &HeartbeatState| HeartbeatOf {
+            uplink: beat.uplink.clone(),
+            last: beat.last.map(|last| last.to_string()),
+            failing: beat.failing.as_deref().map(plain),
+        };
         Self {
             waiting: channels.iter().map(|c| c.waiting).sum(),
             last: channels.iter().filter_map(|c| c.last).max().map(|last| last.to_string()),
             channels: channels.iter().map(of).collect(),
             alarm: messages.alarm.as_ref().map(|alarm| AlarmOf::new(alarm, now)),
+            heartbeats: messages.heartbeats.iter().map(beat).collect(),
         }
     }
 }

@@ -373,6 +373,7 @@ impl World {
                 self.answer(Duration::from_millis(2), Input::Firewalls(nobody));
             }
             Output::Resolvers(resolvers) => self.resolvers = Some(resolvers),
+            Output::Heartbeat(_) => {}
             Output::Notify(messages, known) => {
                 self.messages.extend(messages);
                 self.restored.known = *known;

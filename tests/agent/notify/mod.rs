@@ -17,9 +17,11 @@ use crate::figure;
 use crate::stage::{AGENT, SOON, Stage, file};
 
 mod escalation;
+mod heartbeat;
 mod server;
 
 use escalation::what_nobody_has_seen_is_told_to_the_next;
+use heartbeat::signs_of_life_go_through_their_uplinks;
 use server::{Asked, Manner, Server, says};
 
 crate::tests![
@@ -29,6 +31,7 @@ crate::tests![
     each_service_is_asked_as_it_wants,
     a_program_is_run_with_the_message,
     what_nobody_has_seen_is_told_to_the_next,
+    signs_of_life_go_through_their_uplinks,
 ];
 
 /// A switch is told in two seconds; a busy machine gets a little more.

@@ -21,7 +21,7 @@ use crate::engine::events::entry::Entry;
 use crate::engine::events::facts::{Event, Fact};
 use crate::engine::events::timeline::View;
 use crate::engine::health::{Condition, Health};
-use crate::engine::notify::{ChannelState, Tested};
+use crate::engine::notify::{Acknowledged, ChannelState, Shown, Tested};
 use crate::engine::output::Refusal;
 use crate::engine::status::snapshot::{Draining, LineState, Role, Snapshot, UplinkState};
 use crate::engine::status::usage::Spent;
@@ -102,6 +102,11 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
                         Err(Refusal::UnknownUplink(names()))
                     };
                     drop(reply.send(answer));
+                }
+                Ask::Acknowledge(_, reply) => {
+                    let (tell, told) = tokio::sync::oneshot::channel();
+                    drop(tell.send(Acknowledged::Nothing));
+                    drop(reply.send(told));
                 }
                 Ask::TestChannel(channel, reply) => {
                     let (tell, told) = tokio::sync::oneshot::channel();
@@ -234,6 +239,7 @@ pub(super) fn snapshot() -> Snapshot {
         claims: Vec::new(),
         messages: Shown {
             alarm: None,
+            heartbeats: Vec::new(),
             channels: vec![ChannelState {
                 name: "ntfy".to_owned(),
                 to: "ntfy (our-h…)".to_owned(),
