@@ -26,7 +26,7 @@ use crate::io::flows::Flows;
 use crate::io::leds::Leds;
 use crate::io::lock::Lock;
 use crate::io::netlink::nfnl::NfnlError;
-use crate::io::notify::Notifier;
+use crate::io::notify::{self, Notifier};
 use crate::io::probe::Prober;
 use crate::io::record::{self, Line, Recorder, Start};
 use crate::io::systemd::Systemd;
@@ -215,7 +215,10 @@ impl Agent {
         let leds = board::leds(&options.config, options.mode);
         let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
         let (history, events) = history::History::open(&config, now);
-        let channels = if mode == Mode::Steer { config.notify.clone() } else { Vec::new() };
+        let channels = match mode {
+            Mode::Steer => notify::channels(&config, &options.config_file),
+            Mode::Observe => Vec::new(),
+        };
         let (notifier, known) = Notifier::start(channels, config.state_dir.clone())
             .context("cannot start to send messages")?;
         let kept = store::restore(&config.state_dir, &config.run_dir);

@@ -142,6 +142,8 @@ pub enum Service {
     Telegram { server: Server, token: Secret, chat: String },
     /// `exec:///PATH`: a program on this box.
     Exec { program: PathBuf },
+    /// The programs of a directory; no URL says it.
+    Hooks { dir: PathBuf },
 }
 
 impl Service {
@@ -155,6 +157,7 @@ impl Service {
             Self::Pushover { .. } => "pushover",
             Self::Telegram { .. } => "telegram",
             Self::Exec { .. } => "exec",
+            Self::Hooks { .. } => "hooks",
         }
     }
 
@@ -167,7 +170,7 @@ impl Service {
             | Self::Gotify { server, .. }
             | Self::Pushover { server, .. }
             | Self::Telegram { server, .. } => Some(server),
-            Self::Exec { .. } => None,
+            Self::Exec { .. } | Self::Hooks { .. } => None,
         }
     }
 
@@ -178,7 +181,7 @@ impl Service {
             Self::Gotify { token, .. }
             | Self::Pushover { token, .. }
             | Self::Telegram { token, .. } => *token = secret,
-            Self::Exec { .. } => {}
+            Self::Exec { .. } | Self::Hooks { .. } => {}
         }
     }
 
@@ -189,7 +192,9 @@ impl Service {
             Self::Gotify { token, .. }
             | Self::Pushover { token, .. }
             | Self::Telegram { token, .. } => token.is_empty(),
-            Self::Webhook { .. } | Self::Ntfy { .. } | Self::Exec { .. } => false,
+            Self::Webhook { .. } | Self::Ntfy { .. } | Self::Exec { .. } | Self::Hooks { .. } => {
+                false
+            }
         }
     }
 }
@@ -206,6 +211,7 @@ impl fmt::Display for Service {
             Self::Pushover { .. } => f.write_str("pushover"),
             Self::Telegram { chat, .. } => write!(f, "telegram ({chat})"),
             Self::Exec { program } => write!(f, "exec ({})", program.display()),
+            Self::Hooks { dir } => write!(f, "hooks ({})", dir.display()),
         }
     }
 }

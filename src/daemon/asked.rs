@@ -4,8 +4,8 @@ use super::{Agent, LOOKING, board};
 use crate::config;
 use crate::engine::Mode;
 use crate::engine::input::Input;
-use crate::io::clock;
 use crate::io::web::{self, Ask};
+use crate::io::{clock, notify};
 
 impl Agent {
     /// People look, so that flows go on being counted. How often they look is nothing to the engine.
@@ -56,7 +56,7 @@ impl Agent {
                 board::fit(&mut config);
                 self.web.called(&config.web.names);
                 if self.options.mode == Mode::Steer {
-                    self.notifier.configure(config.notify.clone());
+                    self.notifier.configure(notify::channels(&config, file));
                 }
                 let message = format!("configuration reloaded: {}", file.display());
                 self.take(Input::Reload(Box::new(config)));

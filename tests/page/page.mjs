@@ -720,6 +720,11 @@ export const tests = {
     await shows("outage_plugged", "bad");
     // Who could not be told, and why; what nothing works says is as grave as a warning.
     assert.equal(await text(page, "#box-messages"), "ntfy: cannot connect to ntfy.sh:443: no uplink works; 2 waiting");
+    assert.equal(
+      await text(page, "#alarm-words"),
+      "If nobody says that they have seen this, gotify (192.168.1.9) is told in 4 min.",
+    );
+    assert.equal(await page.locator("#seen").isVisible(), true);
     const gravest = page.locator("#entries [data-severity=critical]");
     assert.match(await gravest.innerText(), /Warning:\s+No uplink works/);
     await shows("first_boot", "idle");
@@ -733,6 +738,7 @@ export const tests = {
     for (const part of ["rtt", "jitter", "loss"]) assert.equal(await said("mifi", part), "–", part);
     await shows("ok", "good");
     assert.match(await text(page, "#box-messages"), /^ntfy: last .*11:47, none waiting$/);
+    assert.equal(await page.locator("#alarm").isVisible(), false);
     assert.equal(await said("mifi", "tag"), "Ready");
     assert.equal(await said("mifi", "rtt"), "46 ms");
     // A line that works, but for short silences again and again, says so; control: one without them says nothing.

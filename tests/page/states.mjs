@@ -72,7 +72,9 @@ export function status(uplinks, more = {}) {
     messages: {
       waiting: 0,
       last: at(372),
-      channels: [{ name: "ntfy", to: "ntfy (our-h…)", waiting: 0, last: at(372), failing: null }],
+      channels: [{ name: "ntfy", to: "ntfy (our-h…)", waiting: 0, last: at(372), failing: null, escalation_s: null }],
+      alarm: null,
+      heartbeats: [],
     },
     login: { needed: true, set: true },
     uplinks,
@@ -520,6 +522,8 @@ const outage_plugged = () => {
   const { messages } = state.status;
   messages.waiting = 2;
   Object.assign(messages.channels[0], { waiting: 2, failing: "cannot connect to ntfy.sh:443: no uplink works" });
+  const next = { to: "gotify (192.168.1.9)", in_s: 240 };
+  messages.alarm = { title: "No Internet since 12:47", at: at(400), acknowledged: null, next };
   Object.assign(state.status.uplinks[1], { health: "unknown", condition: "ok", carrier: true, reason: "being checked" });
   return state;
 };

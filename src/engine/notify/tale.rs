@@ -96,6 +96,23 @@ fn capital(text: &str) -> String {
 }
 
 impl Tale {
+    /// One word for it, for programs.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Moved { .. } => "switched",
+            Self::Returned { .. } => "returned",
+            Self::NoInternet { .. } => "no-internet",
+            Self::Outage { .. } => "internet-back",
+            Self::NoSpare { .. } | Self::StillNoSpare { .. } => "no-spare",
+            Self::SpareAgain { .. } => "spare-ready",
+            Self::FirstDown { .. } => "uplink-down",
+            Self::StillMetered { .. } => "still-metered",
+            Self::Plain { fact } => fact.code().word(),
+            Self::Test => "test",
+        }
+    }
+
     /// Its words. `at` is when it happened; `clock` says a time as people read it off their clocks.
     #[must_use]
     pub fn words(&self, at: Instant, clock: &dyn Fn(Instant) -> String) -> Words {

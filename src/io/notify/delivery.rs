@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::outbox::Kept;
 use super::post::{self, Addresses, Reach, Way};
-use super::{exec, secrets, services};
+use super::{exec, hooks, secrets, services};
 use crate::config::{NotifyConfig, Service};
 use crate::engine::notify::Message;
 use crate::engine::notify::queue::Failure;
@@ -33,6 +33,7 @@ pub(super) fn kept(message: &Message, boot: &str, now: Now) -> Kept {
     Kept {
         id: format!("{boot}-{}-{}", message.at.as_micros() / 1000, message.number),
         story: format!("{boot}-{}", message.story),
+        event: message.tale.word().to_owned(),
         severity: message.severity,
         title,
         text,
@@ -74,9 +75,12 @@ pub(super) async fn deliver(
         to.know(secret.map_err(|why| Failure { why, refused: true, pause: None })?);
     }
     let sent = async {
+        let input = || services::document(message, state).to_string().into_bytes();
         if let Service::Exec { program } = &to {
-            let input = services::document(message, state).to_string().into_bytes();
-            return exec::run(program, input).await;
+            return exec::run(program, &[], input()).await;
+        }
+        if let Service::Hooks { dir } = &to {
+            return hooks::run(dir, &message.event, &input()).await;
         }
         match services::post(&to, message, state) {
             Some(post) => post::send(post, addresses, Way::Any(reach)).await,

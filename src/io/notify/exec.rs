@@ -20,9 +20,11 @@ const LOOK: Duration = Duration::from_millis(20);
 const MOST: u64 = 4096;
 
 /// Runs it to its end, on a thread of its own: it may take all its time.
-pub(super) async fn run(program: &Path, input: Vec<u8>) -> Result<(), Failure> {
+pub(super) async fn run(program: &Path, arguments: &[&str], input: Vec<u8>) -> Result<(), Failure> {
     let program = program.to_owned();
-    let done = tokio::task::spawn_blocking(move || to_the_end(&program, &input)).await;
+    let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+    let run = move || to_the_end(&program, &arguments, &input);
+    let done = tokio::task::spawn_blocking(run).await;
     done.unwrap_or_else(|_| Err("its thread has ended".to_owned())).map_err(|why| Failure {
         why,
         refused: false,
@@ -34,9 +36,10 @@ pub(super) async fn run(program: &Path, input: Vec<u8>) -> Result<(), Failure> {
     clippy::disallowed_methods,
     reason = "a person has named this program in the configuration"
 )]
-fn to_the_end(program: &Path, input: &[u8]) -> Result<(), String> {
+fn to_the_end(program: &Path, arguments: &[String], input: &[u8]) -> Result<(), String> {
     let shown = program.display();
     let mut child = Command::new(program)
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::config::{HeartbeatConfig, NotifyConfig};
+use crate::config::{HeartbeatConfig, NotifyConfig, Service};
 use crate::engine::notify::heartbeat::Heartbeat;
 use crate::engine::notify::queue::{Entry, Failure, Queue};
 use crate::engine::notify::teller::Known;
@@ -25,6 +25,7 @@ mod alarms;
 mod beating;
 mod delivery;
 mod exec;
+mod hooks;
 mod outbox;
 mod post;
 mod secrets;
@@ -33,6 +34,7 @@ mod tls;
 
 use beating::Beating;
 use delivery::{deliver, kept, test_message};
+pub use hooks::channels;
 use outbox::{Ending, Kept, Outbox};
 use post::{Addresses, Reach};
 
@@ -363,6 +365,14 @@ impl Office {
             Ok(()) => {
                 channel.queue.delivered(&done.id, now.mono);
                 channel.last = now.utc;
+                let result = self.outbox.done(&done.channel, &done.id, Ending::Delivered);
+                self.kept_on_disk(result);
+            }
+            // Whatever a hook does wrong it would do wrong again, and the others twice.
+            Err(failure) if matches!(channel.config.to, Service::Hooks { .. }) => {
+                tracing::warn!("{}: {}", channel.config.to, failure.why);
+                channel.queue.delivered(&done.id, now.mono);
+                channel.queue.failing = Some(failure);
                 let result = self.outbox.done(&done.channel, &done.id, Ending::Delivered);
                 self.kept_on_disk(result);
             }

@@ -27,6 +27,9 @@ pub(crate) struct Kept {
     /// No other message has it, and whoever gets it twice can tell.
     pub(crate) id: String,
     pub(crate) story: String,
+    /// What happened, in one word for programs.
+    #[serde(default)]
+    pub(crate) event: String,
     pub(crate) severity: Severity,
     pub(crate) title: String,
     pub(crate) text: String,
@@ -115,9 +118,14 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Takes up what is there.
     pub(crate) fn open(dir: &Path, boot: String) -> Self {
+        Self::of(dir, boot, MOST)
+    }
+
+    /// With files of at most so many bytes.
+    fn of(dir: &Path, boot: String, most: u64) -> Self {
         let (mut messages, mut known) = (Vec::new(), Box::<Known>::default());
         let mut raised = Vec::new();
-        let journal = Journal::open(dir, NAME, MOST, &mut |bytes| {
+        let journal = Journal::open(dir, NAME, most, &mut |bytes| {
             match serde_json::from_slice(bytes) {
                 Ok(Record::Told { boot: then, known: told, messages: new }) => {
                     // Its times are those of that boot.
@@ -276,3 +284,6 @@ pub(crate) fn wanted(
     let wants = channels.iter().filter(|(_, min)| severity >= **min);
     wants.map(|(name, _)| name.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,7 +108,7 @@ pub(super) fn post(to: &Service, message: &Kept, state: &Value) -> Option<Post> 
             let body = json!({ "chat_id": chat, "text": text });
             Post::json(server, format!("/bot{}/sendMessage", token.reveal()), &body)
         }
-        Service::Exec { .. } => return None,
+        Service::Exec { .. } | Service::Hooks { .. } => return None,
     })
 }
 
@@ -117,6 +117,7 @@ pub(super) fn document(message: &Kept, state: &Value) -> Value {
     json!({
         "id": message.id,
         "story": message.story,
+        "event": message.event,
         "title": message.title,
         "text": message.text,
         "next": message.next,

@@ -18,11 +18,15 @@ use crate::stage::{AGENT, SOON, Stage, file};
 
 mod escalation;
 mod heartbeat;
+mod hooks;
 mod server;
+mod storm;
 
 use escalation::what_nobody_has_seen_is_told_to_the_next;
 use heartbeat::signs_of_life_go_through_their_uplinks;
+use hooks::programs_beside_the_configuration_are_run;
 use server::{Asked, Manner, Server, says};
+use storm::fifty_transitions_and_twenty_kills_lose_no_message;
 
 crate::tests![
     a_failover_and_the_return_are_one_story,
@@ -32,6 +36,9 @@ crate::tests![
     a_program_is_run_with_the_message,
     what_nobody_has_seen_is_told_to_the_next,
     signs_of_life_go_through_their_uplinks,
+    programs_beside_the_configuration_are_run,
+    #[ignore = "long: an outage of ten minutes"]
+    fifty_transitions_and_twenty_kills_lose_no_message,
 ];
 
 /// A switch is told in two seconds; a busy machine gets a little more.

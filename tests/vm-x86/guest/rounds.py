@@ -9,7 +9,7 @@ from agent import BINARY, Agent, ask, at_peace, footprint, is_active
 from gaps import Meter
 from home import BOX, CABLE
 from settings import STATE, config
-from tools import argument, ensure, ensure_same, run, text, until
+from tools import Failed, argument, ensure, ensure_same, run, text, until
 
 # Failovers and failbacks of a stage: twenty in the long form, these in the short one.
 SHORT = 2
@@ -69,10 +69,23 @@ def round_trip(home, meters, look=lambda begun, name: None):
         home.restore(CABLE)
     at_peace()
     time.sleep(0.5)
-    for meter in meters:
-        meter.wait(time.monotonic(), 20)
+    with evidence():
+        for meter in meters:
+            meter.wait(time.monotonic(), 20)
     look(mended, "cable")
     return away, [meter.gap(mended) / 1000 for meter in meters]
+
+
+@contextlib.contextmanager
+def evidence():
+    """If it fails, what the kernel had then is left in the logs."""
+    try:
+        yield
+    except Failed:
+        for command in ["wg show", "conntrack -L", "conntrack -L -f ipv6", "ip rule", "ip -6 rule", "ip route show table all",
+                        "ip -6 route show table all", "nft list ruleset"]:
+            run(f"echo '## {command}' >>/vm/logs/evidence; {command} >>/vm/logs/evidence 2>&1; true")
+        raise
 
 
 def switches():
