@@ -212,13 +212,11 @@ impl Agent {
     ) -> anyhow::Result<Self> {
         let now = clock::now();
         board::fit(&mut options.config);
+        notify::add_hooks(&mut options.config, &options.config_file);
         let leds = board::leds(&options.config, options.mode);
         let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
         let (history, events) = history::History::open(&config, now);
-        let channels = match mode {
-            Mode::Steer => notify::channels(&config, &options.config_file),
-            Mode::Observe => Vec::new(),
-        };
+        let channels = if mode == Mode::Steer { config.notify.clone() } else { Vec::new() };
         let (notifier, known) = Notifier::start(channels, config.state_dir.clone())
             .context("cannot start to send messages")?;
         let kept = store::restore(&config.state_dir, &config.run_dir);

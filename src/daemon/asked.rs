@@ -54,9 +54,10 @@ impl Agent {
                     config.run_dir.clone_from(run_dir);
                 }
                 board::fit(&mut config);
+                notify::add_hooks(&mut config, file);
                 self.web.called(&config.web.names);
                 if self.options.mode == Mode::Steer {
-                    self.notifier.configure(notify::channels(&config, file));
+                    self.notifier.configure(config.notify.clone());
                 }
                 let message = format!("configuration reloaded: {}", file.display());
                 self.take(Input::Reload(Box::new(config)));

@@ -19,22 +19,33 @@ pub struct Heartbeat {
     pub uplink: Option<(String, Vec<Path>)>,
 }
 
+/// Whether an uplink is proven to lead to the Internet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Works {
+    Yes,
+    NotYet,
+}
+
 /// When the next are due.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::engine) struct Heartbeats {
-    /// The next of the house; `None`: at once.
+    /// The next of the house.
     next: Option<Instant>,
+    /// There has been one. The first does not wait once an uplink is proven.
+    given: bool,
     /// When each uplink gave its last.
     last: BTreeMap<UplinkId, Instant>,
 }
 
 impl Heartbeats {
-    /// Whether the house's is due; it counts as given then.
-    pub(in crate::engine) fn take(&mut self, every: Duration, now: Instant) -> bool {
-        let due = self.next.is_none_or(|next| next <= now);
+    /// Whether the house's is due; it counts as given then. `works`: an uplink is proven.
+    pub(in crate::engine) fn take(&mut self, every: Duration, works: Works, now: Instant) -> bool {
+        let first = !self.given && works == Works::Yes;
+        let next = *self.next.get_or_insert(now + every);
+        let due = first || next <= now;
         if due {
-            self.next = Some(now + every);
+            (self.next, self.given) = (Some(now + every), true);
         }
         due
     }
@@ -54,7 +65,7 @@ impl Heartbeats {
         due
     }
 
-    /// All are due at once: another configuration is in force.
+    /// It begins anew: another configuration is in force.
     pub(in crate::engine) fn reset(&mut self) {
         *self = Self::default();
     }
@@ -84,7 +95,7 @@ mod tests {
         let (mut beats, mut house, mut cable, mut phone) = (Heartbeats::default(), 0, 0, 0);
         let id = |n| UplinkId::new(n).unwrap();
         for second in 0..3600 {
-            if beats.take(every, at(second)) {
+            if beats.take(every, Works::Yes, at(second)) {
                 house += 1;
                 cable += u32::from(beats.take_of(id(1), None, at(second)));
                 phone += u32::from(beats.take_of(id(2), Some(pause(every)), at(second)));
@@ -93,6 +104,10 @@ mod tests {
         assert_eq!((house, cable, phone), (60, 60, 4));
         assert_eq!(beats.deadline(), Some(at(3600)));
         beats.reset();
-        assert!(beats.take(every, at(3599)), "at once");
+        assert!(!beats.take(every, Works::NotYet, at(3599)), "there is nothing to say yet");
+        assert!(beats.take(every, Works::Yes, at(3600)), "at once");
+        beats.reset();
+        assert!(!beats.take(every, Works::NotYet, at(3600)));
+        assert!(beats.take(every, Works::NotYet, at(3660)), "that nothing works is news, too");
     }
 }

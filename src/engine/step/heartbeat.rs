@@ -1,7 +1,7 @@
 //! The sign of life is given when it is due; it says how things are at that moment.
 
 use super::judge::path;
-use crate::engine::notify::heartbeat::{Heartbeat, pause};
+use crate::engine::notify::heartbeat::{Heartbeat, Works, pause};
 use crate::engine::output::Output;
 use crate::engine::{Engine, Mode};
 use crate::time::{Instant, Now};
@@ -11,7 +11,8 @@ impl Engine {
     pub(in crate::engine) fn give_signs(&mut self, now: Now) {
         let Some(config) = &self.config.heartbeat else { return };
         let (every, each) = (config.every, config.each_uplink);
-        if self.life.mode != Mode::Steer || !self.telling.heartbeats.take(every, now.mono) {
+        let works = if self.proven(now).is_some() { Works::Yes } else { Works::NotYet };
+        if self.life.mode != Mode::Steer || !self.telling.heartbeats.take(every, works, now.mono) {
             return;
         }
         let mut signs = vec![Heartbeat { uplink: None }];

@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::engine::notify::Look;
 use crate::engine::output::Output;
+use crate::engine::uplink::Uplink;
 use crate::engine::uplink::standing::Use;
 use crate::time::Now;
 use crate::units::Family;
@@ -27,11 +28,15 @@ impl Engine {
 
     /// Whether what carries the traffic is proven, although people were told that nothing works.
     fn see_light(&mut self, now: Now) {
-        let carrying = Family::BOTH.iter().filter_map(|family| self.carrying(*family, now));
-        let proven = carrying.filter(|u| self.whole(u, now).may_carry());
-        if let Some(name) = proven.map(|u| u.config.name.clone()).next() {
+        if let Some(name) = self.proven(now).map(|u| u.config.name.clone()) {
             self.telling.teller.works_after_all(&name, now);
         }
+    }
+
+    /// What carries the traffic, if it is proven to lead to the Internet.
+    pub(in crate::engine) fn proven(&self, now: Now) -> Option<&Uplink> {
+        let mut carrying = Family::BOTH.iter().filter_map(|family| self.carrying(*family, now));
+        carrying.find(|u| self.whole(u, now).may_carry())
     }
 
     fn felt(&self) -> Option<std::time::Duration> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::outbox::{Kept, Raised};
 use super::{Office, entry};
 use crate::config::NotifyConfig;
@@ -61,8 +63,11 @@ impl Office {
     /// For each story that nobody has seen, where a person says that they have.
     pub(super) fn links(&self) -> BTreeMap<String, String> {
         let now = clock::now().mono;
-        let page = self.state["page"].as_array().and_then(|all| all.first()?.as_str());
-        let Some(page) = page else { return BTreeMap::new() };
+        let mut pages =
+            self.state["page"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        // A phone in the LAN is no help with the box's own loopback.
+        let near = |page: &&str| !page.contains("//127.") && !page.contains("//[::1]");
+        let Some(page) = pages.find(near) else { return BTreeMap::new() };
         let open = |one: &&Raised| {
             one.alarm.is_open() && !one.alarm.is_old(now) && !is_nothing(&one.token)
         };

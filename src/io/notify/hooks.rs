@@ -11,19 +11,17 @@ use crate::units::Severity;
 /// Beside the configuration's file.
 const DIR: &str = "hooks.d";
 
-/// All channels: those of the configuration, and the programs beside its file if there is such a directory.
-#[must_use]
-pub fn channels(config: &Config, file: &Path) -> Vec<NotifyConfig> {
+/// Adds the programs beside the configuration's file to its channels, if there is such a directory.
+pub fn add_hooks(config: &mut Config, file: &Path) {
     let dir = file.parent().map(|dir| dir.join(DIR)).filter(|dir| dir.is_dir());
-    let hooks = dir.map(|dir| NotifyConfig {
+    config.notify.extend(dir.map(|dir| NotifyConfig {
         name: "hooks".to_owned(),
         to: Service::Hooks { dir },
         min: Severity::Notice,
         quiet: None,
         secret_file: None,
         escalation: None,
-    });
-    config.notify.iter().cloned().chain(hooks).collect()
+    }));
 }
 
 /// Runs them all, with the word for what happened as their only argument. One that fails holds up no other.

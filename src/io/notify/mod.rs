@@ -34,7 +34,7 @@ mod tls;
 
 use beating::Beating;
 use delivery::{deliver, kept, test_message};
-pub use hooks::channels;
+pub use hooks::add_hooks;
 use outbox::{Ending, Kept, Outbox};
 use post::{Addresses, Reach};
 

@@ -33,7 +33,10 @@ pub(super) async fn what_nobody_has_seen_is_told_to_the_next() -> Result<()> {
     ensure!(first.path == "/first" && text(&message, "severity") == "critical", "{message}");
     let link = text(&message, "ack").to_owned();
     let token = link.rsplit('/').next().context("no token")?.to_owned();
-    ensure!(link == format!("http://192.168.77.1:{PORT}/ack/{token}") && token.len() == 32);
+    ensure!(
+        link == format!("http://192.168.77.1:{PORT}/ack/{token}") && token.len() == 32,
+        "{link}"
+    );
     let shown = stage.command(&["notify"]).await?.must(0)?.out;
     ensure!(shown.contains("Nobody has seen it yet.") && shown.contains("is told."), "{shown}");
     ensure!(!shown.contains(&token), "the token is for who got the message");

@@ -26,7 +26,10 @@ pub(super) async fn signs_of_life_go_through_their_uplinks() -> Result<()> {
     let first = told(&server, 4, SOON).await?;
     let mut paths: Vec<&str> = first.iter().map(|asked| asked.path.as_str()).collect();
     paths.sort_unstable();
-    ensure!(paths == ["/ping/4711", "/ping/4711/cable", "/ping/4711/mifi", "/ping/4711/phone"]);
+    ensure!(
+        paths == ["/ping/4711", "/ping/4711/cable", "/ping/4711/mifi", "/ping/4711/phone"],
+        "{paths:?}"
+    );
     let house = of(&first, "/ping/4711").context("no sign of the house")?;
     ensure!(house.header("content-type") == Some("text/plain; charset=utf-8"), "{house:?}");
     let (sentence, state) = house.body.split_once('\n').context("one sentence and the state")?;
