@@ -1,13 +1,14 @@
 //! The URLs of `[[notify]] to`, in the forms that people know from apprise.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
 use super::address::is_host_name;
-use super::channels::{Login, Secret, Server, Service};
+use super::channels::{Login, Mail, Secret, Server, Service};
 
 /// The parts of a URL, of which the user's are decoded.
 struct Parts<'u> {
@@ -17,7 +18,7 @@ struct Parts<'u> {
     /// As it stands: a host, or what a service has in its place.
     host: &'u str,
     port: Option<u16>,
-    /// From the first `/` on, query and all.
+    /// From the first `/` or `?` on, query and all.
     path: &'u str,
 }
 
@@ -29,7 +30,7 @@ enum Speech {
 }
 
 /// What a scheme's URL looks like.
-const FORMS: [(&str, &str); 10] = [
+const FORMS: [(&str, &str); 12] = [
     ("json", "json://HOST/PATH"),
     ("jsons", "jsons://HOST/PATH"),
     ("ntfy", "ntfy://HOST/TOPIC"),
@@ -38,9 +39,14 @@ const FORMS: [(&str, &str); 10] = [
     ("gotifys", "gotifys://HOST/TOKEN"),
     ("pover", "pover://USER@TOKEN"),
     ("tgram", "tgram://BOT_TOKEN/CHAT_ID"),
+    ("mailto", "mailto://USER:PASSWORD@HOST?to=ADDRESS&from=ADDRESS"),
+    ("mailtos", "mailtos://USER:PASSWORD@HOST?to=ADDRESS&from=ADDRESS"),
     ("exec", "exec:///PATH/OF/PROGRAM"),
     ("https", "jsons://HOST/PATH"),
 ];
+
+/// More readers of one mail than these are a mailing list, which the server should have.
+const MOST_READERS: usize = 8;
 
 /// Why a URL is none, in words, and what to do about it. Neither has any of the URL in it but its scheme:
 /// the rest may be secret.
@@ -49,8 +55,8 @@ pub(super) struct Unfit {
     pub(super) hint: String,
 }
 
-/// Reads the URL of a channel.
-pub(super) fn parse(url: &str) -> Result<Service, Unfit> {
+/// Reads the URL of a channel, or of several: each reader of a mail is one.
+pub(super) fn parse(url: &str) -> Result<Vec<Service>, Unfit> {
     let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
     let scheme = scheme.filter(|s| s.bytes().all(|b| b.is_ascii_alphanumeric()) && s.len() < 16);
     let Some(scheme) = scheme else {
@@ -59,7 +65,8 @@ pub(super) fn parse(url: &str) -> Result<Service, Unfit> {
     };
     let form = FORMS.iter().find(|(known, _)| *known == scheme).map(|(_, form)| *form);
     let Some(form) = form.filter(|_| !scheme.starts_with("http")) else {
-        let known: Vec<&str> = FORMS.iter().map(|(known, _)| *known).take(9).collect();
+        let known: Vec<&str> =
+            FORMS.iter().map(|(known, _)| *known).take(FORMS.len() - 1).collect();
         let hint = form.map_or_else(
             || format!("known are {}", known.join(", ")),
             |form| format!("write {form}"),
@@ -71,9 +78,13 @@ pub(super) fn parse(url: &str) -> Result<Service, Unfit> {
         hint: format!("it looks like {form}"),
     };
     if scheme == "tgram" {
-        return telegram(url).ok_or_else(unfit);
+        return telegram(url).map(|one| vec![one]).ok_or_else(unfit);
     }
-    split(url).as_ref().and_then(service).ok_or_else(unfit)
+    let parts = split(url).ok_or_else(unfit)?;
+    if scheme.starts_with("mailto") {
+        return mails(&parts).ok_or_else(unfit);
+    }
+    service(&parts).map(|one| vec![one]).ok_or_else(unfit)
 }
 
 fn split(url: &str) -> Option<Parts<'_>> {
@@ -81,7 +92,7 @@ fn split(url: &str) -> Option<Parts<'_>> {
         return None;
     }
     let (scheme, rest) = url.split_once("://")?;
-    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let (authority, path) = rest.find(['/', '?']).map_or((rest, ""), |end| rest.split_at(end));
     let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     let (user, password) = login.split_once(':').unwrap_or((login, ""));
     let (host, port) = match host.strip_prefix('[') {
@@ -122,9 +133,27 @@ impl Parts<'_> {
     /// The server.
     fn server(&self, speech: Speech) -> Option<Server> {
         let tls = speech == Speech::Tls;
-        let known = self.host.parse::<IpAddr>().is_ok() || is_host_name(self.host);
         let port = self.port.unwrap_or(if tls { 443 } else { 80 });
-        known.then(|| Server { tls, host: self.host.to_owned(), port })
+        is_host(self.host).then(|| Server { tls, host: self.host.to_owned(), port })
+    }
+
+    /// What stands behind the `?`, decoded; `None` if anything but these is there, or one twice.
+    fn query<'k>(&self, known: &[&'k str]) -> Option<BTreeMap<&'k str, String>> {
+        let mut found = BTreeMap::new();
+        let (_, query) = self.path.split_once('?').unwrap_or_default();
+        for (key, value) in query
+            .split('&')
+            .filter(|part| !part.is_empty())
+            .map(|part| part.split_once('='))
+            .map(Option::unwrap_or_default)
+        {
+            let key = known.iter().find(|known| **known == key)?;
+            let twice = found.insert(*key, decoded(value)?.into_owned());
+            if twice.is_some() {
+                return None;
+            }
+        }
+        Some(found)
     }
 
     /// A name without a password is a token, and as secret as one.
@@ -152,9 +181,52 @@ pub(super) fn http(url: &str) -> Option<(Server, Login, Secret)> {
         "https" => Speech::Tls,
         _ => return None,
     };
-    let path = if parts.path.is_empty() { "/" } else { parts.path };
+    let path = if parts.path.starts_with('/') { "" } else { "/" }.to_owned() + parts.path;
     let path = path.split('#').next().unwrap_or_default();
     Some((parts.server(speech)?, parts.login(), path.to_owned().into()))
+}
+
+fn is_host(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || is_host_name(text)
+}
+
+/// Whether a text is an address as mail servers everywhere take it (RFC 5321, without quotes and beyond ASCII).
+fn is_mail_address(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&b);
+    text.rsplit_once('@').is_some_and(|(name, domain)| {
+        let dots = name.starts_with('.') || name.ends_with('.') || name.contains("..");
+        (1..=64).contains(&name.len()) && !dots && name.bytes().all(plain) && is_host_name(domain)
+    })
+}
+
+/// One mail for each reader: who is refused does not hold up the others, and has an answer of his own.
+fn mails(parts: &Parts<'_>) -> Option<Vec<Service>> {
+    let query = parts.query(&["to", "from", "smtp"])?;
+    let tls = parts.scheme.to_ascii_lowercase().ends_with('s');
+    let host = query.get("smtp").map_or(parts.host, String::as_str).to_owned();
+    if !is_host(&host) || !parts.segments().is_empty() {
+        return None;
+    }
+    // As people know it: `mailtos://me:password@example.org` is a mail to oneself.
+    let own = || {
+        let host = if parts.user.contains('@') { "" } else { &format!("@{}", parts.host) };
+        format!("{}{host}", parts.user)
+    };
+    let from = query.get("from").cloned().unwrap_or_else(own);
+    let to = query.get("to").unwrap_or(&from);
+    let readers: Vec<&str> = to.split(',').map(str::trim).collect();
+    if readers.len() > MOST_READERS || !readers.iter().chain([&&*from]).all(|a| is_mail_address(a))
+    {
+        return None;
+    }
+    let server = Server { tls, host, port: parts.port.unwrap_or(if tls { 465 } else { 587 }) };
+    let password = parts.password.to_string().into();
+    let login = Login { user: parts.user.to_string(), password };
+    let mail = |to: &&str| {
+        let (server, login, from) = (server.clone(), login.clone(), from.clone());
+        Service::Mail(Mail { server, login, from, to: (*to).to_owned().into() })
+    };
+    Some(readers.iter().map(mail).collect())
 }
 
 fn service(parts: &Parts<'_>) -> Option<Service> {
@@ -163,8 +235,8 @@ fn service(parts: &Parts<'_>) -> Option<Service> {
     let segments = parts.segments();
     Some(match scheme.as_str() {
         "json" | "jsons" => {
-            let path = if parts.path.is_empty() { "/" } else { parts.path };
-            let path = path.to_owned().into();
+            let path = if parts.path.starts_with('/') { "" } else { "/" }.to_owned() + parts.path;
+            let path = path.into();
             Service::Webhook { server: parts.server(speech)?, login: parts.login(), path }
         }
         "ntfy" | "ntfys" => {
@@ -215,6 +287,10 @@ mod tests {
     use super::*;
 
     fn read(url: &str) -> Service {
+        all(url).remove(0)
+    }
+
+    fn all(url: &str) -> Vec<Service> {
         parse(url).map_err(|unfit| format!("{url}: {}; {}", unfit.text, unfit.hint)).unwrap()
     }
 
@@ -230,6 +306,8 @@ mod tests {
             ("gotifys://[2001:db8::1]:8443/sub/path/AbC", "gotify (2001:db8::1)"),
             ("pover://user@token", "pushover"),
             ("tgram://123456:AB-cd_E/-100123", "telegram (-100123)"),
+            ("mailtos://me:p@mail.example?to=anna@home.example", "email (a…@home.example)"),
+            ("mailto://192.168.1.2:25/?to=a@b.example&from=box@b.example", "email (a…@b.example)"),
             ("exec:///usr/local/bin/tell%20me", "exec (/usr/local/bin/tell me)"),
         ];
         for (url, words) in shown {
@@ -254,8 +332,53 @@ mod tests {
     }
 
     #[test]
+    fn mails_go_from_whom_to_whom() {
+        for (url, server, tls, user, password, from, to) in [
+            (
+                "mailtos://me%40home.example:p%3Fss@home.example?smtp=smtp.home.example&to=a@x.example,b@y.example",
+                "smtp.home.example:465",
+                true,
+                "me@home.example",
+                "p?ss",
+                "me@home.example",
+                &["a@x.example", "b@y.example"][..],
+            ),
+            (
+                "mailto://me@home.example:p@mail.example",
+                "mail.example:587",
+                false,
+                "me@home.example",
+                "p",
+                "me@home.example",
+                &["me@home.example"],
+            ),
+            (
+                "mailto://me:p@home.example:2525/?from=box@home.example",
+                "home.example:2525",
+                false,
+                "me",
+                "p",
+                "box@home.example",
+                &["box@home.example"],
+            ),
+        ] {
+            let mails = all(url);
+            assert_eq!(mails.len(), to.len(), "{url}");
+            for (mail, to) in mails.iter().zip(to) {
+                let Service::Mail(mail) = mail else { panic!("no mail: {url}") };
+                assert_eq!((mail.server.to_string().as_str(), mail.server.tls), (server, tls));
+                let login = (mail.login.user.as_str(), mail.login.password.reveal());
+                assert_eq!(login, (user, password), "{url}");
+                assert_eq!((mail.from.as_str(), mail.to.reveal()), (from, *to), "{url}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_secret_may_stand_elsewhere() {
-        for url in ["pover://user", "tgram://-100123", "gotify://192.168.1.2"] {
+        for url in
+            ["pover://user", "tgram://-100123", "gotify://192.168.1.2", "mailtos://me@mail.example"]
+        {
             let mut service = read(url);
             assert!(service.lacks_secret(), "{url}");
             service.know("t0ken".to_owned().into());
@@ -275,6 +398,7 @@ mod tests {
             "gotify://h/s3cret",
             "pover://s3cret@s3cret",
             "tgram://s3cret/-100123",
+            "mailtos://me:s3cret@mail.example?to=as3cret@b.example",
         ] {
             let service = read(url);
             let seen =
@@ -297,6 +421,13 @@ mod tests {
             ("pover://", "not complete", "pover://USER@TOKEN"),
             ("tgram://", "not complete", "tgram://BOT_TOKEN/CHAT_ID"),
             ("exec://usr/bin/s3cret", "not complete", "exec:///PATH"),
+            ("mailtos://me:s3cret@h?to=a", "not complete", "mailtos://USER:PASSWORD@HOST?to="),
+            ("mailtos://me:s3cret@h?to=a@b.example,", "not complete", "mailtos://"),
+            ("mailtos://me:s3cret@h?to=a@b&s3cret=1", "not complete", "mailtos://"),
+            ("mailtos://me:s3cret@h?to=a@b&to=a@b", "not complete", "mailtos://"),
+            ("mailtos://me:s3cret@h?to=a%0d%0aRCPT@b", "not complete", "mailtos://"),
+            ("mailtos://h", "not complete", "mailtos://"),
+            ("mailto://h?to=a@b.example&from=b\u{fc}@b.example", "not complete", "mailto://"),
         ] {
             let unfit = parse(url).err().unwrap_or_else(|| panic!("{url} passes"));
             assert!(

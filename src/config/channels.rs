@@ -140,10 +140,32 @@ pub enum Service {
     Pushover { server: Server, user: Secret, token: Secret },
     /// `tgram://TOKEN/CHAT`: a bot of Telegram.
     Telegram { server: Server, token: Secret, chat: String },
+    /// `mailto://`, `mailtos://`: an e-mail to one person.
+    Mail(Mail),
     /// `exec:///PATH`: a program on this box.
     Exec { program: PathBuf },
     /// The programs of a directory; no URL says it.
     Hooks { dir: PathBuf },
+}
+
+/// An e-mail to one person, by a server that takes mail from who logs in (RFC 6409).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mail {
+    /// Without `tls` it is asked for TLS by STARTTLS, and sent nothing without.
+    pub server: Server,
+    /// Empty where the server wants none.
+    pub login: Login,
+    pub from: String,
+    /// Not secret, but nothing that a recording need have.
+    pub to: Secret,
+}
+
+impl Mail {
+    /// What stands behind the `@` of the sender.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.from.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
 }
 
 impl Service {
@@ -156,6 +178,7 @@ impl Service {
             Self::Gotify { .. } => "gotify",
             Self::Pushover { .. } => "pushover",
             Self::Telegram { .. } => "telegram",
+            Self::Mail(_) => "email",
             Self::Exec { .. } => "exec",
             Self::Hooks { .. } => "hooks",
         }
@@ -169,7 +192,8 @@ impl Service {
             | Self::Ntfy { server, .. }
             | Self::Gotify { server, .. }
             | Self::Pushover { server, .. }
-            | Self::Telegram { server, .. } => Some(server),
+            | Self::Telegram { server, .. }
+            | Self::Mail(Mail { server, .. }) => Some(server),
             Self::Exec { .. } | Self::Hooks { .. } => None,
         }
     }
@@ -177,7 +201,9 @@ impl Service {
     /// Puts what is in a secret file in its place.
     pub fn know(&mut self, secret: Secret) {
         match self {
-            Self::Webhook { login, .. } | Self::Ntfy { login, .. } => login.password = secret,
+            Self::Webhook { login, .. }
+            | Self::Ntfy { login, .. }
+            | Self::Mail(Mail { login, .. }) => login.password = secret,
             Self::Gotify { token, .. }
             | Self::Pushover { token, .. }
             | Self::Telegram { token, .. } => *token = secret,
@@ -192,6 +218,7 @@ impl Service {
             Self::Gotify { token, .. }
             | Self::Pushover { token, .. }
             | Self::Telegram { token, .. } => token.is_empty(),
+            Self::Mail(Mail { login, .. }) => !login.user.is_empty() && login.password.is_empty(),
             Self::Webhook { .. } | Self::Ntfy { .. } | Self::Exec { .. } | Self::Hooks { .. } => {
                 false
             }
@@ -210,6 +237,12 @@ impl fmt::Display for Service {
             Self::Gotify { server, .. } => write!(f, "gotify ({})", server.host),
             Self::Pushover { .. } => f.write_str("pushover"),
             Self::Telegram { chat, .. } => write!(f, "telegram ({chat})"),
+            // Whoever is in the LAN may see it.
+            Self::Mail(Mail { to, .. }) => {
+                let (name, domain) = to.reveal().split_once('@').unwrap_or_default();
+                let first = name.chars().next().map_or_else(String::new, String::from);
+                write!(f, "email ({first}…@{domain})")
+            }
             Self::Exec { program } => write!(f, "exec ({})", program.display()),
             Self::Hooks { dir } => write!(f, "hooks ({})", dir.display()),
         }

@@ -25,7 +25,7 @@ mod raw;
 mod syntax;
 mod value;
 
-pub use channels::{Escalation, Login, NotifyConfig, Quiet, Secret, Server, Service};
+pub use channels::{Escalation, Login, Mail, NotifyConfig, Quiet, Secret, Server, Service};
 pub use heartbeat::{HeartbeatConfig, UPLINK};
 pub use model::*;
 pub(crate) use nearest::nearest;

@@ -29,13 +29,21 @@ pub(super) fn all(sections: Vec<Section<'_>>) -> Vec<NotifyConfig> {
     }
     let (mut channels, mut escalations) = (Vec::new(), Vec::new());
     for section in sections.into_iter().take(MOST) {
-        let (mut channel, next, after) = one(section);
-        channel.name = name(&channels, &channel.to);
-        for (n, to) in (1..).zip(next) {
-            let escalation = Some(Escalation { of: channel.name.clone(), after: after * n });
-            escalations.push(NotifyConfig { escalation, ..plain_channel(to) });
+        let (own, next, after) = one(section);
+        let mut first: Option<String> = None;
+        for mut channel in own {
+            channel.name = name(&channels, &channel.to);
+            first.get_or_insert_with(|| channel.name.clone());
+            channels.push(channel);
         }
-        channels.push(channel);
+        for (n, readers) in (1..).zip(next) {
+            let of = first.clone().unwrap_or_default();
+            let escalation = Escalation { of, after: after * n };
+            escalations.extend(readers.into_iter().map(|to| {
+                let escalation = Some(escalation.clone());
+                NotifyConfig { escalation, ..plain_channel(to) }
+            }));
+        }
     }
     for mut channel in escalations {
         channel.name = name(&channels, &channel.to);
@@ -58,29 +66,24 @@ fn plain_channel(to: Service) -> NotifyConfig {
     NotifyConfig { name, to, min, quiet: None, secret_file: None, escalation: None }
 }
 
-/// A channel, who is next, and after how long.
-fn one(mut section: Section<'_>) -> (NotifyConfig, Vec<Service>, Duration) {
+/// The channels of a section (as many as a mail has readers, as each is a delivery of its own), who is next, and
+/// after how long.
+fn one(mut section: Section<'_>) -> (Vec<NotifyConfig>, Vec<Vec<Service>>, Duration) {
     const EXAMPLE: &str = "add to = \"ntfy://ntfy.sh/our-house-7f3k\"";
-    let to = section.read("to", service);
+    let to = section.read("to", services);
     if !section.has_like("to") {
         section.missing("this channel leads nowhere", EXAMPLE);
     }
     let secret_file = section.read("secret_file", file_or_name).map(Spanned::into_inner);
     if let Some(to) = &to
-        && to.get_ref().lacks_secret()
+        && to.get_ref().iter().any(Service::lacks_secret)
         && !section.has_like("secret_file")
     {
         let hint = "write it into the URL, or name a file with secret_file = \"…\"";
         section.notes().push(to.span().start, "to: the secret is missing", hint);
     }
-    let config = NotifyConfig {
-        min: section.read_or("min", least, Severity::Warning),
-        quiet: section.read("quiet", quiet).map(Spanned::into_inner),
-        secret_file,
-        ..plain_channel(
-            to.map(Spanned::into_inner).unwrap_or(Service::Exec { program: PathBuf::new() }),
-        )
-    };
+    let min = section.read_or("min", least, Severity::Warning);
+    let quiet = section.read("quiet", quiet).map(Spanned::into_inner);
     let next = plain(section.list("escalate", next_one));
     let after = section.read("after", after);
     if let Some(after) = &after
@@ -90,18 +93,23 @@ fn one(mut section: Section<'_>) -> (NotifyConfig, Vec<Service>, Duration) {
         section.notes().push(after.span().start, "after: nobody is told then", hint);
     }
     section.finish();
-    (config, next, after.map_or(AFTER, Spanned::into_inner))
+    let channel = |to| {
+        let secret_file = secret_file.clone();
+        NotifyConfig { min, quiet, secret_file, ..plain_channel(to) }
+    };
+    let to = to.map(Spanned::into_inner).unwrap_or_default();
+    (to.into_iter().map(channel).collect(), next, after.map_or(AFTER, Spanned::into_inner))
 }
 
-fn service(value: &DeValue<'_>) -> Result<Service, Wrong> {
+fn services(value: &DeValue<'_>) -> Result<Vec<Service>, Wrong> {
     let url = value::string(value, "\"ntfy://ntfy.sh/our-house-7f3k\"")?;
     channel_url::parse(url).map_err(|unfit| Wrong::new(unfit.text, unfit.hint))
 }
 
 /// One of those to whom it escalates. There is no file for its secret.
-fn next_one(value: &DeValue<'_>) -> Result<Service, Wrong> {
-    let to = service(value)?;
-    if to.lacks_secret() {
+fn next_one(value: &DeValue<'_>) -> Result<Vec<Service>, Wrong> {
+    let to = services(value)?;
+    if to.iter().any(Service::lacks_secret) {
         return Err(Wrong::new("the secret is missing", "write it into the URL"));
     }
     Ok(to)

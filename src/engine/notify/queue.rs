@@ -1,5 +1,6 @@
 //! The messages that wait for one channel: which is next, and when it is tried. Order is kept; what sums up a time
-//! without Internet goes first; a channel that fails is left alone for longer and longer.
+//! without Internet goes first; a channel that fails is left alone for longer and longer; what comes too often is
+//! counted instead of sent.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,6 +21,14 @@ const PAUSES: [Duration; 7] = [
 ];
 /// What was refused for good, such as a password, is tried again so seldom: some servers lock out who tries.
 const REFUSED: Duration = Duration::from_secs(15 * 60);
+/// The same for a mail server that said `not now`: many do so to whom they do not know, and take the next try only
+/// after some time (greylisting).
+const NOT_NOW: [Duration; 4] = [
+    Duration::from_secs(75),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(15 * 60),
+    Duration::from_secs(30 * 60),
+];
 /// Nobody wants to hear of it later than that.
 const EXPIRES: Duration = Duration::from_secs(24 * 3600);
 /// More than these do not wait: the oldest go.
@@ -55,9 +64,21 @@ struct Cap {
 }
 
 /// What costs money, or gets the sender blocked, has a cap that no configuration lifts.
-const fn caps(_to: &Service) -> &'static [Cap] {
-    const USUAL: [Cap; 1] = [Cap { most: 60, within: Duration::from_secs(3600) }];
-    &USUAL
+const fn caps(to: &Service) -> &'static [Cap] {
+    const HOUR: Duration = Duration::from_secs(3600);
+    const USUAL: [Cap; 1] = [Cap { most: 60, within: HOUR }];
+    // Providers shut out who sends more.
+    const MAIL: [Cap; 1] = [Cap { most: 30, within: HOUR }];
+    match to {
+        Service::Mail(_) => &MAIL,
+        Service::Webhook { .. }
+        | Service::Ntfy { .. }
+        | Service::Gotify { .. }
+        | Service::Pushover { .. }
+        | Service::Telegram { .. }
+        | Service::Exec { .. }
+        | Service::Hooks { .. } => &USUAL,
+    }
 }
 
 /// One channel's queue.
@@ -65,6 +86,12 @@ const fn caps(_to: &Service) -> &'static [Cap] {
 pub struct Queue {
     quiet: Option<Quiet>,
     caps: &'static [Cap],
+    /// It says `not now` to whom it does not know.
+    slow_to_trust: bool,
+    /// A cap has held something up, of which only the most important is sent.
+    held: bool,
+    /// Messages that a cap withheld, and of which the next one tells.
+    withheld: usize,
     waiting: VecDeque<Entry>,
     /// The one that is being sent.
     sending: Option<String>,
@@ -84,6 +111,9 @@ impl Queue {
         Self {
             quiet,
             caps: caps(to),
+            slow_to_trust: matches!(to, Service::Mail(_)),
+            held: false,
+            withheld: 0,
             waiting: VecDeque::new(),
             sending: None,
             failures: 0,
@@ -136,6 +166,43 @@ impl Queue {
         gone.into()
     }
 
+    /// Takes up what an older configuration of the same channel has sent: caps count on.
+    #[must_use]
+    pub fn after(self, old: &Self) -> Self {
+        Self { sent: old.sent.clone(), held: old.held, withheld: old.withheld, ..self }
+    }
+
+    /// Takes out what caps withhold: of what came while they let nothing through, only the gravest is sent, and of
+    /// these the last. The next message tells how many the others were.
+    pub fn withhold(&mut self, now: Instant, minute: Option<u16>) -> Vec<Entry> {
+        if self.sending.is_some() {
+            return Vec::new();
+        }
+        let quiet = self.is_quiet(minute);
+        let loud = |e: &Entry| !quiet || e.severity >= Severity::Critical;
+        let due: Vec<&Entry> = self.waiting.iter().filter(|e| loud(e)).collect();
+        if self.capped_until(now) > now {
+            self.held |= !due.is_empty();
+            return Vec::new();
+        }
+        if !self.held {
+            return Vec::new();
+        }
+        let chosen = due.iter().max_by_key(|e| (e.severity, e.made)).map(|e| e.id.clone());
+        let stays = |e: &Entry| !loud(e) || Some(&e.id) == chosen.as_ref();
+        let (stay, gone): (VecDeque<_>, VecDeque<_>) = self.waiting.drain(..).partition(stays);
+        self.waiting = stay;
+        self.held = false;
+        self.withheld += gone.len();
+        gone.into()
+    }
+
+    /// How many messages caps withheld since the last one arrived.
+    #[must_use]
+    pub const fn withheld(&self) -> usize {
+        self.withheld
+    }
+
     /// The next message, if one may be sent now; it counts as being sent from here on. `minute` is that of the day,
     /// where people live, if that is known.
     pub fn next(&mut self, now: Instant, minute: Option<u16>) -> Option<Entry> {
@@ -178,6 +245,7 @@ impl Queue {
     pub fn delivered(&mut self, id: &str, now: Instant) {
         self.forget(id);
         (self.failures, self.failing, self.not_before) = (0, None, now);
+        self.withheld = 0;
         self.sent.push_back(now);
         let longest = self.caps.iter().map(|cap| cap.within).max().unwrap_or_default();
         while self.sent.front().is_some_and(|first| now.since(*first) > longest) {
@@ -191,7 +259,9 @@ impl Queue {
             self.sending = None;
         }
         self.asked_until = failure.pause.map_or(Instant::ZERO, |pause| now + pause.min(EXPIRES));
-        let usual = PAUSES.get(self.failures).or(PAUSES.last()).copied().unwrap_or(REFUSED);
+        let not_now = self.slow_to_trust && failure.pause.is_some();
+        let pauses = if not_now { &NOT_NOW[..] } else { &PAUSES };
+        let usual = pauses.get(self.failures).or(pauses.last()).copied().unwrap_or(REFUSED);
         let pause = if failure.refused { REFUSED } else { usual };
         self.not_before = (now + pause).max(self.asked_until);
         self.failures += 1;
@@ -212,6 +282,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Login, Mail, Server};
 
     fn at(seconds: u64) -> Instant {
         Instant::from_micros(seconds * 1_000_000)
@@ -317,5 +388,70 @@ mod tests {
         assert!(queue.next(at(3610), None).is_some());
         assert_eq!(queue.expire(at(86_399)), []);
         assert_eq!(queue.expire(at(86_400)).len(), MOST - 61, "the one on its way stays");
+    }
+
+    fn mail() -> Queue {
+        let server = Server { tls: true, host: "mail.example".to_owned(), port: 465 };
+        let (from, to) = ("box@a.example".to_owned(), "anna@a.example".to_owned().into());
+        Queue::new(&Service::Mail(Mail { server, login: Login::default(), from, to }), None)
+    }
+
+    #[test]
+    fn a_mail_server_that_says_not_now_is_given_time() {
+        let mut queue = mail();
+        queue.push(entry("a", Warning), at(0));
+        let mut now = at(0);
+        let mut pauses = Vec::new();
+        for _ in 0..5 {
+            queue.next(now, None).unwrap();
+            queue.failed("a", Failure { pause: Some(Duration::from_secs(60)), ..down() }, now);
+            let due = queue.deadline(now, None).unwrap();
+            pauses.push(due.since(now).as_secs());
+            now = due;
+        }
+        assert_eq!(pauses, [75, 300, 900, 1800, 1800]);
+        // One that cannot be reached has not said so.
+        let mut queue = mail();
+        queue.push(entry("a", Warning), at(0));
+        queue.next(at(0), None).unwrap();
+        queue.failed("a", down(), at(0));
+        assert_eq!(queue.deadline(at(0), None), Some(at(1)));
+    }
+
+    #[test]
+    fn what_comes_too_often_is_counted_instead_of_sent() {
+        let mut queue = mail();
+        for n in 0..30 {
+            queue.push(entry(&format!("{n}"), Warning), at(n));
+            assert_eq!(queue.withhold(at(n), None), []);
+            let next = queue.next(at(n), None).unwrap();
+            queue.delivered(&next.id, at(n));
+        }
+        for (id, severity, made) in
+            [("grave", Critical, 100), ("graver", Critical, 200), ("late", Warning, 300)]
+        {
+            queue.push(Entry { made: at(made), ..entry(id, severity) }, at(made));
+            assert_eq!(queue.withhold(at(made), None), []);
+            assert_eq!(queue.next(at(made), None), None);
+        }
+        // Another configuration of the same channel lifts nothing.
+        let mut queue = Queue { waiting: queue.waiting.clone(), ..mail() }.after(&queue);
+        assert_eq!((queue.withhold(at(3599), None), queue.next(at(3599), None)), (vec![], None));
+        let gone: Vec<String> =
+            queue.withhold(at(3600), None).into_iter().map(|gone| gone.id).collect();
+        assert_eq!((gone, queue.withheld()), (vec!["grave".to_owned(), "late".to_owned()], 2));
+        assert_eq!(queue.next(at(3600), None).unwrap().id, "graver");
+        queue.failed("graver", down(), at(3600));
+        assert_eq!(queue.withheld(), 2, "nobody has been told yet");
+        assert_eq!(queue.next(at(3601), None).unwrap().id, "graver");
+        queue.delivered("graver", at(3601));
+        assert_eq!(queue.withheld(), 0);
+        // There is room again: what comes now comes at once, and together.
+        for id in ["a", "b"] {
+            queue.push(entry(id, Warning), at(3700));
+            assert_eq!(queue.withhold(at(3700), None), []);
+            assert_eq!(queue.next(at(3700), None).unwrap().id, id);
+            queue.delivered(id, at(3700));
+        }
     }
 }

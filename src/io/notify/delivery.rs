@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::outbox::Kept;
 use super::post::{self, Addresses, Reach, Way};
-use super::{exec, hooks, secrets, services};
+use super::{exec, hooks, mail, secrets, services};
 use crate::config::{NotifyConfig, Service};
 use crate::engine::notify::Message;
 use crate::engine::notify::queue::Failure;
@@ -81,6 +81,9 @@ pub(super) async fn deliver(
         }
         if let Service::Hooks { dir } = &to {
             return hooks::run(dir, &message.event, &input()).await;
+        }
+        if let Service::Mail(mail) = &to {
+            return mail::send(mail, message, addresses, reach).await;
         }
         match services::post(&to, message, state) {
             Some(post) => post::send(post, addresses, Way::Any(reach)).await,

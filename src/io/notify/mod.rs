@@ -26,6 +26,7 @@ mod beating;
 mod delivery;
 mod exec;
 mod hooks;
+mod mail;
 mod outbox;
 mod post;
 mod secrets;
@@ -259,14 +260,19 @@ impl Office {
         let now = clock::now();
         let mut new = BTreeMap::new();
         for config in channels {
-            let old = self.channels.remove(&config.name).filter(|old| old.config == config);
-            let channel = old.unwrap_or_else(|| {
-                let mut queue = Queue::new(&config.to, config.quiet);
-                for message in self.outbox.waiting(&config.name) {
-                    drop(queue.push(entry(message, now), now.mono));
+            let channel = match self.channels.remove(&config.name) {
+                Some(old) if old.config == config => old,
+                old => {
+                    let mut queue = Queue::new(&config.to, config.quiet);
+                    if let Some(old) = old.filter(|old| old.config.to.word() == config.to.word()) {
+                        queue = queue.after(&old.queue);
+                    }
+                    for message in self.outbox.waiting(&config.name) {
+                        drop(queue.push(entry(message, now), now.mono));
+                    }
+                    Channel { config, queue, last: None }
                 }
-                Channel { config, queue, last: None }
-            });
+            };
             new.insert(channel.config.name.clone(), channel);
         }
         self.channels = new;
@@ -336,7 +342,9 @@ impl Office {
         let reach = if hopeless { Reach::Lan } else { Reach::Everywhere };
         let links = self.links();
         for (name, channel) in &mut self.channels {
-            given_up.extend(channel.queue.expire(now).into_iter().map(|e| (name.clone(), e.id)));
+            let gone = channel.queue.expire(now).into_iter();
+            let gone = gone.chain(channel.queue.withhold(now, minute));
+            given_up.extend(gone.map(|e| (name.clone(), e.id)));
             let Some(next) = channel.queue.next(now, minute) else { continue };
             let Some(mut message) = self.outbox.get(&next.id).cloned() else {
                 // So many messages wait that it had to go.
@@ -344,6 +352,7 @@ impl Office {
                 continue;
             };
             message.ack = links.get(&message.story).cloned().filter(|_| !message.digest);
+            let message = message.with_withheld(channel.queue.withheld());
             let (name, config) = (name.clone(), channel.config.clone());
             let dir = self.state_dir.clone();
             let (addresses, state) = (self.addresses.clone(), self.state.clone());

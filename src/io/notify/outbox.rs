@@ -71,6 +71,20 @@ impl Kept {
         let body = self.body();
         self.ack.as_ref().map_or(body.clone(), |ack| format!("{body}\nSeen it? {ack}"))
     }
+
+    /// The same, telling how many others are not sent at all.
+    pub(crate) fn with_withheld(mut self, many: usize) -> Self {
+        let told = match many {
+            0 => return self,
+            1 => "1 message was withheld, as too many came.".to_owned(),
+            many => format!("{many} messages were withheld, as too many came."),
+        };
+        if !self.next.is_empty() {
+            self.next.push('\n');
+        }
+        self.next.push_str(&told);
+        self
+    }
 }
 
 /// How it ended for a message and a channel.

@@ -78,7 +78,8 @@ impl Addresses {
     }
 }
 
-fn passing(why: String) -> Failure {
+/// A failure that the next try may not have.
+pub(super) fn passing(why: String) -> Failure {
     Failure { why, refused: false, pause: None }
 }
 
@@ -109,7 +110,7 @@ pub(super) enum Way {
 }
 
 /// Connects to a server, at the first of its addresses that answers.
-async fn connect(
+pub(super) async fn connect(
     server: &Server,
     addresses: &Addresses,
     way: &Way,

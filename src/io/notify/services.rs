@@ -108,7 +108,7 @@ pub(super) fn post(to: &Service, message: &Kept, state: &Value) -> Option<Post> 
             let body = json!({ "chat_id": chat, "text": text });
             Post::json(server, format!("/bot{}/sendMessage", token.reveal()), &body)
         }
-        Service::Exec { .. } | Service::Hooks { .. } => return None,
+        Service::Mail(_) | Service::Exec { .. } | Service::Hooks { .. } => return None,
     })
 }
 
@@ -173,7 +173,7 @@ pub(super) fn judge(status: u16, retry_after: Option<&str>, body: &str) -> Resul
 }
 
 /// The beginning of what a server says, without what would disturb a line.
-fn said(body: &str) -> String {
+pub(super) fn said(body: &str) -> String {
     const SHOWN: usize = 80;
     let line = body.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let plain = line.chars().filter(|c| !c.is_control());

@@ -15,22 +15,35 @@ pub(super) async fn wrap(
     if server.tls { encrypted(server, stream).await } else { Ok(stream) }
 }
 
+/// What the lite program says.
+#[cfg(not(feature = "tls"))]
+pub(super) const MISSING: &str = "this program has no TLS; use a server or a program in the LAN";
+
 #[cfg(not(feature = "tls"))]
 fn encrypted(
     _: &Server,
     _: Box<dyn Stream>,
 ) -> std::future::Ready<Result<Box<dyn Stream>, String>> {
-    let why = "this program has no TLS; use a server or a program in the LAN";
-    std::future::ready(Err(why.to_owned()))
+    std::future::ready(Err(MISSING.to_owned()))
 }
 
 #[cfg(feature = "tls")]
 async fn encrypted(server: &Server, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, String> {
+    let now = crate::io::clock::now().utc;
+    encrypted_at(now, server, stream).await
+}
+
+#[cfg(feature = "tls")]
+async fn encrypted_at(
+    now: Option<crate::time::Utc>,
+    server: &Server,
+    stream: Box<dyn Stream>,
+) -> Result<Box<dyn Stream>, String> {
     use tokio_rustls::TlsConnector;
     use tokio_rustls::rustls::pki_types::ServerName;
 
     // Every certificate of today would be one of the future.
-    if crate::io::clock::now().utc.is_none() {
+    if now.is_none() {
         return Err(
             "the clock of this box is not set, so certificates cannot be checked yet".to_owned()
         );
@@ -84,5 +97,36 @@ fn refused(error: &std::io::Error) -> String {
         Some(Error::InvalidMessage(_)) => "what answers there does not speak TLS".to_owned(),
         Some(other) => other.to_string(),
         None => crate::io::socket::words(error),
+    }
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_box_whose_clock_is_not_set_says_so_and_nothing_to_the_server() {
+        let server = Server { tls: true, host: "mail.example".to_owned(), port: 465 };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let tried = |now| {
+            let (near, mut far) = tokio::io::duplex(4096);
+            let heard = async {
+                let mut byte = [0];
+                far.read(&mut byte).await.unwrap()
+            };
+            let said = async {
+                let wait = std::time::Duration::from_millis(300);
+                let said = encrypted_at(now, &server, Box::new(near));
+                tokio::time::timeout(wait, said).await.map(|said| said.map(drop))
+            };
+            runtime.block_on(async { tokio::join!(said, heard) })
+        };
+        let (said, heard) = tried(None);
+        assert!(said.unwrap().unwrap_err().starts_with("the clock of this box is not set"));
+        assert_eq!(heard, 0);
+        let (said, heard) = tried(Some(crate::time::Utc(1_900_000_000_000)));
+        assert!(said.is_err() && heard == 1, "control: it would have begun");
     }
 }

@@ -19,12 +19,14 @@ use crate::stage::{AGENT, SOON, Stage, file};
 mod escalation;
 mod heartbeat;
 mod hooks;
+mod encrypted;
 mod server;
 mod storm;
 
 use escalation::what_nobody_has_seen_is_told_to_the_next;
 use heartbeat::signs_of_life_go_through_their_uplinks;
 use hooks::programs_beside_the_configuration_are_run;
+use encrypted::mails_and_webhooks_go_by_tls_alone;
 use server::{Asked, Manner, Server, says};
 use storm::fifty_transitions_and_twenty_kills_lose_no_message;
 
@@ -39,6 +41,7 @@ crate::tests![
     programs_beside_the_configuration_are_run,
     #[ignore = "long: an outage of ten minutes"]
     fifty_transitions_and_twenty_kills_lose_no_message,
+    mails_and_webhooks_go_by_tls_alone,
 ];
 
 /// A switch is told in two seconds; a busy machine gets a little more.
