@@ -21,6 +21,9 @@ use sparelink::lab::world::{Fault, Plan, World};
 use sparelink::time::Instant;
 use sparelink::units::PerFamily;
 
+#[path = "simulation/outages.rs"]
+mod outages;
+
 /// Days in `make test`: five of each kind.
 const DAYS: usize = 45;
 /// Days in `make test-all`.

@@ -1,7 +1,8 @@
 //! The history: the last events in RAM, for those who ask, and what outlives a restart on its way to the disk.
 //!
 //! Flash wears out, so that not every event is written by itself. What a person should look at, or hears of, is written
-//! at once; the rest after a minute, together. `allowance` bounds both by the day.
+//! at once; the rest after a minute, together. `allowance` bounds both by the day. When nothing happens a mark says now
+//! and then that the agent ran, so that after a power cut it can be told how long it did not.
 
 use std::collections::VecDeque;
 use std::io;
@@ -37,6 +38,8 @@ pub(super) struct History {
     boot: String,
     /// The clock when it was last looked at.
     clock: Option<Now>,
+    /// When something was last kept that shows that the agent ran.
+    seen: Instant,
     disk: Option<Disk>,
 }
 
@@ -72,7 +75,7 @@ impl History {
             allowance: Allowance::new(Flash::of_this_box(), now.mono),
         });
         let boot = clock::boot();
-        (Self { shown: entries, boot, clock: None, disk }, last)
+        (Self { shown: entries, boot, clock: None, seen: now.mono, disk }, last)
     }
 
     /// Takes note of what happened; the same as it is told.
@@ -80,9 +83,10 @@ impl History {
         let entry = Entry::new(event, &self.boot);
         make_room(&mut self.shown);
         self.shown.push_back(entry.clone());
-        if entry.severity > Severity::Debug {
+        if event.fact.is_kept() {
             let hurry = entry.severity > Severity::Info;
             let wait = if hurry { Duration::ZERO } else { MINUTE };
+            self.seen = now.mono;
             self.write(Line::Happened(Box::new(entry.clone())), now.mono + wait);
         }
         entry
@@ -102,6 +106,7 @@ impl History {
     /// Looks at the clock, and has written what is due.
     pub(super) fn run(&mut self, keeper: &Keeper, now: Now) {
         self.look_at_clock(now);
+        self.mark(now);
         if let Some(disk) = &mut self.disk
             && disk.due.is_some_and(|due| due <= now.mono)
         {
@@ -119,6 +124,16 @@ impl History {
         let own = self.shown.iter_mut().filter(|entry| entry.boot == self.boot);
         let mended = own.filter_map(|entry| entry.mend(now).then_some(())).count();
         if mended > 0 || !is_first {
+            let boot = self.boot.clone();
+            self.write(Line::Clock { boot, now }, now.mono + MINUTE);
+        }
+    }
+
+    /// Says that the agent runs, if nothing else has said so for long.
+    fn mark(&mut self, now: Now) {
+        let every = self.disk.as_ref().map(|disk| disk.allowance.marks_every());
+        if every.is_some_and(|every| now.mono.since(self.seen) >= every) {
+            self.seen = now.mono;
             let boot = self.boot.clone();
             self.write(Line::Clock { boot, now }, now.mono + MINUTE);
         }
@@ -309,6 +324,23 @@ mod tests {
         assert_eq!(last, 4);
         let told: Vec<_> = again.shown.iter().map(|e| (e.id, e.mended, e.at.is_some())).collect();
         assert_eq!(told, [(2, true, true), (3, true, true), (4, false, true)]);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_quiet_day_has_a_mark_an_hour() {
+        let (config, start) = (a_box("marks", ""), at(100, None));
+        let (mut history, _) = History::open(&config, start);
+        let (keeper, dir) = (Keeper::start().unwrap(), config.state_dir.clone());
+        history.take(&event(1, start, Fact::Reloaded), start);
+        for second in (100..100 + 86_400).step_by(10) {
+            history.run(&keeper, at(second, None));
+        }
+        history.end(&keeper);
+        settle(keeper);
+        let whole = crate::io::history::read_whole(&dir).unwrap();
+        assert_eq!((whole.entries.len(), whole.marks.len()), (1, 23));
+        assert!(whole.marks.iter().all(|mark| mark.after == 1));
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -35,6 +35,7 @@ pub mod notify;
 pub mod output;
 pub mod policy;
 pub mod probe;
+pub mod report;
 pub mod state;
 pub mod status;
 mod step;
@@ -210,6 +211,7 @@ impl Engine {
                 break;
             }
         }
+        self.watch_service(now);
         self.tell_claims(now);
         self.run_leftovers(now);
         self.converge(now);

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::journal::frames::Part;
 use super::journal::{self, Journal};
 use crate::engine::events::entry::{Entry, plain};
+use crate::engine::report::Mark;
 use crate::time::{Instant, Now, Utc};
 
 mod chain;
@@ -44,7 +45,7 @@ pub struct Kept {
 #[derive(Clone, Debug)]
 pub enum Line {
     Happened(Box<Entry>),
-    /// What a clock said, in a boot in which it had not been known or was set again.
+    /// What a clock said, in a boot in which it had not been known or was set again; and that the agent ran then.
     Clock {
         boot: String,
         now: Now,
@@ -67,6 +68,7 @@ impl Writer {
         let journal = Journal::open(dir, NAME, MOST, &mut |record| {
             head = hash(record);
             all.take(record);
+            all.marks.clear();
             // Twice as many, so that few are moved.
             if all.entries.len() >= 2 * SHOWN {
                 all.entries.drain(..SHOWN);
@@ -111,18 +113,37 @@ impl Writer {
 ///
 /// When there is something that cannot be read.
 pub fn read(dir: &Path) -> io::Result<Vec<Entry>> {
+    Ok(read_whole(dir)?.entries)
+}
+
+/// What is on disk.
+#[derive(Debug, Default)]
+pub struct Whole {
+    /// Oldest first.
+    pub entries: Vec<Entry>,
+    /// Moments at which the agent ran, of which there is nothing else to tell.
+    pub marks: Vec<Mark>,
+}
+
+/// The same as [`read`], with what is for no eyes.
+///
+/// # Errors
+///
+/// When there is something that cannot be read.
+pub fn read_whole(dir: &Path) -> io::Result<Whole> {
     let mut all = Reading::default();
     journal::read(dir, NAME, MOST, &mut |part| {
         if let Part::Record(record) = part {
             all.take(record);
         }
     })?;
-    Ok(all.entries.into())
+    Ok(Whole { entries: all.entries.into(), marks: all.marks })
 }
 
 #[derive(Default)]
 struct Reading {
     entries: VecDeque<Entry>,
+    marks: Vec<Mark>,
     last: u64,
     /// The last of them ended a run as it should end.
     stopped: bool,
@@ -141,6 +162,7 @@ impl Reading {
             for entry in self.entries.iter_mut().filter(|entry| entry.boot == clock.boot) {
                 entry.mend(now);
             }
+            self.marks.push(Mark { after: self.last, boot: clock.boot, now });
         }
     }
 }

@@ -32,7 +32,7 @@ const IMPORTS: [(&str, &[&str]); 9] = [
 ];
 
 /// The floors of the engine: a room may import from floors below its own, and itself.
-const FLOORS: [(&str, usize); 17] = [
+const FLOORS: [(&str, usize); 18] = [
     ("step", 9),
     ("input", 7),
     ("output", 7),
@@ -45,6 +45,7 @@ const FLOORS: [(&str, usize); 17] = [
     ("names", 5),
     ("flows", 5),
     ("policy", 4),
+    ("report", 4),
     ("events", 3),
     ("uplink", 3),
     ("health", 2),

@@ -102,6 +102,15 @@ impl Allowance {
         Ok(bytes)
     }
 
+    /// How often it is said that the agent runs where nothing else says so: what a power cut leaves open is at most
+    /// that long, and a tenth of the flushes are enough for it.
+    pub(super) const fn marks_every(&self) -> Duration {
+        match self.flash {
+            Flash::Usual => Duration::from_secs(3600),
+            Flash::Small => Duration::from_secs(6 * 3600),
+        }
+    }
+
     /// So many bytes were written.
     pub(super) fn spend(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));

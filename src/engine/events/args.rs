@@ -44,6 +44,12 @@ impl Fact {
                 ("to", Arg::Word(to.word())),
                 ("condition", Arg::Word(condition.word())),
             ],
+            Self::Works { lasts, .. } => vec![("lasts_ms", time(*lasts))],
+            Self::Fails { only, condition, lasts, .. } => vec![
+                ("family", only.map_or(Arg::None, version)),
+                ("condition", Arg::Word(condition.word())),
+                ("lasts_ms", time(*lasts)),
+            ],
             Self::Switched { family, from, to, kind, cause, .. } => {
                 let mut args = vec![
                     ("family", version(*family)),

@@ -15,6 +15,8 @@ pub enum Code {
     Reloaded,
     Stalled,
     Health,
+    Works,
+    Fails,
     Switched,
     /// A move that belongs to a story which has been told of.
     Followed,
@@ -52,12 +54,14 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 
 impl Code {
     /// Every kind.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::Started,
         Self::Stopped,
         Self::Reloaded,
         Self::Stalled,
         Self::Health,
+        Self::Works,
+        Self::Fails,
         Self::Switched,
         Self::Followed,
         Self::Felt,
@@ -98,6 +102,8 @@ impl Code {
             Self::Reloaded => "reloaded",
             Self::Stalled => "stalled",
             Self::Health => "health",
+            Self::Works => "uplink_works",
+            Self::Fails => "uplink_fails",
             Self::Switched => "switched",
             Self::Followed => "followed",
             Self::Felt => "felt",
@@ -146,6 +152,8 @@ impl Code {
             | Self::Reloaded
             | Self::Stalled
             | Self::Health
+            | Self::Works
+            | Self::Fails
             | Self::Switched
             | Self::Followed
             | Self::Felt
@@ -181,7 +189,7 @@ impl Code {
                 &[Self::AllUplinksDown]
             }
             // A line that dies is told of by what is done about it.
-            Self::Health => &[Self::Switched, Self::AllUplinksDown],
+            Self::Health | Self::Works | Self::Fails => &[Self::Switched, Self::AllUplinksDown],
             Self::Followed | Self::Felt | Self::Flushed | Self::Draining => &[Self::Switched],
             Self::Drained | Self::DrainOver => &[Self::Draining],
             Self::Repaired => &[Self::Fight],

@@ -38,6 +38,21 @@ pub enum Fact {
     Stopped,
     /// A line's health changed.
     Health { uplink: String, family: Family, from: Health, to: Health, condition: Condition },
+    /// An uplink leads to the Internet, or does so again.
+    Works {
+        uplink: String,
+        /// It has done so for this long by now.
+        lasts: Duration,
+    },
+    /// An uplink does not lead to the Internet, or for another reason than before.
+    Fails {
+        uplink: String,
+        /// Only in this IP version.
+        only: Option<Family>,
+        condition: Condition,
+        /// That has been so for this long by now.
+        lasts: Duration,
+    },
     Switched {
         family: Family,
         from: Option<String>,
@@ -242,6 +257,8 @@ impl Fact {
         match self {
             Self::Switched { order: Order::Joins, .. }
             | Self::Health { .. }
+            | Self::Works { .. }
+            | Self::Fails { .. }
             | Self::Felt { .. }
             | Self::Flushed { .. }
             | Self::Stalled { .. } => Severity::Debug,
@@ -283,6 +300,14 @@ impl Fact {
         }
     }
 
+    /// Whether it outlives a restart: what a user would notice, and of the details those that outages are
+    /// reckoned from.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        let detail = matches!(self, Self::Works { .. } | Self::Fails { .. } | Self::Felt { .. });
+        detail || self.severity() > Severity::Debug
+    }
+
     /// Its place in the catalogue.
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -290,6 +315,8 @@ impl Fact {
             Self::Started { .. } => Code::Started,
             Self::Stopped => Code::Stopped,
             Self::Health { .. } => Code::Health,
+            Self::Works { .. } => Code::Works,
+            Self::Fails { .. } => Code::Fails,
             Self::Switched { order: Order::Opens, .. } => Code::Switched,
             Self::Switched { order: Order::Joins, .. } => Code::Followed,
             Self::Felt { .. } => Code::Felt,
@@ -329,6 +356,8 @@ impl Fact {
     pub fn uplink(&self) -> Option<&str> {
         match self {
             Self::Health { uplink, .. }
+            | Self::Works { uplink, .. }
+            | Self::Fails { uplink, .. }
             | Self::Premature { uplink, .. }
             | Self::Quality { uplink, .. }
             | Self::Resolvers { uplink, .. }
@@ -377,10 +406,12 @@ impl Fact {
             | Self::DrainOver { family, .. }
             | Self::Astray { family, .. }
             | Self::Barred { family, .. } => Some(*family),
+            Self::Fails { only, .. } => *only,
             Self::Claimed { claim } | Self::ClaimOver { claim } => Some(claim.family),
             Self::HostFollows { host } => Some(Family::of(host)),
             Self::Started { .. }
             | Self::Stopped
+            | Self::Works { .. }
             | Self::Switched { .. }
             | Self::Felt { .. }
             | Self::BackOnline { .. }

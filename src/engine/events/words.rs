@@ -34,25 +34,11 @@ impl fmt::Display for Fact {
             Self::AllUplinksDown { stays_on, family, scope } => {
                 f.write_str(&all_down(stays_on.as_deref(), *family, *scope))
             }
-            Self::Premature { uplink, window } => {
-                let window = human(*window);
-                write!(f, "{uplink} answered again by itself; its window is {window} from now on")
-            }
-            Self::Quality { uplink, degraded: true, loss } => {
-                write!(f, "{uplink} loses {loss:.0} % of the probes")
-            }
-            Self::Quality { uplink, degraded: false, .. } => {
-                write!(f, "{uplink} no longer loses packets")
-            }
-            Self::Resolvers { uplink, family, silent, in_use } => {
-                let order = if *in_use { "are asked first" } else { "would be asked first" };
-                let what = if *silent {
-                    format!("do not answer; public ones {order}")
-                } else {
-                    format!("answer again and {order}")
-                };
-                write!(f, "{uplink}'s resolvers ({family}) {what}")
-            }
+            Self::Works { .. }
+            | Self::Fails { .. }
+            | Self::Premature { .. }
+            | Self::Quality { .. }
+            | Self::Resolvers { .. } => self.say_of_a_line(f),
             Self::NoSpareLeft { others } => f.write_str(&no_spare_left(others)),
             Self::SpareBack { uplink } => write!(f, "{uplink} is ready to take over again"),
             Self::RoutesIgnored { uplink, networks } => write!(
@@ -88,6 +74,39 @@ impl fmt::Display for Fact {
 }
 
 impl Fact {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others are in the function before")]
+    fn say_of_a_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Works { uplink, lasts } => {
+                write!(f, "{uplink} leads to the Internet (for {})", human(*lasts))
+            }
+            Self::Fails { uplink, only, condition, lasts } => {
+                let only = only.map(|family| format!(" ({family} only)")).unwrap_or_default();
+                write!(f, "{uplink}{only} {} (for {})", condition.phrase(), human(*lasts))
+            }
+            Self::Premature { uplink, window } => {
+                let window = human(*window);
+                write!(f, "{uplink} answered again by itself; its window is {window} from now on")
+            }
+            Self::Quality { uplink, degraded: true, loss } => {
+                write!(f, "{uplink} loses {loss:.0} % of the probes")
+            }
+            Self::Quality { uplink, degraded: false, .. } => {
+                write!(f, "{uplink} no longer loses packets")
+            }
+            Self::Resolvers { uplink, family, silent, in_use } => {
+                let order = if *in_use { "are asked first" } else { "would be asked first" };
+                let what = if *silent {
+                    format!("do not answer; public ones {order}")
+                } else {
+                    format!("answer again and {order}")
+                };
+                write!(f, "{uplink}'s resolvers ({family}) {what}")
+            }
+            _ => Ok(()),
+        }
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others are in the function before")]
     fn say_of_flows_and_kernel(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -139,12 +139,6 @@ impl Line {
         fixed.unwrap_or(learned).max(if s.fixed_window.is_some() { Duration::ZERO } else { slow })
     }
 
-    /// Short silences that keep coming, if they do.
-    #[must_use]
-    pub fn pattern(&self, now: Instant) -> Option<Pattern> {
-        self.hiccups.pattern(now)
-    }
-
     /// When the line last gave a sign of life.
     #[must_use]
     pub const fn last_life(&self) -> Option<Instant> {
@@ -490,6 +484,7 @@ mod candidacy;
 /// What the passing of time does to a line.
 mod clockwork;
 mod hiccups;
+mod lapse;
 mod sampling;
 mod told;
 mod trial;

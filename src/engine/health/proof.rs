@@ -122,6 +122,15 @@ pub struct Proof {
     turn: usize,
     /// Rounds in a row that ended without DNS.
     dns_failures: u32,
+    /// When the last round began in which names resolved.
+    #[serde(default)]
+    named: Option<Instant>,
+    /// When the first round after it began in which they did not.
+    #[serde(default)]
+    unnamed: Option<Instant>,
+    /// When the last round began that found something wrong.
+    #[serde(default)]
+    unwell: Option<Instant>,
     /// Who of the line's own resolvers has resolved the name in the round under way.
     heard: BTreeMap<IpAddr, bool>,
     /// Public resolvers were asked in it, too.
@@ -180,6 +189,9 @@ impl Proof {
             return;
         }
         (self.round, self.patience) = (round, patience);
+        if self.dns_failures > 0 || !matches!(self.http, Finding::Passed | Finding::Unknown) {
+            self.unwell = self.names_asked.or(self.unwell);
+        }
         self.names_asked = Some(now);
         (self.resolved, self.right, self.wrong) = (false, false, None);
         (self.widened, self.names_done, self.pages_done) = (false, false, round == Round::Names);
@@ -274,6 +286,7 @@ impl Proof {
         self.resolved = true;
         self.dns = Finding::Passed;
         self.dns_failures = 0;
+        (self.named, self.unnamed) = (self.names_asked, None);
     }
 
     /// A resolver knows of no server for a page.
@@ -339,6 +352,18 @@ impl Proof {
     #[must_use]
     pub const fn passed(&self) -> Option<Instant> {
         self.passed
+    }
+
+    /// When the last round began in which names resolved, and the first after it in which they did not.
+    #[must_use]
+    pub const fn last_named(&self) -> (Option<Instant>, Option<Instant>) {
+        (self.named, self.unnamed)
+    }
+
+    /// When the last round began that found something wrong.
+    #[must_use]
+    pub const fn last_unwell(&self) -> Option<Instant> {
+        self.unwell
     }
 
     /// Whether a round is under way.
@@ -448,6 +473,7 @@ impl Proof {
             (false, true) => {
                 self.dns = Finding::NoAnswer;
                 self.dns_failures += 1;
+                self.unnamed = self.unnamed.or(self.names_asked);
             }
             // The silence of somebody who never promised to resolve names proves nothing.
             (false, false) => (self.dns, self.dns_failures) = (Finding::Unknown, 0),

@@ -10,6 +10,7 @@ use crate::time::Instant;
 
 pub(super) mod housekeeping;
 pub mod leds;
+pub(super) mod service;
 pub mod snapshot;
 pub mod usage;
 
@@ -22,6 +23,9 @@ pub(super) struct Telling {
     pub(super) stories: Stories,
     pub(super) housekeeping: housekeeping::Housekeeping,
     pub(super) leds: leds::Leds,
+    /// Since when each uplink has led to the Internet, or has not.
+    #[serde(default)]
+    pub(super) service: service::Services,
     /// Who is told.
     #[serde(default)]
     pub(super) teller: Teller,
@@ -41,6 +45,7 @@ impl Telling {
             stories: Stories::default(),
             housekeeping: housekeeping::Housekeeping::born(now),
             leds: leds::Leds::default(),
+            service: service::Services::default(),
             teller: Teller::new(known),
             heartbeats: Heartbeats::default(),
             look: false,

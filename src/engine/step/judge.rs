@@ -34,6 +34,7 @@ impl Engine {
                 let condition = self.condition(id, family, now);
                 let (from, to) = (transition.from, transition.to);
                 self.record(Fact::Health { uplink, family, from, to, condition }, now);
+                self.note_turn(id, family, transition, now);
                 self.follow_suspicion(id, family, transition, now);
                 self.line_died(id, family, transition, now);
             }

@@ -16,5 +16,6 @@ mod notify;
 mod observe;
 mod report;
 mod select;
+mod service;
 mod show;
 mod switch;

@@ -1,7 +1,7 @@
 //! What people are told of a line; nothing is decided by it.
 
 use super::trial::Trial;
-use super::{Context, Line};
+use super::{Context, Line, Pattern};
 use crate::engine::health::suspicion::{Duty, Profile};
 use crate::engine::health::{Condition, Health};
 use crate::time::Instant;
@@ -35,6 +35,12 @@ impl Line {
                 found.unwrap_or(loss.max(names))
             }
         }
+    }
+
+    /// Short silences that keep coming, if they do.
+    #[must_use]
+    pub fn pattern(&self, now: Instant) -> Option<Pattern> {
+        self.hiccups.pattern(now)
     }
 
     /// When it last passed every check.

@@ -1,0 +1,91 @@
+//! The report as JSON.
+
+use serde_json::{Value, json};
+
+use super::{Incident, Outage, Report, Span, UplinkSum};
+use crate::time::Utc;
+
+/// The whole report.
+#[must_use]
+pub fn document(report: &Report) -> Value {
+    let home = &report.home;
+    json!({
+        "from": at(report.span.from),
+        "to": at(report.span.to),
+        "known_since": report.known.map(at),
+        "watched_seconds": seconds(report.watched),
+        "not_running": report.away.iter().map(|away| json!({
+            "from": at(away.span.from),
+            "to": at(away.span.to),
+            "seconds": seconds(away.span.ms()),
+            "why": away.why.word(),
+        })).collect::<Vec<_>>(),
+        "house": {
+            "availability": rounded(home.availability),
+            "felt_seconds": seconds(home.felt),
+            "interruptions": home.interruptions,
+            "outages": home.outages.iter().map(outage).collect::<Vec<_>>(),
+        },
+        "uplinks": report.uplinks.iter().map(uplink).collect::<Vec<_>>(),
+    })
+}
+
+fn uplink(uplink: &UplinkSum) -> Value {
+    json!({
+        "name": uplink.name,
+        "availability": rounded(uplink.availability),
+        "down_seconds": seconds(uplink.down),
+        "incidents": uplink.incidents.iter().map(incident).collect::<Vec<_>>(),
+    })
+}
+
+fn outage(outage: &Outage) -> Value {
+    let causes = outage.uplinks.iter().map(|(name, cause)| (name.clone(), json!(cause.word())));
+    json!({
+        "from": at(outage.span.from),
+        "to": end(outage.span, outage.goes_on),
+        "seconds": seconds(outage.down),
+        "not_running_seconds": seconds(outage.apart),
+        "end_seen": !outage.end_unseen,
+        "cause": outage.cause.word(),
+        "uplinks": outage.uplinks.keys().collect::<Vec<_>>(),
+        "causes": causes.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn incident(incident: &Incident) -> Value {
+    json!({
+        "from": at(incident.span.from),
+        "to": end(incident.span, incident.goes_on),
+        "seconds": seconds(incident.down),
+        "one_family_seconds": seconds(incident.partial),
+        "not_running_seconds": seconds(incident.apart),
+        "end_seen": !incident.end_unseen,
+        "cause": incident.cause.word(),
+        "then": incident.then.iter().map(|cause| cause.word()).collect::<Vec<_>>(),
+        "family": incident.only,
+        "others": incident.others.iter().map(|other| json!({
+            "name": other.name,
+            "worked_seconds": seconds(other.worked),
+            "throughout": other.throughout,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn at(ms: u64) -> String {
+    Utc(ms).to_string()
+}
+
+/// `null` while it goes on.
+fn end(span: Span, goes_on: bool) -> Option<String> {
+    (!goes_on).then(|| at(span.to))
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// A share with six digits.
+fn rounded(share: Option<f64>) -> Option<f64> {
+    share.map(|share| (share * 1e6).round() / 1e6)
+}
