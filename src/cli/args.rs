@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::history::{Asked, Form};
 use super::notify::Notify;
+use super::report;
 use super::spec::{self, COMMANDS, EARLY, Flag};
 use super::{help, spec::Command as Spec};
 use crate::config::{nearest, parse_duration};
@@ -74,6 +75,7 @@ pub(super) enum Command {
         remove: bool,
     },
     History(Asked),
+    Report(report::Asked),
     Replay(Recording),
     Purge,
     #[cfg(feature = "lab")]
@@ -237,6 +239,7 @@ fn meant(low: &Low) -> Result<Command, Failure> {
         },
         "passwd" => Command::Passwd { remove: given(&spec::REMOVE) },
         "history" => Command::History(low.history()?),
+        "report" => Command::Report(low.report()?),
         "replay" => match low.required()? {
             last if last == "last" => Command::Replay(Recording::Last),
             file => Command::Replay(Recording::File(PathBuf::from(file))),
@@ -276,6 +279,25 @@ impl Low {
             uplink: said(&spec::UPLINK)?,
             follow: given(&spec::FOLLOW),
         })
+    }
+
+    /// Which report, and in which form.
+    fn report(&self) -> Result<report::Asked, Failure> {
+        let given = |flag: &Flag| self.flags.contains_key(flag.long);
+        let said = |flag: &Flag| self.flags.get(flag.long).map(|word| text(word)).transpose();
+        let forms = [
+            (&spec::JSON, report::Form::Json),
+            (&spec::CSV, report::Form::Csv),
+            (&spec::HTML, report::Form::Html),
+        ];
+        let mut chosen = forms.into_iter().filter(|(flag, _)| given(flag)).map(|(_, form)| form);
+        let form = chosen.next().unwrap_or_default();
+        if chosen.next().is_some() {
+            let hint = "choose one of --json, --csv and --html";
+            return Err(Failure::new("a report has one form", hint));
+        }
+        let (month, uplink) = (said(&spec::MONTH)?, said(&spec::UPLINK)?);
+        Ok(report::Asked { form, month, uplink, verify: given(&spec::VERIFY) })
     }
 
     /// `--for`.
@@ -461,6 +483,15 @@ mod tests {
                     ..Asked::default()
                 }),
             ),
+            ("report", Command::Report(report::Asked::default())),
+            (
+                "report --month 2026-10 --csv",
+                Command::Report(report::Asked {
+                    form: report::Form::Csv,
+                    month: Some(name("2026-10")),
+                    ..report::Asked::default()
+                }),
+            ),
             ("status", Command::Status { json: false, watch: false }),
             ("status --json -w", Command::Status { json: true, watch: true }),
             ("switch mifi --for 30m", Command::Switch { to: name("mifi"), limit: minutes(30) }),
@@ -523,6 +554,7 @@ mod tests {
             ("frobnicate", "--help lists the commands"),
             ("status --jsn", "did you mean --json?"),
             ("status --observe", "status --help lists its flags"),
+            ("report --json --html", "choose one of"),
             ("--json status", "behind a command"),
             ("status now", "takes no argument"),
             ("check a b", "\"b\" is one more"),

@@ -164,7 +164,7 @@ fn route(wanted: &Wanted) -> String {
 }
 
 /// The events of a document that is a list of them, or holds one as `events`.
-fn list(mut document: Value) -> Result<Vec<Value>, Failure> {
+pub(super) fn list(mut document: Value) -> Result<Vec<Value>, Failure> {
     let list = document.get_mut("events").map(Value::take).unwrap_or(document);
     serde_json::from_value(list).map_err(|error| not_understood(&error.to_string()))
 }

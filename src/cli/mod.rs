@@ -29,6 +29,7 @@ mod notify;
 mod passwd;
 #[cfg(feature = "replay")]
 mod replay;
+mod report;
 mod since;
 mod spec;
 mod status;
@@ -96,6 +97,7 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::Reload => control::reload(&client()?),
         Command::Notify(what) => notify::notify(&client()?, what),
         Command::History(asked) => tell_history(run_dir, file.as_deref(), &asked),
+        Command::Report(asked) => tell_report(run_dir, file.as_deref(), &asked),
         Command::Replay(recording) => {
             let recording = match recording {
                 Recording::Last => {
@@ -136,6 +138,16 @@ fn tell_history(
     let files = find_state_dir(run_dir.as_deref(), config)?;
     let client = Client::new(&find_run_dir(run_dir, config)?);
     history::history(&client, files.as_deref(), asked)
+}
+
+fn tell_report(
+    run_dir: Option<PathBuf>,
+    config: Option<&Path>,
+    asked: &report::Asked,
+) -> Result<ExitCode, Failure> {
+    let files = find_state_dir(run_dir.as_deref(), config)?;
+    let client = Client::new(&find_run_dir(run_dir, config)?);
+    report::print(&client, files.as_deref(), asked)
 }
 
 /// Where the agent's files are. Those of the usual configuration are not the ones of an agent with a run directory of

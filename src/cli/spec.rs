@@ -67,6 +67,11 @@ pub(super) const LINES: Flag =
 pub(super) const SINCE: Flag =
     valued("since", "TIME", "only since then: 2h ago, today, 2026-11-01, \"2026-11-01 18:30\"");
 pub(super) const UPLINK: Flag = valued("uplink", "NAME", "only what is about this uplink");
+pub(super) const MONTH: Flag = valued("month", "MONTH", "this month, such as 2026-10");
+pub(super) const CSV: Flag = switch("csv", None, "print CSV, for spreadsheets");
+pub(super) const HTML: Flag = switch("html", None, "print a page, to be printed or sent");
+pub(super) const VERIFY: Flag =
+    switch("verify", None, "check whether the records are as they were written");
 pub(super) const FOLLOW: Flag =
     switch("follow", Some('f'), "go on with what happens, until Ctrl-C");
 pub(super) const FOR: Flag = valued("for", "DURATION", "for how long, such as 30m or 2h");
@@ -95,9 +100,21 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "show what happened, and when",
         more: "The oldest first, in local time; a ~ behind a time: the clock was set only later. Of the last 500 events\n\
                unless -n or --since asks for more, which is read from the disk (as root), as is everything\n\
-               while no agent runs. Details (--all) are not kept on disk. With --json one event a line.\n\n\
+               while no agent runs. Of the details (--all) the disk has few. With --json one event a line.\n\n\
                Example: sparelink history --since yesterday --uplink mifi",
         flags: &[&LINES, &SINCE, &UPLINK, &FOLLOW, &ALL, &JSON, &CONFIG, &RUN_DIR],
+        group: Group::Show,
+    },
+    Command {
+        name: "report",
+        argument: None,
+        about: "show how reliable home and uplinks were, with evidence",
+        more: "Of the last 30 days, or of a month: how much of the time home and each uplink were online, each\n\
+               outage with its cause, and which other uplinks worked meanwhile. Time in which sparelink did\n\
+               not run is counted apart. Reads what is on disk (as root), with or without an agent.\n\
+               Exit code with --verify: 0 if all records are as they were written, 1 if not.\n\n\
+               Example: sparelink report --month 2026-10 --html > october.html",
+        flags: &[&MONTH, &UPLINK, &JSON, &CSV, &HTML, &VERIFY, &CONFIG, &RUN_DIR],
         group: Group::Show,
     },
     Command {

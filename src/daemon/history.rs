@@ -331,7 +331,7 @@ mod tests {
     fn a_quiet_day_has_a_mark_an_hour() {
         let (config, start) = (a_box("marks", ""), at(100, None));
         let (mut history, _) = History::open(&config, start);
-        let (keeper, dir) = (Keeper::start().unwrap(), config.state_dir.clone());
+        let (keeper, dir) = (Keeper::start().unwrap(), config.state_dir);
         history.take(&event(1, start, Fact::Reloaded), start);
         for second in (100..100 + 86_400).step_by(10) {
             history.run(&keeper, at(second, None));

@@ -21,6 +21,7 @@ crate::tests![
     without_an_agent_the_history_is_read_from_the_disk,
     what_happens_on_a_full_disk_is_kept_when_it_can_be,
     the_history_is_followed,
+    the_report_tells_of_a_line_that_was_cut_and_of_a_changed_record,
 ];
 
 /// What waits is written once a minute.
@@ -48,10 +49,14 @@ fn count(events: &[Value], code: &str) -> usize {
 
 /// `sparelink history` with the agent's own configuration.
 async fn history(stage: &Stage, words: &[&str]) -> Result<Said> {
+    command(stage, "history", words).await
+}
+
+async fn command(stage: &Stage, name: &str, words: &[&str]) -> Result<Said> {
     let config = file("sparelink.toml").display().to_string();
     let run = stage.agent.run_dir().display().to_string();
     let common = ["--config", &config, "--run-dir", &run];
-    in_router(&stage.home, AGENT, &[&["history"], words, &common].concat()).await
+    in_router(&stage.home, AGENT, &[&[name], words, &common].concat()).await
 }
 
 fn events_of(said: &Said) -> Result<Vec<Value>> {
@@ -136,6 +141,51 @@ async fn without_an_agent_the_history_is_read_from_the_disk() -> Result<()> {
     ensure!(table.out.starts_with("TIME ") && table.out.contains("cable to mifi"), "{table:?}");
     let wrong = history(&stage, &["--since", "noon"]).await?.must(2)?;
     ensure!(wrong.err.contains("hint:"), "{wrong:?}");
+    Ok(())
+}
+
+async fn the_report_tells_of_a_line_that_was_cut_and_of_a_changed_record() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    // Proven, and at rest.
+    sleep(Duration::from_secs(2)).await;
+    let cut = Instant::now();
+    stage.happens("cable", LineEvent::Sever).await?;
+    stage.on("mifi").await?;
+    sleep(Duration::from_secs(3)).await;
+    let dead = cut.elapsed().as_secs_f64();
+    stage.happens("cable", LineEvent::Restore).await?;
+    stage.on("cable").await?;
+    let first = |said: &Said| -> Result<Value> {
+        let report: Value = serde_json::from_str(&said.out).with_context(|| format!("{said:?}"))?;
+        let uplinks = report["uplinks"].as_array().context("no uplinks")?;
+        let cable = uplinks.iter().find(|one| one["name"] == "cable").context("no cable")?;
+        let incidents = cable["incidents"].as_array().context("no incidents")?;
+        ensure!(incidents.len() == 1, "{report:#}");
+        Ok(incidents[0].clone())
+    };
+    let running = first(&command(&stage, "report", &["--json"]).await?.must(0)?)?;
+    let off = running["seconds"].as_f64().context("no figure")? - dead;
+    ensure!(running["cause"] == "beyond_modem" && off.abs() < 2.0, "{off:.2} s off: {running:#}");
+    let others = running["others"].as_array().context("no others")?;
+    let mifi = others.iter().find(|one| one["name"] == "mifi").context("mifi worked")?;
+    ensure!(mifi["throughout"] == true, "{running:#}");
+    stage.agent.end(Signal::SIGTERM).await?;
+    let said = command(&stage, "report", &["--json"]).await?.must(0)?;
+    ensure!(said.err.contains("no agent is running"), "{said:?}");
+    ensure!(first(&said)? == running, "it is kept on disk: {said:?}");
+    let text = command(&stage, "report", &["--uplink", "cable"]).await?.must(0)?;
+    ensure!(text.out.contains("no Internet behind the modem"), "{text:?}");
+    ensure!(text.out.lines().all(|line| line.chars().count() <= 80), "{text:?}");
+    let whole = command(&stage, "report", &["--verify"]).await?.must(0)?;
+    ensure!(whole.out.contains("as they were written"), "{whole:?}");
+    let log = state_dir().join("history.log");
+    let mut bytes = fs::read(&log)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&log, bytes)?;
+    let changed = command(&stage, "report", &["--verify"]).await?.must(1)?;
+    ensure!(changed.out.starts_with("Not as it was written: record "), "{changed:?}");
+    figure(&format!("dead for {dead:.2} s, reckoned {off:+.2} s off; {}", changed.out.trim()));
     Ok(())
 }
 

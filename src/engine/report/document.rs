@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Incident, Outage, Report, Span, UplinkSum};
+use super::home::Outage;
+use super::service::Incident;
+use super::span::{End, Span};
+use super::sum::{Report, UplinkSum};
 use crate::time::Utc;
 
 /// The whole report.
@@ -43,10 +46,10 @@ fn outage(outage: &Outage) -> Value {
     let causes = outage.uplinks.iter().map(|(name, cause)| (name.clone(), json!(cause.word())));
     json!({
         "from": at(outage.span.from),
-        "to": end(outage.span, outage.goes_on),
+        "to": end(outage.span, outage.end),
         "seconds": seconds(outage.down),
         "not_running_seconds": seconds(outage.apart),
-        "end_seen": !outage.end_unseen,
+        "end_seen": outage.end != End::Unseen,
         "cause": outage.cause.word(),
         "uplinks": outage.uplinks.keys().collect::<Vec<_>>(),
         "causes": causes.collect::<serde_json::Map<_, _>>(),
@@ -56,11 +59,11 @@ fn outage(outage: &Outage) -> Value {
 fn incident(incident: &Incident) -> Value {
     json!({
         "from": at(incident.span.from),
-        "to": end(incident.span, incident.goes_on),
+        "to": end(incident.span, incident.end),
         "seconds": seconds(incident.down),
         "one_family_seconds": seconds(incident.partial),
         "not_running_seconds": seconds(incident.apart),
-        "end_seen": !incident.end_unseen,
+        "end_seen": incident.end != End::Unseen,
         "cause": incident.cause.word(),
         "then": incident.then.iter().map(|cause| cause.word()).collect::<Vec<_>>(),
         "family": incident.only,
@@ -77,8 +80,8 @@ fn at(ms: u64) -> String {
 }
 
 /// `null` while it goes on.
-fn end(span: Span, goes_on: bool) -> Option<String> {
-    (!goes_on).then(|| at(span.to))
+fn end(span: Span, end: End) -> Option<String> {
+    (end != End::GoesOn).then(|| at(span.to))
 }
 
 fn seconds(ms: u64) -> f64 {

@@ -6,15 +6,13 @@ use super::cause::Cause;
 use super::placed::Placed;
 use super::runs::{Away, Why};
 use super::service::{Services, State};
-use super::{Ms, Span, args, ms};
+use super::span::{End, Ms, Span, args, ms};
 
 /// A stretch in which nothing worked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     pub span: Span,
-    pub goes_on: bool,
-    /// Its end was not seen: the agent did not run then.
-    pub end_unseen: bool,
+    pub end: End,
     pub cause: Cause,
     /// How long there was no answer while the agent ran, in milliseconds.
     pub down: u64,
@@ -78,10 +76,10 @@ pub(super) fn home(
         }
     }
     if let Some(mut open) = open {
-        let goes_on = end.is_some();
+        let how = if end.is_some() { End::GoesOn } else { End::Unseen };
         open.to = end.unwrap_or(open.to);
         let last = unseen(open, services, away);
-        home.outages.push(Outage { goes_on, end_unseen: !goes_on, ..last });
+        home.outages.push(Outage { end: how, ..last });
     }
     home.outages
         .extend(away.iter().filter_map(|away| own(*away, &home.outages)).collect::<Vec<_>>());
@@ -102,7 +100,7 @@ fn unseen(open: Open, services: &Services, away: &[Away]) -> Outage {
         to = next.span.from;
     }
     let seen = outage(Span { from: open.from, to }, open.stays_on, services, away);
-    Outage { end_unseen: true, ..seen }
+    Outage { end: End::Unseen, ..seen }
 }
 
 fn outage(span: Span, on: Option<String>, services: &Services, away: &[Away]) -> Outage {
@@ -114,7 +112,7 @@ fn outage(span: Span, on: Option<String>, services: &Services, away: &[Away]) ->
     let own = on.and_then(|name| uplinks.get(&name).copied());
     let cause = own.or_else(|| uplinks.values().next().copied()).unwrap_or(Cause::Other);
     let down = span.ms().saturating_sub(apart);
-    Outage { span, goes_on: false, end_unseen: false, cause, down, apart, uplinks }
+    Outage { span, end: End::Seen, cause, down, apart, uplinks }
 }
 
 /// What was wrong with an uplink first.
@@ -138,8 +136,7 @@ fn own(away: Away, outages: &[Outage]) -> Option<Outage> {
     let alone = !outages.iter().any(part) && away.span.ms() > 0;
     alone.then(|| Outage {
         span: away.span,
-        goes_on: false,
-        end_unseen: false,
+        end: End::Seen,
         cause,
         down: 0,
         apart: away.span.ms(),

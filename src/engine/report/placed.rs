@@ -1,6 +1,6 @@
 //! Entries on one scale of time, over boots and clocks that were set late, or wrong, or never.
 
-use super::Ms;
+use super::span::Ms;
 use crate::engine::events::entry::Entry;
 use crate::time::{Now, Utc};
 

@@ -1,7 +1,7 @@
 //! When the agent ran, and why it did not.
 
 use super::placed::Placed;
-use super::{Ms, Span};
+use super::span::{Ms, Span};
 
 /// The agent ran from then until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

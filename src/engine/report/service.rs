@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cause::Cause;
 use super::placed::Placed;
 use super::runs::{Away, Run};
-use super::{Ms, Span, args, ms};
+use super::span::{End, Ms, Span, args, ms};
 use crate::engine::events::entry::Entry;
 
 /// How an uplink serves.
@@ -35,10 +35,7 @@ pub(super) type Services = BTreeMap<String, Vec<Stretch>>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
     pub span: Span,
-    /// It goes on.
-    pub goes_on: bool,
-    /// Its end was not seen: the agent did not run then.
-    pub end_unseen: bool,
+    pub end: End,
     pub cause: Cause,
     /// What else was wrong with it later, in order.
     pub then: Vec<Cause>,
@@ -164,8 +161,7 @@ pub(super) fn incidents(all: &[Stretch], away: &[Away], end: Ms) -> Vec<Incident
         let cause = if stretch.paused { Cause::Maintenance } else { *cause };
         let incident = open.get_or_insert_with(|| Incident {
             span: stretch.span,
-            goes_on: false,
-            end_unseen: false,
+            end: End::Seen,
             cause,
             then: Vec::new(),
             only: only.clone(),
@@ -194,8 +190,7 @@ pub(super) fn incidents(all: &[Stretch], away: &[Away], end: Ms) -> Vec<Incident
         incident.span.to = stretch.span.to;
     }
     if let Some(mut incident) = open {
-        incident.goes_on = incident.span.to >= end;
-        incident.end_unseen = !incident.goes_on;
+        incident.end = if incident.span.to >= end { End::GoesOn } else { End::Unseen };
         found.push(incident);
     }
     found.into_iter().map(named).collect()
@@ -203,7 +198,7 @@ pub(super) fn incidents(all: &[Stretch], away: &[Away], end: Ms) -> Vec<Incident
 
 /// It works again, or it was not looked at when that began.
 fn ended(mut incident: Incident, next: &Stretch) -> Incident {
-    incident.end_unseen = next.span.from > incident.span.to;
+    incident.end = if next.span.from > incident.span.to { End::Unseen } else { End::Seen };
     incident
 }
 

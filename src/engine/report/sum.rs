@@ -5,7 +5,7 @@ use super::home::{Outage, home};
 use super::placed::{Mark, place};
 use super::runs::{Away, Run, away, runs};
 use super::service::{Incident, Services, company, incidents, services};
-use super::{Ms, Span, args};
+use super::span::{Ms, Span, args};
 use crate::engine::events::entry::Entry;
 
 /// What is asked for.

@@ -1,0 +1,182 @@
+//! `sparelink report`: how well home and uplinks were online, with the evidence.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::client::Client;
+use super::failure::{Failure, NO};
+use super::history::list;
+use super::{since, terminal};
+use crate::config::nearest;
+use crate::engine::events::entry::Entry;
+use crate::engine::report::{Ask, Report, Span, document, report};
+use crate::io::clock;
+use crate::io::history::{Verified, Whole, read_whole, verify};
+use crate::time::Utc;
+
+mod csv;
+mod html;
+mod text;
+mod words;
+
+/// Everything that the agent has in its memory.
+const ROUTE: &str = "/api/v1/history?severity=debug";
+/// Without `--month`: the last 30 days.
+const USUAL: u64 = 30 * 86_400_000;
+
+/// In which form it is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Form {
+    #[default]
+    Text,
+    Json,
+    Csv,
+    Html,
+}
+
+/// What is asked for, as it was typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) form: Form,
+    pub(super) month: Option<String>,
+    pub(super) uplink: Option<String>,
+    /// Only whether the records are as they were written.
+    pub(super) verify: bool,
+}
+
+/// What is known, and from where.
+#[derive(Debug, Default)]
+struct Known {
+    whole: Whole,
+    /// The agent runs.
+    runs: bool,
+    verified: Option<Verified>,
+}
+
+/// Prints the report: from the agent, and from what is on disk in `files`.
+pub(super) fn print(
+    client: &Client,
+    files: Option<&Path>,
+    asked: &Asked,
+) -> Result<ExitCode, Failure> {
+    if asked.verify {
+        return prove(files);
+    }
+    let now = clock::now().utc;
+    let month = asked.month.as_deref().map(month).transpose()?;
+    let known = known(client, files)?;
+    let report = reckon(&known, month, asked, now)?;
+    let look = text::Look { colour: terminal::colour(), records: known.verified.as_ref() };
+    let shown = match asked.form {
+        Form::Text => text::render(&report, &look),
+        Form::Json => format!("{:#}\n", document::document(&report)),
+        Form::Csv => csv::render(&report),
+        Form::Html => html::render(&report, &look),
+    };
+    terminal::print(&shown)
+}
+
+fn reckon(
+    known: &Known,
+    month: Option<Span>,
+    asked: &Asked,
+    now: Option<Utc>,
+) -> Result<Report, Failure> {
+    let now = now.map_or(u64::MAX, |now| now.0);
+    let usual = Span { from: now.saturating_sub(USUAL), to: now };
+    let span = month.map_or(usual, |month| Span { to: month.to.min(now), ..month });
+    let (entries, marks) = (&known.whole.entries, &known.whole.marks);
+    let uplink = asked.uplink.as_deref();
+    let goes_on = (known.runs && now != u64::MAX).then_some(now);
+    let of = |uplink| report(&Ask { entries, marks, now: goes_on, span, uplink });
+    let found = of(uplink);
+    if let Some(name) = uplink
+        && found.uplinks.is_empty()
+    {
+        let names: Vec<String> = of(None).uplinks.into_iter().map(|one| one.name).collect();
+        let near = nearest(name, names.iter().map(String::as_str));
+        let meant = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        let hint = format!("{meant}the uplinks are {}", names.join(", "));
+        return Err(Failure::new("there is no uplink of that name in the history", hint));
+    }
+    Ok(found)
+}
+
+/// `2026-10`: a month of the box's own calendar.
+fn month(text: &str) -> Result<Span, Failure> {
+    let wrong =
+        || Failure::new(format!("--month: {text:?} is no month"), "for example --month 2026-10");
+    let begin = |year: u16, month: u16| {
+        since::moment(&format!("{year:04}-{month:02}-01"), None).map(|at| at.0)
+    };
+    let (year, month) = text.split_once('-').ok_or_else(wrong)?;
+    let number = |digits: &str| digits.parse::<u16>().ok();
+    let (year, month) = number(year).zip(number(month)).ok_or_else(wrong)?;
+    let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    let (from, to) = begin(year, month).zip(begin(next.0, next.1)).ok_or_else(wrong)?;
+    Ok(Span { from, to })
+}
+
+/// What the agent has in its memory, and what is on disk before that.
+fn known(client: &Client, files: Option<&Path>) -> Result<Known, Failure> {
+    let told = match client.get(ROUTE).and_then(list) {
+        Ok(told) => Ok(entries(told)?),
+        Err(failure) if failure.means_no_agent() => Err(failure),
+        Err(failure) => return Err(failure),
+    };
+    let disk = files.map(read_whole);
+    let verified = files.and_then(|dir| verify(dir).ok()).filter(|found| found.lines > 0);
+    match (told, disk) {
+        (Ok(told), Some(Ok(mut whole))) => {
+            let oldest = told.first().map_or(u64::MAX, |entry| entry.id);
+            whole.entries.retain(|entry| entry.id < oldest);
+            whole.entries.extend(told);
+            Ok(Known { whole, runs: true, verified })
+        }
+        (Ok(entries), other) => {
+            if let Some(Err(error)) = other {
+                let why = format!("only the last {} events are known: {error}", entries.len());
+                terminal::print_error(&format!(
+                    "{why}\n  hint: try it as root, for example with sudo\n"
+                ));
+            }
+            Ok(Known { whole: Whole { entries, marks: Vec::new() }, runs: true, verified: None })
+        }
+        (Err(none), Some(Ok(whole))) if !whole.entries.is_empty() => {
+            terminal::print_error(&format!("{}; this is from the records on disk\n", none.text()));
+            Ok(Known { whole, runs: false, verified })
+        }
+        (Err(none), Some(Err(error))) => {
+            let text = format!("{}; and the history cannot be read: {error}", none.text());
+            Err(Failure::new(text, "try it as root, for example with sudo"))
+        }
+        (Err(none), _) => Err(none),
+    }
+}
+
+fn entries(told: Vec<Value>) -> Result<Vec<Entry>, Failure> {
+    // Entries hold raw JSON, which only a text can give.
+    let each = told.into_iter().map(|one| serde_json::from_str::<Entry>(&one.to_string()));
+    each.collect::<Result<_, _>>().map_err(|error| {
+        let hint = "agent and command may be of different versions";
+        Failure::new(format!("the agent's history cannot be understood: {error}"), hint)
+    })
+}
+
+/// Whether the records are as they were written.
+fn prove(files: Option<&Path>) -> Result<ExitCode, Failure> {
+    let none =
+        || Failure::new("where are the records?", "name the configuration with --config FILE");
+    let dir = files.ok_or_else(none)?;
+    let found = verify(dir).map_err(|error| {
+        let text = format!("the records in {} cannot be read: {error}", dir.display());
+        Failure::new(text, "try it as root, for example with sudo")
+    })?;
+    terminal::print(&words::verdict(&found))?;
+    Ok(if found.broken.is_none() { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+#[cfg(test)]
+mod tests;
