@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use percent_encoding::percent_decode_str;
 
 use super::address::is_host_name;
-use super::channels::{Login, Mail, Secret, Server, Service};
+use super::channels::{Hilink, Login, Mail, Mqtt, Secret, Server, Service};
 
 /// The parts of a URL, of which the user's are decoded.
 struct Parts<'u> {
@@ -30,7 +30,7 @@ enum Speech {
 }
 
 /// What a scheme's URL looks like.
-const FORMS: [(&str, &str); 12] = [
+const FORMS: [(&str, &str); 15] = [
     ("json", "json://HOST/PATH"),
     ("jsons", "jsons://HOST/PATH"),
     ("ntfy", "ntfy://HOST/TOPIC"),
@@ -41,6 +41,9 @@ const FORMS: [(&str, &str); 12] = [
     ("tgram", "tgram://BOT_TOKEN/CHAT_ID"),
     ("mailto", "mailto://USER:PASSWORD@HOST?to=ADDRESS&from=ADDRESS"),
     ("mailtos", "mailtos://USER:PASSWORD@HOST?to=ADDRESS&from=ADDRESS"),
+    ("hilink", "hilink://HOST_ADDRESS/+4915112345678?uplink=NAME"),
+    ("mqtt", "mqtt://USER:PASSWORD@HOST/TOPIC"),
+    ("mqtts", "mqtts://USER:PASSWORD@HOST/TOPIC"),
     ("exec", "exec:///PATH/OF/PROGRAM"),
     ("https", "jsons://HOST/PATH"),
 ];
@@ -199,6 +202,15 @@ fn is_mail_address(text: &str) -> bool {
     })
 }
 
+/// A number as the network takes it (E.164), which may have been written for people. `+` stands in URLs as itself.
+fn phone(text: &str) -> Option<String> {
+    let text = decoded(text)?;
+    let number: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
+    let digits = number.strip_prefix('+').unwrap_or(&number);
+    let plain = (3..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then_some(number)
+}
+
 /// One mail for each reader: who is refused does not hold up the others, and has an answer of his own.
 fn mails(parts: &Parts<'_>) -> Option<Vec<Service>> {
     let query = parts.query(&["to", "from", "smtp"])?;
@@ -227,6 +239,48 @@ fn mails(parts: &Parts<'_>) -> Option<Vec<Service>> {
         Service::Mail(Mail { server, login, from, to: (*to).to_owned().into() })
     };
     Some(readers.iter().map(mail).collect())
+}
+
+fn pushover(parts: &Parts<'_>) -> Option<Service> {
+    let server = Server { tls: true, host: "api.pushover.net".to_owned(), port: 443 };
+    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
+    // Without `@` it is the user, and the token stands in a file.
+    let (user, token) =
+        if parts.user.is_empty() { (parts.host, "") } else { (&*parts.user, parts.host) };
+    if user.is_empty() || !plain(user) || !plain(token) {
+        return None;
+    }
+    let (user, token) = (user.to_owned().into(), token.to_owned().into());
+    Some(Service::Pushover { server, user, token })
+}
+
+fn hilink(parts: &Parts<'_>) -> Option<Service> {
+    let query = parts.query(&["uplink"])?;
+    let [number] = parts.segments()[..] else { return None };
+    let server = parts.server(Speech::Plain)?;
+    parts.host.parse::<IpAddr>().ok()?;
+    let password = parts.password.to_string().into();
+    Some(Service::Hilink(Hilink {
+        server,
+        login: Login { user: parts.user.to_string(), password },
+        number: phone(number)?.into(),
+        uplink: query.get("uplink").cloned().filter(|name| !name.is_empty())?,
+        interface: None,
+    }))
+}
+
+fn mqtt(parts: &Parts<'_>, speech: Speech) -> Option<Service> {
+    let tls = speech == Speech::Tls;
+    let port = parts.port.unwrap_or(if tls { 8883 } else { 1883 });
+    let topic = decoded(parts.path.strip_prefix('/').filter(|t| !t.contains('?'))?)?;
+    // The other two stand for several topics.
+    let plain = (1..=256).contains(&topic.len()) && !topic.contains(['+', '#']);
+    let password = parts.password.to_string().into();
+    let server = Server { port, ..parts.server(speech)? };
+    plain.then(|| {
+        let login = Login { user: parts.user.to_string(), password };
+        Service::Mqtt(Mqtt { server, login, topic: topic.into_owned() })
+    })
 }
 
 fn service(parts: &Parts<'_>) -> Option<Service> {
@@ -261,18 +315,9 @@ fn service(parts: &Parts<'_>) -> Option<Service> {
             let prefix = prefix.iter().map(|segment| format!("/{segment}")).collect();
             Service::Gotify { server, prefix, token: (*token).to_owned().into() }
         }
-        "pover" => {
-            let server = Server { tls: true, host: "api.pushover.net".to_owned(), port: 443 };
-            let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
-            // Without `@` it is the user, and the token stands in a file.
-            let (user, token) =
-                if parts.user.is_empty() { (parts.host, "") } else { (&*parts.user, parts.host) };
-            if user.is_empty() || !plain(user) || !plain(token) {
-                return None;
-            }
-            let (user, token) = (user.to_owned().into(), token.to_owned().into());
-            Service::Pushover { server, user, token }
-        }
+        "pover" => pushover(parts)?,
+        "hilink" => hilink(parts)?,
+        "mqtt" | "mqtts" => mqtt(parts, speech)?,
         "exec" => {
             let program = decoded(parts.path)?;
             let whole = parts.host.is_empty() && program.len() > 1;
@@ -308,6 +353,10 @@ mod tests {
             ("tgram://123456:AB-cd_E/-100123", "telegram (-100123)"),
             ("mailtos://me:p@mail.example?to=anna@home.example", "email (a…@home.example)"),
             ("mailto://192.168.1.2:25/?to=a@b.example&from=box@b.example", "email (a…@b.example)"),
+            ("hilink://192.168.8.1/+49-151-12345678?uplink=mifi", "sms (…5678)"),
+            ("hilink://admin:p@192.168.8.1:8080/015112345678?uplink=my%20fi", "sms (…5678)"),
+            ("mqtt://192.168.1.2/home/sparelink", "mqtt (192.168.1.2)"),
+            ("mqtts://box:p@broker.example:8884/a%20b", "mqtt (broker.example)"),
             ("exec:///usr/local/bin/tell%20me", "exec (/usr/local/bin/tell me)"),
         ];
         for (url, words) in shown {
@@ -376,9 +425,14 @@ mod tests {
 
     #[test]
     fn what_is_secret_may_stand_elsewhere() {
-        for url in
-            ["pover://user", "tgram://-100123", "gotify://192.168.1.2", "mailtos://me@mail.example"]
-        {
+        for url in [
+            "pover://user",
+            "tgram://-100123",
+            "gotify://192.168.1.2",
+            "mailtos://me@mail.example",
+            "hilink://me@192.168.8.1/+49151?uplink=mifi",
+            "mqtt://me@h/topic",
+        ] {
             let mut service = read(url);
             assert!(service.lacks_secret(), "{url}");
             service.know("t0ken".to_owned().into());
@@ -399,6 +453,8 @@ mod tests {
             "pover://s3cret@s3cret",
             "tgram://s3cret/-100123",
             "mailtos://me:s3cret@mail.example?to=as3cret@b.example",
+            "hilink://me:s3cret@192.168.8.1/+4915112345678?uplink=mifi",
+            "mqtts://me:s3cret@h/topic",
         ] {
             let service = read(url);
             let seen =
@@ -421,6 +477,12 @@ mod tests {
             ("pover://", "not complete", "pover://USER@TOKEN"),
             ("tgram://", "not complete", "tgram://BOT_TOKEN/CHAT_ID"),
             ("exec://usr/bin/s3cret", "not complete", "exec:///PATH"),
+            ("hilink://s3cret@192.168.8.1/+49151", "not complete", "hilink://HOST_ADDRESS/"),
+            ("hilink://hi.link/+49151?uplink=s3cret", "not complete", "hilink://HOST_ADDRESS/"),
+            ("hilink://192.168.8.1/s3cret?uplink=mifi", "not complete", "hilink://HOST_ADDRESS/"),
+            ("mqtt://me:s3cret@h", "not complete", "mqtt://USER:PASSWORD@HOST/TOPIC"),
+            ("mqtt://me:s3cret@h/a/#", "not complete", "mqtt://USER:PASSWORD@HOST/TOPIC"),
+            ("mqtts://me:s3cret@h/a%00", "not complete", "mqtts://USER:PASSWORD@HOST/TOPIC"),
             ("mailtos://me:s3cret@h?to=a", "not complete", "mailtos://USER:PASSWORD@HOST?to="),
             ("mailtos://me:s3cret@h?to=a@b.example,", "not complete", "mailtos://"),
             ("mailtos://me:s3cret@h?to=a@b&s3cret=1", "not complete", "mailtos://"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::units::Severity;
+use crate::units::{IfName, Severity};
 
 /// One channel: where messages go, and which.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,21 @@ pub struct Escalation {
     pub of: String,
     /// How long after it happened.
     pub after: Duration,
+}
+
+/// In a URL, this stands for the uplink's name.
+pub const UPLINK: &str = "{uplink}";
+
+/// Where the sign of life goes, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatConfig {
+    pub server: Server,
+    pub login: Login,
+    /// Path and query, which may be what makes it this box's. [`UPLINK`] in it is for a name.
+    pub path: Secret,
+    pub every: Duration,
+    /// Whether each uplink gives its own sign, through itself.
+    pub each_uplink: bool,
 }
 
 /// A part of each day, in minutes after midnight, local time; it may go over midnight.
@@ -142,10 +157,37 @@ pub enum Service {
     Telegram { server: Server, token: Secret, chat: String },
     /// `mailto://`, `mailtos://`: an e-mail to one person.
     Mail(Mail),
+    /// `hilink://HOST/NUMBER?uplink=NAME`: an SMS by a mobile router.
+    Hilink(Hilink),
+    /// `mqtt://`, `mqtts://`: a topic of a broker.
+    Mqtt(Mqtt),
     /// `exec:///PATH`: a program on this box.
     Exec { program: PathBuf },
     /// The programs of a directory; no URL says it.
     Hooks { dir: PathBuf },
+}
+
+/// A topic of an MQTT broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mqtt {
+    pub server: Server,
+    /// Empty where the broker takes everybody.
+    pub login: Login,
+    pub topic: String,
+}
+
+/// An SMS by the web interface of a mobile router that is an uplink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hilink {
+    /// An address: who could look up a name is elsewhere when it matters.
+    pub server: Server,
+    /// Used only where the router wants one.
+    pub login: Login,
+    pub number: Secret,
+    /// The uplink, by whose interface alone it is spoken to: two routers may have one address.
+    pub uplink: String,
+    /// The interface of that, as far as the configuration names it.
+    pub interface: Option<IfName>,
 }
 
 /// An e-mail to one person, by a server that takes mail from who logs in (RFC 6409).
@@ -179,12 +221,14 @@ impl Service {
             Self::Pushover { .. } => "pushover",
             Self::Telegram { .. } => "telegram",
             Self::Mail(_) => "email",
+            Self::Hilink(_) => "sms",
+            Self::Mqtt(_) => "mqtt",
             Self::Exec { .. } => "exec",
             Self::Hooks { .. } => "hooks",
         }
     }
 
-    /// The server that has to be reached, if there is one.
+    /// The server whose name has to be looked up, if there is one.
     #[must_use]
     pub const fn server(&self) -> Option<&Server> {
         match self {
@@ -193,8 +237,9 @@ impl Service {
             | Self::Gotify { server, .. }
             | Self::Pushover { server, .. }
             | Self::Telegram { server, .. }
-            | Self::Mail(Mail { server, .. }) => Some(server),
-            Self::Exec { .. } | Self::Hooks { .. } => None,
+            | Self::Mail(Mail { server, .. })
+            | Self::Mqtt(Mqtt { server, .. }) => Some(server),
+            Self::Hilink(_) | Self::Exec { .. } | Self::Hooks { .. } => None,
         }
     }
 
@@ -203,7 +248,9 @@ impl Service {
         match self {
             Self::Webhook { login, .. }
             | Self::Ntfy { login, .. }
-            | Self::Mail(Mail { login, .. }) => login.password = secret,
+            | Self::Mail(Mail { login, .. })
+            | Self::Hilink(Hilink { login, .. })
+            | Self::Mqtt(Mqtt { login, .. }) => login.password = secret,
             Self::Gotify { token, .. }
             | Self::Pushover { token, .. }
             | Self::Telegram { token, .. } => *token = secret,
@@ -218,7 +265,9 @@ impl Service {
             Self::Gotify { token, .. }
             | Self::Pushover { token, .. }
             | Self::Telegram { token, .. } => token.is_empty(),
-            Self::Mail(Mail { login, .. }) => !login.user.is_empty() && login.password.is_empty(),
+            Self::Mail(Mail { login, .. })
+            | Self::Hilink(Hilink { login, .. })
+            | Self::Mqtt(Mqtt { login, .. }) => !login.user.is_empty() && login.password.is_empty(),
             Self::Webhook { .. } | Self::Ntfy { .. } | Self::Exec { .. } | Self::Hooks { .. } => {
                 false
             }
@@ -235,6 +284,7 @@ impl fmt::Display for Service {
                 write!(f, "ntfy ({}…)", topic.reveal().chars().take(5).collect::<String>())
             }
             Self::Gotify { server, .. } => write!(f, "gotify ({})", server.host),
+            Self::Mqtt(Mqtt { server, .. }) => write!(f, "mqtt ({})", server.host),
             Self::Pushover { .. } => f.write_str("pushover"),
             Self::Telegram { chat, .. } => write!(f, "telegram ({chat})"),
             // Whoever is in the LAN may see it.
@@ -242,6 +292,14 @@ impl fmt::Display for Service {
                 let (name, domain) = to.reveal().split_once('@').unwrap_or_default();
                 let first = name.chars().next().map_or_else(String::new, String::from);
                 write!(f, "email ({first}…@{domain})")
+            }
+            Self::Hilink(Hilink { number, .. }) => {
+                let number = number.reveal();
+                write!(
+                    f,
+                    "sms (…{})",
+                    number.get(number.len().saturating_sub(4)..).unwrap_or_default()
+                )
             }
             Self::Exec { program } => write!(f, "exec ({})", program.display()),
             Self::Hooks { dir } => write!(f, "hooks ({})", dir.display()),

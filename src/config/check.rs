@@ -42,7 +42,8 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
     let probe = probe(root.section("probe", "[probe]"), &near(&uplinks, &web), notes);
     let names: Vec<&str> = uplinks.iter().map(|placed| placed.config.name.as_str()).collect();
     let leds = leds::leds(root.section("leds", "[leds]"), &names);
-    let notify = notify::all(root.sections("notify", "[[notify]]"));
+    let configs: Vec<&UplinkConfig> = uplinks.iter().map(|placed| &placed.config).collect();
+    let notify = notify::all(root.sections("notify", "[[notify]]"), &configs);
     let heartbeat = heartbeat::heartbeat(root.section("heartbeat", "[heartbeat]"));
     let (state_dir, history) = state(root.section("state", "[state]"));
     let run_dir = directory(root.section("run", "[run]"), RUN_DIR);

@@ -2,33 +2,17 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::channel_url;
-use super::channels::{Login, Secret, Server};
+use super::channels::{HeartbeatConfig, Login, Secret, Server};
 use super::notes::Wrong;
 use super::raw::Section;
 use super::value;
 
 const EVERY: Duration = Duration::from_secs(60);
 const SOONEST: Duration = Duration::from_secs(10);
-/// In a URL, this stands for the uplink's name.
-pub const UPLINK: &str = "{uplink}";
-
-/// Where the sign of life goes, and how often.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeartbeatConfig {
-    pub server: Server,
-    pub login: Login,
-    /// Path and query, which may be what makes it this box's. [`UPLINK`] in it is for a name.
-    pub path: Secret,
-    pub every: Duration,
-    /// Whether each uplink gives its own sign, through itself.
-    pub each_uplink: bool,
-}
-
 pub(super) fn heartbeat(section: Option<Section<'_>>) -> Option<HeartbeatConfig> {
     let mut section = section?;
     let url = section.read("url", url).map(Spanned::into_inner);

@@ -25,8 +25,10 @@ mod raw;
 mod syntax;
 mod value;
 
-pub use channels::{Escalation, Login, Mail, NotifyConfig, Quiet, Secret, Server, Service};
-pub use heartbeat::{HeartbeatConfig, UPLINK};
+pub use channels::{
+    Escalation, HeartbeatConfig, Hilink, Login, Mail, Mqtt, NotifyConfig, Quiet, Secret, Server,
+    Service, UPLINK,
+};
 pub use model::*;
 pub(crate) use nearest::nearest;
 use notes::{MAX_MISTAKES, Notes};

@@ -9,8 +9,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use super::channels::NotifyConfig;
-use super::heartbeat::HeartbeatConfig;
+use super::channels::{HeartbeatConfig, NotifyConfig};
 use crate::units::{Family, IfName, PerFamily};
 
 /// The run directory if neither flag nor configuration names another.

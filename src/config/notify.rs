@@ -7,9 +7,10 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::channel_url;
-use super::channels::{Escalation, NotifyConfig, Quiet, Service};
+use super::channels::{Escalation, Hilink, NotifyConfig, Quiet, Service};
+use super::model::UplinkConfig;
 use super::nearest::nearest;
-use super::notes::{Wrong, excerpt};
+use super::notes::{Notes, Wrong, excerpt};
 use super::raw::{Section, plain};
 use super::value;
 use crate::units::Severity;
@@ -21,15 +22,16 @@ const MOST: usize = 16;
 const AFTER: Duration = Duration::from_secs(5 * 60);
 const SOONEST: Duration = Duration::from_secs(1);
 
-/// Reads all `[[notify]]` sections. Those to whom it escalates are channels, too, behind all others.
-pub(super) fn all(sections: Vec<Section<'_>>) -> Vec<NotifyConfig> {
+/// Reads all `[[notify]]` sections; some name one of these uplinks. Those to whom it escalates are channels, too,
+/// behind all others.
+pub(super) fn all(sections: Vec<Section<'_>>, uplinks: &[&UplinkConfig]) -> Vec<NotifyConfig> {
     if let Some(surplus) = sections.get(MOST) {
         let text = format!("these are {} channels, and there can be {MOST}", sections.len());
         surplus.notes().push(surplus.at(), text, "leave out the last ones");
     }
     let (mut channels, mut escalations) = (Vec::new(), Vec::new());
     for section in sections.into_iter().take(MOST) {
-        let (own, next, after) = one(section);
+        let (own, next, after) = one(section, uplinks);
         let mut first: Option<String> = None;
         for mut channel in own {
             channel.name = name(&channels, &channel.to);
@@ -68,9 +70,12 @@ fn plain_channel(to: Service) -> NotifyConfig {
 
 /// The channels of a section (as many as a mail has readers, as each is a delivery of its own), who is next, and
 /// after how long.
-fn one(mut section: Section<'_>) -> (Vec<NotifyConfig>, Vec<Vec<Service>>, Duration) {
+fn one(
+    mut section: Section<'_>,
+    uplinks: &[&UplinkConfig],
+) -> (Vec<NotifyConfig>, Vec<Vec<Service>>, Duration) {
     const EXAMPLE: &str = "add to = \"ntfy://ntfy.sh/our-house-7f3k\"";
-    let to = section.read("to", services);
+    let mut to = section.read("to", services);
     if !section.has_like("to") {
         section.missing("this channel leads nowhere", EXAMPLE);
     }
@@ -82,9 +87,15 @@ fn one(mut section: Section<'_>) -> (Vec<NotifyConfig>, Vec<Vec<Service>>, Durat
         let hint = "write it into the URL, or name a file with secret_file = \"…\"";
         section.notes().push(to.span().start, "to: the secret is missing", hint);
     }
+    if let Some(to) = &mut to {
+        let at = to.span().start;
+        to.as_mut().iter_mut().for_each(|to| leads_by(to, uplinks, at, section.notes()));
+    }
     let min = section.read_or("min", least, Severity::Warning);
     let quiet = section.read("quiet", quiet).map(Spanned::into_inner);
-    let next = plain(section.list("escalate", next_one));
+    let mut next = plain(section.list("escalate", next_one));
+    let at = section.at();
+    next.iter_mut().flatten().for_each(|to| leads_by(to, uplinks, at, section.notes()));
     let after = section.read("after", after);
     if let Some(after) = &after
         && !section.has_like("escalate")
@@ -99,6 +110,21 @@ fn one(mut section: Section<'_>) -> (Vec<NotifyConfig>, Vec<Vec<Service>>, Durat
     };
     let to = to.map(Spanned::into_inner).unwrap_or_default();
     (to.into_iter().map(channel).collect(), next, after.map_or(AFTER, Spanned::into_inner))
+}
+
+/// Finds the uplink by which a channel leads, if it says one.
+fn leads_by(to: &mut Service, uplinks: &[&UplinkConfig], at: usize, notes: &Notes<'_>) {
+    let Service::Hilink(Hilink { uplink, interface, .. }) = to else { return };
+    if let Some(found) = uplinks.iter().find(|known| known.name == *uplink) {
+        interface.clone_from(&found.device.interface);
+        return;
+    }
+    let names = || uplinks.iter().map(|known| known.name.as_str());
+    let hint = nearest(uplink, names()).map_or_else(
+        || format!("the uplinks are {}", names().collect::<Vec<_>>().join(", ")),
+        |near| format!("did you mean {near}?"),
+    );
+    notes.push(at, format!("to: there is no uplink {}", excerpt(uplink)), hint);
 }
 
 fn services(value: &DeValue<'_>) -> Result<Vec<Service>, Wrong> {

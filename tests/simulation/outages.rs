@@ -96,7 +96,17 @@ impl Kind {
             // unwell.
             Self::Names => 4.0 + 5.0 + OFF,
             Self::Portal => 5.0 + OFF,
-            _ => OFF,
+            Self::Unplugged
+            | Self::ModemDead
+            | Self::Severed
+            | Self::ModemRestarts
+            | Self::OneFamily
+            | Self::Paused
+            | Self::Everything
+            | Self::SeveredOverReboot
+            | Self::SeveredOverKill
+            | Self::Reboot
+            | Self::Power => OFF,
         }
     }
 }
@@ -168,7 +178,7 @@ impl Home {
 
     /// The true time.
     fn truth(&self, at: Instant) -> u64 {
-        DAWN + u64::try_from(at.as_micros() / 1000).unwrap()
+        DAWN + at.as_micros() / 1000
     }
 
     /// The time since the boot, and what the box's clock says.
@@ -268,22 +278,7 @@ impl Home {
                 self.run(10 * SECOND);
                 self.world.command(Command::Resume { uplink });
             }
-            Kind::Everything => {
-                self.world.fault(1, Fault::Sever(BOTH));
-                self.run(5 * SECOND);
-                truth.from = self.world.now();
-                self.world.net.people.flows = Some(Vec::new());
-                self.run(SECOND);
-                self.world.fault(0, Fault::Sever(BOTH));
-                self.run(length);
-                self.world.fault(0, Fault::Restore);
-                self.run(20 * SECOND);
-                self.world.fault(1, Fault::Restore);
-                // What a client in the LAN saw.
-                let flows = self.world.net.people.flows.take().unwrap();
-                let answers: Vec<Instant> = flows.into_iter().filter_map(|(_, at)| at).collect();
-                truth.dead = answers.windows(2).map(|two| two[1].since(two[0])).max().unwrap();
-            }
+            Kind::Everything => self.nothing_works(length, &mut truth),
             Kind::SeveredOverReboot => {
                 self.world.fault(0, Fault::Sever(BOTH));
                 self.run(length / 2);
@@ -316,6 +311,23 @@ impl Home {
             }
         }
         truth
+    }
+
+    fn nothing_works(&mut self, length: Duration, truth: &mut Truth) {
+        self.world.fault(1, Fault::Sever(BOTH));
+        self.run(5 * SECOND);
+        truth.from = self.world.now();
+        self.world.net.people.flows = Some(Vec::new());
+        self.run(SECOND);
+        self.world.fault(0, Fault::Sever(BOTH));
+        self.run(length);
+        self.world.fault(0, Fault::Restore);
+        self.run(20 * SECOND);
+        self.world.fault(1, Fault::Restore);
+        // What a client in the LAN saw.
+        let flows = self.world.net.people.flows.take().unwrap();
+        let answers: Vec<Instant> = flows.into_iter().filter_map(|(_, at)| at).collect();
+        truth.dead = answers.windows(2).map(|two| two[1].since(two[0])).max().unwrap();
     }
 
     fn fault(&mut self, begins: Fault, length: Duration, ends: Fault) {
@@ -352,41 +364,38 @@ fn off(truth: &Truth, home: &Home, report: &Report) -> Result<f64, String> {
     let dead = truth.dead.as_secs_f64();
     let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
     let wrong = |cause: Cause| (cause != right).then(|| format!("taken for {cause:?}"));
-    match truth.kind {
-        Kind::Reboot | Kind::Power | Kind::Everything => {
-            let all = &report.home.outages;
-            let near = |one: &&sparelink::engine::report::Outage| {
-                near(one.span) || (one.span.from..one.span.to).contains(&(began + 1000))
-            };
-            let found = all.iter().find(near).ok_or_else(|| format!("not found, at {began}"))?;
-            if let Some(wrong) = wrong(found.cause) {
-                return Err(wrong);
-            }
-            match truth.kind {
-                Kind::Everything => Ok(seconds(found.down) - dead),
-                // Where it was last known to run before the cut is not where it was cut.
-                Kind::Power => {
-                    let known = seconds(found.apart) >= truth.apart.as_secs_f64() - 1.0;
-                    let bounded = seconds(found.apart) <= truth.apart.as_secs_f64() + 3660.0;
-                    if known && bounded { Ok(0.0) } else { Err(format!("{found:?}")) }
-                }
-                _ => Ok(seconds(found.apart) - truth.apart.as_secs_f64()),
-            }
+    let of_the_home = matches!(truth.kind, Kind::Reboot | Kind::Power | Kind::Everything);
+    if of_the_home {
+        let all = &report.home.outages;
+        let near = |one: &&sparelink::engine::report::Outage| {
+            near(one.span) || (one.span.from..one.span.to).contains(&(began + 1000))
+        };
+        let found = all.iter().find(near).ok_or_else(|| format!("not found, at {began}"))?;
+        if let Some(wrong) = wrong(found.cause) {
+            return Err(wrong);
         }
-        _ => {
-            let all = &cable.incidents;
-            let found = all.iter().find(|one| near(one.span));
-            let found = found.ok_or_else(|| format!("not found, at {began}"))?;
-            if let Some(wrong) = wrong(found.cause) {
-                return Err(format!("{wrong}: {:?}", brief(std::slice::from_ref(found), began)));
-            }
-            let apart = seconds(found.apart) - truth.apart.as_secs_f64();
-            if apart.abs() > OFF {
-                return Err(format!("{apart:.1} s apart: {found:?}"));
-            }
-            let partial = truth.kind == Kind::OneFamily;
-            Ok(seconds(if partial { found.partial } else { found.down }) - dead)
+        let off = seconds(found.apart) - truth.apart.as_secs_f64();
+        if truth.kind == Kind::Everything {
+            Ok(seconds(found.down) - dead)
+        } else if truth.kind == Kind::Power {
+            // Where it was last known to run before the cut is not where it was cut.
+            if (-1.0..=3660.0).contains(&off) { Ok(0.0) } else { Err(format!("{found:?}")) }
+        } else {
+            Ok(off)
         }
+    } else {
+        let all = &cable.incidents;
+        let found = all.iter().find(|one| near(one.span));
+        let found = found.ok_or_else(|| format!("not found, at {began}"))?;
+        if let Some(wrong) = wrong(found.cause) {
+            return Err(format!("{wrong}: {:?}", brief(std::slice::from_ref(found), began)));
+        }
+        let apart = seconds(found.apart) - truth.apart.as_secs_f64();
+        if apart.abs() > OFF {
+            return Err(format!("{apart:.1} s apart: {found:?}"));
+        }
+        let partial = truth.kind == Kind::OneFamily;
+        Ok(seconds(if partial { found.partial } else { found.down }) - dead)
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Failure {
     pub refused: bool,
     /// The server asked to be left alone for so long.
     pub pause: Option<Duration>,
+    /// It may have arrived all the same.
+    pub unknown: bool,
 }
 
 /// How many messages a channel takes in a time, at most.
@@ -69,13 +71,18 @@ const fn caps(to: &Service) -> &'static [Cap] {
     const USUAL: [Cap; 1] = [Cap { most: 60, within: HOUR }];
     // Providers shut out who sends more.
     const MAIL: [Cap; 1] = [Cap { most: 30, within: HOUR }];
+    // Each costs, and a mobile network shuts out who sends more.
+    const SMS: [Cap; 2] =
+        [Cap { most: 3, within: HOUR }, Cap { most: 10, within: HOUR.saturating_mul(24) }];
     match to {
         Service::Mail(_) => &MAIL,
+        Service::Hilink(_) => &SMS,
         Service::Webhook { .. }
         | Service::Ntfy { .. }
         | Service::Gotify { .. }
         | Service::Pushover { .. }
         | Service::Telegram { .. }
+        | Service::Mqtt(_)
         | Service::Exec { .. }
         | Service::Hooks { .. } => &USUAL,
     }
@@ -86,6 +93,10 @@ const fn caps(to: &Service) -> &'static [Cap] {
 pub struct Queue {
     quiet: Option<Quiet>,
     caps: &'static [Cap],
+    /// What may have arrived is paid for: it is tried a second time, and no third.
+    costs: bool,
+    /// The message that may have arrived.
+    unsure: Option<String>,
     /// It says `not now` to whom it does not know.
     slow_to_trust: bool,
     /// A cap has held something up, of which only the most important is sent.
@@ -111,6 +122,8 @@ impl Queue {
         Self {
             quiet,
             caps: caps(to),
+            costs: matches!(to, Service::Hilink(_)),
+            unsure: None,
             slow_to_trust: matches!(to, Service::Mail(_)),
             held: false,
             withheld: 0,
@@ -246,6 +259,11 @@ impl Queue {
         self.forget(id);
         (self.failures, self.failing, self.not_before) = (0, None, now);
         self.withheld = 0;
+        self.count(now);
+    }
+
+    /// Counts what caps count.
+    fn count(&mut self, now: Instant) {
         self.sent.push_back(now);
         let longest = self.caps.iter().map(|cap| cap.within).max().unwrap_or_default();
         while self.sent.front().is_some_and(|first| now.since(*first) > longest) {
@@ -253,8 +271,8 @@ impl Queue {
         }
     }
 
-    /// It has not, or nobody knows.
-    pub fn failed(&mut self, id: &str, failure: Failure, now: Instant) {
+    /// It has not, or nobody knows. Returns whether that was the last try.
+    pub fn failed(&mut self, id: &str, failure: Failure, now: Instant) -> bool {
         if self.sending.as_deref() == Some(id) {
             self.sending = None;
         }
@@ -265,9 +283,19 @@ impl Queue {
         let pause = if failure.refused { REFUSED } else { usual };
         self.not_before = (now + pause).max(self.asked_until);
         self.failures += 1;
+        let paid = failure.unknown && self.costs;
         self.failing = Some(failure);
+        if paid {
+            self.count(now);
+            if self.unsure.as_deref() == Some(id) {
+                self.forget(id);
+                return true;
+            }
+            self.unsure = Some(id.to_owned());
+        }
         // A digest that came while another message was on its way goes before that, too.
         self.waiting.make_contiguous().sort_by_key(|e| !e.digest);
+        false
     }
 
     /// Takes a message out.
@@ -282,7 +310,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Login, Mail, Server};
+    use crate::config::{Hilink, Login, Mail, Server};
 
     fn at(seconds: u64) -> Instant {
         Instant::from_micros(seconds * 1_000_000)
@@ -297,7 +325,7 @@ mod tests {
     }
 
     fn down() -> Failure {
-        Failure { why: "no route".to_owned(), refused: false, pause: None }
+        Failure { why: "no route".to_owned(), refused: false, pause: None, unknown: false }
     }
 
     use Severity::{Critical, Warning};
@@ -452,6 +480,52 @@ mod tests {
             assert_eq!(queue.withhold(at(3700), None), []);
             assert_eq!(queue.next(at(3700), None).unwrap().id, id);
             queue.delivered(id, at(3700));
+        }
+    }
+
+    #[test]
+    fn an_sms_that_may_have_arrived_is_sent_twice_at_most_and_counts() {
+        let router = Hilink {
+            server: Server { tls: false, host: "192.168.8.1".to_owned(), port: 80 },
+            login: Login::default(),
+            number: "+49151".to_owned().into(),
+            uplink: "mifi".to_owned(),
+            interface: None,
+        };
+        let mut sms = Queue::new(&Service::Hilink(router), None);
+        let unknown = || Failure { unknown: true, ..down() };
+        for id in ["a", "b"] {
+            sms.push(entry(id, Warning), at(0));
+        }
+        assert_eq!(sms.next(at(0), None).unwrap().id, "a");
+        // What surely was not sent costs nothing.
+        assert!(!sms.failed("a", down(), at(0)));
+        sms.next(at(60), None).unwrap();
+        assert!(!sms.failed("a", unknown(), at(60)));
+        sms.next(at(120), None).unwrap();
+        assert!(sms.failed("a", unknown(), at(120)), "no third time");
+        assert_eq!(sms.next(at(180), None).unwrap().id, "b");
+        sms.delivered("b", at(180));
+        sms.push(entry("c", Warning), at(181));
+        assert_eq!(sms.next(at(3659), None), None, "three in an hour, two of them for nothing");
+        assert_eq!(sms.next(at(3660), None).unwrap().id, "c");
+        sms.delivered("c", at(3660));
+        // Ten in a day.
+        let mut now = at(3660);
+        for n in 0..6 {
+            now = now + Duration::from_secs(3600);
+            sms.push(entry(&format!("{n}"), Warning), now);
+            sms.next(now, None).unwrap();
+            sms.delivered(&format!("{n}"), now);
+        }
+        sms.push(entry("d", Warning), now);
+        assert_eq!(sms.deadline(now, None), Some(at(60 + 86_400)));
+        // To another kind of channel it is only one more try.
+        let mut queue = queue(None);
+        queue.push(entry("a", Warning), at(0));
+        for n in 0..5 {
+            queue.next(at(n * 600), None).unwrap();
+            assert!(!queue.failed("a", unknown(), at(n * 600)));
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::outbox::Kept;
 use super::post::{self, Addresses, Reach, Way};
-use super::{exec, hooks, mail, secrets, services};
+use super::{exec, hilink, hooks, mail, mqtt, secrets, services};
 use crate::config::{NotifyConfig, Service};
 use crate::engine::notify::Message;
 use crate::engine::notify::queue::Failure;
@@ -43,6 +43,7 @@ pub(super) fn kept(message: &Message, boot: &str, now: Now) -> Kept {
         digest: message.is_digest(),
         to: BTreeSet::new(),
         ack: None,
+        withheld: 0,
     }
 }
 
@@ -72,25 +73,36 @@ pub(super) async fn deliver(
     let mut to = config.to.clone();
     if let Some(file) = &config.secret_file {
         let secret = secrets::read(file, state_dir);
-        to.know(secret.map_err(|why| Failure { why, refused: true, pause: None })?);
+        to.know(secret.map_err(|why| Failure {
+            why,
+            refused: true,
+            pause: None,
+            unknown: false,
+        })?);
     }
     let sent = async {
         let input = || services::document(message, state).to_string().into_bytes();
-        if let Service::Exec { program } = &to {
-            return exec::run(program, &[], input()).await;
-        }
-        if let Service::Hooks { dir } = &to {
-            return hooks::run(dir, &message.event, &input()).await;
-        }
-        if let Service::Mail(mail) = &to {
-            return mail::send(mail, message, addresses, reach).await;
-        }
-        match services::post(&to, message, state) {
-            Some(post) => post::send(post, addresses, Way::Any(reach)).await,
-            None => Ok(()),
+        match &to {
+            Service::Exec { program } => exec::run(program, &[], input()).await,
+            Service::Hooks { dir } => hooks::run(dir, &message.event, &input()).await,
+            Service::Mail(mail) => mail::send(mail, message, addresses, reach).await,
+            Service::Hilink(to) => hilink::send(to, message, state).await,
+            Service::Mqtt(to) => mqtt::send(to, message, state, addresses, reach).await,
+            Service::Webhook { .. }
+            | Service::Ntfy { .. }
+            | Service::Gotify { .. }
+            | Service::Pushover { .. }
+            | Service::Telegram { .. } => match services::post(&to, message, state) {
+                Some(post) => post::send(post, addresses, Way::Any(reach)).await,
+                None => Ok(()),
+            },
         }
     };
-    let late =
-        || Failure { why: "it took more than a minute".to_owned(), refused: false, pause: None };
+    let late = || Failure {
+        why: "it took more than a minute".to_owned(),
+        refused: false,
+        pause: None,
+        unknown: false,
+    };
     tokio::time::timeout(LONGEST, sent).await.unwrap_or_else(|_| Err(late()))
 }

@@ -29,6 +29,7 @@ pub(super) async fn run(program: &Path, arguments: &[&str], input: Vec<u8>) -> R
         why,
         refused: false,
         pause: None,
+        unknown: false,
     })
 }
 

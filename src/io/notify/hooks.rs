@@ -60,5 +60,5 @@ fn programs(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn passing(why: String) -> Failure {
-    Failure { why, refused: false, pause: None }
+    Failure { why, refused: false, pause: None, unknown: false }
 }

@@ -23,5 +23,5 @@ pub(super) fn send(
     _: super::post::Reach,
 ) -> std::future::Ready<Result<(), Failure>> {
     let why = super::tls::MISSING.to_owned();
-    std::future::ready(Err(Failure { why, refused: true, pause: None }))
+    std::future::ready(Err(Failure { why, refused: true, pause: None, unknown: false }))
 }

@@ -25,12 +25,15 @@ mod alarms;
 mod beating;
 mod delivery;
 mod exec;
+mod hilink;
 mod hooks;
 mod mail;
+mod mqtt;
 mod outbox;
 mod post;
 mod secrets;
 mod services;
+mod sms;
 mod tls;
 
 use beating::Beating;
@@ -352,7 +355,7 @@ impl Office {
                 continue;
             };
             message.ack = links.get(&message.story).cloned().filter(|_| !message.digest);
-            let message = message.with_withheld(channel.queue.withheld());
+            message.withheld = channel.queue.withheld();
             let (name, config) = (name.clone(), channel.config.clone());
             let dir = self.state_dir.clone();
             let (addresses, state) = (self.addresses.clone(), self.state.clone());
@@ -390,7 +393,10 @@ impl Office {
                 if news {
                     tracing::warn!("{}: {}", channel.config.to, failure.why);
                 }
-                channel.queue.failed(&done.id, failure, now.mono);
+                if channel.queue.failed(&done.id, failure, now.mono) {
+                    let result = self.outbox.done(&done.channel, &done.id, Ending::GivenUp);
+                    self.kept_on_disk(result);
+                }
             }
         }
     }

@@ -41,6 +41,9 @@ pub(crate) struct Kept {
     pub(crate) digest: bool,
     /// Which channels are to get it.
     pub(crate) to: BTreeSet<String>,
+    /// How many others the channel that sends it has withheld.
+    #[serde(skip)]
+    pub(crate) withheld: usize,
     /// Where a person says that they have seen it, while nobody has. Only in what is sent.
     #[serde(skip)]
     pub(crate) ack: Option<String>,
@@ -59,11 +62,8 @@ pub(crate) struct Raised {
 impl Kept {
     /// Text and what next, for who shows one body.
     pub(crate) fn body(&self) -> String {
-        if self.next.is_empty() {
-            self.text.clone()
-        } else {
-            format!("{}\n{}", self.text, self.next)
-        }
+        let next = self.next_too();
+        if next.is_empty() { self.text.clone() } else { format!("{}\n{next}", self.text) }
     }
 
     /// That, and where a person says that they have seen it, for who shows no button.
@@ -72,18 +72,19 @@ impl Kept {
         self.ack.as_ref().map_or(body.clone(), |ack| format!("{body}\nSeen it? {ack}"))
     }
 
-    /// The same, telling how many others are not sent at all.
-    pub(crate) fn with_withheld(mut self, many: usize) -> Self {
-        let told = match many {
-            0 => return self,
-            1 => "1 message was withheld, as too many came.".to_owned(),
-            many => format!("{many} messages were withheld, as too many came."),
-        };
-        if !self.next.is_empty() {
-            self.next.push('\n');
+    /// What next, and how many others are not sent at all.
+    pub(crate) fn next_too(&self) -> String {
+        let told = [Some(self.next.clone()), self.withheld_words()].into_iter().flatten();
+        told.filter(|words| !words.is_empty()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// How many others are not sent at all, if some are not.
+    pub(crate) fn withheld_words(&self) -> Option<String> {
+        match self.withheld {
+            0 => None,
+            1 => Some("1 message was withheld, as too many came.".to_owned()),
+            many => Some(format!("{many} messages were withheld, as too many came.")),
         }
-        self.next.push_str(&told);
-        self
     }
 }
 

@@ -12,6 +12,7 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::http::response::Parts;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
@@ -80,7 +81,7 @@ impl Addresses {
 
 /// A failure that the next try may not have.
 pub(super) fn passing(why: String) -> Failure {
-    Failure { why, refused: false, pause: None }
+    Failure { why, refused: false, pause: None, unknown: false }
 }
 
 /// How far messages get at the moment.
@@ -147,19 +148,25 @@ pub(super) async fn send(post: Post, addresses: &Addresses, way: Way) -> Result<
     let stream = connect(&post.server, addresses, &way).await?;
     let stream = super::tls::wrap(&post.server, stream).await.map_err(passing)?;
     let server = post.server.clone();
-    match timeout(ANSWERED, exchange(post, stream)).await {
-        Ok(Ok((status, after, body))) => judge(status, after.as_deref(), &body),
+    let asked = async {
+        let request = request(post).map_err(|error| error.to_string())?;
+        exchange(request, stream).await
+    };
+    match timeout(ANSWERED, asked).await {
+        Ok(Ok((head, body))) => {
+            let after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            judge(head.status.as_u16(), after, &body)
+        }
         Ok(Err(why)) => Err(passing(format!("{}: {why}", server.host))),
         Err(_) => Err(passing(format!("{} took the connection and does not answer", server.host))),
     }
 }
 
-/// Status, `Retry-After` and the beginning of the body.
-async fn exchange(
-    post: Post,
+/// Asks, and returns status, headers and the beginning of the body.
+pub(super) async fn exchange(
+    request: Request<Full<Bytes>>,
     stream: Box<dyn Stream>,
-) -> Result<(u16, Option<String>, String), String> {
-    let request = request(post).map_err(|error| error.to_string())?;
+) -> Result<(Parts, String), String> {
     let failed = |error: hyper::Error| {
         let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
         cause.map_or_else(|| error.to_string(), words)
@@ -170,12 +177,10 @@ async fn exchange(
         http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(failed)?;
     connection.spawn(driver);
     let answer = sender.send_request(request).await.map_err(failed)?;
-    let status = answer.status().as_u16();
-    let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let after = after.map(str::to_owned);
-    let body = Limited::new(answer.into_body(), MOST_BODY).collect().await;
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, MOST_BODY).collect().await;
     let body = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
-    Ok((status, after, body.unwrap_or_default()))
+    Ok((head, body.unwrap_or_default()))
 }
 
 fn request(post: Post) -> Result<Request<Full<Bytes>>, hyper::http::Error> {

@@ -108,7 +108,13 @@ pub(super) fn post(to: &Service, message: &Kept, state: &Value) -> Option<Post> 
             let body = json!({ "chat_id": chat, "text": text });
             Post::json(server, format!("/bot{}/sendMessage", token.reveal()), &body)
         }
-        Service::Mail(_) | Service::Exec { .. } | Service::Hooks { .. } => return None,
+        Service::Mail(_)
+        | Service::Hilink(_)
+        | Service::Mqtt(_)
+        | Service::Exec { .. }
+        | Service::Hooks { .. } => {
+            return None;
+        }
     })
 }
 
@@ -120,7 +126,7 @@ pub(super) fn document(message: &Kept, state: &Value) -> Value {
         "event": message.event,
         "title": message.title,
         "text": message.text,
-        "next": message.next,
+        "next": message.next_too(),
         "severity": message.severity.word(),
         "at": message.at,
         "uplink": message.uplink,
@@ -169,7 +175,7 @@ pub(super) fn judge(status: u16, retry_after: Option<&str>, body: &str) -> Resul
         500..=599 => format!("the server has a fault ({status}{said})"),
         _ => format!("the server refuses the message ({status}{said})"),
     };
-    Err(Failure { why, refused: !passing, pause })
+    Err(Failure { why, refused: !passing, pause, unknown: false })
 }
 
 /// The beginning of what a server says, without what would disturb a line.

@@ -16,17 +16,21 @@ use tokio::time::{Instant, sleep};
 use crate::figure;
 use crate::stage::{AGENT, SOON, Stage, file};
 
+mod encrypted;
 mod escalation;
 mod heartbeat;
+mod hilink;
 mod hooks;
-mod encrypted;
+mod mqtt;
 mod server;
 mod storm;
 
+use encrypted::mails_and_webhooks_go_by_tls_alone;
 use escalation::what_nobody_has_seen_is_told_to_the_next;
 use heartbeat::signs_of_life_go_through_their_uplinks;
+use hilink::an_sms_goes_by_the_router_that_is_meant;
 use hooks::programs_beside_the_configuration_are_run;
-use encrypted::mails_and_webhooks_go_by_tls_alone;
+use mqtt::messages_are_published_by_mqtt;
 use server::{Asked, Manner, Server, says};
 use storm::fifty_transitions_and_twenty_kills_lose_no_message;
 
@@ -42,6 +46,8 @@ crate::tests![
     #[ignore = "long: an outage of ten minutes"]
     fifty_transitions_and_twenty_kills_lose_no_message,
     mails_and_webhooks_go_by_tls_alone,
+    an_sms_goes_by_the_router_that_is_meant,
+    messages_are_published_by_mqtt,
 ];
 
 /// A switch is told in two seconds; a busy machine gets a little more.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) at: Instant,
+    pub(super) method: String,
     pub(super) path: String,
     /// Names in lower case.
     pub(super) headers: Vec<(String, String)>,
@@ -90,7 +91,7 @@ pub(super) fn says(status: u16, body: &str) -> Manner {
     Manner::Says(format!("HTTP/1.1 {status} Word\r\ncontent-length: {length}\r\n\r\n{body}"))
 }
 
-async fn read(stream: &mut TcpStream) -> Result<Asked> {
+pub(super) async fn read(stream: &mut TcpStream) -> Result<Asked> {
     let mut bytes = Vec::new();
     let head = loop {
         let mut buffer = [0; 4096];
@@ -103,7 +104,8 @@ async fn read(stream: &mut TcpStream) -> Result<Asked> {
     };
     let text = String::from_utf8(bytes[..head].to_vec())?;
     let mut lines = text.lines();
-    let path = lines.next().and_then(|line| line.split(' ').nth(1)).context("no path")?.to_owned();
+    let mut words = lines.next().context("no request")?.split(' ').map(str::to_owned);
+    let (method, path) = words.next().zip(words.next()).context("no path")?;
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
@@ -117,5 +119,5 @@ async fn read(stream: &mut TcpStream) -> Result<Asked> {
         bytes.extend_from_slice(&buffer[..n]);
     }
     let body = String::from_utf8(bytes[head + 4..].to_vec())?;
-    Ok(Asked { at: Instant::now(), path, headers, body })
+    Ok(Asked { at: Instant::now(), method, path, headers, body })
 }

@@ -68,6 +68,7 @@ mod tests {
             digest: true,
             to: BTreeSet::new(),
             ack: None,
+            withheld: 0,
         };
         let letter = letter(&mail, &message).unwrap();
         let text = String::from_utf8(letter.formatted()).unwrap();

@@ -47,7 +47,8 @@ pub(in crate::io::notify) async fn send(
     reach: Reach,
 ) -> Result<(), Failure> {
     let letter = letter(mail, message);
-    let letter = letter.map_err(|why| Failure { why, refused: true, pause: None })?;
+    let letter =
+        letter.map_err(|why| Failure { why, refused: true, pause: None, unknown: false })?;
     let stream = connect(&mail.server, addresses, &Way::Any(reach)).await?;
     converse(mail, &letter, stream, PATIENCE).await
 }
@@ -111,7 +112,7 @@ fn failed(error: &Error) -> Failure {
     }
     if error.is_client() {
         let why = "the server offers no way to log in that is known here (PLAIN or LOGIN)";
-        return Failure { why: why.to_owned(), refused: true, pause: None };
+        return Failure { why: why.to_owned(), refused: true, pause: None, unknown: false };
     }
     let broken = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
     let ended = cause.is_some_and(|cause| cause.to_string() == "incomplete response");

@@ -25,7 +25,7 @@ pub(super) async fn ask(stream: &mut dyn Stream) -> Result<(), Failure> {
     let offers = expect(stream, "EHLO [127.0.0.1]\r\n", "250").await?;
     if !offers.iter().any(|offer| offer.eq_ignore_ascii_case("STARTTLS")) {
         let why = "the server offers no TLS here, so it is told nothing; mailtos:// may work";
-        return Err(Failure { why: why.to_owned(), refused: true, pause: None });
+        return Err(Failure { why: why.to_owned(), refused: true, pause: None, unknown: false });
     }
     expect(stream, "STARTTLS\r\n", "220").await.map(drop)
 }
@@ -73,8 +73,8 @@ pub(super) fn no(code: &str, text: &str) -> Failure {
         "" => code.to_owned(),
         said => format!("{code}: {said}"),
     };
-    let later = |why| Failure { why, refused: false, pause: Some(NOT_NOW) };
-    let never = |why| Failure { why, refused: true, pause: None };
+    let later = |why| Failure { why, refused: false, pause: Some(NOT_NOW), unknown: false };
+    let never = |why| Failure { why, refused: true, pause: None, unknown: false };
     match code.as_bytes() {
         b"530" | b"534" | b"535" | b"538" => {
             never(format!("the server refuses the login ({said})"))

@@ -36,6 +36,7 @@ fn message(number: usize) -> Kept {
         digest: false,
         to: ["ntfy".to_owned(), "webhook".to_owned()].into(),
         ack: None,
+        withheld: 0,
     }
 }
 
@@ -65,7 +66,9 @@ fn step(outbox: &mut Outbox, n: usize) -> io::Result<()> {
 }
 
 /// What waits for whom, and what is seen.
-fn state(outbox: &Outbox) -> (Vec<(String, BTreeSet<String>)>, Vec<(String, bool)>) {
+type State = (Vec<(String, BTreeSet<String>)>, Vec<(String, bool)>);
+
+fn state(outbox: &Outbox) -> State {
     let waiting =
         outbox.messages.iter().filter(|m| !m.to.is_empty()).map(|m| (m.id.clone(), m.to.clone()));
     let seen = outbox.raised.iter().map(|one| (one.token.clone(), one.alarm.seen.is_some()));

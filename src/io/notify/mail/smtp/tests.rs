@@ -25,7 +25,7 @@ fn message() -> Kept {
         id: "a-1".to_owned(),
         story: "a".to_owned(),
         event: "test".to_owned(),
-            severity: Severity::Warning,
+        severity: Severity::Warning,
         title: "Title".to_owned(),
         text: "Text".to_owned(),
         next: String::new(),
@@ -33,7 +33,8 @@ fn message() -> Kept {
         uplink: None,
         digest: false,
         to: BTreeSet::new(),
-            ack: None,
+        ack: None,
+        withheld: 0,
     }
 }
 

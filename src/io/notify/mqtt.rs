@@ -1,0 +1,219 @@
+//! Publishes a message by MQTT 3.1.1 (OASIS standard of 2014): a connection, one PUBLISH that the broker acknowledges,
+//! and good-bye. It is over in a second, so that nothing has to be kept alive between messages.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::outbox::Kept;
+use super::post::{Addresses, Reach, Way, connect, passing};
+use super::{services, tls};
+use crate::config::{Login, Mqtt};
+use crate::engine::notify::queue::Failure;
+use crate::io::clock;
+use crate::io::socket::{Stream, words};
+
+/// A broker has so long for all of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Seconds after which a broker would take us for gone.
+const KEEP_ALIVE: u16 = 60;
+/// The number of the only packet that is acknowledged.
+const PACKET: [u8; 2] = [0, 1];
+
+/// Publishes a message.
+///
+/// # Errors
+///
+/// Why it may not have been taken.
+pub(super) async fn send(
+    to: &Mqtt,
+    message: &Kept,
+    state: &serde_json::Value,
+    addresses: &Addresses,
+    reach: Reach,
+) -> Result<(), Failure> {
+    let document = services::document(message, state).to_string();
+    let stream = connect(&to.server, addresses, &Way::Any(reach)).await?;
+    let stream = tls::wrap(&to.server, stream).await.map_err(passing)?;
+    let host = &to.server.host;
+    let published = publish(to, document.as_bytes(), stream);
+    match timeout(PATIENCE, published).await {
+        Ok(result) => result.map_err(|failure| {
+            let why = format!("{host}: {}", failure.why);
+            Failure { why, ..failure }
+        }),
+        Err(_) => Err(passing(format!("{host} took the connection and does not answer"))),
+    }
+}
+
+async fn publish(to: &Mqtt, document: &[u8], mut stream: Box<dyn Stream>) -> Result<(), Failure> {
+    let name = clock::random::<4>().map_err(|error| passing(words(&error)))?;
+    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    let broken = |error: std::io::Error| passing(words(&error));
+    stream.write_all(&connection(&to.login, &format!("sparelink{name}"))).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
+    let [_, code] = answer(&mut *stream, CONNACK).await?;
+    if code != 0 {
+        return Err(no(code));
+    }
+    let mut inside = text(&to.topic);
+    inside.extend(PACKET);
+    inside.extend(document);
+    stream.write_all(&packet(PUBLISH, &inside)).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
+    if answer(&mut *stream, PUBACK).await? != PACKET {
+        return Err(passing(NO_BROKER.to_owned()));
+    }
+    // It has the message; without good-bye it would say that we died.
+    drop(stream.write_all(&packet(DISCONNECT, &[])).await);
+    drop(stream.shutdown().await);
+    Ok(())
+}
+
+const NO_BROKER: &str = "what answers there does not speak MQTT";
+
+/// Kinds of packets, with their flags; a PUBLISH is delivered at least once (QoS 1).
+const CONNECT: u8 = 0x10;
+const CONNACK: u8 = 0x20;
+const PUBLISH: u8 = 0x32;
+const PUBACK: u8 = 0x40;
+const DISCONNECT: u8 = 0xe0;
+
+/// The packet that logs in, of a session of which nothing is kept.
+fn connection(login: &Login, name: &str) -> Vec<u8> {
+    let secret = login.password.reveal();
+    let mut flags = 0x02;
+    let mut inside = text("MQTT");
+    let mut payload = text(name);
+    if !login.user.is_empty() {
+        flags |= 0x80;
+        payload.extend(text(&login.user));
+        if !secret.is_empty() {
+            flags |= 0x40;
+            payload.extend(text(secret));
+        }
+    }
+    inside.extend([4, flags]);
+    inside.extend(KEEP_ALIVE.to_be_bytes());
+    inside.extend(payload);
+    packet(CONNECT, &inside)
+}
+
+/// A packet with its length, seven bits a byte.
+fn packet(kind: u8, inside: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind];
+    let mut left = inside.len();
+    loop {
+        let seven = u8::try_from(left % 128).unwrap_or_default();
+        left /= 128;
+        bytes.push(if left > 0 { seven | 0x80 } else { seven });
+        if left == 0 {
+            break;
+        }
+    }
+    bytes.extend(inside);
+    bytes
+}
+
+/// A text with its length before it; none of ours is as long as would not fit.
+fn text(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap_or_default();
+    let text = &text.as_bytes()[..usize::from(length)];
+    [&length.to_be_bytes(), text].concat()
+}
+
+/// Reads an answer of that kind: both have two bytes.
+async fn answer(stream: &mut dyn Stream, kind: u8) -> Result<[u8; 2], Failure> {
+    let mut bytes = [0; 4];
+    stream.read_exact(&mut bytes).await.map_err(|error| {
+        let ended = error.kind() == std::io::ErrorKind::UnexpectedEof;
+        passing(if ended { "the broker ended the connection".to_owned() } else { words(&error) })
+    })?;
+    let [got, length, first, second] = bytes;
+    let right = got == kind && length == 2;
+    right.then_some([first, second]).ok_or_else(|| passing(NO_BROKER.to_owned()))
+}
+
+/// What it means that a broker does not let us in (§3.2.2.3).
+fn no(code: u8) -> Failure {
+    let (why, refused) = match code {
+        1 => ("the broker does not speak MQTT 3.1.1", true),
+        2 => ("the broker refuses the name of this client", true),
+        3 => ("the broker is not ready", false),
+        4 | 5 => ("the broker refuses the login", true),
+        _ => (NO_BROKER, false),
+    };
+    Failure { refused, ..passing(why.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Server;
+
+    fn to(user: &str) -> Mqtt {
+        Mqtt {
+            server: Server { tls: false, host: "broker".to_owned(), port: 1883 },
+            login: Login { user: user.to_owned(), password: "pä".to_owned().into() },
+            topic: "a/b".to_owned(),
+        }
+    }
+
+    /// What comes of a broker that answers with these, and what it was told.
+    fn play(
+        to: &Mqtt,
+        document: &[u8],
+        answers: &'static [&[u8]],
+    ) -> (Result<(), Failure>, Vec<u8>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (near, mut far) = tokio::io::duplex(1024 * 1024);
+            let broker = async move {
+                let mut heard = Vec::new();
+                for answer in answers {
+                    let mut buffer = vec![0; 512 * 1024];
+                    let many = far.read(&mut buffer).await.unwrap();
+                    heard.extend_from_slice(&buffer[..many]);
+                    let _ = far.write_all(answer).await;
+                }
+                let _ = far.shutdown().await;
+                let _ = far.read_to_end(&mut heard).await;
+                heard
+            };
+            tokio::join!(publish(to, document, Box::new(near)), broker)
+        })
+    }
+
+    #[test]
+    fn a_message_is_published_and_acknowledged() {
+        let (result, heard) =
+            play(&to("me"), &[b'x'; 200], &[b"\x20\x02\x00\x00", b"\x40\x02\x00\x01"]);
+        assert_eq!(result, Ok(()));
+        let head = b"\x10\x26\x00\x04MQTT\x04\xc2\x00\x3c\x00\x11sparelink";
+        assert!(heard.starts_with(head), "{heard:?}");
+        let rest = &heard[head.len() + 8..];
+        assert!(rest.starts_with(b"\x00\x02me\x00\x03p\xc3\xa4\x32\xcf\x01\x00\x03a/b\x00\x01xxx"));
+        assert!(rest.ends_with(b"xxx\xe0\x00"), "{rest:?}");
+        let (_, heard) = play(&to(""), b"x", &[b"\x20\x02\x00\x00", b"\x40\x02\x00\x01"]);
+        assert_eq!(heard.get(9), Some(&0x02), "without a name no password either");
+    }
+
+    #[test]
+    fn brokers_that_do_not_take_it() {
+        let cases: [(&'static [&[u8]], &str, bool); 7] = [
+            (&[b"\x20\x02\x00\x05"], "the broker refuses the login", true),
+            (&[b"\x20\x02\x00\x03"], "the broker is not ready", false),
+            (&[b"\x20\x02\x00\x63"], NO_BROKER, false),
+            (&[b"HTTP/1.1 400"], NO_BROKER, false),
+            (&[b"\x20"], "the broker ended the connection", false),
+            (&[b"\x20\x02\x00\x00", b"\x40\x02\x00\x02"], NO_BROKER, false),
+            (&[b"\x20\x02\x00\x00"], "the broker ended the connection", false),
+        ];
+        for (answers, why, refused) in cases {
+            let (result, _) = play(&to("me"), b"x", answers);
+            let failure = result.unwrap_err();
+            assert_eq!((failure.why.as_str(), failure.refused), (why, refused));
+        }
+    }
+}
