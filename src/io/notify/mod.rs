@@ -385,6 +385,7 @@ impl Office {
                 tracing::warn!("{}: {}", channel.config.to, failure.why);
                 channel.queue.delivered(&done.id, now.mono);
                 channel.queue.failing = Some(failure);
+                channel.last = now.utc;
                 let result = self.outbox.done(&done.channel, &done.id, Ending::Delivered);
                 self.kept_on_disk(result);
             }
