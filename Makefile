@@ -1,8 +1,8 @@
 # Two commands are enough: `make demo` shows it, `make test` proves it.
 # Both set up what is missing, on Debian or its like, as root or through sudo.
 
-# What the binary for routers may weigh at most, in bytes: 3.99 MB when this was set.
-MAX_SIZE ?= 4100000
+# What the binary for routers may weigh at most, in bytes: 4.30 MB when this was set.
+MAX_SIZE ?= 4400000
 # The same for one that is linked in a hurry, as in `make test`: 6.60 MB when this was set.
 MAX_QUICK_SIZE ?= 6750000
 
