@@ -79,9 +79,10 @@ pub(super) async fn messages_are_published_by_mqtt() -> Result<()> {
     let mut programs = Programs(Vec::new());
     let config = dir.join("config").display().to_string();
     programs.start(&home.target, BROKER, &["-c", &config]).await?;
+    // Once the broker answers the shell becomes the listener, so that whoever ends it ends that.
+    let listener = format!("mosquitto_sub -h {ECHO4} -p {PLAIN} -u box -P s3cret -t 'home/#' -q 1");
     let listen = format!(
-        "until mosquitto_sub -h {ECHO4} -p {PLAIN} -u box -P s3cret -t 'home/#' -q 1 >> {}/published \
-         2>/dev/null; do sleep 0.1; done",
+        "until {listener} -E 2>/dev/null; do sleep 0.1; done; exec {listener} >> {}/published",
         dir.display()
     );
     programs.start(&home.target, "/bin/sh", &["-c", &listen]).await?;
