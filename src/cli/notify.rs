@@ -53,12 +53,11 @@ fn channels(client: &Client) -> Result<ExitCode, Failure> {
         };
         let last = last.unwrap_or_else(|| "nothing delivered yet".to_owned());
         let name = text(&channel["name"]);
-        let next = channel["escalation_s"].as_u64().map(|after| {
+        out += &format!("{name:wide$}  {}: {last}, {waiting}\n", text(&channel["to"]));
+        if let Some(after) = channel["escalation_s"].as_u64() {
             let after = human(Duration::from_secs(after));
-            format!("told what nobody has acknowledged after {after}; ")
-        });
-        let (to, next) = (text(&channel["to"]), next.unwrap_or_default());
-        out += &format!("{name:wide$}  {to}: {next}{last}, {waiting}\n");
+            out += &format!("{:wide$}  told after {after}, what nobody has acknowledged\n", "");
+        }
         if let Some(why) = channel["failing"].as_str() {
             out += &format!("{:wide$}  the last try failed: {why}\n", "");
         }
