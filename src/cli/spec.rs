@@ -123,7 +123,7 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "show who is told what happens; test it, acknowledge",
         more: "Lists the channels of [[notify]]: what waits, the last delivery, what is wrong.\n\
                test sends a message by CHANNEL, or by all of them, and waits for the answer.\n\
-               notify ack says that somebody has seen what is critical, so that nobody else is told.\n\
+               sparelink notify ack says that you have seen what is critical, so that nobody else is told.\n\
                Exit code of a test: 0 if it was delivered, 1 if not.",
         flags: &[&CONFIG, &RUN_DIR],
         group: Group::Show,

@@ -294,6 +294,13 @@ fn setting(path: &str, found: &str) -> String {
     if found.is_empty() { name } else { format!("{name} to {found}") }
 }
 
+/// A sentence begins with it.
+#[must_use]
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// `a, b and c`.
 pub(in crate::engine) fn row(mut all: Vec<String>) -> Option<String> {
     let last = all.pop()?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::events::causes::{Cause, Trouble};
 use crate::engine::events::facts::{Fact, SwitchKind};
-use crate::engine::events::words::row;
+use crate::engine::events::words::{capital, row};
 use crate::time::{Instant, human};
 use crate::units::Family;
 
@@ -88,11 +88,6 @@ fn left(spares: &[String]) -> String {
         || "Nothing is left to fall back on.".to_owned(),
         |spares| format!("Left to fall back on: {spares}."),
     )
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 impl Tale {

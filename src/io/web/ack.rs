@@ -16,6 +16,7 @@ use super::problem::{busy, malformed, problem};
 use super::site::Done;
 use super::via::Via;
 use crate::engine::events::entry::plain;
+use crate::engine::events::words::capital;
 use crate::engine::notify::alarm::{By, Seen};
 use crate::engine::notify::{Acknowledge, Acknowledged};
 use crate::io::sys;
@@ -137,11 +138,6 @@ fn page(status: StatusCode, sentence: &str, rest: &str) -> Response {
         escape(&sentence)
     );
     (status, Html(html)).into_response()
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn escape(text: &str) -> String {
