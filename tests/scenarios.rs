@@ -55,6 +55,7 @@ scenarios! {
     dns_breaks
     echoes_are_blocked
     failback_with_hold
+    families_die_apart
     flapping_is_damped
     hijacked_names
     interface_vanishes

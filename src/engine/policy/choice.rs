@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::select::Why;
-use crate::engine::events::causes::Cause;
+use crate::engine::events::causes::{Cause, Scope};
 use crate::time::Instant;
 use crate::units::{PerFamily, UplinkId};
 
@@ -32,8 +32,8 @@ pub(in crate::engine) struct Active {
     pub(in crate::engine) proving_until: Option<Instant>,
     /// It is dead and no other is alive.
     pub(in crate::engine) all_down: bool,
-    /// And that has been said.
-    pub(in crate::engine) told_all_down: bool,
+    /// And that has been said: of this IP version, or as the end of all.
+    pub(in crate::engine) told_all_down: Option<Scope>,
     /// A person ended what kept traffic away from another uplink; when, and why traffic moves if that
     /// is all that it takes.
     pub(in crate::engine) let_go: Option<(Instant, Cause)>,

@@ -120,8 +120,14 @@ impl Engine {
         let own_place = candidates.iter().find(|c| c.id == incumbent.id).map(|c| c.place);
         let open = |c: &Candidate| Some(c.place) < own_place && c.standing == Standing::Unproven;
         if incumbent.footing.is_alive() {
-            active.told_all_down = false;
-            if std::mem::take(&mut active.all_down) {
+            active.told_all_down = None;
+            let revived = std::mem::take(&mut active.all_down);
+            for other in Family::BOTH {
+                // If this dies again, nothing works again.
+                let told = &mut self.choice.active.get_mut(other).told_all_down;
+                *told = told.map(|_| Scope::Family);
+            }
+            if revived {
                 self.telling.stories.revived(family, self.kernel.generation() + 1, now.mono);
             }
             let active = self.choice.active.get_mut(family);
@@ -250,13 +256,14 @@ impl Engine {
         }
         self.tell_death(family, stays_on, now);
         self.choice.active.get_mut(family).all_down = true;
-        if self.choice.active.get(family).told_all_down {
+        if self.choice.active.get(family).told_all_down.is_some() {
             return;
         }
         let other = Family::BOTH.into_iter().find(|other| *other != family);
-        if other.is_some_and(|other| self.choice.active.get(other).told_all_down) {
+        let whole = Some(Scope::Whole);
+        if other.is_some_and(|other| self.choice.active.get(other).told_all_down == whole) {
             // Of both it has been said that nothing works.
-            self.choice.active.get_mut(family).told_all_down = true;
+            self.choice.active.get_mut(family).told_all_down = whole;
             return;
         }
         // While it is open whether the other family has died, too, one sentence for both may follow.
@@ -267,7 +274,9 @@ impl Engine {
         };
         for family in Family::BOTH {
             let active = self.choice.active.get_mut(family);
-            active.told_all_down |= active.all_down;
+            if active.all_down {
+                active.told_all_down = Some(scope);
+            }
         }
         let stays_on = Some(self.name(stays_on));
         self.record(Fact::AllUplinksDown { stays_on, family, scope }, now);

@@ -40,7 +40,7 @@ impl Engine {
         let active = self.choice.active.get_mut(family);
         active.uplink = Some(to);
         active.since = Some(now.mono);
-        (active.all_down, active.told_all_down) = (false, false);
+        (active.all_down, active.told_all_down) = (false, None);
         (active.sample_at, active.let_go) = (None, None);
         if kind != SwitchKind::First {
             active.provisional_until = None;
