@@ -18,6 +18,7 @@ use sparelink::lab::meter::Meter;
 use sparelink::lab::script::{Action, Kind, LineEvent, Settings};
 use sparelink::lab::stage;
 use sparelink::lab::topology::{ECHO4, Home, Plan};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
 /// The loop's own delay that makes a run worthless.
@@ -26,6 +27,8 @@ const LATE: f64 = 100.0;
 const SETTLE: Duration = Duration::from_millis(1500);
 /// How long a cut line stays cut at the least.
 const REPAIR: Duration = Duration::from_secs(3);
+/// Where a server hangs.
+const HANGS: u16 = 8099;
 /// Nothing that is waited for takes longer.
 const LIMIT: Duration = Duration::from_secs(40);
 
@@ -105,6 +108,9 @@ async fn bench(options: &Options) -> Result<()> {
         let cellular = Settings { kinds, ..Settings::default() };
         chain(options, ", second is cellular", &cellular).await?;
     }
+    if options.wants("messages") {
+        messages(options).await?;
+    }
     if options.wants("start") {
         start(options).await?;
     }
@@ -133,10 +139,16 @@ struct Stage {
 
 impl Stage {
     async fn new(options: &Options, settings: &Settings) -> Result<Self> {
+        Self::with(options, settings, "").await
+    }
+
+    /// With more in the configuration.
+    async fn with(options: &Options, settings: &Settings, more: &str) -> Result<Self> {
         let plan = Plan::default();
         let home = Home::build(&plan).await?;
-        let mut agent =
-            Agent::start(&home, &options.agent, &agent::config(&plan, settings)).await?;
+        home.target.spawn(hang());
+        let text = agent::config(&plan, settings) + more;
+        let mut agent = Agent::start(&home, &options.agent, &text).await?;
         let meter = Meter::start(&home.client, ECHO4).await?;
         let chatter = settings.chatter.then(|| Chatter::start(&home));
         agent.wait_proven(LIMIT).await?;
@@ -217,6 +229,59 @@ async fn severed(options: &Options, title: &str, settings: &Settings) -> Result<
         stage.failback(&["cable"], "cable").await?;
     }
     sample.print(title);
+    Ok(())
+}
+
+/// Takes connections and says nothing.
+async fn hang() {
+    let Ok(listener) = TcpListener::bind((ECHO4, HANGS)).await else { return };
+    let mut held = Vec::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        held.push(stream);
+    }
+}
+
+/// A severed line while nobody is told anything, and while every channel has a message that hangs.
+async fn messages(options: &Options) -> Result<()> {
+    let at = format!("{ECHO4}:{HANGS}");
+    let script = std::env::temp_dir().join(format!("sparelink-hangs-{}", std::process::id()));
+    std::fs::write(&script, "#!/bin/sh\nexec sleep 60\n")?;
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let all = [
+        format!("json://{at}/hook"),
+        format!("ntfy://{at}/topic"),
+        format!("gotify://{at}/TOKEN"),
+        format!("mailto://me:secret@{at}?to=a@home.example&from=b@home.example"),
+        format!("mqtt://me:secret@{at}/topic"),
+        format!("hilink://{at}/+4915112345678?uplink=phone"),
+        format!("exec://{}", script.display()),
+    ];
+    let channels: String =
+        all.iter().map(|to| format!("[[notify]]\nto = {to:?}\nmin = \"notice\"\n")).collect();
+    let heartbeat =
+        format!("[heartbeat]\nurl = \"http://{at}/\"\nevery = \"10s\"\neach_uplink = true\n");
+    let mut medians = Vec::new();
+    for (title, more) in [
+        ("severed, nobody is told", String::new()),
+        ("severed, every channel hangs", channels + &heartbeat),
+    ] {
+        let mut stage = Stage::with(options, &Settings::default(), &more).await?;
+        let mut sample = Sample::new();
+        while sample.times.len() < options.runs {
+            let gap = stage.gap("cable", LineEvent::Sever, "mifi").await?;
+            sample.take(gap, stage.was_late().await?);
+            stage.failback(&["cable"], "cable").await?;
+        }
+        let late = stage.agent.status().await?.loop_gap_ms;
+        sample.print(title);
+        say(&format!("{:<52} {late:>9.1}", "  the agent's loop, late by at most"));
+        sample.times.sort_unstable();
+        medians.extend(sample.times.get(sample.times.len() / 2).map(Duration::as_secs_f64));
+    }
+    std::fs::remove_file(&script)?;
+    if let [without, with] = medians[..] {
+        say(&format!("{:<52} {:>9.2}", "  ratio of the medians", with / without));
+    }
     Ok(())
 }
 
