@@ -26,7 +26,7 @@ use crate::io::flows::Flows;
 use crate::io::leds::Leds;
 use crate::io::lock::Lock;
 use crate::io::netlink::nfnl::NfnlError;
-use crate::io::notify::{self, Notifier};
+use crate::io::notify::{self, Notifier, Wants};
 use crate::io::probe::Prober;
 use crate::io::record::{self, Line, Recorder, Start};
 use crate::io::systemd::Systemd;
@@ -45,6 +45,7 @@ mod keeping;
 mod publish;
 mod reconciler;
 mod recording;
+mod showing;
 mod thread;
 mod watching;
 
@@ -95,6 +96,7 @@ struct Agent {
     leds: Leds,
     web: Web,
     shown: publish::Shown,
+    shared: publish::Shared,
     systemd: Option<Systemd>,
     pending: VecDeque<Input>,
     answers: answers::Answers,
@@ -144,7 +146,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tracing::debug!(%error, "echoes need CAP_NET_RAW");
     }
     let steers = options.mode == Mode::Steer;
-    let mut agent = Agent::new(options, replies, reconciler, flows, web)?;
+    let (mut agent, mut wants) = Agent::new(options, replies, reconciler, flows, web)?;
     agent.firewalls = steers.then(|| firewalls::Firewalls::start(done.clone())).transpose()?;
     let named = resolvers::watch(Path::new("/"), done);
     let mut written = agent.keeper.done();
@@ -164,6 +166,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ = interrupt.recv() => break,
             () = clock::sleep_until(agent.due()) => Turn::Take(Input::Timeout),
             () = agent.time_to_show() => Turn::Show,
+            () = agent.time_to_share() => Turn::Share,
+            Some(wants) = wants.recv() => Turn::Want(wants),
             Ok(()) = written.changed() => Turn::Written(*written.borrow_and_update()),
         };
         agent.hear(&mut answered).await;
@@ -177,8 +181,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 enum Turn {
     Take(Input),
     Answer(Ask),
+    /// Whoever tells people wants something.
+    Want(Wants),
     Reload,
     Show,
+    /// Those who watch from outside are to be told how things are.
+    Share,
     /// Everything up to this number is on disk.
     Written(u64),
 }
@@ -209,7 +217,7 @@ impl Agent {
         reconciler: Option<reconciler::Reconciler>,
         flows: Option<Flows>,
         web: Web,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<(Self, mpsc::Receiver<Wants>)> {
         let now = clock::now();
         board::fit(&mut options.config);
         notify::add_hooks(&mut options.config, &options.config_file);
@@ -217,7 +225,7 @@ impl Agent {
         let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
         let (history, events) = history::History::open(&config, now);
         let channels = if mode == Mode::Steer { config.notify.clone() } else { Vec::new() };
-        let (notifier, known) = Notifier::start(channels, config.state_dir.clone())
+        let (notifier, wants, known) = Notifier::start(channels, config.state_dir.clone())
             .context("cannot start to send messages")?;
         let kept = store::restore(&config.state_dir, &config.run_dir);
         let restored = Restored { events, known, ..kept };
@@ -234,7 +242,7 @@ impl Agent {
         };
         let file = options.record.as_ref().map(create).transpose()?;
         let recorder = Recorder::new(&header(start), file, now.mono)?;
-        Ok(Self {
+        let agent = Self {
             engine: Engine::new(config, mode, restored, seed, now),
             options,
             recorder,
@@ -247,6 +255,7 @@ impl Agent {
             leds,
             web,
             shown: publish::Shown::default(),
+            shared: publish::Shared::default(),
             systemd: Systemd::find(),
             pending: VecDeque::new(),
             answers: answers::Answers::default(),
@@ -255,7 +264,8 @@ impl Agent {
             failing: keeping::Failing::default(),
             watched_at: None,
             cut_at: None,
-        })
+        };
+        Ok((agent, wants))
     }
 
     /// Leaves the traffic as it is, and waits for those who still write.
@@ -312,8 +322,10 @@ impl Agent {
         match turn {
             Turn::Take(input) => self.take(input),
             Turn::Answer(ask) => self.answer(ask),
+            Turn::Want(wants) => self.want(wants),
             Turn::Reload => drop(self.reload()),
             Turn::Show => self.show(),
+            Turn::Share => self.share(),
             Turn::Written(number) => self.answers.written(number),
         }
         let now = clock::now();
@@ -425,6 +437,7 @@ impl Agent {
         self.web.feed().outdate();
         self.web.feed().entry(&entry);
         self.shown.outdate();
+        self.shared.outdate();
         let code = event.fact.code().word();
         match event.fact.severity() {
             Severity::Debug => tracing::debug!(code, "{}", event.fact),
@@ -451,29 +464,8 @@ impl Agent {
         self.recorder.flush();
     }
 
-    /// Waits until those who watch are to be told something, which [`Self::show`] does.
-    async fn time_to_show(&self) {
-        if self.web.feed().is_watched() {
-            clock::sleep_until(self.shown.due()).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// The state as everybody is told it.
     fn snapshot(&self, now: Now) -> Snapshot {
         Snapshot { messages: self.notifier.shown(), ..self.engine.snapshot(now) }
-    }
-
-    fn show(&mut self) {
-        let now = clock::now();
-        if self.shown.is_overdue(now.mono) {
-            // So that flows go on being counted.
-            self.watched();
-        }
-        let snapshot = self.snapshot(now);
-        if self.shown.is_news(&snapshot) {
-            self.web.feed().state(&snapshot);
-        }
     }
 }

@@ -48,12 +48,17 @@ use spec::CONFIG_FILE;
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    when::find_zone();
-    let done = args::parse(arguments).and_then(dispatch);
+    let done = args::parse(arguments).and_then(|line| {
+        // A file with mistakes says no zone; who reads it for its own sake tells of them.
+        let file = line.config.clone().unwrap_or_else(|| PathBuf::from(CONFIG_FILE));
+        let missing = when::find_zone(config::load(&file).ok().and_then(|config| config.zone));
+        dispatch(line, missing)
+    });
     done.unwrap_or_else(|failure| terminal::tell(&failure))
 }
 
-fn dispatch(line: Line) -> Result<ExitCode, Failure> {
+/// Carries out a command. `no_zone` is the zone of the configuration, if this box does not have it.
+fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
     let Line { command, config: file, run_dir } = line;
     let client = || Ok::<_, Failure>(Client::new(&find_run_dir(run_dir.clone(), file.as_deref())?));
     let config_file = || file.clone().unwrap_or_else(|| PathBuf::from(CONFIG_FILE));
@@ -65,6 +70,12 @@ fn dispatch(line: Line) -> Result<ExitCode, Failure> {
         Command::Run { observe, record, verbose } => {
             let config = load(&config_file(), run_dir.clone())?;
             logs::start(if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO });
+            if let Some(zone) = no_zone {
+                tracing::warn!(
+                    "this box does not know the time zone {zone}; install tzdata, or write it as a rule \
+                     such as CET-1CEST,M3.5.0,M10.5.0/3"
+                );
+            }
             let config_file = config_file();
             let options = Options {
                 config_file,

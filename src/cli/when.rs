@@ -21,15 +21,29 @@ const ZONE: &str = "/etc/TZ";
 /// One line.
 const LONGEST_ZONE: u64 = 200;
 
-/// Finds out in which zone the box is: `TZ`, `/etc/TZ`, `/etc/localtime`, else UTC. Called once, before there is a
-/// second thread.
-pub(super) fn find_zone() {
-    if std::env::var_os("TZ").is_none()
+/// Where the time zone database is.
+const DATABASE: &str = "/usr/share/zoneinfo";
+
+/// Finds out in which zone people live: what the configuration says, else `TZ`, `/etc/TZ`, `/etc/localtime`, else UTC.
+/// Called once, before there is a second thread. A zone that the box does not have comes back.
+pub(super) fn find_zone(configured: Option<String>) -> Option<String> {
+    if let Some(zone) = configured {
+        let is_missing = zone.contains('/') && !zone.contains(',') && !has(&zone);
+        if is_missing {
+            return Some(zone);
+        }
+        sys::set_zone(&zone);
+    } else if std::env::var_os("TZ").is_none()
         && let Ok(Some(text)) = disk::read_small(Path::new(ZONE), LONGEST_ZONE)
         && let Some(zone) = zone(&text)
     {
         sys::set_zone(&zone);
     }
+    None
+}
+
+fn has(zone: &str) -> bool {
+    Path::new(DATABASE).join(zone).is_file()
 }
 
 /// The zone that a file names, in a form that every C library knows.

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use percent_encoding::percent_decode_str;
 
 use super::address::is_host_name;
-use super::channels::{Hilink, Login, Mail, Mqtt, Secret, Server, Service};
+use super::channels::{
+    Commands, Hilink, Login, Mail, Mqtt, Secret, Server, Service, Verb, Webhook,
+};
 
 /// The parts of a URL, of which the user's are decoded.
 struct Parts<'u> {
@@ -30,7 +32,7 @@ enum Speech {
 }
 
 /// What a scheme's URL looks like.
-const FORMS: [(&str, &str); 15] = [
+const FORMS: [(&str, &str); 16] = [
     ("json", "json://HOST/PATH"),
     ("jsons", "jsons://HOST/PATH"),
     ("ntfy", "ntfy://HOST/TOPIC"),
@@ -42,11 +44,15 @@ const FORMS: [(&str, &str); 15] = [
     ("mailto", "mailto://USER:PASSWORD@HOST?to=ADDRESS&from=ADDRESS"),
     ("mailtos", "mailtos://USER:PASSWORD@HOST?to=ADDRESS&from=ADDRESS"),
     ("hilink", "hilink://HOST_ADDRESS/+4915112345678?uplink=NAME"),
-    ("mqtt", "mqtt://USER:PASSWORD@HOST/TOPIC"),
-    ("mqtts", "mqtts://USER:PASSWORD@HOST/TOPIC"),
+    ("sms", "sms://+4915112345678"),
+    ("mqtt", "mqtt://USER:PASSWORD@HOST/TOPIC?commands=yes"),
+    ("mqtts", "mqtts://USER:PASSWORD@HOST/TOPIC?commands=yes"),
     ("exec", "exec:///PATH/OF/PROGRAM"),
     ("https", "jsons://HOST/PATH"),
 ];
+
+/// Where Home Assistant looks for devices, unless it is told otherwise.
+const HOME_ASSISTANT: &str = "homeassistant";
 
 /// More readers of one mail than these are a mailing list, which the server should have.
 const MOST_READERS: usize = 8;
@@ -82,6 +88,9 @@ pub(super) fn parse(url: &str) -> Result<Vec<Service>, Unfit> {
     };
     if scheme == "tgram" {
         return telegram(url).map(|one| vec![one]).ok_or_else(unfit);
+    }
+    if scheme == "sms" {
+        return modem(url).map(|one| vec![one]).ok_or_else(unfit);
     }
     let parts = split(url).ok_or_else(unfit)?;
     if scheme.starts_with("mailto") {
@@ -269,17 +278,36 @@ fn hilink(parts: &Parts<'_>) -> Option<Service> {
     }))
 }
 
+/// The number alone, which need not look like a host.
+fn modem(url: &str) -> Option<Service> {
+    let (_, number) = url.split_once("://")?;
+    phone(number.trim_matches('/')).map(|number| Service::Modem { number: number.into() })
+}
+
 fn mqtt(parts: &Parts<'_>, speech: Speech) -> Option<Service> {
     let tls = speech == Speech::Tls;
     let port = parts.port.unwrap_or(if tls { 8883 } else { 1883 });
-    let topic = decoded(parts.path.strip_prefix('/').filter(|t| !t.contains('?'))?)?;
+    let query = parts.query(&["discovery", "commands"])?;
+    let topic = decoded(parts.path.split('?').next()?.strip_prefix('/')?)?;
     // The other two stand for several topics.
-    let plain = (1..=256).contains(&topic.len()) && !topic.contains(['+', '#']);
+    let is_topic = |t: &str| (1..=256).contains(&t.len()) && !t.contains(['+', '#']);
+    let discovery = match query.get("discovery").map_or(HOME_ASSISTANT, String::as_str) {
+        "no" => None,
+        prefix => Some(prefix.to_owned()),
+    };
+    let commands = match query.get("commands").map(String::as_str) {
+        None | Some("no") => Commands::Refused,
+        // Where Home Assistant does not look for us there is nobody to say anything.
+        Some("yes") if discovery.is_some() => Commands::Taken,
+        Some(_) => return None,
+    };
     let password = parts.password.to_string().into();
     let server = Server { port, ..parts.server(speech)? };
+    let plain = is_topic(&topic) && discovery.iter().all(|prefix| is_topic(prefix));
     plain.then(|| {
         let login = Login { user: parts.user.to_string(), password };
-        Service::Mqtt(Mqtt { server, login, topic: topic.into_owned() })
+        let topic = topic.trim_end_matches('/').to_owned();
+        Service::Mqtt(Mqtt { server, login, topic, discovery, commands })
     })
 }
 
@@ -291,7 +319,13 @@ fn service(parts: &Parts<'_>) -> Option<Service> {
         "json" | "jsons" => {
             let path = if parts.path.starts_with('/') { "" } else { "/" }.to_owned() + parts.path;
             let path = path.into();
-            Service::Webhook { server: parts.server(speech)?, login: parts.login(), path }
+            Service::Webhook(Webhook {
+                server: parts.server(speech)?,
+                login: parts.login(),
+                path,
+                verb: Verb::Post,
+                template: None,
+            })
         }
         "ntfy" | "ntfys" => {
             // One segment alone is a topic at the public server, which speaks TLS only.
@@ -355,6 +389,8 @@ mod tests {
             ("mailto://192.168.1.2:25/?to=a@b.example&from=box@b.example", "email (a…@b.example)"),
             ("hilink://192.168.8.1/+49-151-12345678?uplink=mifi", "sms (…5678)"),
             ("hilink://admin:p@192.168.8.1:8080/015112345678?uplink=my%20fi", "sms (…5678)"),
+            ("sms://+4915112345678", "sms (…5678)"),
+            ("sms:///%2B49-151-12345678/", "sms (…5678)"),
             ("mqtt://192.168.1.2/home/sparelink", "mqtt (192.168.1.2)"),
             ("mqtts://box:p@broker.example:8884/a%20b", "mqtt (broker.example)"),
             ("exec:///usr/local/bin/tell%20me", "exec (/usr/local/bin/tell me)"),
@@ -364,7 +400,7 @@ mod tests {
             assert_eq!(service.to_string(), words, "{url}");
             assert!(!service.lacks_secret(), "{url}");
         }
-        let Service::Webhook { server, login, path } =
+        let Service::Webhook(Webhook { server, login, path, .. }) =
             read("jsons://user:p%40ss@hooks.example/services/T/B?x=1")
         else {
             panic!("no webhook");

@@ -145,8 +145,8 @@ pub struct Login {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Service {
-    /// `json://`, `jsons://`: a POST of JSON to a URL.
-    Webhook { server: Server, login: Login, path: Secret },
+    /// `json://`, `jsons://`: a request to a URL.
+    Webhook(Webhook),
     /// `ntfy://`, `ntfys://`: a topic of ntfy.
     Ntfy { server: Server, login: Login, topic: Secret },
     /// `gotify://`, `gotifys://`: an application of Gotify.
@@ -159,12 +159,54 @@ pub enum Service {
     Mail(Mail),
     /// `hilink://HOST/NUMBER?uplink=NAME`: an SMS by a mobile router.
     Hilink(Hilink),
+    /// `sms://NUMBER`: an SMS by a modem of this box.
+    Modem { number: Secret },
     /// `mqtt://`, `mqtts://`: a topic of a broker.
     Mqtt(Mqtt),
     /// `exec:///PATH`: a program on this box.
     Exec { program: PathBuf },
     /// The programs of a directory; no URL says it.
     Hooks { dir: PathBuf },
+}
+
+/// A request with the JSON of a message, or with a body of somebody else's making.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    pub server: Server,
+    pub login: Login,
+    /// Path and query, in which places such as `{id}` may stand.
+    pub path: Secret,
+    #[serde(default)]
+    pub verb: Verb,
+    /// What is sent in place of our JSON.
+    #[serde(default)]
+    pub template: Option<Template>,
+}
+
+/// What is sent, and as what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    pub kind: BodyKind,
+    /// With places such as `{title}`. A service's password may be among it.
+    pub body: Secret,
+}
+
+/// How values are written, and what the body says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyKind {
+    Json,
+    /// `a=b&c=d`
+    Form,
+}
+
+/// By which method a webhook is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    #[default]
+    Post,
+    Put,
 }
 
 /// A topic of an MQTT broker.
@@ -174,6 +216,20 @@ pub struct Mqtt {
     /// Empty where the broker takes everybody.
     pub login: Login,
     pub topic: String,
+    /// Below this Home Assistant looks for devices (`?discovery=`); `None`: it is not told of this box.
+    #[serde(default)]
+    pub discovery: Option<String>,
+    #[serde(default)]
+    pub commands: Commands,
+}
+
+/// Whether those who may publish at a broker may say what the box does (`?commands=`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Commands {
+    #[default]
+    Refused,
+    Taken,
 }
 
 /// An SMS by the web interface of a mobile router that is an uplink.
@@ -215,13 +271,13 @@ impl Service {
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
-            Self::Webhook { .. } => "webhook",
+            Self::Webhook(_) => "webhook",
             Self::Ntfy { .. } => "ntfy",
             Self::Gotify { .. } => "gotify",
             Self::Pushover { .. } => "pushover",
             Self::Telegram { .. } => "telegram",
             Self::Mail(_) => "email",
-            Self::Hilink(_) => "sms",
+            Self::Hilink(_) | Self::Modem { .. } => "sms",
             Self::Mqtt(_) => "mqtt",
             Self::Exec { .. } => "exec",
             Self::Hooks { .. } => "hooks",
@@ -232,21 +288,21 @@ impl Service {
     #[must_use]
     pub const fn server(&self) -> Option<&Server> {
         match self {
-            Self::Webhook { server, .. }
+            Self::Webhook(Webhook { server, .. })
             | Self::Ntfy { server, .. }
             | Self::Gotify { server, .. }
             | Self::Pushover { server, .. }
             | Self::Telegram { server, .. }
             | Self::Mail(Mail { server, .. })
             | Self::Mqtt(Mqtt { server, .. }) => Some(server),
-            Self::Hilink(_) | Self::Exec { .. } | Self::Hooks { .. } => None,
+            Self::Hilink(_) | Self::Modem { .. } | Self::Exec { .. } | Self::Hooks { .. } => None,
         }
     }
 
     /// Puts what is in a secret file in its place.
     pub fn know(&mut self, secret: Secret) {
         match self {
-            Self::Webhook { login, .. }
+            Self::Webhook(Webhook { login, .. })
             | Self::Ntfy { login, .. }
             | Self::Mail(Mail { login, .. })
             | Self::Hilink(Hilink { login, .. })
@@ -254,7 +310,7 @@ impl Service {
             Self::Gotify { token, .. }
             | Self::Pushover { token, .. }
             | Self::Telegram { token, .. } => *token = secret,
-            Self::Exec { .. } | Self::Hooks { .. } => {}
+            Self::Modem { .. } | Self::Exec { .. } | Self::Hooks { .. } => {}
         }
     }
 
@@ -268,9 +324,11 @@ impl Service {
             Self::Mail(Mail { login, .. })
             | Self::Hilink(Hilink { login, .. })
             | Self::Mqtt(Mqtt { login, .. }) => !login.user.is_empty() && login.password.is_empty(),
-            Self::Webhook { .. } | Self::Ntfy { .. } | Self::Exec { .. } | Self::Hooks { .. } => {
-                false
-            }
+            Self::Webhook(_)
+            | Self::Ntfy { .. }
+            | Self::Modem { .. }
+            | Self::Exec { .. }
+            | Self::Hooks { .. } => false,
         }
     }
 }
@@ -279,7 +337,7 @@ impl fmt::Display for Service {
     /// As people are shown it: enough to know it again, and nothing that is secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Webhook { server, .. } => write!(f, "webhook ({})", server.host),
+            Self::Webhook(Webhook { server, .. }) => write!(f, "webhook ({})", server.host),
             Self::Ntfy { topic, .. } => {
                 write!(f, "ntfy ({}…)", topic.reveal().chars().take(5).collect::<String>())
             }
@@ -293,7 +351,7 @@ impl fmt::Display for Service {
                 let first = name.chars().next().map_or_else(String::new, String::from);
                 write!(f, "email ({first}…@{domain})")
             }
-            Self::Hilink(Hilink { number, .. }) => {
+            Self::Hilink(Hilink { number, .. }) | Self::Modem { number } => {
                 let number = number.reveal();
                 write!(
                     f,

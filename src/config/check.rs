@@ -14,7 +14,7 @@ use super::model::{
 };
 use super::notes::{Notes, Wrong};
 use super::raw::{Reader, Section, plain};
-use super::{address, heartbeat, leds, notify, syntax, value};
+use super::{address, heartbeat, leds, notify, syntax, value, zone};
 use crate::units::{IfName, PerFamily, UplinkId};
 
 const TARGETS: [Ipv4Addr; 3] =
@@ -45,6 +45,7 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
     let configs: Vec<&UplinkConfig> = uplinks.iter().map(|placed| &placed.config).collect();
     let notify = notify::all(root.sections("notify", "[[notify]]"), &configs);
     let heartbeat = heartbeat::heartbeat(root.section("heartbeat", "[heartbeat]"));
+    let zone = zone::zone(root.section("time", "[time]"));
     let (state_dir, history) = state(root.section("state", "[state]"));
     let run_dir = directory(root.section("run", "[run]"), RUN_DIR);
     root.finish();
@@ -58,6 +59,7 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
         leds,
         notify,
         heartbeat,
+        zone,
         state_dir,
         history,
         run_dir,

@@ -23,15 +23,18 @@ mod notes;
 mod notify;
 mod raw;
 mod syntax;
+mod template;
 mod value;
+mod zone;
 
 pub use channels::{
-    Escalation, HeartbeatConfig, Hilink, Login, Mail, Mqtt, NotifyConfig, Quiet, Secret, Server,
-    Service, UPLINK,
+    BodyKind, Commands, Escalation, HeartbeatConfig, Hilink, Login, Mail, Mqtt, NotifyConfig,
+    Quiet, Secret, Server, Service, Template, UPLINK, Verb, Webhook,
 };
 pub use model::*;
 pub(crate) use nearest::nearest;
 use notes::{MAX_MISTAKES, Notes};
+pub use template::{fill, in_json};
 pub use value::parse_duration;
 
 /// The largest configuration file that is read, in bytes; a real one has about a thousand.

@@ -40,6 +40,9 @@ pub struct Config {
     /// The sign of life for a service outside.
     #[serde(default)]
     pub heartbeat: Option<HeartbeatConfig>,
+    /// The zone of the times that people are told (`[time] zone`); `None`: that of the box.
+    #[serde(default)]
+    pub zone: Option<String>,
     /// What outlives a reboot (`[state] dir`).
     pub state_dir: PathBuf,
     /// Where the history is kept (`[state] history`).

@@ -12,6 +12,7 @@ use super::model::UplinkConfig;
 use super::nearest::nearest;
 use super::notes::{Notes, Wrong, excerpt};
 use super::raw::{Section, plain};
+use super::template::{template, verb};
 use super::value;
 use crate::units::Severity;
 
@@ -91,6 +92,9 @@ fn one(
         let at = to.span().start;
         to.as_mut().iter_mut().for_each(|to| leads_by(to, uplinks, at, section.notes()));
     }
+    if let Some(to) = &mut to {
+        to.as_mut().iter_mut().for_each(|to| words_of_its_own(to, &mut section));
+    }
     let min = section.read_or("min", least, Severity::Warning);
     let quiet = section.read("quiet", quiet).map(Spanned::into_inner);
     let mut next = plain(section.list("escalate", next_one));
@@ -110,6 +114,21 @@ fn one(
     };
     let to = to.map(Spanned::into_inner).unwrap_or_default();
     (to.into_iter().map(channel).collect(), next, after.map_or(AFTER, Spanned::into_inner))
+}
+
+/// What a webhook is sent in place of our own JSON.
+fn words_of_its_own(to: &mut Service, section: &mut Section<'_>) {
+    let (body, verb) = (section.read("body", template), section.read("method", verb));
+    if let Service::Webhook(to) = to {
+        to.template = body.map(Spanned::into_inner);
+        to.verb = verb.map(Spanned::into_inner).unwrap_or_default();
+        return;
+    }
+    let starts = [body.map(|body| body.span().start), verb.map(|verb| verb.span().start)];
+    if let Some(at) = starts.into_iter().flatten().min() {
+        let text = "body, method: only a webhook has them";
+        section.notes().push(at, text, "they belong to json:// and jsons://");
+    }
 }
 
 /// Finds the uplink by which a channel leads, if it says one.

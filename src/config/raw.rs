@@ -247,7 +247,7 @@ fn example(key: &str) -> String {
 }
 
 /// Where keys belong that people put into the wrong section, most often by writing them below it.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 10] = [
     (
         "[[uplink]]",
         &["interface", "match", "kind", "metered", "gateway", "gateway6", "resolvers", "prefixes"],
@@ -256,7 +256,8 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("[probe]", &["targets", "targets6", "dns", "http", "window"]),
     ("[failback]", &["hold", "hold_max"]),
     ("[web]", &["listen", "names"]),
-    ("[[notify]]", &["to", "min", "quiet", "secret_file", "escalate", "after"]),
+    ("[[notify]]", &["to", "min", "quiet", "secret_file", "escalate", "after", "body", "method"]),
+    ("[time]", &["zone"]),
     ("[heartbeat]", &["url", "every", "each_uplink"]),
     ("[leds]", &["status", "uplinks", "board"]),
     ("[state]", &["history"]),

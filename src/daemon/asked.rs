@@ -4,6 +4,7 @@ use super::{Agent, LOOKING, board};
 use crate::config;
 use crate::engine::Mode;
 use crate::engine::input::Input;
+use crate::io::notify::Wants;
 use crate::io::web::{self, Ask};
 use crate::io::{clock, notify};
 
@@ -42,6 +43,17 @@ impl Agent {
                 let done = self.reload();
                 self.answers.give(reply, done);
             }
+        }
+    }
+
+    /// Does what whoever tells people wants.
+    pub(super) fn want(&mut self, wants: Wants) {
+        self.web.feed().outdate();
+        self.shown.outdate();
+        self.shared.outdate();
+        if let Wants::Command(command, reply) = wants {
+            let number = self.answers.expect(reply);
+            self.take(Input::Command(number, command));
         }
     }
 

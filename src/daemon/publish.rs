@@ -66,6 +66,36 @@ impl Shown {
     }
 }
 
+/// After something happened, those outside are told this much later …
+const TOGETHER: Duration = Duration::from_millis(200);
+/// … and figures so often.
+const FIGURES: Duration = Duration::from_secs(30);
+
+/// When those who watch from outside (Home Assistant) are told how things are: they keep all of it, so that they
+/// get less.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    last: Option<Instant>,
+    outdated: bool,
+}
+
+impl Shared {
+    pub(super) const fn outdate(&mut self) {
+        self.outdated = true;
+    }
+
+    /// When they are to be told again.
+    pub(super) fn due(&self) -> Instant {
+        let pause = if self.outdated { TOGETHER } else { FIGURES };
+        self.last.map_or(Instant::ZERO, |last| last + pause)
+    }
+
+    /// They have been told.
+    pub(super) const fn shared(&mut self, now: Instant) {
+        (self.last, self.outdated) = (Some(now), false);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,8 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use nix::libc;
 use socket2::{SockFilter, SockRef};
 
+use crate::time::Utc;
+
 /// Sets `SO_MARK` on a socket that a library shows by its number only. `_owner` is what keeps
 /// that socket open.
 ///
@@ -81,6 +83,12 @@ pub(crate) fn local_time(since_1970: u64) -> Option<LocalTime> {
         minute: small(tm.tm_min)?,
         second: small(tm.tm_sec)?,
     })
+}
+
+/// The same as people read it off their clocks: `10:35`.
+pub(crate) fn clock_time(at: Utc) -> Option<String> {
+    let at = local_time(at.0 / 1000)?;
+    Some(format!("{:02}:{:02}", at.hour, at.minute))
 }
 
 /// Has the C library take this for the zone of the box, as if it stood in `TZ`. Called once, by the program's first

@@ -22,6 +22,10 @@ pub enum By {
     CommandLine,
     /// On a phone, and its service has told us.
     Service,
+    /// By a word at an MQTT broker.
+    Broker,
+    /// By an answer to the SMS.
+    Sms,
 }
 
 impl By {
@@ -33,6 +37,8 @@ impl By {
             Self::Page => "on the page",
             Self::CommandLine => "on the command line",
             Self::Service => "on the phone",
+            Self::Broker => "by MQTT",
+            Self::Sms => "by SMS",
         }
     }
 }

@@ -117,6 +117,29 @@ pub enum Acknowledged {
     Nothing,
 }
 
+impl Acknowledged {
+    /// For whoever said it. `clock` says a time as people read it off their clocks, if it can.
+    #[must_use]
+    pub fn words(&self, clock: &dyn Fn(Utc) -> Option<String>) -> String {
+        match self {
+            Self::Open { title } => format!("nobody has acknowledged yet: {title}"),
+            Self::Now { title, over: false } => {
+                format!("acknowledged: {title}; nobody else is told")
+            }
+            Self::Now { title, over: true } => format!("acknowledged: {title}; it is over already"),
+            Self::Before { title, seen } => {
+                let at = seen.at.and_then(clock).map_or_else(String::new, |at| format!(" at {at}"));
+                format!("it has been acknowledged already{at} {}: {title}", seen.by.word())
+            }
+            Self::Unknown => "no message of this box has this link".to_owned(),
+            Self::Old { title } => {
+                format!("this link was good for a day, which is over: {title}")
+            }
+            Self::Nothing => "there is nothing to acknowledge".to_owned(),
+        }
+    }
+}
+
 /// How the test of a channel went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tested {

@@ -76,8 +76,8 @@ const fn caps(to: &Service) -> &'static [Cap] {
         [Cap { most: 3, within: HOUR }, Cap { most: 10, within: HOUR.saturating_mul(24) }];
     match to {
         Service::Mail(_) => &MAIL,
-        Service::Hilink(_) => &SMS,
-        Service::Webhook { .. }
+        Service::Hilink(_) | Service::Modem { .. } => &SMS,
+        Service::Webhook(_)
         | Service::Ntfy { .. }
         | Service::Gotify { .. }
         | Service::Pushover { .. }
@@ -86,6 +86,14 @@ const fn caps(to: &Service) -> &'static [Cap] {
         | Service::Exec { .. }
         | Service::Hooks { .. } => &USUAL,
     }
+}
+
+/// When something was delivered: it may have been before the box began to count.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at: Instant,
+    /// How old it was at that time.
+    old: Duration,
 }
 
 /// One channel's queue.
@@ -110,8 +118,8 @@ pub struct Queue {
     not_before: Instant,
     /// The server asked to be left alone until then.
     asked_until: Instant,
-    /// When something was delivered, as far back as caps look.
-    sent: VecDeque<Instant>,
+    /// What was delivered, as far back as caps look.
+    sent: VecDeque<Sent>,
     /// The last failure, until something is delivered.
     pub failing: Option<Failure>,
 }
@@ -122,7 +130,7 @@ impl Queue {
         Self {
             quiet,
             caps: caps(to),
-            costs: matches!(to, Service::Hilink(_)),
+            costs: matches!(to, Service::Hilink(_) | Service::Modem { .. }),
             unsure: None,
             slow_to_trust: matches!(to, Service::Mail(_)),
             held: false,
@@ -135,6 +143,14 @@ impl Queue {
             sent: VecDeque::new(),
             failing: None,
         }
+    }
+
+    /// The same, with what was sent before the agent began, as caps look further back than that.
+    #[must_use]
+    pub fn having_sent(mut self, ages: impl Iterator<Item = Duration>, now: Instant) -> Self {
+        self.sent = ages.map(|old| Sent { at: now, old }).collect();
+        self.forget_old(now);
+        self
     }
 
     /// How many messages wait.
@@ -249,7 +265,7 @@ impl Queue {
     fn capped_until(&self, now: Instant) -> Instant {
         let until = |cap: &Cap| {
             let first = self.sent.len().checked_sub(cap.most).and_then(|at| self.sent.get(at));
-            first.map_or(Instant::ZERO, |first| *first + cap.within)
+            first.map_or(Instant::ZERO, |first| first.at + cap.within.saturating_sub(first.old))
         };
         self.caps.iter().map(until).filter(|at| *at > now).max().unwrap_or(Instant::ZERO)
     }
@@ -264,9 +280,13 @@ impl Queue {
 
     /// Counts what caps count.
     fn count(&mut self, now: Instant) {
-        self.sent.push_back(now);
+        self.sent.push_back(Sent { at: now, old: Duration::ZERO });
+        self.forget_old(now);
+    }
+
+    fn forget_old(&mut self, now: Instant) {
         let longest = self.caps.iter().map(|cap| cap.within).max().unwrap_or_default();
-        while self.sent.front().is_some_and(|first| now.since(*first) > longest) {
+        while self.sent.front().is_some_and(|first| now.since(first.at) + first.old > longest) {
             self.sent.pop_front();
         }
     }
@@ -310,7 +330,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Hilink, Login, Mail, Server};
+    use crate::config::{Hilink, Login, Mail, Secret, Server};
 
     fn at(seconds: u64) -> Instant {
         Instant::from_micros(seconds * 1_000_000)
@@ -481,6 +501,17 @@ mod tests {
             assert_eq!(queue.next(at(3700), None).unwrap().id, id);
             queue.delivered(id, at(3700));
         }
+    }
+
+    #[test]
+    fn caps_outlive_the_agent() {
+        // The box began half a minute ago, and the first of these is forgotten already.
+        let ages = [90_000, 3000, 2000, 1000].map(Duration::from_secs);
+        let mut sms = Queue::new(&Service::Modem { number: Secret::default() }, None)
+            .having_sent(ages.into_iter(), at(30));
+        sms.push(entry("a", Warning), at(30));
+        assert_eq!(sms.next(at(629), None), None);
+        assert_eq!(sms.next(at(630), None).unwrap().id, "a");
     }
 
     #[test]

@@ -2,16 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
+use super::office::{Office, entry};
 use super::outbox::{Kept, Raised};
-use super::{Office, entry};
+use super::services::page;
 use crate::config::NotifyConfig;
 use crate::engine::notify::alarm::{Alarm, By, Seen};
 use crate::engine::notify::{Acknowledge, Acknowledged, AlarmState};
 use crate::io::clock;
 use crate::time::{Instant, Now};
 use crate::units::Severity;
+
+/// How a person says that they have seen something.
+pub(super) struct Invitation {
+    /// The message with which it began.
+    of: String,
+    /// Where, if the page is to be had.
+    link: Option<String>,
+    /// With what an SMS is answered.
+    reply: String,
+}
+
+impl Invitation {
+    /// Has a message of the story say so. An answer by SMS is asked for once.
+    pub(super) fn invite(&self, message: &mut Kept) {
+        if !message.digest {
+            message.ack.clone_from(&self.link);
+            message.reply = (message.id == self.of).then(|| self.reply.clone());
+        }
+    }
+}
 
 impl Office {
     /// Notes what is critical, and what is over. Those who were told because nobody had seen it are told of its end.
@@ -27,7 +46,8 @@ impl Office {
             let token = clock::random::<16>().unwrap_or_default();
             let token = token.iter().map(|byte| format!("{byte:02x}")).collect();
             let alarm = Alarm::new(message.story.clone(), now.mono);
-            self.keep(Raised { alarm, token, message: message.clone() });
+            let (message, asks) = (message.clone(), BTreeMap::new());
+            self.keep(Raised { alarm, token, message, asks });
         }
     }
 
@@ -60,19 +80,30 @@ impl Office {
         self.outbox.raised().iter().filter_map(next).min()
     }
 
-    /// For each story that nobody has seen, where a person says that they have.
-    pub(super) fn links(&self) -> BTreeMap<String, String> {
-        let now = clock::now().mono;
-        let mut pages =
-            self.state["page"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        // A phone in the LAN is no help with the box's own loopback.
-        let near = |page: &&str| !page.contains("//127.") && !page.contains("//[::1]");
-        let Some(page) = pages.find(near) else { return BTreeMap::new() };
+    /// For each story that nobody has seen, how a person says that they have.
+    pub(super) fn invitations(&self) -> BTreeMap<String, Invitation> {
+        let (now, page) = (clock::now().mono, page(&self.state));
         let open = |one: &&Raised| {
             one.alarm.is_open() && !one.alarm.is_old(now) && !is_nothing(&one.token)
         };
-        let link = |one: &Raised| (one.alarm.story.clone(), format!("{page}ack/{}", one.token));
-        self.outbox.raised().iter().filter(open).map(link).collect()
+        let invitation = |one: &Raised| {
+            let link = page.map(|page| format!("{page}ack/{}", one.token));
+            let (of, reply) = (one.message.id.clone(), number(&one.token));
+            (one.alarm.story.clone(), Invitation { of, link, reply })
+        };
+        self.outbox.raised().iter().filter(open).map(invitation).collect()
+    }
+
+    /// A channel has delivered a message. If that is critical, it can be asked whether somebody has seen it.
+    pub(super) fn can_be_asked(&mut self, channel: &str, id: &str, receipt: Option<String>) {
+        let by_sms = self.channels.get(channel).is_some_and(|c| c.config.to.word() == "sms");
+        let open = |one: &Raised| one.message.id == id && one.alarm.is_open();
+        let Some(mut one) = self.raised_of(open).pop() else { return };
+        let handle = receipt.or_else(|| by_sms.then(|| number(&one.token)));
+        if let Some(handle) = handle {
+            one.asks.insert(channel.to_owned(), handle);
+            self.keep(one);
+        }
     }
 
     /// A person has seen something.
@@ -113,18 +144,18 @@ impl Office {
         })
     }
 
-    fn seen(&mut self, mut one: Raised, by: By) {
+    pub(super) fn seen(&mut self, mut one: Raised, by: By) {
         tracing::info!("acknowledged {}: {}", by.word(), one.message.title);
         one.alarm.seen = Some(Seen { by, at: clock::now().utc });
         self.keep(one);
     }
 
-    fn keep(&mut self, one: Raised) {
+    pub(super) fn keep(&mut self, one: Raised) {
         let result = self.outbox.raise(one);
         self.kept_on_disk(result);
     }
 
-    fn raised_of(&self, wanted: impl Fn(&Raised) -> bool) -> Vec<Raised> {
+    pub(super) fn raised_of(&self, wanted: impl Fn(&Raised) -> bool) -> Vec<Raised> {
         self.outbox.raised().iter().filter(|one| wanted(one)).cloned().collect()
     }
 
@@ -148,6 +179,12 @@ impl Office {
             next: next.map(|(config, at)| (config.to.to_string(), at)),
         })
     }
+}
+
+/// Four digits of a token, as people type them on a phone. Together with the sender's number they are enough.
+fn number(token: &str) -> String {
+    let start = token.get(..8).and_then(|start| u32::from_str_radix(start, 16).ok());
+    (1000 + start.unwrap_or_default() % 9000).to_string()
 }
 
 /// Whether no random number was to be had for a token.

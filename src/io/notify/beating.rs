@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use hyper::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -49,7 +50,7 @@ impl Beating {
             let addresses = addresses.clone();
             self.under_way.spawn(async move {
                 let sent = post::send(post, &addresses, way).await;
-                (of, sent.map_err(|failure| failure.why))
+                (of, sent.map(drop).map_err(|failure| failure.why))
             });
         }
     }
@@ -98,6 +99,7 @@ fn request(config: &HeartbeatConfig, uplink: Option<&str>, body: &str) -> Post {
         path.to_owned()
     };
     Post {
+        method: Method::POST,
         server: config.server.clone(),
         path,
         kind: "text/plain; charset=utf-8",

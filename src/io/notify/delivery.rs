@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::outbox::Kept;
 use super::post::{self, Addresses, Reach, Way};
-use super::{exec, hilink, hooks, mail, mqtt, secrets, services};
+use super::{exec, hilink, hooks, mail, modem, mqtt, secrets, services};
 use crate::config::{NotifyConfig, Service};
 use crate::engine::notify::Message;
 use crate::engine::notify::queue::Failure;
@@ -23,11 +23,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Makes the words of a message.
 pub(super) fn kept(message: &Message, boot: &str, now: Now) -> Kept {
     let clock = |at: Instant| {
-        let local = now.utc_of(at).and_then(|utc| sys::local_time(utc.0 / 1000));
-        local.map_or_else(
-            || "an unknown time".to_owned(),
-            |at| format!("{:02}:{:02}", at.hour, at.minute),
-        )
+        let local = now.utc_of(at).and_then(sys::clock_time);
+        local.unwrap_or_else(|| "an unknown time".to_owned())
     };
     let Words { title, text, next } = message.tale.words(message.at, &clock);
     Kept {
@@ -43,6 +40,7 @@ pub(super) fn kept(message: &Message, boot: &str, now: Now) -> Kept {
         digest: message.is_digest(),
         to: BTreeSet::new(),
         ack: None,
+        reply: None,
         withheld: 0,
     }
 }
@@ -61,7 +59,17 @@ pub(super) fn test_message(channel: &str, now: Now) -> Kept {
     Kept { id: format!("{}-{channel}", message.id), ..message }
 }
 
-/// Delivers one message, in bounded time.
+/// Where a channel leads, with what is in its secret file.
+pub(super) fn complete(config: &NotifyConfig, state_dir: &Path) -> Result<Service, Failure> {
+    let mut to = config.to.clone();
+    if let Some(file) = &config.secret_file {
+        let secret = secrets::read(file, state_dir);
+        to.know(secret.map_err(|why| Failure { refused: true, ..post::passing(why) })?);
+    }
+    Ok(to)
+}
+
+/// Delivers one message, in bounded time. A service that can be asked whether somebody has seen it gives a receipt.
 pub(super) async fn deliver(
     config: &NotifyConfig,
     state_dir: &Path,
@@ -69,17 +77,8 @@ pub(super) async fn deliver(
     state: &Value,
     addresses: &Addresses,
     reach: Reach,
-) -> Result<(), Failure> {
-    let mut to = config.to.clone();
-    if let Some(file) = &config.secret_file {
-        let secret = secrets::read(file, state_dir);
-        to.know(secret.map_err(|why| Failure {
-            why,
-            refused: true,
-            pause: None,
-            unknown: false,
-        })?);
-    }
+) -> Result<Option<String>, Failure> {
+    let to = complete(config, state_dir)?;
     let sent = async {
         let input = || services::document(message, state).to_string().into_bytes();
         match &to {
@@ -87,16 +86,19 @@ pub(super) async fn deliver(
             Service::Hooks { dir } => hooks::run(dir, &message.event, &input()).await,
             Service::Mail(mail) => mail::send(mail, message, addresses, reach).await,
             Service::Hilink(to) => hilink::send(to, message, state).await,
+            Service::Modem { number } => modem::send(number, message).await,
             Service::Mqtt(to) => mqtt::send(to, message, state, addresses, reach).await,
-            Service::Webhook { .. }
+            Service::Webhook(_)
             | Service::Ntfy { .. }
             | Service::Gotify { .. }
             | Service::Pushover { .. }
-            | Service::Telegram { .. } => match services::post(&to, message, state) {
-                Some(post) => post::send(post, addresses, Way::Any(reach)).await,
-                None => Ok(()),
-            },
+            | Service::Telegram { .. } => {
+                let Some(post) = services::post(&to, message, state) else { return Ok(None) };
+                let answer = post::send(post, addresses, Way::Any(reach)).await?;
+                return Ok(services::receipt_in(&to, &answer));
+            }
         }
+        .map(|()| None)
     };
     let late = || Failure {
         why: "it took more than a minute".to_owned(),

@@ -38,6 +38,10 @@ const UNKNOWN: Duration = Duration::from_secs(60);
 const TOKEN: &str = "__RequestVerificationToken";
 const TOKEN_ONE: &str = "__RequestVerificationTokenone";
 
+/// The latest in its inbox, in the order in which some want it said.
+const INBOX: &str = "<PageIndex>1</PageIndex><ReadCount>20</ReadCount><BoxType>1</BoxType><SortType>0</SortType>\
+                     <Ascending>0</Ascending><UnreadPreferred>0</UnreadPreferred>";
+
 /// The one request that costs.
 const SEND: &str = "/api/sms/send-sms";
 
@@ -65,6 +69,27 @@ enum Trouble {
 ///
 /// Why it may not have been sent.
 pub(super) async fn send(to: &Hilink, message: &Kept, state: &Value) -> Result<(), Failure> {
+    have_done(to, Deed::Send(&sms::text(message)), state).await.map(drop)
+}
+
+/// Whether somebody has answered with this number.
+///
+/// # Errors
+///
+/// Why that is not known.
+pub(super) async fn is_answered(to: &Hilink, reply: &str, state: &Value) -> Result<bool, Failure> {
+    have_done(to, Deed::Look(reply), state).await
+}
+
+/// What is wanted of a router.
+#[derive(Clone, Copy)]
+enum Deed<'a> {
+    Send(&'a str),
+    /// Whether an answer with this number has come.
+    Look(&'a str),
+}
+
+async fn have_done(to: &Hilink, deed: Deed<'_>, state: &Value) -> Result<bool, Failure> {
     let uplinks = state["uplinks"].as_array().into_iter().flatten();
     let interface = uplinks
         .filter(|uplink| uplink["name"] == to.uplink.as_str())
@@ -79,7 +104,7 @@ pub(super) async fn send(to: &Hilink, message: &Kept, state: &Value) -> Result<(
     let (cookie, token) = (String::new(), String::new());
     let mut modem = Modem { to, interface, cookie, token };
     let _turn = TURN.lock().await;
-    let result = modem.deliver(&sms::text(message)).await;
+    let result = modem.have_done(deed).await;
     result.map_err(|trouble| failure(&trouble, &to.server.host))
 }
 
@@ -93,15 +118,15 @@ struct Modem<'a> {
 }
 
 impl Modem<'_> {
-    async fn deliver(&mut self, text: &str) -> Result<(), Trouble> {
+    async fn have_done(&mut self, deed: Deed<'_>) -> Result<bool, Trouble> {
         self.begin().await?;
-        match self.submit(text).await {
+        match self.act(deed).await {
             Err(Trouble::Code(NEEDS_LOGIN)) if self.to.login.password.is_empty() => {
                 Err(Trouble::Code(NEEDS_LOGIN))
             }
             Err(Trouble::Code(NEEDS_LOGIN)) => {
                 self.log_in().await?;
-                let result = self.submit(text).await;
+                let result = self.act(deed).await;
                 // Else the owner could not open its page.
                 let bye = document("<Logout>1</Logout>");
                 drop(self.ask("/api/user/logout", Some(bye)).await);
@@ -109,9 +134,19 @@ impl Modem<'_> {
             }
             Err(Trouble::Code(NO_SESSION | WRONG_TOKEN)) => {
                 self.begin().await?;
-                self.submit(text).await
+                self.act(deed).await
             }
             result => result,
+        }
+    }
+
+    async fn act(&mut self, deed: Deed<'_>) -> Result<bool, Trouble> {
+        match deed {
+            Deed::Send(text) => self.submit(text).await.map(|()| true),
+            Deed::Look(reply) => {
+                let inbox = self.ask("/api/sms/sms-list", Some(document(INBOX))).await?;
+                Ok(is_in(&inbox, self.to.number.reveal(), reply))
+            }
         }
     }
 
@@ -256,6 +291,14 @@ fn escaped(text: &str) -> String {
 fn tag<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(inside, _)| inside)
+}
+
+/// Whether an answer stands in an inbox.
+fn is_in(inbox: &str, number: &str, reply: &str) -> bool {
+    inbox.split("<Message>").skip(1).any(|message| {
+        let (sender, text) = (tag(message, "Phone"), tag(message, "Content"));
+        sms::is_answer(number, sender.unwrap_or_default(), text.unwrap_or_default(), reply)
+    })
 }
 
 /// A password as it is wanted where its type is 4.

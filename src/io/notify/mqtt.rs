@@ -3,13 +3,19 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+mod home_assistant;
+mod packet;
+pub(super) mod session;
+
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::time::timeout;
+
+use packet::{Reader, Said, Will};
 
 use super::outbox::Kept;
 use super::post::{Addresses, Reach, Way, connect, passing};
 use super::{services, tls};
-use crate::config::{Login, Mqtt};
+use crate::config::Mqtt;
 use crate::engine::notify::queue::Failure;
 use crate::io::clock;
 use crate::io::socket::{Stream, words};
@@ -19,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Seconds after which a broker would take us for gone.
 const KEEP_ALIVE: u16 = 60;
 /// The number of the only packet that is acknowledged.
-const PACKET: [u8; 2] = [0, 1];
+const NUMBER: u16 = 1;
 
 /// Publishes a message.
 ///
@@ -48,91 +54,58 @@ pub(super) async fn send(
 }
 
 async fn publish(to: &Mqtt, document: &[u8], mut stream: Box<dyn Stream>) -> Result<(), Failure> {
-    let name = clock::random::<4>().map_err(|error| passing(words(&error)))?;
-    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-    let broken = |error: std::io::Error| passing(words(&error));
-    stream.write_all(&connection(&to.login, &format!("sparelink{name}"))).await.map_err(broken)?;
-    stream.flush().await.map_err(broken)?;
-    let [_, code] = answer(&mut *stream, CONNACK).await?;
-    if code != 0 {
-        return Err(no(code));
-    }
-    let mut inside = text(&to.topic);
-    inside.extend(PACKET);
-    inside.extend(document);
-    stream.write_all(&packet(PUBLISH, &inside)).await.map_err(broken)?;
-    stream.flush().await.map_err(broken)?;
-    if answer(&mut *stream, PUBACK).await? != PACKET {
+    let (from, mut into) = tokio::io::split(&mut stream);
+    let mut from = Reader::new(from);
+    log_in(to, KEEP_ALIVE, None, &mut from, &mut into).await?;
+    write(&mut into, &packet::numbered(&to.topic, document, NUMBER)).await?;
+    if next(&mut from).await? != Said::Has(NUMBER) {
         return Err(passing(NO_BROKER.to_owned()));
     }
     // It has the message; without good-bye it would say that we died.
-    drop(stream.write_all(&packet(DISCONNECT, &[])).await);
-    drop(stream.shutdown().await);
+    drop(into.write_all(&packet::disconnect()).await);
+    drop(into.shutdown().await);
     Ok(())
 }
 
 const NO_BROKER: &str = "what answers there does not speak MQTT";
 
-/// Kinds of packets, with their flags; a PUBLISH is delivered at least once (QoS 1).
-const CONNECT: u8 = 0x10;
-const CONNACK: u8 = 0x20;
-const PUBLISH: u8 = 0x32;
-const PUBACK: u8 = 0x40;
-const DISCONNECT: u8 = 0xe0;
-
-/// The packet that logs in, of a session of which nothing is kept.
-fn connection(login: &Login, name: &str) -> Vec<u8> {
-    let secret = login.password.reveal();
-    let mut flags = 0x02;
-    let mut inside = text("MQTT");
-    let mut payload = text(name);
-    if !login.user.is_empty() {
-        flags |= 0x80;
-        payload.extend(text(&login.user));
-        if !secret.is_empty() {
-            flags |= 0x40;
-            payload.extend(text(secret));
+/// Introduces this box to the broker, by a name that no other client has.
+async fn log_in(
+    to: &Mqtt,
+    keep_alive: u16,
+    will: Option<&Will<'_>>,
+    from: &mut Reader<impl AsyncRead + Unpin>,
+    into: &mut (impl AsyncWriteExt + Unpin),
+) -> Result<(), Failure> {
+    let name = clock::random::<4>().map_err(|error| passing(words(&error)))?;
+    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hello = packet::connect(&to.login, &format!("sparelink{name}"), keep_alive, will);
+    write(into, &hello).await?;
+    match next(from).await? {
+        Said::Login(0) => Ok(()),
+        Said::Login(code) => Err(no(code)),
+        Said::Has(_) | Said::Subscribed { .. } | Said::Heard { .. } | Said::Alive => {
+            Err(passing(NO_BROKER.to_owned()))
         }
     }
-    inside.extend([4, flags]);
-    inside.extend(KEEP_ALIVE.to_be_bytes());
-    inside.extend(payload);
-    packet(CONNECT, &inside)
 }
 
-/// A packet with its length, seven bits a byte.
-fn packet(kind: u8, inside: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![kind];
-    let mut left = inside.len();
-    loop {
-        let seven = u8::try_from(left % 128).unwrap_or_default();
-        left /= 128;
-        bytes.push(if left > 0 { seven | 0x80 } else { seven });
-        if left == 0 {
-            break;
-        }
-    }
-    bytes.extend(inside);
-    bytes
+async fn write(into: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) -> Result<(), Failure> {
+    let written = async {
+        into.write_all(bytes).await?;
+        into.flush().await
+    };
+    written.await.map_err(|error| passing(words(&error)))
 }
 
-/// A text with its length before it; none of ours is as long as would not fit.
-fn text(text: &str) -> Vec<u8> {
-    let length = u16::try_from(text.len()).unwrap_or_default();
-    let text = &text.as_bytes()[..usize::from(length)];
-    [&length.to_be_bytes(), text].concat()
-}
-
-/// Reads an answer of that kind: both have two bytes.
-async fn answer(stream: &mut dyn Stream, kind: u8) -> Result<[u8; 2], Failure> {
-    let mut bytes = [0; 4];
-    stream.read_exact(&mut bytes).await.map_err(|error| {
-        let ended = error.kind() == std::io::ErrorKind::UnexpectedEof;
-        passing(if ended { "the broker ended the connection".to_owned() } else { words(&error) })
-    })?;
-    let [got, length, first, second] = bytes;
-    let right = got == kind && length == 2;
-    right.then_some([first, second]).ok_or_else(|| passing(NO_BROKER.to_owned()))
+async fn next(from: &mut Reader<impl AsyncRead + Unpin>) -> Result<Said, Failure> {
+    from.next().await.map_err(|error| {
+        passing(match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => "the broker ended the connection".to_owned(),
+            std::io::ErrorKind::InvalidData => NO_BROKER.to_owned(),
+            _ => words(&error),
+        })
+    })
 }
 
 /// What it means that a broker does not let us in (§3.2.2.3).
@@ -150,13 +123,17 @@ fn no(code: u8) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Server;
+    use tokio::io::AsyncReadExt;
+
+    use crate::config::{Commands, Login, Server};
 
     fn to(user: &str) -> Mqtt {
         Mqtt {
             server: Server { tls: false, host: "broker".to_owned(), port: 1883 },
             login: Login { user: user.to_owned(), password: "pä".to_owned().into() },
             topic: "a/b".to_owned(),
+            discovery: None,
+            commands: Commands::Refused,
         }
     }
 

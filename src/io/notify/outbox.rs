@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::notify::alarm::Alarm;
 use crate::engine::notify::teller::Known;
 use crate::io::journal::Journal;
+use crate::time::Utc;
 use crate::units::Severity;
 
 /// Below the state directory.
@@ -18,6 +19,8 @@ const NAME: &str = "messages";
 const MOST: u64 = 256 * 1024;
 /// So many alarms are known by their tokens, be they old.
 const RAISED: usize = 16;
+/// No cap lets more through in the time that it looks back.
+const SENT: usize = 64;
 /// Messages that are kept, delivered or not.
 const KEPT: usize = 256;
 
@@ -47,6 +50,9 @@ pub(crate) struct Kept {
     /// Where a person says that they have seen it, while nobody has. Only in what is sent.
     #[serde(skip)]
     pub(crate) ack: Option<String>,
+    /// The number with which an SMS is answered that says so. Only in what is sent.
+    #[serde(skip)]
+    pub(crate) reply: Option<String>,
 }
 
 /// Something critical, with what a person shows who has seen it.
@@ -57,6 +63,9 @@ pub(crate) struct Raised {
     pub(crate) token: String,
     /// What was told. It outlives its delivery, for those who are told next.
     pub(crate) message: Kept,
+    /// By which each channel that can be asked knows it: a receipt, or the number that an SMS is answered with.
+    #[serde(default)]
+    pub(crate) asks: BTreeMap<String, String>,
 }
 
 impl Kept {
@@ -113,6 +122,14 @@ enum Record {
         channel: String,
         id: String,
         ending: Ending,
+        /// When it was delivered, if the box knew.
+        #[serde(default)]
+        at: Option<Utc>,
+    },
+    /// When a channel has sent something, or may have, as far back as caps look.
+    Sent {
+        channel: String,
+        at: Vec<Utc>,
     },
 }
 
@@ -126,6 +143,8 @@ pub(crate) struct Outbox {
     messages: Vec<Kept>,
     /// What was critical, the latest last.
     raised: Vec<Raised>,
+    /// When each channel has sent something, oldest first.
+    sent: BTreeMap<String, Vec<Utc>>,
     /// The disk did not take something: what is there is not what is here.
     behind: bool,
 }
@@ -140,6 +159,7 @@ impl Outbox {
     fn of(dir: &Path, boot: String, most: u64) -> Self {
         let (mut messages, mut known) = (Vec::new(), Box::<Known>::default());
         let mut raised = Vec::new();
+        let mut sent: BTreeMap<String, Vec<Utc>> = BTreeMap::new();
         let journal = Journal::open(dir, NAME, most, &mut |bytes| {
             match serde_json::from_slice(bytes) {
                 Ok(Record::Told { boot: then, known: told, messages: new }) => {
@@ -149,7 +169,11 @@ impl Outbox {
                 }
                 Ok(Record::Waits(message)) => waits(&mut messages, message),
                 Ok(Record::Raised(one)) => raise(&mut raised, *one),
-                Ok(Record::Done { channel, id, .. }) => done(&mut messages, &channel, &id),
+                Ok(Record::Done { channel, id, at, .. }) => {
+                    done(&mut messages, &channel, &id);
+                    note(&mut sent, &channel, at);
+                }
+                Ok(Record::Sent { channel, at }) => note(&mut sent, &channel, at),
                 Err(error) => tracing::debug!(%error, "a record of messages that is not known"),
             }
         });
@@ -157,7 +181,7 @@ impl Outbox {
         for one in &mut raised {
             one.alarm.over |= !one.alarm.story.starts_with(&boot);
         }
-        let mut this = Self { journal, boot, known, messages, raised, behind: false };
+        let mut this = Self { journal, boot, known, messages, raised, sent, behind: false };
         this.forget();
         this
     }
@@ -193,14 +217,36 @@ impl Outbox {
         self.append(&record)
     }
 
-    /// A channel is done with a message.
+    /// A channel is done with a message, at that time if the box knows it.
     ///
     /// # Errors
     ///
     /// When the disk does not take it; it may be delivered again after a restart then.
-    pub(crate) fn done(&mut self, channel: &str, id: &str, ending: Ending) -> io::Result<()> {
+    pub(crate) fn done(
+        &mut self,
+        channel: &str,
+        id: &str,
+        (ending, now): (Ending, Option<Utc>),
+    ) -> io::Result<()> {
+        let at = now.filter(|_| ending == Ending::Delivered);
         done(&mut self.messages, channel, id);
-        self.append(&Record::Done { channel: channel.to_owned(), id: id.to_owned(), ending })
+        note(&mut self.sent, channel, at);
+        self.append(&Record::Done { channel: channel.to_owned(), id: id.to_owned(), ending, at })
+    }
+
+    /// A channel may have sent something.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it; it does not count after a restart then.
+    pub(crate) fn spent(&mut self, channel: &str, at: Utc) -> io::Result<()> {
+        note(&mut self.sent, channel, [at]);
+        self.append(&Record::Sent { channel: channel.to_owned(), at: vec![at] })
+    }
+
+    /// When a channel has sent something, oldest first.
+    pub(crate) fn sent(&self, channel: &str) -> impl Iterator<Item = Utc> {
+        self.sent.get(channel).into_iter().flatten().copied()
     }
 
     /// What was critical, the latest last.
@@ -255,7 +301,11 @@ impl Outbox {
         let told = Record::Told { boot, known, messages: Vec::new() };
         let waiting = self.messages.iter().cloned().map(Record::Waits);
         let raised = self.raised.iter().cloned().map(|one| Record::Raised(Box::new(one)));
-        let records = [told].into_iter().chain(waiting).chain(raised);
+        let sent = self
+            .sent
+            .iter()
+            .map(|(channel, at)| Record::Sent { channel: channel.clone(), at: at.clone() });
+        let records = [told].into_iter().chain(waiting).chain(raised).chain(sent);
         let records: Vec<_> = records.map(|r| serde_json::to_vec(&r)).collect::<Result<_, _>>()?;
         self.journal.replace(&records)?;
         self.behind = false;
@@ -276,6 +326,14 @@ fn waits(messages: &mut Vec<Kept>, message: Kept) {
         Some(kept) => kept.to.extend(message.to),
         None => messages.push(message),
     }
+}
+
+/// Notes when a channel has sent something.
+fn note(sent: &mut BTreeMap<String, Vec<Utc>>, channel: &str, at: impl IntoIterator<Item = Utc>) {
+    let all = sent.entry(channel.to_owned()).or_default();
+    all.extend(at);
+    let surplus = all.len().saturating_sub(SENT);
+    all.drain(..surplus);
 }
 
 fn raise(raised: &mut Vec<Raised>, one: Raised) {

@@ -143,8 +143,8 @@ async fn dial(ip: IpAddr, port: u16, way: &Way) -> Result<TcpStream, String> {
     from.connect(to).await.map_err(|error| words(&error))
 }
 
-/// Sends a request and judges the answer.
-pub(super) async fn send(post: Post, addresses: &Addresses, way: Way) -> Result<(), Failure> {
+/// Sends a request and judges the answer, of which the beginning comes back.
+pub(super) async fn send(post: Post, addresses: &Addresses, way: Way) -> Result<String, Failure> {
     let stream = connect(&post.server, addresses, &way).await?;
     let stream = super::tls::wrap(&post.server, stream).await.map_err(passing)?;
     let server = post.server.clone();
@@ -155,7 +155,7 @@ pub(super) async fn send(post: Post, addresses: &Addresses, way: Way) -> Result<
     match timeout(ANSWERED, asked).await {
         Ok(Ok((head, body))) => {
             let after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-            judge(head.status.as_u16(), after, &body)
+            judge(head.status.as_u16(), after, &body).map(|()| body)
         }
         Ok(Err(why)) => Err(passing(format!("{}: {why}", server.host))),
         Err(_) => Err(passing(format!("{} took the connection and does not answer", server.host))),
@@ -188,7 +188,9 @@ fn request(post: Post) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
     let usual = *port == if *tls { 443 } else { 80 };
     let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     let authority = if usual { host } else { format!("{host}:{port}") };
-    let mut request = Request::post(post.path)
+    let mut request = Request::builder()
+        .method(post.method)
+        .uri(post.path)
         .header(HOST, authority)
         .header(USER_AGENT, concat!("sparelink/", env!("CARGO_PKG_VERSION")))
         .header(CONTENT_TYPE, post.kind)

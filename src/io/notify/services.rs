@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding as _};
+use hyper::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::outbox::Kept;
-use crate::config::{Login, Server, Service};
+use crate::config::{
+    BodyKind, Login, Secret, Server, Service, Template, Verb, Webhook, fill, in_json,
+};
 use crate::engine::notify::queue::Failure;
 use crate::units::Severity;
 
@@ -24,6 +27,7 @@ const SEEN: &str = "I have seen it";
 /// An HTTP request.
 #[derive(Debug)]
 pub(super) struct Post {
+    pub(super) method: Method,
     pub(super) server: Server,
     pub(super) path: String,
     pub(super) kind: &'static str,
@@ -35,7 +39,8 @@ impl Post {
     fn json(server: &Server, path: impl Into<String>, body: &Value) -> Self {
         let (server, path) = (server.clone(), path.into());
         let body = body.to_string().into_bytes();
-        Self { server, path, kind: "application/json", headers: Vec::new(), body }
+        let (method, kind) = (Method::POST, "application/json");
+        Self { method, server, path, kind, headers: Vec::new(), body }
     }
 
     fn with(mut self, header: Option<(&'static str, String)>) -> Self {
@@ -48,9 +53,7 @@ impl Post {
 /// document as it is now.
 pub(super) fn post(to: &Service, message: &Kept, state: &Value) -> Option<Post> {
     Some(match to {
-        Service::Webhook { server, login, path } => {
-            Post::json(server, path.reveal(), &document(message, state)).with(authorization(login))
-        }
+        Service::Webhook(to) => webhook(to, message, state),
         Service::Ntfy { server, login, topic } => {
             let priority = match message.severity {
                 Severity::Critical => 5,
@@ -110,12 +113,75 @@ pub(super) fn post(to: &Service, message: &Kept, state: &Value) -> Option<Post> 
         }
         Service::Mail(_)
         | Service::Hilink(_)
+        | Service::Modem { .. }
         | Service::Mqtt(_)
         | Service::Exec { .. }
         | Service::Hooks { .. } => {
             return None;
         }
     })
+}
+
+/// The address of the page in a status document, for those in the LAN: to whom the box's own loopback is no help.
+pub(super) fn page(status: &Value) -> Option<&str> {
+    let mut pages = status["page"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    pages.find(|page| !page.contains("//127.") && !page.contains("//[::1]"))
+}
+
+/// Our JSON, or what somebody else wants in its place.
+fn webhook(to: &Webhook, message: &Kept, state: &Value) -> Post {
+    let Webhook { server, login, path, verb, template } = to;
+    let of = |place: &str| {
+        Some(match place {
+            "title" => message.title.clone(),
+            "text" => message.text.clone(),
+            "next" => message.next_too(),
+            "message" => message.body(),
+            "severity" => message.severity.word().to_owned(),
+            "uplink" => message.uplink.clone().unwrap_or_default(),
+            "id" => message.id.clone(),
+            "story" => message.story.clone(),
+            "at" => message.at.clone().unwrap_or_default(),
+            "ack" => message.ack.clone().unwrap_or_default(),
+            _ => return None,
+        })
+    };
+    let percent = |place: &str| of(place).map(|v| utf8_percent_encode(&v, PLAIN).to_string());
+    let path = fill(path.reveal(), &percent);
+    let mut post = match template {
+        None => Post::json(server, path, &document(message, state)),
+        Some(Template { kind: BodyKind::Json, body }) => {
+            let body = fill(body.reveal(), &|place| of(place).map(|value| in_json(&value)));
+            Post { body: body.into_bytes(), ..Post::json(server, path, &Value::Null) }
+        }
+        Some(Template { kind: BodyKind::Form, body }) => {
+            Post { body: fill(body.reveal(), &percent).into_bytes(), ..form(server, &path, &[]) }
+        }
+    };
+    if *verb == Verb::Put {
+        post.method = Method::PUT;
+    }
+    post.with(authorization(login))
+}
+
+/// What Pushover calls a message that rings until somebody has seen it.
+pub(super) fn receipt_in(to: &Service, answer: &str) -> Option<String> {
+    let Service::Pushover { .. } = to else { return None };
+    let answer: Value = serde_json::from_str(answer).ok()?;
+    let receipt = answer["receipt"].as_str()?;
+    // It goes into the path of an address.
+    receipt.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| receipt.to_owned())
+}
+
+/// Asks Pushover what became of it.
+pub(super) fn receipt(server: &Server, token: &Secret, receipt: &str) -> Post {
+    let path = format!("/1/receipts/{receipt}.json?token={}", token.reveal());
+    Post { method: Method::GET, ..form(server, &path, &[]) }
+}
+
+/// Has Pushover stop ringing.
+pub(super) fn take_back(server: &Server, token: &Secret, receipt: &str) -> Post {
+    form(server, &format!("/1/receipts/{receipt}/cancel.json"), &[("token", token.reveal())])
 }
 
 /// A message as programs get it.
@@ -140,7 +206,8 @@ fn form(server: &Server, path: &str, fields: &[(&str, &str)]) -> Post {
         fields.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, PLAIN)));
     let body = encoded.collect::<Vec<_>>().join("&").into_bytes();
     let kind = "application/x-www-form-urlencoded";
-    Post { server: server.clone(), path: path.to_owned(), kind, headers: Vec::new(), body }
+    let (server, path) = (server.clone(), path.to_owned());
+    Post { method: Method::POST, server, path, kind, headers: Vec::new(), body }
 }
 
 /// A password alone is a token.

@@ -7,12 +7,18 @@ use super::outbox::Kept;
 const SEPTETS: usize = 160;
 /// What stands for the rest.
 const MORE: &str = "...";
+/// As many last digits make two numbers the same.
+const SAME: usize = 9;
+const SHORTEST: usize = 3;
 
 /// The text, in plain ASCII.
 pub(super) fn text(message: &Kept) -> String {
     let Kept { title, text, next, .. } = message;
+    let seen = message.reply.as_ref();
+    let seen =
+        seen.map_or_else(String::new, |reply| format!("Answer {reply} if you have seen it."));
     let withheld = message.withheld_words().unwrap_or_default();
-    let words = [&format!("{title}."), &withheld, text, next];
+    let words = [&format!("{title}."), &seen, &withheld, text, next];
     let words: Vec<&str> = words.iter().flat_map(|words| words.split_whitespace()).collect();
     let plain: String = words.join(" ").chars().map(plain).collect();
     if septets(&plain) <= SEPTETS {
@@ -26,6 +32,16 @@ pub(super) fn text(message: &Kept) -> String {
         cut.push(c);
     }
     cut.trim_end().to_owned() + MORE
+}
+
+/// Whether a text from this sender is the answer: what people write around the number is theirs.
+pub(super) fn is_answer(to: &str, sender: &str, text: &str, reply: &str) -> bool {
+    let digits = |number: &str| number.chars().filter(char::is_ascii_digit).collect::<String>();
+    let (to, sender) = (digits(to), digits(sender));
+    // One is written as at home, the other with the country's code.
+    let same = to.len().min(sender.len()).min(SAME);
+    let is_same = same >= SHORTEST && to[to.len() - same..] == sender[sender.len() - same..];
+    is_same && text.split(|c: char| !c.is_ascii_digit()).any(|number| number == reply)
 }
 
 fn septets(text: &str) -> usize {
@@ -87,8 +103,31 @@ mod tests {
             digest: false,
             to: BTreeSet::new(),
             ack: None,
+            reply: None,
             withheld,
         }
+    }
+
+    #[test]
+    fn an_answer_has_the_sender_and_the_number() {
+        let to = "+4915112345678";
+        for (sender, text, is) in [
+            (to, "4711", true),
+            ("+49 151 12345678", "ok 4711!", true),
+            ("015112345678", "Habe ich gesehen (4711)", true),
+            ("+4915112345679", "4711", false),
+            (to, "47112", false),
+            (to, "", false),
+            ("", "4711", false),
+            ("78", "4711", false),
+        ] {
+            assert_eq!(is_answer(to, sender, text, "4711"), is, "{sender} {text}");
+        }
+        let mut asked = message("No Internet since 14:00", "No uplink works.", 0);
+        asked.reply = Some("4711".to_owned());
+        assert!(text(&asked).starts_with(
+            "No Internet since 14:00. Answer 4711 if you have seen it. No uplink works."
+        ));
     }
 
     #[test]

@@ -17,9 +17,9 @@ use super::site::Done;
 use super::via::Via;
 use crate::engine::events::entry::plain;
 use crate::engine::events::words::capital;
-use crate::engine::notify::alarm::{By, Seen};
+use crate::engine::notify::alarm::By;
 use crate::engine::notify::{Acknowledge, Acknowledged};
-use crate::io::sys;
+use crate::io::sys::clock_time;
 
 /// Below this are the links. What comes there needs no header that only the page can send.
 pub(super) const LINKS: &str = "/ack/";
@@ -99,30 +99,7 @@ const fn status(done: &Acknowledged) -> StatusCode {
 }
 
 fn words(done: &Acknowledged) -> String {
-    match done {
-        Acknowledged::Open { title } => format!("nobody has acknowledged yet: {}", plain(title)),
-        Acknowledged::Now { title, over: false } => {
-            format!("acknowledged: {}; nobody else is told", plain(title))
-        }
-        Acknowledged::Now { title, over: true } => {
-            format!("acknowledged: {}; it is over already", plain(title))
-        }
-        Acknowledged::Before { title, seen } => {
-            format!("it has been acknowledged already{}: {}", when(seen), plain(title))
-        }
-        Acknowledged::Unknown => "no message of this box has this link".to_owned(),
-        Acknowledged::Old { title } => {
-            format!("this link was good for a day, which is over: {}", plain(title))
-        }
-        Acknowledged::Nothing => "there is nothing to acknowledge".to_owned(),
-    }
-}
-
-/// ` at 10:35 on the page`.
-fn when(seen: &Seen) -> String {
-    let local = seen.at.and_then(|at| sys::local_time(at.0 / 1000));
-    let at = local.map_or_else(String::new, |at| format!(" at {:02}:{:02}", at.hour, at.minute));
-    format!("{at} {}", seen.by.word())
+    plain(&done.words(&clock_time))
 }
 
 /// A page of one sentence, which works without scripts.

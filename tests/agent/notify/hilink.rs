@@ -45,6 +45,8 @@ struct State {
     forgets: bool,
     fate: Fate,
     sms: Vec<String>,
+    /// What has come in, as sender and text.
+    inbox: Vec<(String, String)>,
     /// Requests that no router would take.
     wrong: Vec<String>,
 }
@@ -63,6 +65,7 @@ impl Router {
             forgets: false,
             fate: Fate::Sent,
             sms: Vec::new(),
+            inbox: Vec::new(),
             wrong: Vec::new(),
         })))
     }
@@ -211,6 +214,28 @@ impl State {
                 self.sms.push(content.to_owned());
                 (self.fate != Fate::Lost).then_some(ok)
             }
+            "/api/sms/sms-list" if self.wants_login && !self.logged_in => Some(error(100_003)),
+            "/api/sms/sms-list" => {
+                let right = "<request><PageIndex>1</PageIndex><ReadCount>20</ReadCount><BoxType>1</BoxType>\
+                             <SortType>0</SortType><Ascending>0</Ascending><UnreadPreferred>0</UnreadPreferred></request>";
+                if body != xml(right) {
+                    self.wrong.push(body.to_owned());
+                    return Some(error(100_005));
+                }
+                let message = |(n, (phone, text)): (usize, &(String, String))| {
+                    format!(
+                        "<Message><Smstat>0</Smstat><Index>{}</Index><Phone>{phone}</Phone><Content>{text}</Content>\
+                         <Date>2026-11-28 18:00:00</Date><Sca></Sca><SaveType>0</SaveType><Priority>0</Priority>\
+                         <SmsType>1</SmsType></Message>",
+                        40_000 + n
+                    )
+                };
+                let all: String = self.inbox.iter().enumerate().map(message).collect();
+                Some(xml(&format!(
+                    "<response><Count>{}</Count><Messages>{all}</Messages></response>",
+                    self.inbox.len()
+                )))
+            }
             path => {
                 self.wrong.push(format!("{path} {body}"));
                 Some(error(100_002))
@@ -260,11 +285,44 @@ pub(super) async fn an_sms_goes_by_the_router_that_is_meant() -> Result<()> {
         sleep(std::time::Duration::from_millis(50)).await;
     }
     figure(&format!("an SMS without Internet after {} ms", begun.elapsed().as_millis()));
+    an_answer_is_seen(&stage, &phone).await?;
     let wrong = phone.lock().wrong.clone();
     ensure!(wrong.is_empty(), "no router takes this: {wrong:#?}");
     let log = stage.agent.log();
     ensure!(!log.contains("s3cret") && !log.contains(NUMBER), "{log}");
     Ok(())
+}
+
+/// An answer from the one who was told, with the number that was asked for, is that they have seen it.
+async fn an_answer_is_seen(stage: &Stage, phone: &Router) -> Result<()> {
+    let asked = phone
+        .lock()
+        .sms
+        .iter()
+        .find_map(|sms| Some(sms.split_once("Answer ")?.1.to_owned()))
+        .context("no SMS asks")?;
+    let number: String = asked.chars().take_while(char::is_ascii_digit).collect();
+    phone.lock().inbox = vec![
+        ("+4917099999999".to_owned(), number.clone()),
+        (NUMBER.to_owned(), "hello".to_owned()),
+    ];
+    let begun = Instant::now();
+    let mut answered = false;
+    loop {
+        let by = stage.json().await?["messages"]["alarm"]["acknowledged"]["by"].clone();
+        ensure!(answered || by.is_null(), "that was not the answer: {by}");
+        if by == "by SMS" {
+            return Ok(());
+        }
+        // It has looked once by then.
+        if !answered && begun.elapsed() > std::time::Duration::from_secs(12) {
+            answered = true;
+            let answer = (NUMBER.replacen("+49", "0", 1), format!("{number} &amp; thanks"));
+            phone.lock().inbox.insert(0, answer);
+        }
+        ensure!(begun.elapsed() < std::time::Duration::from_secs(60), "{}", stage.agent.log());
+        sleep(std::time::Duration::from_millis(100)).await;
+    }
 }
 
 async fn what_comes_of_a_test(stage: &Stage, phone: &Router) -> Result<()> {

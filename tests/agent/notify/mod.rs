@@ -18,18 +18,27 @@ use crate::stage::{AGENT, SOON, Stage, file};
 
 mod encrypted;
 mod escalation;
+mod foreign;
 mod heartbeat;
 mod hilink;
+mod home_assistant;
 mod hooks;
+mod modem;
 mod mqtt;
 mod server;
 mod storm;
 
 use encrypted::mails_and_webhooks_go_by_tls_alone;
 use escalation::what_nobody_has_seen_is_told_to_the_next;
+use foreign::{
+    a_message_finds_its_server_while_no_name_resolves,
+    services_that_are_not_known_get_their_own_words,
+};
 use heartbeat::signs_of_life_go_through_their_uplinks;
 use hilink::an_sms_goes_by_the_router_that_is_meant;
+use home_assistant::a_home_sees_its_uplinks_and_says_which;
 use hooks::programs_beside_the_configuration_are_run;
+use modem::an_sms_goes_by_modem_manager;
 use mqtt::messages_are_published_by_mqtt;
 use server::{Asked, Manner, Server, says};
 use storm::fifty_transitions_and_twenty_kills_lose_no_message;
@@ -39,6 +48,8 @@ crate::tests![
     an_outage_is_told_when_it_is_over_whoever_was_killed,
     a_channel_that_hangs_holds_up_nobody,
     each_service_is_asked_as_it_wants,
+    services_that_are_not_known_get_their_own_words,
+    a_message_finds_its_server_while_no_name_resolves,
     a_program_is_run_with_the_message,
     what_nobody_has_seen_is_told_to_the_next,
     signs_of_life_go_through_their_uplinks,
@@ -47,7 +58,9 @@ crate::tests![
     fifty_transitions_and_twenty_kills_lose_no_message,
     mails_and_webhooks_go_by_tls_alone,
     an_sms_goes_by_the_router_that_is_meant,
+    an_sms_goes_by_modem_manager,
     messages_are_published_by_mqtt,
+    a_home_sees_its_uplinks_and_says_which,
 ];
 
 /// A switch is told in two seconds; a busy machine gets a little more.

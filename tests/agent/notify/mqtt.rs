@@ -1,6 +1,7 @@
 //! Messages by MQTT, to Debian's mosquitto.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -17,13 +18,13 @@ use super::{TOLD, text, with};
 use crate::runner::{figure, skip};
 use crate::stage::{Stage, file, with_environment};
 
-const BROKER: &str = "/usr/sbin/mosquitto";
+pub(super) const BROKER: &str = "/usr/sbin/mosquitto";
 /// Plain, by TLS, and a port where something else is.
-const PLAIN: u16 = 11883;
+pub(super) const PLAIN: u16 = 11883;
 const TLS: u16 = 18883;
 
 /// Programs that run beside the agent; killed when dropped.
-struct Programs(Vec<Child>);
+pub(super) struct Programs(pub(super) Vec<Child>);
 
 impl Drop for Programs {
     fn drop(&mut self) {
@@ -35,7 +36,12 @@ impl Drop for Programs {
 }
 
 impl Programs {
-    async fn start(&mut self, netns: &Netns, program: &str, words: &[&str]) -> Result<()> {
+    pub(super) async fn start(
+        &mut self,
+        netns: &Netns,
+        program: &str,
+        words: &[&str],
+    ) -> Result<()> {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
         let mut command = child(Path::new(program), &words);
         self.0.push(netns.run(async move { command.spawn() }).await??);
@@ -43,13 +49,13 @@ impl Programs {
     }
 }
 
-/// A certificate that is its own authority, a user, and the broker's configuration.
-fn prepare(dir: &Path) -> Result<()> {
+/// A certificate that is its own authority, a user, and the configuration of a broker at this address.
+pub(super) fn prepare(dir: &Path, place: IpAddr) -> Result<()> {
     std::fs::create_dir_all(dir)?;
     let at = dir.display();
     let script = format!(
         "set -e; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
-         -subj /CN=broker -addext subjectAltName=IP:{ECHO4} -addext basicConstraints=critical,CA:FALSE \
+         -subj /CN=broker -addext subjectAltName=IP:{place} -addext basicConstraints=critical,CA:FALSE \
          -keyout {at}/key -out {at}/certificate 2>/dev/null\n\
          mosquitto_passwd -b -c {at}/passwords box 's3cret'"
     );
@@ -57,7 +63,7 @@ fn prepare(dir: &Path) -> Result<()> {
     ensure!(made.status.success(), "{made:?}");
     let config = format!(
         "per_listener_settings false\nallow_anonymous false\npassword_file {at}/passwords\nuser root\n\
-         listener {PLAIN} {ECHO4}\nlistener {TLS} {ECHO4}\ncertfile {at}/certificate\nkeyfile {at}/key\n"
+         listener {PLAIN} {place}\nlistener {TLS} {place}\ncertfile {at}/certificate\nkeyfile {at}/key\n"
     );
     Ok(std::fs::write(dir.join("config"), config)?)
 }
@@ -68,19 +74,29 @@ fn published(dir: &Path) -> Result<Vec<Value>> {
     text.lines().map(|line| serde_json::from_str(line).context(line.to_owned())).collect()
 }
 
+/// Whether there is a broker to be had.
+pub(super) fn there_is_a_broker() -> bool {
+    let there = Path::new(BROKER).exists() && Path::new("/usr/bin/mosquitto_sub").exists();
+    if !there {
+        skip("there is no mosquitto");
+    }
+    there
+}
+
 pub(super) async fn messages_are_published_by_mqtt() -> Result<()> {
     let dir = file("mqtt");
-    if !Path::new(BROKER).exists() || !Path::new("/usr/bin/mosquitto_sub").exists() {
-        skip("there is no mosquitto");
+    if !there_is_a_broker() {
         return Ok(());
     }
-    prepare(&dir)?;
+    prepare(&dir, ECHO4)?;
     let home = Home::build(&Plan::default()).await?;
     let mut programs = Programs(Vec::new());
     let config = dir.join("config").display().to_string();
     programs.start(&home.target, BROKER, &["-c", &config]).await?;
     // Once the broker answers the shell becomes the listener, so that whoever ends it ends that.
-    let listener = format!("mosquitto_sub -h {ECHO4} -p {PLAIN} -u box -P s3cret -t 'home/#' -q 1");
+    let listener = format!(
+        "mosquitto_sub -h {ECHO4} -p {PLAIN} -u box -P s3cret -t home/tls -t 'home/box one' -t home/wrong -t home/plain -q 1"
+    );
     let listen = format!(
         "until {listener} -E 2>/dev/null; do sleep 0.1; done; exec {listener} >> {}/published",
         dir.display()

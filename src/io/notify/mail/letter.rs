@@ -68,6 +68,7 @@ mod tests {
             digest: true,
             to: BTreeSet::new(),
             ack: None,
+            reply: None,
             withheld: 0,
         };
         let letter = letter(&mail, &message).unwrap();

@@ -36,6 +36,7 @@ fn message(number: usize) -> Kept {
         digest: false,
         to: ["ntfy".to_owned(), "webhook".to_owned()].into(),
         ack: None,
+        reply: None,
         withheld: 0,
     }
 }
@@ -43,7 +44,8 @@ fn message(number: usize) -> Kept {
 fn raised(number: usize, seen: Option<Seen>) -> Raised {
     let mut alarm = Alarm::new(message(number).story, Instant::ZERO);
     alarm.seen = seen;
-    Raised { alarm, token: format!("{number:032}"), message: message(number) }
+    let token = format!("{number:032}");
+    Raised { alarm, token, message: message(number), asks: BTreeMap::new() }
 }
 
 /// The steps of a story: told, raised, delivered to one, seen, told to the next, delivered to the other.
@@ -52,14 +54,22 @@ fn step(outbox: &mut Outbox, n: usize) -> io::Result<()> {
     match n % 6 {
         0 => outbox.told(Known::default(), vec![message(number)]),
         1 => outbox.raise(raised(number, None)),
-        2 => outbox.done("ntfy", &message(number).id, Ending::Delivered),
+        2 => {
+            outbox.done("ntfy", &message(number).id, (Ending::Delivered, Some(Utc(number as u64))))
+        }
         3 => outbox.raise(raised(number, Some(Seen { by: By::Page, at: None }))),
         4 => outbox.also(Kept { to: ["gotify".to_owned()].into(), ..message(number) }),
         // What the second channel waits for stays a while longer.
         _ => match number.checked_sub(3) {
             Some(old) => outbox
-                .done("webhook", &message(old).id, Ending::Delivered)
-                .and_then(|()| outbox.done("gotify", &message(old).id, Ending::Delivered)),
+                .done("webhook", &message(old).id, (Ending::Delivered, Some(Utc(number as u64))))
+                .and_then(|()| {
+                    outbox.done(
+                        "gotify",
+                        &message(old).id,
+                        (Ending::Delivered, Some(Utc(number as u64))),
+                    )
+                }),
             None => Ok(()),
         },
     }

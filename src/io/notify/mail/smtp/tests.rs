@@ -34,6 +34,7 @@ fn message() -> Kept {
         digest: false,
         to: BTreeSet::new(),
         ack: None,
+        reply: None,
         withheld: 0,
     }
 }
