@@ -215,11 +215,13 @@ async fn what_happens_is_seen(played: &mut Played) -> Result<()> {
     played.stage.happens("cable", LineEvent::Sever).await?;
     played.stage.on("mifi").await?;
     let begun = Instant::now();
-    let seen = played.state(|s| s["uplink"] == "mifi").await?;
+    // One IP version may follow a moment after the other.
+    let over = |s: &Value| s["uplink"] == "mifi" && s["uplinks"]["cable"]["works"] == "OFF";
+    let seen = played.state(over).await?;
     figure(&format!("seen {} ms after the switch", begun.elapsed().as_millis()));
     ensure!(begun.elapsed() < TOLD, "{seen:#}");
     let of = |uplink: &str, what: &str| seen["uplinks"][uplink][what].clone();
-    ensure!(of("cable", "works") == "OFF" && of("mifi", "works") == "ON", "{seen:#}");
+    ensure!(of("mifi", "works") == "ON", "{seen:#}");
     ensure!(of("mifi", "latency").is_number() && of("mifi", "received").is_number(), "{seen:#}");
     Ok(())
 }
