@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+pub mod day;
+
 /// A point on the monotonic clock, in microseconds since an arbitrary origin (`CLOCK_BOOTTIME` in
 /// the agent, zero in a simulation).
 #[derive(

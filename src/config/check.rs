@@ -14,7 +14,7 @@ use super::model::{
 };
 use super::notes::{Notes, Wrong};
 use super::raw::{Reader, Section, plain};
-use super::{address, heartbeat, leds, notify, syntax, value, zone};
+use super::{address, heartbeat, leds, notify, provider, syntax, value, zone};
 use crate::units::{IfName, PerFamily, UplinkId};
 
 const TARGETS: [Ipv4Addr; 3] =
@@ -175,6 +175,7 @@ fn uplink(mut section: Section<'_>, number: usize) -> Placed {
         keep_routes: plain(section.list("keep_routes", address::host)),
         on_return: section.read_or("on_return", value::on_return, on_return),
         window: section.read("window", value::window).map(Spanned::into_inner),
+        provider: provider::provider(&mut section),
     };
     section.finish();
     let label = name.as_ref().map_or_else(

@@ -15,12 +15,14 @@ mod boards;
 mod channel_url;
 mod channels;
 mod check;
+mod contract;
 mod heartbeat;
 mod leds;
 mod model;
 mod nearest;
 mod notes;
 mod notify;
+mod provider;
 mod raw;
 mod syntax;
 mod template;
@@ -31,6 +33,7 @@ pub use channels::{
     BodyKind, Commands, Escalation, HeartbeatConfig, Hilink, Login, Mail, Mqtt, NotifyConfig,
     Quiet, Secret, Server, Service, Template, UPLINK, Verb, Webhook,
 };
+pub use contract::{Country, Money, Provider};
 pub use model::*;
 pub(crate) use nearest::nearest;
 use notes::{MAX_MISTAKES, Notes};

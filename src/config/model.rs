@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::channels::{HeartbeatConfig, NotifyConfig};
+use super::contract::Provider;
 use crate::units::{Family, IfName, PerFamily};
 
 /// The run directory if neither flag nor configuration names another.
@@ -78,6 +79,9 @@ pub struct UplinkConfig {
     pub on_return: OnReturn,
     /// Fixes the detection window of this uplink.
     pub window: Option<Duration>,
+    /// Whom to call when it is down.
+    #[serde(default)]
+    pub provider: Option<Provider>,
 }
 
 /// How an uplink's interface is recognised. All given fields must fit.

@@ -250,7 +250,17 @@ fn example(key: &str) -> String {
 const HOMES: [(&str, &[&str]); 10] = [
     (
         "[[uplink]]",
-        &["interface", "match", "kind", "metered", "gateway", "gateway6", "resolvers", "prefixes"],
+        &[
+            "interface",
+            "match",
+            "kind",
+            "metered",
+            "gateway",
+            "gateway6",
+            "resolvers",
+            "prefixes",
+            "provider",
+        ],
     ),
     ("[lan]", &["interfaces", "guard", "announce"]),
     ("[probe]", &["targets", "targets6", "dns", "http", "window"]),
