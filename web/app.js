@@ -162,6 +162,12 @@ $("more").addEventListener("click", () => {
   page.shown += 100;
   renderLog();
 });
+// On paper the day stands as a table, whether it is open on the screen or not.
+let wasOpen = false;
+matchMedia("print").addEventListener("change", ({ matches }) => {
+  if (matches) wasOpen = $("day-table").open;
+  $("day-table").open = matches || wasOpen;
+});
 readLoggedIn();
 listen();
 sleepAndWake();

@@ -93,30 +93,42 @@ function openAsk(act, u) {
   if (page.live !== "yes") return;
   const name = called(u.name);
   const pausing = act === "pause";
+  const noting = act === "note";
   asking = { act, uplink: u.name };
-  put($("ask-title"), pausing ? `Pause ${name}` : `Prefer ${name}`);
+  put($("ask-title"), `${{ pause: "Pause", note: "Note on" }[act] ?? "Prefer"} ${name}`);
   const ready = u.role === "active" || u.role === "ready";
   const doubt = ready ? "" : ` It is not ready now (${clean(u.reason, 160)}), and will be used once it is.`;
   put(
     $("ask-text"),
-    pausing
+    noting
+      ? "Such as a ticket and what was promised; a day in it, such as 17 Nov, is counted down. An empty one is taken away."
+      : pausing
       ? "It carries nothing while it is paused, not even when the others fail."
       : `Traffic moves to it now; open connections stay where they are until they end. If it fails, the next in the chain takes over, and the traffic returns to it when it works again.${doubt}`,
   );
-  put($("ask-do"), pausing ? "Pause" : "Prefer");
-  show($("ask-why"), pausing);
+  put($("ask-do"), noting ? "Keep" : pausing ? "Pause" : "Prefer");
+  show($("ask-why"), pausing || noting);
+  show($("ask-span"), !noting);
+  show($("ask-told"), noting && u.role !== "ready");
   $("ask-for").value = pausing ? "86400" : "3600";
-  $("ask-reason").value = "";
+  $("ask-reason").value = noting ? clean(u.note?.text ?? "", 200) : "";
   put($("ask-error"), "");
   $("ask").showModal();
 }
 
-async function submitAsk(event) {
+async function submitAsk(event, reported = false) {
   event.preventDefault();
   const { act, uplink } = asking;
+  const reason = $("ask-reason").value.trim();
+  if (act === "note") return send(act, reported ? { uplink, reported } : { uplink, text: reason });
   const body = { uplink };
   if ($("ask-for").value) body.for_s = Number($("ask-for").value);
-  if (act === "pause" && $("ask-reason").value.trim()) body.reason = $("ask-reason").value.trim();
+  if (act === "pause" && reason) body.reason = reason;
+  return send(act, body);
+}
+
+/** What the dialog asks for; it stays open while the box refuses it. */
+async function send(act, body) {
   put($("ask-error"), "");
   const button = $("ask-do");
   if (button.dataset.busy !== undefined) return;
@@ -192,6 +204,7 @@ export function listen() {
   $("tell").addEventListener("click", (event) => press(event.currentTarget, () => steer("notify/test", {})));
   $("seen").addEventListener("click", (event) => press(event.currentTarget, () => steer("notify/ack", {})));
   $("ask-form").addEventListener("submit", submitAsk);
+  $("ask-told").addEventListener("click", (event) => submitAsk(event, true));
   $("enter-form").addEventListener("submit", submitEnter);
   $("enter").addEventListener("close", () => {
     entered?.(false);

@@ -19,6 +19,7 @@ import {
   median,
   messageWords,
   nextOf,
+  noteWords,
   number,
   reach,
   sentence,
@@ -166,6 +167,7 @@ function fillCard(card, u, index, s) {
   const names = s.uplinks.map((other) => other.name);
   const silences = u.v4?.silences || u.v6?.silences;
   put(f.why, isFine(u) && !silences ? "" : sentence(u.reason, names));
+  fillNote(f, u);
   fillLadder(f, u);
   const lives = alive(u);
   put(f.rtt, number(lives.rtt_ms, "ms"));
@@ -187,6 +189,20 @@ function fillCard(card, u, index, s) {
   for (const node of card.querySelectorAll(".acts .unseen, summary .unseen")) put(node, ` ${name}`);
   fillStrip(f, u);
   if (f.more.open) fillMore(card);
+}
+
+/** What a person wrote of it, and whom to call while something is wrong. */
+function fillNote(f, u) {
+  const words = noteWords(u);
+  put(f.noted, words);
+  show(f.noted, words !== "");
+  const { name, phone } = u.provider ?? {};
+  const wanted = Boolean(name) && !isFine(u);
+  show(f.provider, wanted);
+  const [who, call] = f.provider.children;
+  put(who, wanted ? clean(name, 64) : "");
+  put(call, wanted && phone ? clean(phone, 64) : "");
+  set(call, "href", wanted && phone ? `tel:${phone.replace(/[^+\d]/g, "")}` : null);
 }
 
 /** The figures of a line; a dead one has none, whatever was measured before. */

@@ -103,6 +103,20 @@ export function standing(u, s) {
   return u.condition === "degraded" ? ["Loses packets", "warn", "warn"] : ["Being checked", "wait", "idle"];
 }
 
+/** What a person wrote of an uplink, how far the day is that it speaks of, and whether the provider was told. */
+export function noteWords(u) {
+  const said = [];
+  if (u.note) {
+    const far = u.note.countdown ? ` (${clean(u.note.countdown, 30)})` : "";
+    said.push(`Note: ${clean(u.note.text, 200)}${far}`);
+  }
+  if (u.reported) {
+    const at = parsed(u.reported.at);
+    said.push(`Reported to the provider${at === null ? "" : `, ${moment(at)}`}`);
+  }
+  return said.join(" · ");
+}
+
 // Where there is little room.
 const SHORTER = { beyond_modem: "only to the modem", modem_silent: "modem is silent" };
 

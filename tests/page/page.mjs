@@ -634,6 +634,48 @@ export const tests = {
     await part({ box, page });
   },
 
+  "a note is on the card, is written there, and can be printed": async (context) => {
+    const state = STATES.backup();
+    const [first] = state.status.uplinks;
+    first.note = { text: "ticket 4711 <b>, repair promised 17 Nov", at: first.at, due: "2026-09-14", due_in_days: 3, countdown: "in 3 days" };
+    first.provider = { name: "Example Cable", phone: "+44 800 1234", account: null, country: "GB", monthly: null, reported: null };
+    for (const size of [PHONE, DESK]) {
+      const { box, page } = await meet(context, state, { size });
+      const own = card(page, first.name);
+      assert.match(await own.innerText(), /Note: ticket 4711 <b>, repair promised 17 Nov \(in 3 days\)/);
+      assert.equal(await own.locator("a").getAttribute("href"), "tel:+448001234");
+      assert.deepEqual(await faults(page), []);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wide <= 0, `${wide} pixels too wide`);
+      await page.screenshot({ path: `${SHOTS}note-${size.width}.png`, fullPage: true });
+      await page.locator("#login").click();
+      await page.locator("#enter-password").fill(PASSWORD);
+      await page.locator("#enter-do").click();
+      await own.getByRole("button", { name: "Note" }).click();
+      await page.locator("#ask-reason").fill("they come 18 Nov");
+      assert.equal(await page.locator("#ask-for").isVisible(), false);
+      await page.locator("#ask-do").click();
+      await poll("the note", () => box.asked.length === 1);
+      await own.getByRole("button", { name: "Note" }).click();
+      await page.locator("#ask-told").click();
+      await poll("the report", () => box.asked.length === 2);
+      assert.deepEqual(box.asked, [
+        { path: "note", body: { uplink: first.name, text: "they come 18 Nov" } },
+        { path: "note", body: { uplink: first.name, reported: true } },
+      ]);
+      await page.emulateMedia({ media: "print" });
+      await poll("the table", () => page.locator("#segments tr").first().isVisible());
+      assert.equal(await page.locator("button:visible").count(), 0, "nothing to press on paper");
+      assert.equal(await page.locator("#lanes").isVisible(), false);
+      assert.ok(await page.locator("#entries li").first().isVisible());
+      await page.screenshot({ path: `${SHOTS}print-${size.width}.png`, fullPage: true });
+      await page.emulateMedia({ media: "screen" });
+      assert.equal(await page.locator("#segments tr").first().isVisible(), false, "as it was");
+      await page.context().clearCookies();
+      await part({ box, page });
+    }
+  },
+
   "a box that has forgotten its sessions asks again": async (context) => {
     const { box, page } = await meet(context, STATES.ok(), { size: DESK });
     await page.locator("#login").click();
