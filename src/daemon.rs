@@ -410,7 +410,9 @@ impl Agent {
             Output::Record(event) => self.tell(&event, now),
             Output::SaveState(state) => {
                 let dir = config.state_dir.clone();
-                self.keeper.keep("what was learned", move || store::save_state(&dir, &state));
+                let number =
+                    self.keeper.keep("what was learned", move || store::save_state(&dir, &state));
+                self.answers.writes(number, now.mono);
             }
             Output::SaveRun(run) => {
                 let dir = config.run_dir.clone();
@@ -466,6 +468,10 @@ impl Agent {
 
     /// The state as everybody is told it.
     fn snapshot(&self, now: Now) -> Snapshot {
-        Snapshot { messages: self.notifier.shown(), ..self.engine.snapshot(now) }
+        Snapshot {
+            messages: self.notifier.shown(),
+            history_head: self.history.head(),
+            ..self.engine.snapshot(now)
+        }
     }
 }

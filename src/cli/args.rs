@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::failure::Failure;
 use super::history::{Asked, Form};
+use super::note::What;
 use super::notify::Notify;
 use super::report;
 use super::spec::{self, COMMANDS, EARLY, Flag};
@@ -67,6 +68,10 @@ pub(super) enum Command {
     },
     Probe {
         uplink: String,
+    },
+    Note {
+        uplink: String,
+        what: What,
     },
     Reload,
     /// Who is told, and whether that works.
@@ -228,6 +233,7 @@ fn meant(low: &Low) -> Result<Command, Failure> {
         }
         "resume" => Command::Resume { uplink: low.word()? },
         "probe" => Command::Probe { uplink: low.word()? },
+        "note" => Command::Note { uplink: low.word()?, what: low.note()? },
         "reload" => Command::Reload,
         "notify" => match low.argument.as_deref() {
             None => Command::Notify(Notify::Channels),
@@ -266,6 +272,23 @@ impl Low {
         text(self.required()?)
     }
 
+    /// What is to become of a note.
+    fn note(&self) -> Result<What, Failure> {
+        let given = |flag: &Flag| self.flags.contains_key(flag.long);
+        let words = self.second.as_deref().map(text).transpose()?;
+        match (words, given(&spec::CLEAR), given(&spec::REPORTED)) {
+            (None, false, false) => Ok(What::Show),
+            (None, true, false) => Ok(What::Clear),
+            (None, false, true) => Ok(What::Reported),
+            (Some(words), false, false) if words.trim().is_empty() => Ok(What::Clear),
+            (Some(words), false, false) => Ok(What::Keep(words)),
+            (..) => {
+                let hint = "give either TEXT, --clear or --reported";
+                Err(Failure::new("note does one thing at a time", hint))
+            }
+        }
+    }
+
     /// Which part of the history.
     fn history(&self) -> Result<Asked, Failure> {
         let given = |flag: &Flag| self.flags.contains_key(flag.long);
@@ -297,7 +320,11 @@ impl Low {
             return Err(Failure::new("a report has one form", hint));
         }
         let (month, uplink) = (said(&spec::MONTH)?, said(&spec::UPLINK)?);
-        Ok(report::Asked { form, month, uplink, verify: given(&spec::VERIFY) })
+        let (verify, head) = (given(&spec::VERIFY), said(&spec::HEAD)?);
+        if head.is_some() && !verify {
+            return Err(Failure::new("--head goes with --verify", "add --verify"));
+        }
+        Ok(report::Asked { form, month, uplink, verify, head })
     }
 
     /// `--for`.

@@ -44,7 +44,7 @@ pub(super) fn reload(client: &Client) -> Result<ExitCode, Failure> {
 }
 
 /// Posts a request and prints what the agent says to it.
-fn ask(client: &Client, route: &str, body: &Value) -> Result<ExitCode, Failure> {
+pub(super) fn ask(client: &Client, route: &str, body: &Value) -> Result<ExitCode, Failure> {
     let answer = client.post(&format!("/api/v1/{route}"), body)?;
     let message = answer.get("message").and_then(Value::as_str).unwrap_or("done");
     terminal::print(&format!("{message}\n"))

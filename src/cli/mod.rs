@@ -4,17 +4,19 @@
 //! prints the spec. Data goes to stdout, everything else to stderr. Exit codes: 0 yes, 1 no,
 //! 2 error; each command's help says what that means there.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{self, Config, RUN_DIR};
+use crate::config::{self, Config, Provider, RUN_DIR};
 use crate::daemon::{LAST_RECORDING, Options};
 use crate::engine::Mode;
 #[cfg(feature = "lab")]
 use crate::lab::LabArgs;
+use crate::units::Gather as _;
 
 mod args;
 mod check;
@@ -25,6 +27,7 @@ mod failure;
 mod help;
 mod history;
 mod logs;
+mod note;
 mod notify;
 mod passwd;
 #[cfg(feature = "replay")]
@@ -103,6 +106,7 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
         }
         Command::Resume { uplink } => control::resume(&client()?, &uplink),
         Command::Probe { uplink } => control::probe(&client()?, &uplink),
+        Command::Note { uplink, what } => note::note(&client()?, &uplink, what),
         Command::Passwd { remove: false } => passwd::set(file.as_deref()),
         Command::Passwd { remove: true } => passwd::remove(file.as_deref()),
         Command::Reload => control::reload(&client()?),
@@ -157,8 +161,9 @@ fn tell_report(
     asked: &report::Asked,
 ) -> Result<ExitCode, Failure> {
     let files = find_state_dir(run_dir.as_deref(), config)?;
+    let providers = find_providers(run_dir.as_deref(), config)?;
     let client = Client::new(&find_run_dir(run_dir, config)?);
-    report::print(&client, files.as_deref(), asked)
+    report::print(&client, files.as_deref(), &providers, asked)
 }
 
 /// Where the agent's files are. Those of the usual configuration are not the ones of an agent with a run directory of
@@ -172,6 +177,20 @@ fn find_state_dir(flag: Option<&Path>, config: Option<&Path>) -> Result<Option<P
                 .map_or_else(|_| PathBuf::from(config::STATE_DIR), |config| config.state_dir),
         )),
     }
+}
+
+/// Who provides each uplink, as far as the configuration is known, which is found as for [`find_state_dir`].
+fn find_providers(
+    flag: Option<&Path>,
+    config: Option<&Path>,
+) -> Result<BTreeMap<String, Provider>, Failure> {
+    let config = match (flag, config) {
+        (_, Some(file)) => Some(config::load(file)?),
+        (Some(_), None) => None,
+        (None, None) => config::load(Path::new(CONFIG_FILE)).ok(),
+    };
+    let uplinks = config.into_iter().flat_map(|config| config.uplinks);
+    Ok(uplinks.filter_map(|uplink| Some((uplink.name, uplink.provider?))).gather())
 }
 
 #[cfg(feature = "replay")]

@@ -1,5 +1,6 @@
 //! `sparelink report`: how well home and uplinks were online, with the evidence.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,15 +10,16 @@ use super::client::Client;
 use super::failure::{Failure, NO};
 use super::history::list;
 use super::{since, terminal};
-use crate::config::nearest;
+use crate::config::{Provider, nearest};
 use crate::engine::events::entry::Entry;
-use crate::engine::report::{Ask, Report, Span, document, report};
+use crate::engine::report::{Ask, Report, Span, document, report, settle};
 use crate::io::clock;
-use crate::io::history::{Verified, Whole, read_whole, verify};
+use crate::io::history::{Verified, Whole, read_whole, verify, verify_head};
 use crate::time::Utc;
 
 mod csv;
 mod html;
+mod owed;
 mod text;
 mod words;
 
@@ -44,6 +46,8 @@ pub(super) struct Asked {
     pub(super) uplink: Option<String>,
     /// Only whether the records are as they were written.
     pub(super) verify: bool,
+    /// Up to the record of this hash.
+    pub(super) head: Option<String>,
 }
 
 /// What is known, and from where.
@@ -55,19 +59,21 @@ struct Known {
     verified: Option<Verified>,
 }
 
-/// Prints the report: from the agent, and from what is on disk in `files`.
+/// Prints the report: from the agent, and from what is on disk in `files`; what `providers` owe by the uplinks' names.
 pub(super) fn print(
     client: &Client,
     files: Option<&Path>,
+    providers: &BTreeMap<String, Provider>,
     asked: &Asked,
 ) -> Result<ExitCode, Failure> {
     if asked.verify {
-        return prove(files);
+        return prove(files, asked.head.as_deref());
     }
     let now = clock::now().utc;
     let month = asked.month.as_deref().map(month).transpose()?;
     let known = known(client, files)?;
-    let report = reckon(&known, month, asked, now)?;
+    let mut report = reckon(&known, month, asked, now)?;
+    settle(&mut report, providers, &|ms| clock::local_day(Utc(ms)));
     let look = text::Look { colour: terminal::colour(), records: known.verified.as_ref() };
     let shown = match asked.form {
         Form::Text => text::render(&report, &look),
@@ -165,17 +171,39 @@ fn entries(told: Vec<Value>) -> Result<Vec<Entry>, Failure> {
     })
 }
 
+/// A hash, or the beginning of one, as messages say it.
+fn hash(text: &str) -> Result<String, Failure> {
+    let head = text.trim().to_ascii_lowercase();
+    let fits = (8..=32).contains(&head.len()) && head.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let wrong = || {
+        let hint = "8 to 32 hexadecimal digits, such as 1f0e5d2c9a8b";
+        Failure::new(format!("--head: {text:?} is no hash"), hint)
+    };
+    fits.then_some(head).ok_or_else(wrong)
+}
+
 /// Whether the records are as they were written.
-fn prove(files: Option<&Path>) -> Result<ExitCode, Failure> {
+fn prove(files: Option<&Path>, head: Option<&str>) -> Result<ExitCode, Failure> {
     let none =
         || Failure::new("where are the records?", "name the configuration with --config FILE");
     let dir = files.ok_or_else(none)?;
-    let found = verify(dir).map_err(|error| {
+    let head = head.map(hash).transpose()?;
+    let read = match &head {
+        Some(head) => verify_head(dir, head),
+        None => verify(dir).map(|found| (found, None)),
+    };
+    let (found, place) = read.map_err(|error| {
         let text = format!("the records in {} cannot be read: {error}", dir.display());
         Failure::new(text, "try it as root, for example with sudo")
     })?;
-    terminal::print(&words::verdict(&found))?;
-    Ok(if found.broken.is_none() { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+    let Some(head) = head else {
+        terminal::print(&words::verdict(&found))?;
+        return Ok(if found.broken.is_none() { ExitCode::SUCCESS } else { ExitCode::from(NO) });
+    };
+    terminal::print(&words::verdict_until(&found, &head, place))?;
+    let broken = found.broken.as_ref().map(|broken| broken.line);
+    let whole = place.is_some_and(|place| broken.is_none_or(|broken| broken > place.line));
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }
 
 #[cfg(test)]

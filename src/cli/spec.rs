@@ -72,10 +72,15 @@ pub(super) const CSV: Flag = switch("csv", None, "print CSV, for spreadsheets");
 pub(super) const HTML: Flag = switch("html", None, "print a page, to be printed or sent");
 pub(super) const VERIFY: Flag =
     switch("verify", None, "check whether the records are as they were written");
+pub(super) const HEAD: Flag =
+    valued("head", "HASH", "with --verify: what is before the record of this hash");
 pub(super) const FOLLOW: Flag =
     switch("follow", Some('f'), "go on with what happens, until Ctrl-C");
 pub(super) const FOR: Flag = valued("for", "DURATION", "for how long, such as 30m or 2h");
 pub(super) const REASON: Flag = valued("reason", "TEXT", "a note; others will see it");
+pub(super) const CLEAR: Flag = switch("clear", None, "take the note away, and what was reported");
+pub(super) const REPORTED: Flag =
+    switch("reported", None, "you have just told the provider that it is down");
 pub(super) const REMOVE: Flag =
     switch("remove", None, "delete the password; then no login is possible");
 #[cfg(feature = "lab")]
@@ -112,9 +117,11 @@ pub(super) const COMMANDS: &[Command] = &[
         more: "Of the last 30 days, or of a month: how much of the time home and each uplink were online, each\n\
                outage with its cause, and which other uplinks worked meanwhile. Time in which sparelink did\n\
                not run is counted apart. Reads what is on disk (as root), with or without an agent.\n\
-               Exit code with --verify: 0 if all records are as they were written, 1 if not.\n\n\
+               Exit code with --verify: 0 if all records are as they were written, 1 if not. Messages say the hash\n\
+               of the last record (history_head, the last line of a mail): with --head it shows whether what\n\
+               was recorded until then is as it was. What providers owe is an estimate, no legal advice.\n\n\
                Example: sparelink report --month 2026-10 --html > october.html",
-        flags: &[&MONTH, &UPLINK, &JSON, &CSV, &HTML, &VERIFY, &CONFIG, &RUN_DIR],
+        flags: &[&MONTH, &UPLINK, &JSON, &CSV, &HTML, &VERIFY, &HEAD, &CONFIG, &RUN_DIR],
         group: Group::Show,
     },
     Command {
@@ -189,6 +196,18 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "use a paused uplink again",
         more: "",
         flags: &[&CONFIG, &RUN_DIR],
+        group: Group::Control,
+    },
+    Command {
+        name: "note",
+        argument: Some("UPLINK [TEXT]"),
+        about: "keep a note about an uplink",
+        more: "Such as a ticket and what was promised. It is shown on the page, in the status, in messages\n\
+               about the uplink and in the report, until it is taken away with --clear, or with \"\". A day\n\
+               in it (17 Nov, 17.11., 2026-11-17) is counted down. Without TEXT it is shown: exit code 0 if\n\
+               there is one, 1 if not. --reported keeps when you told the provider: the report reckons from it.\n\n\
+               Example: sparelink note cable \"ticket 4711, repair promised 17 Nov\"",
+        flags: &[&CLEAR, &REPORTED, &CONFIG, &RUN_DIR],
         group: Group::Control,
     },
     Command {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::failure::{Failure, NO};
+use super::note::Note;
 use super::table::{Align, Cell, Colour, Style, Table, printable, width, wrapped};
 use super::terminal::{self, Look};
 use super::when;
@@ -69,6 +70,7 @@ struct Uplink {
     rtt_ms: Option<f64>,
     loss_pct: Option<f64>,
     proven_s_ago: Option<u64>,
+    note: Option<Note>,
 }
 
 impl Status {
@@ -166,6 +168,12 @@ pub(super) fn render(status: &Status, look: &Look) -> String {
     text += &line(&headline(status, look), 0, Style::Strong);
     for explained in status.uplinks.iter().filter_map(Uplink::explained) {
         text += &line(&explained, 2, Style::Plain);
+    }
+    for uplink in &status.uplinks {
+        if let Some(note) = &uplink.note {
+            let noted = format!("{}: note: {}", uplink.name, note.with_countdown());
+            text += &line(&noted, 2, Style::Plain);
+        }
     }
     if let Some(name) = &status.manual {
         let back = "`sparelink switch auto` ends that";
@@ -386,6 +394,15 @@ Internet works, on mifi since {since} (23 s). Interruption 0.6 s.
         assert!(text.starts_with("No Internet since "), "{text}");
         assert!(text.contains("→  2  mifi   down       –\n"), "{text}");
         assert!(!text.contains("26 ms") && !text.contains("10 ms"), "{text}");
+    }
+
+    #[test]
+    fn a_note_is_told_with_its_countdown() {
+        let mut document = on_backup();
+        let note = json!({ "text": "ticket 4711,\u{7} 17 Nov", "countdown": "in 3 days" });
+        document["uplinks"][0]["note"] = note;
+        let text = shown(&document);
+        assert!(text.contains("\n  cable: note: ticket 4711, 17 Nov (in 3 days)\n"), "{text}");
     }
 
     #[test]

@@ -28,6 +28,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MOST_WAITING: usize = SHOWN;
 /// Bytes that are written at once; the others follow.
 const BATCH: u64 = 256 << 10;
+/// So many hexadecimal digits of a hash are told: 48 bits, which nobody hits by chance.
+const HEAD: usize = 12;
 /// Since when the box has been on, as compared with the wall clock: where that moves by more, the clock was set.
 const STEP: Duration = Duration::from_secs(10);
 
@@ -59,6 +61,8 @@ struct Desk {
     waiting: VecDeque<Line>,
     /// Bytes that were written and are not yet booked.
     written: u64,
+    /// The hash of the last line on disk.
+    head: String,
 }
 
 impl History {
@@ -69,7 +73,7 @@ impl History {
         let (writer, Kept { entries, last }) =
             opened.map_or_else(|| (None, Kept::default()), |(writer, kept)| (Some(writer), kept));
         let disk = writer.map(|writer| Disk {
-            desk: Arc::default(),
+            desk: Arc::new(Mutex::new(Desk { head: writer.head().to_owned(), ..Desk::default() })),
             writer: Arc::new(Mutex::new(writer)),
             due: None,
             allowance: Allowance::new(Flash::of_this_box(), now.mono),
@@ -137,6 +141,13 @@ impl History {
             let boot = self.boot.clone();
             self.write(Line::Clock { boot, now }, now.mono + MINUTE);
         }
+    }
+
+    /// The hash of the last line on disk, in short: whoever is told keeps it, and can tell later whether what is before it
+    /// was changed.
+    pub(super) fn head(&self) -> Option<String> {
+        let head = lock(&self.disk.as_ref()?.desk).head.get(..HEAD)?.to_owned();
+        Some(head)
     }
 
     /// What somebody asks for.
@@ -249,7 +260,9 @@ fn write(desk: &Mutex<Desk>, writer: &mut Writer, most: u64) -> io::Result<()> {
         match writer.append(&lines) {
             Ok(bytes) => {
                 left = if most == u64::MAX { most } else { 0 };
-                lock(desk).written += bytes;
+                let mut desk = lock(desk);
+                desk.written += bytes;
+                writer.head().clone_into(&mut desk.head);
             }
             Err(error) => {
                 lock(desk).give_back(lines);

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::engine::dataplane::report::ApplyReport;
+use crate::engine::events::note::Note;
 use crate::engine::kernel::flow::{FlowCount, FlushScope};
 use crate::engine::kernel::view::{KernelChange, KernelView};
 use crate::engine::names::resolvers::Named;
@@ -124,6 +125,15 @@ pub enum Command {
     LedTest,
     /// Prove it anew, at once.
     Probe {
+        uplink: String,
+    },
+    /// Keep this note about an uplink, or take the one away that there is.
+    Note {
+        uplink: String,
+        note: Option<Note>,
+    },
+    /// The provider has been told that it is down.
+    Reported {
         uplink: String,
     },
 }

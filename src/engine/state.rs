@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::events::note::Said;
 use crate::engine::notify::teller::Known;
 use crate::engine::probe::window::Learned;
 use crate::time::{Instant, Utc};
@@ -20,6 +21,8 @@ pub struct SavedState {
     /// Failovers away from each uplink in the hour before `saved_at`, as seconds before it.
     pub departures: BTreeMap<String, Vec<u64>>,
     pub switches: u64,
+    /// What people said of each uplink, by its name.
+    pub said: BTreeMap<String, Said>,
     /// When it was written; without it the departures count as just before the start.
     pub saved_at: Option<Utc>,
 }

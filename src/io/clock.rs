@@ -7,6 +7,8 @@ use std::time::Duration;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
+use super::sys;
+use crate::time::day::Day;
 use crate::time::{Instant, Now, Utc};
 
 /// A wall clock that reads earlier than this has never been set: 2024-01-01T00:00:00Z, in
@@ -20,6 +22,19 @@ pub fn now() -> Now {
         Instant::from_micros(u64::try_from(t.as_micros()).unwrap_or(u64::MAX))
     });
     Now { mono, utc: read(ClockId::CLOCK_REALTIME).and_then(plausible) }
+}
+
+/// The day of a moment where the box is.
+#[must_use]
+pub fn local_day(at: Utc) -> Option<Day> {
+    let local = sys::local_time(at.0 / 1000)?;
+    Day::new(local.year, local.month, local.day)
+}
+
+/// The day where the box is, if it knows.
+#[must_use]
+pub fn today() -> Option<Day> {
+    local_day(now().utc?)
 }
 
 /// Waits until the monotonic clock reads at least `deadline`.

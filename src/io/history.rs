@@ -22,7 +22,7 @@ mod chain;
 mod verify;
 
 use chain::{MOST, NAME, hash};
-pub use verify::{Broken, Fault, Verified, verify};
+pub use verify::{Broken, Fault, Place, Verified, verify, verify_head};
 
 /// How many entries are kept in RAM.
 pub const SHOWN: usize = 500;

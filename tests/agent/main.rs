@@ -38,6 +38,7 @@ mod page;
 mod people;
 mod pinning;
 mod probe;
+mod provider;
 mod purge;
 mod quantity;
 mod recording;
@@ -100,6 +101,7 @@ fn all() -> Result<Vec<Test>> {
         guard::tests(),
         survival::tests(),
         dhcp::tests(),
+        provider::tests(),
         purge::tests(),
         people::tests(),
         felt::tests(),

@@ -1,5 +1,6 @@
 //! The report as one page that can be printed and sent: nothing is loaded from anywhere.
 
+use super::owed;
 use super::text::{Look, heading, of_records, why_away};
 use super::words::{
     felt, full, how_long, how_long_without, length, not_counted, of_home, of_uplink, percent,
@@ -54,7 +55,12 @@ pub(super) fn render(report: &Report, look: &Look<'_>) -> String {
                 [full(one.span.from), how_long(one), said.join("\n")]
             })
             .collect();
+        let more = owed::said(uplink);
+        if rows.is_empty() && !more.is_empty() {
+            out += &format!("<h2>{}</h2>\n", escaped(&uplink.name));
+        }
         out += &section(&uplink.name, &rows);
+        out += &more.iter().map(|said| format!("<p>{}</p>\n", escaped(said))).collect::<String>();
     }
     if let Some(said) = not_counted(report) {
         out += &format!("<h2>{}</h2>\n", escaped(&said));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::cli::table::Colour;
 use crate::cli::when;
-use crate::io::history::{Broken, Fault};
+use crate::io::history::{Broken, Fault, Place};
 
 /// When it begins: 2026-11-01T00:00:00Z.
 const BEGIN: u64 = 1_793_491_200_000;
@@ -194,6 +194,13 @@ fn an_unknown_uplink_is_named_and_a_changed_record_too() {
         "Not as it was written: record 17 (event 40) was changed, or what followed it was removed.\n"
     );
     assert!(words::verdict(&Verified::default()).starts_with("There are no records"));
+    let place = |line| Some(Place { line, id: Some(40) });
+    let until = |line| words::verdict_until(&found, "1f0e5d2c9a8b", place(line));
+    let good = "The hash 1f0e5d2c9a8b is that of record 16 (event 40): nothing was changed up to it. Behind it: ";
+    assert!(until(16).starts_with(good), "{}", until(16));
+    assert!(until(17).contains("Before it: record 17 (event 40) was changed"), "{}", until(17));
+    assert!(words::verdict_until(&found, "00", None).starts_with("No record has the hash 00: "));
+    assert!(hash("1F0E5D2C9A8B").is_ok() && hash("1f0e").is_err() && hash("ticket 4711").is_err());
 }
 
 #[test]
@@ -202,4 +209,77 @@ fn lengths_and_shares_read_well() {
     assert_eq!(said, ["0.7 s", "59.9 s", "1 min 00 s", "16 min 00 s", "1 h 17 min", "3 d 11 h"]);
     let said = [Some(1.0), Some(0.999_999_99), Some(0.987_65), None].map(words::percent);
     assert_eq!(said, ["100.00 %", "99.9999 %", "98.77 %", "–"]);
+}
+
+/// A line that was severed for five days and a half, and came for a minute once; reported on the second day.
+fn severed_for_days(reported: &str) -> Report {
+    let fails = "\"family\":null,\"condition\":\"beyond_modem\",\"lasts_ms\":0";
+    let works = "\"lasts_ms\":0";
+    let day = 1440.0;
+    let mut all = vec![
+        entry(1, "a", 0.0, "started", "", "\"chain\":[\"cable\",\"mifi\"]"),
+        entry(2, "a", 0.1, "uplink_works", "cable", works),
+        entry(3, "a", 720.0, "uplink_fails", "cable", fails),
+        entry(4, "a", day, "uplink_works", "cable", works),
+        entry(5, "a", day + 1.0, "uplink_fails", "cable", fails),
+        entry(7, "a", 3.0 * day, "noted", "cable", "\"note\":\"ticket <4711>\",\"due\":null"),
+        entry(8, "a", 6.5 * day, "uplink_works", "cable", works),
+    ];
+    if !reported.is_empty() {
+        all.insert(
+            5,
+            entry(6, "a", reported.parse::<f64>().unwrap() * day, "reported", "cable", ""),
+        );
+    }
+    let known =
+        Known { whole: Whole { entries: all, marks: Vec::new() }, runs: true, verified: None };
+    let span = Span { from: BEGIN, to: BEGIN + 20 * 1440 * MINUTE };
+    // While it lasts, if it was never reported.
+    let now = BEGIN + if reported.is_empty() { 5 * 1440 } else { 7 * 1440 } * MINUTE;
+    let mut known = known;
+    known.whole.entries.retain(|entry| entry.at.is_some_and(|at| at.0 <= now));
+    let mut report = reckon(&known, Some(span), &Asked::default(), Some(Utc(now))).unwrap();
+    let provider = Provider {
+        name: "Example Cable".to_owned(),
+        account: Some("C-4711".to_owned().into()),
+        phone: Some("+49 800 1234".to_owned()),
+        country: crate::config::Country::parse("DE"),
+        monthly: Some(crate::config::Money { cents: 3990, currency: "EUR".to_owned() }),
+        reported: None,
+    };
+    let utc = |ms: u64| crate::time::day::Day::from_days(i64::try_from(ms / 86_400_000).ok()?);
+    settle(&mut report, &[("cable".to_owned(), provider)].into(), &utc);
+    report
+}
+
+#[test]
+fn an_outage_that_nobody_reported_is_to_be_reported_now() {
+    let report = severed_for_days("");
+    let look = text::Look { colour: Colour::No, records: None };
+    let told = text::render(&report, &look);
+    assert!(told.contains("not reported: report it now, the clock starts with"), "{told}");
+    assert!(told.contains("Example Cable, +49 800 1234, account C-4711"), "{told}");
+    assert!(told.contains("Note: ticket <4711>") && told.contains("no legal advice"), "{told}");
+    assert!(told.lines().all(|line| line.chars().count() <= 80), "{told}");
+    let page = html::render(&report, &look);
+    assert!(page.contains("ticket &lt;4711&gt;") && page.contains("report it now"), "{page}");
+    let json = document::document(&report);
+    let owed = &json["uplinks"][0]["compensation"];
+    assert_eq!(owed["losses"][0]["state"], "report_now");
+    assert_eq!((&owed["country"], &owed["estimate"]), (&"DE".into(), &true.into()));
+    assert!(json["uplinks"][1]["compensation"].is_null(), "nobody is known for it");
+}
+
+#[test]
+fn what_is_due_is_reckoned_from_the_report() {
+    // It failed at noon of the first day, was reported on the second and was back at noon of the seventh.
+    let report = severed_for_days("1.5");
+    let look = text::Look { colour: Colour::No, records: None };
+    let told = text::render(&report, &look);
+    assert!(told.contains("reported 2026-11-02: about 20.00 EUR for 3 days due"), "{told}");
+    let due = &document::document(&report)["uplinks"][0]["compensation"]["losses"];
+    assert_eq!(due.as_array().map(Vec::len), Some(1), "a minute in between is no repair: {due}");
+    assert_eq!((&due[0]["amount"], &due[0]["days"]), (&20.0.into(), &3.into()));
+    assert_eq!(due[0]["reported"], "2026-11-02");
+    assert!(severed_for_days("4.5").uplinks[0].owed.as_ref().unwrap().each.is_empty());
 }

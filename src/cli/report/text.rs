@@ -1,10 +1,11 @@
 //! The report for a terminal.
 
+use super::owed::said;
 use super::words::{
     begin, counted, felt, full, how_long, how_long_without, not_counted, of_home, of_uplink,
     percent, remarks, time, why, why_without,
 };
-use crate::cli::table::{Align, Cell, Colour, Style, Table, wrapped};
+use crate::cli::table::{Align, Cell, Colour, Style, Table, printable, wrapped};
 use crate::engine::report::{Report, Why};
 use crate::io::history::Verified;
 
@@ -44,9 +45,16 @@ pub(super) fn render(report: &Report, look: &Look<'_>) -> String {
                 table.row(["".into(), "".into(), Cell::new(remark, Style::Faint)]);
             }
         }
-        if !table.is_empty() {
+        let said = said(uplink);
+        if !table.is_empty() || !said.is_empty() {
             out += &format!("\n{}\n", Style::Strong.paint(&uplink.name, colour));
+        }
+        if !table.is_empty() {
             out += &table.render(colour);
+        }
+        for sentence in said {
+            let lines = wrapped(&printable(&sentence), Some(WIDTH), 2, 4);
+            out += &lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         }
     }
     out + &away(report, colour) + &evidence(look)

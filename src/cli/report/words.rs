@@ -3,7 +3,7 @@
 use crate::cli::when;
 use crate::engine::report::cause::Cause;
 use crate::engine::report::{End, HomeSum, Incident, Outage, Report, Span, UplinkSum};
-use crate::io::history::Verified;
+use crate::io::history::{Place, Verified};
 use crate::time::Utc;
 
 /// `45.2 s`, `16 min 05 s`, `1 h 17 min`, `3 d 4 h`.
@@ -165,5 +165,28 @@ pub(super) fn verdict(found: &Verified) -> String {
             found.head
         ),
         Some(broken) => format!("Not as it was written: {broken}.\n"),
+    }
+}
+
+/// The same up to a record whose hash somebody was told.
+pub(super) fn verdict_until(found: &Verified, head: &str, place: Option<Place>) -> String {
+    let Some(Place { line, id }) = place else {
+        let whole = verdict(found);
+        return format!(
+            "No record has the hash {head}: it was changed, or has made room for newer ones.\n{whole}"
+        );
+    };
+    let event = id.map(|id| format!(" (event {id})")).unwrap_or_default();
+    match &found.broken {
+        Some(broken) if broken.line <= line => {
+            format!("The hash {head} is that of record {line}{event}. Before it: {broken}.\n")
+        }
+        broken => {
+            let later = broken.as_ref().map(|broken| format!(" Behind it: {broken}."));
+            format!(
+                "The hash {head} is that of record {line}{event}: nothing was changed up to it.{}\n",
+                later.unwrap_or_default()
+            )
+        }
     }
 }

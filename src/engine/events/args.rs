@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::causes::{Cause, Deed};
 use super::facts::Fact;
+use super::note::Note;
 use super::undone::Undone;
 use crate::engine::kernel::claims::{By, Claim};
 use crate::units::Family;
@@ -84,7 +85,8 @@ impl Fact {
                 let networks = networks.iter().map(ToString::to_string).collect();
                 vec![("networks", Arg::List(networks))]
             }
-            Self::SpareBack { .. } => Vec::new(),
+            Self::SpareBack { .. } | Self::Reported { .. } => Vec::new(),
+            Self::Noted { note, .. } => noted(note.as_ref()),
             Self::Claimed { claim } | Self::ClaimOver { claim } => claimed(claim),
             Self::HostFollows { host } => vec![("host", Arg::Text(host.to_string()))],
             Self::OverlapsLan { subnet, .. } => vec![("subnet", Arg::Text(subnet.to_string()))],
@@ -197,6 +199,11 @@ fn person(deed: &Deed) -> Args {
         | Deed::PauseOver { .. } => {}
     }
     args
+}
+
+fn noted(note: Option<&Note>) -> Args {
+    let due = note.and_then(|note| note.due).map(|due| due.to_string());
+    vec![("note", maybe(note.map(|note| &note.text))), ("due", maybe(due.as_ref()))]
 }
 
 fn others(what: &Undone) -> Args {

@@ -47,6 +47,8 @@ pub enum Code {
     HostFollows,
     Announced,
     Manual,
+    Noted,
+    Reported,
 }
 
 /// What often ends by itself has lasted when it has lasted so long: as the peace that ends a fight.
@@ -54,7 +56,7 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 
 impl Code {
     /// Every kind.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::Started,
         Self::Stopped,
         Self::Reloaded,
@@ -91,6 +93,8 @@ impl Code {
         Self::HostFollows,
         Self::Announced,
         Self::Manual,
+        Self::Noted,
+        Self::Reported,
     ];
 
     /// The word in JSON.
@@ -133,6 +137,8 @@ impl Code {
             Self::HostFollows => "host_follows",
             Self::Announced => "announced",
             Self::Manual => "by_hand",
+            Self::Noted => "noted",
+            Self::Reported => "reported",
         }
     }
 
@@ -176,7 +182,9 @@ impl Code {
             | Self::ClaimOver
             | Self::HostFollows
             | Self::Announced
-            | Self::Manual => Duration::ZERO,
+            | Self::Manual
+            | Self::Noted
+            | Self::Reported => Duration::ZERO,
         }
     }
 
@@ -215,7 +223,9 @@ impl Code {
             | Self::ClaimOver
             | Self::HostFollows
             | Self::Announced
-            | Self::Manual => &[],
+            | Self::Manual
+            | Self::Noted
+            | Self::Reported => &[],
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::Code;
 use super::causes::{Cause, Deed, Order, Scope, Trouble};
+use super::note::Note;
 use super::undone::Undone;
 use crate::engine::health::{Condition, Health};
 use crate::engine::kernel::claims::Claim;
@@ -216,6 +217,10 @@ pub enum Fact {
     SpareBack { uplink: String },
     /// A person did something, or the time is over for which it was meant.
     Manual { deed: Deed },
+    /// A person wrote something about an uplink, or took it away.
+    Noted { uplink: String, note: Option<Note> },
+    /// A person has told the provider that an uplink is down.
+    Reported { uplink: String },
     /// The agent stood still for so long; what it did not hear meanwhile proves nothing.
     Stalled { gap: Duration },
     /// A new configuration is in force.
@@ -276,6 +281,8 @@ impl Fact {
             | Self::Barred { barred: false, .. }
             | Self::Resolvers { silent: false, .. }
             | Self::Manual { .. }
+            | Self::Noted { .. }
+            | Self::Reported { .. }
             | Self::Reloaded => Severity::Info,
             Self::Claimed { claim } if claim.overrules() => Severity::Warning,
             Self::Claimed { claim } if !claim.is_whole() => Severity::Info,
@@ -346,6 +353,8 @@ impl Fact {
             Self::HostFollows { .. } => Code::HostFollows,
             Self::Announced { .. } => Code::Announced,
             Self::Manual { .. } => Code::Manual,
+            Self::Noted { .. } => Code::Noted,
+            Self::Reported { .. } => Code::Reported,
             Self::Stalled { .. } => Code::Stalled,
             Self::Reloaded => Code::Reloaded,
         }
@@ -372,6 +381,8 @@ impl Fact {
             | Self::Astray { uplink, .. }
             | Self::Barred { uplink, .. }
             | Self::BackOnline { uplink, .. }
+            | Self::Noted { uplink, .. }
+            | Self::Reported { uplink }
             | Self::SpareBack { uplink } => Some(uplink),
             Self::Switched { to, .. } | Self::Felt { to, .. } => Some(to),
             Self::AllUplinksDown { stays_on, .. } => stays_on.as_deref(),
@@ -431,6 +442,8 @@ impl Fact {
             | Self::Announced { .. }
             | Self::SpareBack { .. }
             | Self::Manual { .. }
+            | Self::Noted { .. }
+            | Self::Reported { .. }
             | Self::Stalled { .. }
             | Self::Reloaded => None,
         }

@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod causes;
 pub mod entry;
 pub mod facts;
+pub mod note;
 pub mod story;
 pub mod timeline;
 pub mod undone;

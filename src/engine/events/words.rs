@@ -48,6 +48,11 @@ impl fmt::Display for Fact {
             ),
             Self::OverlapsLan { uplink, subnet: s } => write!(f, "{uplink} {}", overlaps_lan(*s)),
             Self::Manual { deed } => write!(f, "{deed}"),
+            Self::Noted { uplink, note: Some(note) } => {
+                write!(f, "Note on {uplink}: {}", note.text)
+            }
+            Self::Noted { uplink, note: None } => write!(f, "The note on {uplink} is gone"),
+            Self::Reported { uplink } => write!(f, "{uplink} was reported to the provider as down"),
             Self::Stalled { gap } => {
                 let gap = human(*gap);
                 write!(f, "the agent stalled for {gap}; probes of that time are ignored")

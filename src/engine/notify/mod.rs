@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::events::note::Note;
 use crate::time::{Instant, Utc};
 use crate::units::Severity;
 
@@ -31,6 +32,9 @@ pub struct Message {
     /// The uplink it is about, if it is about one.
     pub uplink: Option<String>,
     pub tale: Tale,
+    /// What people wrote about the uplinks that it is about.
+    #[serde(default)]
+    pub notes: Vec<(String, Note)>,
 }
 
 impl Message {

@@ -108,6 +108,26 @@ impl Tale {
         }
     }
 
+    /// Of which uplinks people may have written what belongs to it; `None`: of any.
+    #[must_use]
+    pub fn about(&self) -> Option<Vec<&str>> {
+        Some(match self {
+            Self::NoInternet { .. } | Self::Outage { .. } => return None,
+            Self::Moved {
+                cause: Cause::Failed { uplink, .. } | Cause::Paused { uplink }, ..
+            }
+            | Self::FirstDown { uplink, .. } => vec![uplink],
+            Self::Moved { from, .. } => from.as_deref().into_iter().collect(),
+            Self::NoSpare { others, .. } => others.iter().map(|(name, _)| name.as_str()).collect(),
+            Self::Plain { fact } => fact.uplink().into_iter().collect(),
+            Self::Returned { .. }
+            | Self::SpareAgain { .. }
+            | Self::StillNoSpare { .. }
+            | Self::StillMetered { .. }
+            | Self::Test => Vec::new(),
+        })
+    }
+
     /// Its words. `at` is when it happened; `clock` says a time as people read it off their clocks.
     #[must_use]
     pub fn words(&self, at: Instant, clock: &dyn Fn(Instant) -> String) -> Words {

@@ -469,7 +469,7 @@ impl Teller {
     ) -> Message {
         self.known.numbers = self.known.numbers.saturating_add(1);
         let (number, story) = (self.known.numbers, story.unwrap_or(self.known.numbers));
-        Message { number, story, severity, at, utc, uplink, tale }
+        Message { number, story, severity, at, utc, uplink, tale, notes: Vec::new() }
     }
 }
 

@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::compensation::{Compensation, Owing, Until};
 use super::home::Outage;
 use super::service::Incident;
 use super::span::{End, Span};
 use super::sum::{Report, UplinkSum};
+use super::terms::Owed;
+use crate::config::Provider;
 use crate::time::Utc;
 
 /// The whole report.
@@ -39,6 +42,67 @@ fn uplink(uplink: &UplinkSum) -> Value {
         "availability": rounded(uplink.availability),
         "down_seconds": seconds(uplink.down),
         "incidents": uplink.incidents.iter().map(incident).collect::<Vec<_>>(),
+        "note": uplink.note.as_ref().map(|note| json!({
+            "text": note.text,
+            "due": note.due.map(|due| due.to_string()),
+        })),
+        "provider": uplink.provider.as_ref().map(provider),
+        "compensation": uplink.owed.as_ref().map(owed),
+    })
+}
+
+fn provider(provider: &Provider) -> Value {
+    json!({
+        "name": provider.name,
+        "account": provider.account.as_ref().map(|account| account.reveal()),
+        "phone": provider.phone,
+        "country": provider.country.map(|country| country.to_string()),
+        "monthly": provider.monthly.as_ref().map(ToString::to_string),
+    })
+}
+
+fn owed(owed: &Owed) -> Value {
+    let rule = &owed.rule;
+    json!({
+        "estimate": true,
+        "rule": rule.name,
+        "country": rule.country.to_string(),
+        "holds_from": rule.holds_from.to_string(),
+        "read": rule.read.to_string(),
+        "sources": rule.sources,
+        "remark": rule.remark,
+        "losses": owed.each.iter().map(compensation).collect::<Vec<_>>(),
+    })
+}
+
+fn compensation(one: &Compensation) -> Value {
+    let (mut due_from, mut due) = (None, None);
+    let state = match &one.owing {
+        Owing::ReportNow => "report_now",
+        Owing::NotReported => "not_reported",
+        Owing::Nothing => "nothing",
+        Owing::Waits(until) => {
+            due_from = Some(match until {
+                Until::Day(day) => day.to_string(),
+                Until::Moment(ms) => at(*ms),
+            });
+            "waits"
+        }
+        Owing::Due(owed) => {
+            due = Some(owed);
+            "due"
+        }
+    };
+    json!({
+        "from": at(one.loss.span.from),
+        "to": end(one.loss.span, one.loss.end),
+        "reported": one.reported.map(|day| day.to_string()),
+        "state": state,
+        "due_from": due_from,
+        "amount": due.map(|due| due.amount.cents as f64 / 100.0),
+        "currency": due.map(|due| due.amount.currency.clone()),
+        "days": due.map(|due| due.days),
+        "at_least": due.map(|due| due.at_least),
     })
 }
 

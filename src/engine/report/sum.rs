@@ -6,6 +6,9 @@ use super::placed::{Mark, place};
 use super::runs::{Away, Run, away, runs};
 use super::service::{Incident, Services, company, incidents, services};
 use super::span::{Ms, Span, args};
+use super::terms::{Owed, Written, notes, reports};
+use super::total_loss::{TotalLoss, losses};
+use crate::config::Provider;
 use crate::engine::events::entry::Entry;
 
 /// What is asked for.
@@ -58,6 +61,14 @@ pub struct UplinkSum {
     /// How long nothing worked on it, but for what a person or this box did, in milliseconds.
     pub down: u64,
     pub incidents: Vec<Incident>,
+    /// Total losses that reach into the stretch, whole.
+    pub losses: Vec<TotalLoss>,
+    /// What a person wrote last.
+    pub note: Option<Written>,
+    /// Who provides it, if that is known.
+    pub provider: Option<Provider>,
+    /// What they may owe, if there is a rule.
+    pub owed: Option<Owed>,
 }
 
 impl UplinkSum {
@@ -88,15 +99,19 @@ pub fn report(ask: &Ask<'_>) -> Report {
     let home = home(&placed, &services, &away, ask.now);
     let name = |name: &&String| ask.uplink.is_none_or(|only| *name == only);
     let names = chain(ask.entries, &services);
+    let mut notes = notes(ask.entries);
     let uplinks = names.iter().filter(name).map(|name| {
         let all = services.get(name).map_or(&[][..], Vec::as_slice);
-        let whole = incidents(all, &away, end).into_iter();
-        let here = whole.filter_map(|incident| cut(incident, ask.span, &runs));
+        let whole = incidents(all, &away, end);
+        let losses = losses(&whole, &reports(&placed, name)).into_iter();
+        let losses = losses.filter(|loss| loss.span.within(ask.span).ms() > 0).collect();
+        let here = whole.into_iter().filter_map(|incident| cut(incident, ask.span, &runs));
         let here = here.map(|incident| {
             let others = company(name, incident.span, incident.apart, &services);
             Incident { others, ..incident }
         });
-        uplink(name, here.collect(), watched)
+        let note = notes.remove(name);
+        UplinkSum { losses, note, ..uplink(name, here.collect(), watched) }
     });
     let uplinks = uplinks.collect();
     let felt = home.felt.iter().filter(|(at, _)| (ask.span.from..ask.span.to).contains(at));
@@ -128,7 +143,16 @@ fn down_within(outage: &Outage, span: Span, runs: &[Run]) -> Ms {
 fn uplink(name: &str, incidents: Vec<Incident>, watched: Ms) -> UplinkSum {
     let counts = incidents.iter().filter(|incident| incident.cause.counts());
     let down = counts.map(|incident| incident.down).sum();
-    UplinkSum { name: name.to_owned(), availability: share(down, watched), down, incidents }
+    UplinkSum {
+        name: name.to_owned(),
+        availability: share(down, watched),
+        down,
+        incidents,
+        losses: Vec::new(),
+        note: None,
+        provider: None,
+        owed: None,
+    }
 }
 
 /// What of an incident lies in a stretch; `None`: nothing.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Restored, RunState, SavedState};
+use crate::engine::events::note::{Note, Said};
 use crate::engine::policy::hold;
 use crate::time::{Instant, Now};
 
@@ -47,8 +48,15 @@ fn saved(saved: SavedState) -> SavedState {
         lines: lines.collect(),
         departures: few(saved.departures).map(|(name, ago)| (name, recent(ago))).collect(),
         switches: saved.switches.min(COUNT),
+        said: few(saved.said).map(|(name, said)| (name, plain(said))).collect(),
         saved_at: saved.saved_at,
     }
+}
+
+/// A note is what people can write and no more.
+fn plain(said: Said) -> Said {
+    let again = |note: Note| Note::read(&note.text, note.at, None).ok()?.map(|_| note);
+    Said { note: said.note.and_then(again), reported: said.reported }
 }
 
 fn run(run: RunState, last: Instant) -> RunState {

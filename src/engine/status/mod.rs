@@ -1,7 +1,10 @@
 //! What is shown: the state for page and command line, LEDs, costs.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::events::note::Said;
 use super::events::story::Stories;
 use super::events::timeline::Timeline;
 use super::notify::heartbeat::Heartbeats;
@@ -31,6 +34,12 @@ pub(super) struct Telling {
     pub(super) teller: Teller,
     #[serde(default)]
     pub(super) heartbeats: Heartbeats,
+    /// What people said of each uplink, by its name.
+    #[serde(default)]
+    pub(super) said: BTreeMap<String, Said>,
+    /// When notes were written in the last day.
+    #[serde(default)]
+    pub(super) notes: Vec<Instant>,
     /// What an uplink is good for, or which one is in use, may be another than when that was last shown.
     #[serde(default)]
     pub(super) look: bool,
@@ -48,6 +57,8 @@ impl Telling {
             service: service::Services::default(),
             teller: Teller::new(known),
             heartbeats: Heartbeats::default(),
+            said: BTreeMap::new(),
+            notes: Vec::new(),
             look: false,
         }
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::config::Provider;
+use crate::engine::events::note::Said;
 use crate::engine::events::undone::Kind;
 use crate::engine::health::line::Pattern;
 use crate::engine::health::{Condition, Health};
@@ -65,6 +67,8 @@ pub struct Snapshot {
     pub page: Vec<SocketAddr>,
     /// Who is told what happens; filled in by whoever sends it.
     pub messages: Shown,
+    /// The hash of the last record of the history, in short; filled in by whoever keeps it.
+    pub history_head: Option<String>,
     /// The LEDs that show something.
     pub leds: Vec<String>,
     /// The chain in order.
@@ -114,6 +118,10 @@ pub struct UplinkState {
     pub next_at: Option<Instant>,
     /// A person set it aside until then.
     pub paused_until: Option<Instant>,
+    /// Whom to call when it is down.
+    pub provider: Option<Provider>,
+    /// What people said of it.
+    pub said: Said,
     /// What asking it has cost so far, and what it costs a month at the present pace.
     pub probing: Spent,
 }

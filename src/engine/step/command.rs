@@ -5,12 +5,17 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::engine::events::causes::{Cause, Deed};
 use crate::engine::events::facts::Fact;
+use crate::engine::events::note::{Note, Reported};
 use crate::engine::input::Command;
 use crate::engine::output::{Output, Refusal};
 use crate::engine::uplink::standing::Use;
 use crate::engine::uplink::{Paused, Uplink};
 use crate::time::Now;
 use crate::units::{Family, UplinkId};
+
+/// More notes than that nobody writes in a day.
+const NOTES_A_DAY: usize = 24;
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 impl Engine {
     pub(in crate::engine) fn command(&mut self, number: u64, command: Command, now: Now) {
@@ -30,6 +35,16 @@ impl Engine {
             Command::Probe { uplink } => {
                 // A question changes nothing; what comes of it is told as it comes.
                 let answer = self.named(&uplink).and_then(|id| self.prove_anew(id, &uplink, now));
+                self.outputs.push_back(Output::Answer(number, answer));
+                return;
+            }
+            Command::Note { uplink, note } => {
+                let answer = self.named(&uplink).and_then(|_| self.note(uplink, note, now));
+                self.outputs.push_back(Output::Answer(number, answer));
+                return;
+            }
+            Command::Reported { uplink } => {
+                let answer = self.named(&uplink).and_then(|_| self.reported(uplink, now));
                 self.outputs.push_back(Output::Answer(number, answer));
                 return;
             }
@@ -123,6 +138,48 @@ impl Engine {
             Some(_) => Ok(Deed::Resume { uplink: name }),
             None => Err(Refusal::NotNow(format!("{name} is not paused"))),
         }
+    }
+
+    /// Keeps a note, or takes away the one there is, and with it what was reported.
+    fn note(&mut self, uplink: String, note: Option<Note>, now: Now) -> Result<String, Refusal> {
+        if note.is_none() && !self.telling.said.contains_key(&uplink) {
+            return Err(Refusal::NotNow(format!("{uplink} has no note")));
+        }
+        self.may_write(now)?;
+        if note.is_none() {
+            self.telling.said.remove(&uplink);
+        } else {
+            self.telling.said.entry(uplink.clone()).or_default().note.clone_from(&note);
+        }
+        Ok(self.keep_saying(Fact::Noted { uplink, note }, now))
+    }
+
+    /// The provider has been told.
+    fn reported(&mut self, uplink: String, now: Now) -> Result<String, Refusal> {
+        self.may_write(now)?;
+        let reported = Some(Reported { at: now.utc });
+        self.telling.said.entry(uplink.clone()).or_default().reported = reported;
+        Ok(self.keep_saying(Fact::Reported { uplink }, now))
+    }
+
+    /// Each note is written to the flash.
+    fn may_write(&mut self, now: Now) -> Result<(), Refusal> {
+        let written = &mut self.telling.notes;
+        written.retain(|at| now.mono.since(*at) < A_DAY);
+        if written.len() >= NOTES_A_DAY {
+            let words = "that were 24 notes within a day; the flash is spared until tomorrow";
+            return Err(Refusal::NotNow(words.to_owned()));
+        }
+        written.push(now.mono);
+        Ok(())
+    }
+
+    /// Books what a person said, has it kept, and answers with it.
+    fn keep_saying(&mut self, fact: Fact, now: Now) -> String {
+        let answer = fact.to_string();
+        self.record(fact, now);
+        self.save(now);
+        answer
     }
 
     fn prove_anew(&mut self, id: UplinkId, name: &str, now: Now) -> Result<String, Refusal> {

@@ -65,6 +65,8 @@ impl Engine {
             (Some(then), Some(utc)) => Duration::from_millis(utc.0.saturating_sub(then.0)),
             _ => Duration::ZERO,
         };
+        self.telling.said.clone_from(&saved.said);
+        self.forget_notes();
         for uplink in self.uplinks.values_mut() {
             let name = &uplink.config.name;
             if let Some(learned) = saved.lines.get(name) {
@@ -80,6 +82,12 @@ impl Engine {
         }
     }
 
+    /// Forgets notes on uplinks that are no more.
+    fn forget_notes(&mut self) {
+        let uplinks = &self.config.uplinks;
+        self.telling.said.retain(|name, _| uplinks.iter().any(|uplink| uplink.name == *name));
+    }
+
     /// Takes a new configuration without touching flows.
     pub(in crate::engine) fn reload(&mut self, config: Config, now: Now) {
         if self.config.heartbeat != config.heartbeat {
@@ -87,6 +95,7 @@ impl Engine {
         }
         self.config = config;
         self.enrol(now);
+        self.forget_notes();
         self.refresh_shared(now);
         self.refresh_deadlines(now);
         for family in Family::BOTH {

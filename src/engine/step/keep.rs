@@ -73,6 +73,7 @@ impl Engine {
             lines: self.uplinks.values().map(of).gather(),
             departures: self.uplinks.values().map(departures).gather(),
             switches: self.choice.switch_count,
+            said: self.telling.said.clone(),
             saved_at: now.utc,
         };
         self.outputs.push_back(Output::SaveState(Box::new(state)));

@@ -1,7 +1,9 @@
 //! Who is told: what happened goes to the teller as it is recorded, and what it makes of it leaves here.
 
 use crate::engine::Engine;
+use crate::engine::events::note::Note;
 use crate::engine::notify::Look;
+use crate::engine::notify::tale::Tale;
 use crate::engine::output::Output;
 use crate::engine::uplink::Uplink;
 use crate::engine::uplink::standing::Use;
@@ -19,11 +21,26 @@ impl Engine {
             return;
         }
         let look = self.look(now);
-        let messages = self.telling.teller.tick(&look, now);
+        let mut messages = self.telling.teller.tick(&look, now);
+        for message in &mut messages {
+            message.notes = self.notes_of(&message.tale);
+        }
         if !messages.is_empty() && !self.config.notify.is_empty() {
             let known = Box::new(self.telling.teller.known().clone());
             self.outputs.push_back(Output::Notify(messages, known));
         }
+    }
+
+    /// What people wrote about the uplinks that a message is about, in the order of the chain.
+    fn notes_of(&self, tale: &Tale) -> Vec<(String, Note)> {
+        let about = tale.about();
+        let chain = self.uplinks.chain.iter().filter_map(|id| self.uplinks.get(id));
+        let noted = chain.filter_map(|u| {
+            let note = self.telling.said.get(&u.config.name)?.note.clone()?;
+            Some((u.config.name.clone(), note))
+        });
+        let wanted = |name: &str| about.as_ref().is_none_or(|about| about.contains(&name));
+        noted.filter(|(name, _)| wanted(name)).collect()
     }
 
     /// Whether what carries the traffic is proven, although people were told that nothing works.

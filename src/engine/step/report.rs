@@ -76,6 +76,7 @@ impl Engine {
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
             page: self.lan.page.iter().filter(|p| !p.is_link_local()).map(|p| p.addr).collect(),
             messages: Shown::default(),
+            history_head: None,
             leds: self.led_names(),
             uplinks,
         }
@@ -269,6 +270,8 @@ impl Engine {
             proven: u.proven(),
             next_at: self.next_at(u, now),
             paused_until: u.paused.as_ref().and_then(|paused| paused.until),
+            provider: u.config.provider.clone(),
+            said: self.telling.said.get(&u.config.name).cloned().unwrap_or_default(),
             probing: self.spent(u, now),
         }
     }

@@ -154,6 +154,19 @@ fn a_hand_that_knows_how_lines_are_written_is_found_too() {
         assert_eq!((broken.line, broken.id, broken.fault), (changed + 1, Some(id), Fault::Changed));
         assert!(broken.to_string().starts_with(&format!("record {id} (event {id}) was changed")));
     }
+    // Whoever was told a hash then can tell what is as it was.
+    write(&records);
+    let early = hash(&records[3]);
+    let (verified, place) = verify_head(&dir, &early[..12]).unwrap();
+    assert_eq!((verified.broken, place), (None, Some(Place { line: 4, id: Some(4) })));
+    let mut changed = records.clone();
+    changed[1] =
+        String::from_utf8(changed[1].clone()).unwrap().replace("mifi", "lena").into_bytes();
+    write(&changed);
+    let (verified, place) = verify_head(&dir, &early).unwrap();
+    assert_eq!(verified.broken.map(|broken| broken.line), Some(2));
+    assert_eq!(place.map(|place| place.line), Some(4), "the line itself is there");
+    assert_eq!(verify_head(&dir, "000000000000").unwrap().1, None);
     let mut fewer = records;
     fewer.remove(4);
     let broken = write(&fewer).broken.unwrap();

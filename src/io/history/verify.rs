@@ -66,6 +66,15 @@ struct Links {
     prev: String,
 }
 
+/// Where a hash is in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the line, counted from 1.
+    pub line: usize,
+    /// That of its event.
+    pub id: Option<u64>,
+}
+
 /// Reads the whole history and names the first line that is not as it was written. The oldest line there is may follow
 /// one that made room; what it follows is not asked for. A change of the very last line by somebody who knows how lines
 /// are written is seen by its hash only.
@@ -74,6 +83,27 @@ struct Links {
 ///
 /// When there is something that cannot be read.
 pub fn verify(dir: &Path) -> io::Result<Verified> {
+    walk(dir, &mut |_, _| ())
+}
+
+/// The same, and the line whose hash begins like this: what was before it then is as it was if no line up to it is
+/// broken.
+///
+/// # Errors
+///
+/// When there is something that cannot be read.
+pub fn verify_head(dir: &Path, head: &str) -> io::Result<(Verified, Option<Place>)> {
+    let mut place = None;
+    let found = walk(dir, &mut |hash, at| {
+        if hash.starts_with(head) {
+            place = Some(at);
+        }
+    })?;
+    Ok((found, place))
+}
+
+/// Goes through all lines; `see` is shown each whole one's hash.
+fn walk(dir: &Path, see: &mut dyn FnMut(&str, Place)) -> io::Result<Verified> {
     let mut found = Verified::default();
     let mut last = None;
     journal::read(dir, NAME, MOST, &mut |part| {
@@ -95,6 +125,7 @@ pub fn verify(dir: &Path) -> io::Result<Verified> {
                 }
                 last = links.id;
                 found.head = hash(record);
+                see(&found.head, Place { line: found.lines, id: last });
             }
         }
     })?;

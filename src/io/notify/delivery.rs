@@ -10,10 +10,11 @@ use super::outbox::Kept;
 use super::post::{self, Addresses, Reach, Way};
 use super::{exec, hilink, hooks, mail, modem, mqtt, secrets, services};
 use crate::config::{NotifyConfig, Service};
+use crate::engine::events::note::Note;
 use crate::engine::notify::Message;
 use crate::engine::notify::queue::Failure;
 use crate::engine::notify::tale::{Tale, Words};
-use crate::io::sys;
+use crate::io::{clock, sys};
 use crate::time::{Instant, Now};
 use crate::units::Severity;
 
@@ -22,11 +23,16 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Makes the words of a message.
 pub(super) fn kept(message: &Message, boot: &str, now: Now) -> Kept {
-    let clock = |at: Instant| {
+    let shown = |at: Instant| {
         let local = now.utc_of(at).and_then(sys::clock_time);
         local.unwrap_or_else(|| "an unknown time".to_owned())
     };
-    let Words { title, text, next } = message.tale.words(message.at, &clock);
+    let Words { title, text, next } = message.tale.words(message.at, &shown);
+    let today = now.utc.and_then(clock::local_day);
+    let note = |(uplink, note): &(String, Note)| {
+        format!(" Note on {uplink}: {}.", note.with_countdown(today).trim_end_matches('.'))
+    };
+    let text = text + &message.notes.iter().map(note).collect::<String>();
     Kept {
         id: format!("{boot}-{}-{}", message.at.as_micros() / 1000, message.number),
         story: format!("{boot}-{}", message.story),
@@ -54,6 +60,7 @@ pub(super) fn test_message(channel: &str, now: Now) -> Kept {
         utc: now.utc,
         uplink: None,
         tale: Tale::Test,
+        notes: Vec::new(),
     };
     let message = kept(&message, "test", now);
     Kept { id: format!("{}-{channel}", message.id), ..message }
@@ -84,7 +91,10 @@ pub(super) async fn deliver(
         match &to {
             Service::Exec { program } => exec::run(program, &[], input()).await,
             Service::Hooks { dir } => hooks::run(dir, &message.event, &input()).await,
-            Service::Mail(mail) => mail::send(mail, message, addresses, reach).await,
+            Service::Mail(mail) => {
+                let head = state.get("history_head").and_then(Value::as_str);
+                mail::send(mail, message, head, addresses, reach).await
+            }
             Service::Hilink(to) => hilink::send(to, message, state).await,
             Service::Modem { number } => modem::send(number, message).await,
             Service::Mqtt(to) => mqtt::send(to, message, state, addresses, reach).await,
@@ -107,4 +117,40 @@ pub(super) async fn deliver(
         unknown: false,
     };
     tokio::time::timeout(LONGEST, sent).await.unwrap_or_else(|_| Err(late()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::events::causes::Trouble;
+    use crate::engine::health::Condition;
+    use crate::time::Utc;
+
+    #[test]
+    fn a_message_has_the_note_with_its_countdown() {
+        let now = Now { mono: Instant::from_micros(9_000_000), utc: Some(Utc(1_794_657_600_000)) };
+        let today = now.utc.and_then(clock::local_day);
+        let text = "ticket 4711, repair promised 17 Nov.";
+        let note = Note::read(text, now.utc, today).unwrap().unwrap();
+        let due = note.due.zip(today).map(|(due, today)| due.since(today)).unwrap();
+        let tale = Tale::FirstDown {
+            uplink: "cable".to_owned(),
+            trouble: Trouble::Condition(Condition::BeyondModem),
+            since: Instant::ZERO,
+            on: None,
+        };
+        let message = Message {
+            number: 1,
+            story: 1,
+            severity: Severity::Warning,
+            at: now.mono,
+            utc: now.utc,
+            uplink: Some("cable".to_owned()),
+            tale,
+            notes: vec![("cable".to_owned(), note)],
+        };
+        let text = kept(&message, "b", now).text;
+        let end = format!("Note on cable: ticket 4711, repair promised 17 Nov. (in {due} days).");
+        assert!(text.ends_with(&end), "{text}");
+    }
 }

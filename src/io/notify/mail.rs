@@ -19,6 +19,7 @@ use crate::engine::notify::queue::Failure;
 pub(super) fn send(
     _: &crate::config::Mail,
     _: &super::outbox::Kept,
+    _: Option<&str>,
     _: &super::post::Addresses,
     _: super::post::Reach,
 ) -> std::future::Ready<Result<(), Failure>> {

@@ -198,6 +198,7 @@ pub(super) fn document(message: &Kept, state: &Value) -> Value {
         "uplink": message.uplink,
         "state": state,
         "ack": message.ack,
+        "history_head": state.get("history_head"),
     })
 }
 

@@ -20,8 +20,10 @@ use super::via::Via;
 use super::{ack, assets, events, guard, history, json, login, metrics};
 use crate::config::nearest;
 use crate::engine::events::entry::plain;
+use crate::engine::events::note::Note;
 use crate::engine::input::Command;
 use crate::engine::output::Refusal;
+use crate::io::clock;
 
 /// The longest time for which a person can ask for something, in seconds.
 const A_YEAR: u64 = 365 * 86_400;
@@ -47,6 +49,18 @@ struct Named {
     uplink: String,
 }
 
+/// Either of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    uplink: String,
+    /// The note; an empty one takes away what there is.
+    text: Option<String>,
+    /// The provider was told that it is down.
+    #[serde(default)]
+    reported: bool,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LedTest {}
@@ -63,6 +77,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/api/v1/pause", post(pause))
         .route("/api/v1/resume", post(resume))
         .route("/api/v1/probe", post(probe))
+        .route("/api/v1/note", post(note))
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/led_test", post(led_test))
         .route("/api/v1/notify/test", post(test_channel))
@@ -162,6 +177,24 @@ async fn probe(State(asks): Asks, body: Result<Json<Named>, JsonRejection>) -> R
     }
 }
 
+async fn note(State(asks): Asks, body: Result<Json<Said>, JsonRejection>) -> Response {
+    let Json(Said { uplink, text, reported }) = match body {
+        Ok(body) => body,
+        Err(rejection) => return malformed(&rejection),
+    };
+    match (text, reported) {
+        (None, true) => carry_out(&asks, Command::Reported { uplink }).await,
+        (Some(text), false) => match Note::read(&text, clock::now().utc, clock::today()) {
+            Ok(note) => carry_out(&asks, Command::Note { uplink, note }).await,
+            Err(unfit) => problem(StatusCode::UNPROCESSABLE_ENTITY, &unfit.to_string()),
+        },
+        (None, false) | (Some(_), true) => {
+            let words = "give either text or reported";
+            problem(StatusCode::UNPROCESSABLE_ENTITY, words)
+        }
+    }
+}
+
 async fn led_test(State(asks): Asks, body: Result<Json<LedTest>, JsonRejection>) -> Response {
     match body {
         Ok(Json(LedTest {})) => carry_out(&asks, Command::LedTest).await,
@@ -213,6 +246,8 @@ fn uplink_of(command: &Command) -> Option<&str> {
         Command::Switch { uplink, .. }
         | Command::Pause { uplink, .. }
         | Command::Resume { uplink }
+        | Command::Note { uplink, .. }
+        | Command::Reported { uplink }
         | Command::Probe { uplink } => Some(uplink),
         Command::SwitchAuto | Command::LedTest => None,
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::said::{NoteOf, ProviderOf, Reader, ReportedOf};
 use crate::engine::events::entry::{plain, version};
 use crate::engine::events::timeline::{self, Minute, SPAN, View};
 use crate::engine::kernel::claims::{By, Claim};
@@ -38,6 +39,7 @@ pub(super) struct Status {
     manual: Option<String>,
     redundancy: &'static str,
     messages: Messages,
+    history_head: Option<String>,
     /// Addresses of the page.
     page: Vec<String>,
     /// The LEDs that show something; a page without any has nothing to test.
@@ -262,6 +264,9 @@ struct Uplink {
     paused_until: Option<String>,
     probe_bytes: u64,
     probe_bytes_month: u64,
+    provider: Option<ProviderOf>,
+    note: Option<NoteOf>,
+    reported: Option<ReportedOf>,
 }
 
 /// Flows that finish on an uplink although new ones go elsewhere.
@@ -306,7 +311,9 @@ impl Status {
             reason: last.reason.clone(),
             felt_ms: last.felt.map(|felt| round(felt.as_secs_f64() * 1e3)),
         });
-        let uplinks = snapshot.uplinks.iter().map(|uplink| Uplink::new(uplink, snapshot.now));
+        let reader = if login.inside == Some(true) { Reader::Known } else { Reader::Anybody };
+        let uplinks =
+            snapshot.uplinks.iter().map(|uplink| Uplink::new(uplink, snapshot.now, reader));
         Self {
             version: env!("CARGO_PKG_VERSION"),
             time: snapshot.now.utc.map(|utc| utc.to_string()),
@@ -333,6 +340,7 @@ impl Status {
                 "ok"
             },
             messages: Messages::new(&snapshot.messages, snapshot.now),
+            history_head: snapshot.history_head.clone(),
             page: snapshot.page.iter().map(|place| format!("http://{place}/")).collect(),
             leds: snapshot.leds.iter().map(|led| plain(led)).collect(),
             uplinks: uplinks.collect(),
@@ -341,7 +349,7 @@ impl Status {
 }
 
 impl Uplink {
-    fn new(uplink: &UplinkState, now: Now) -> Self {
+    fn new(uplink: &UplinkState, now: Now, reader: Reader) -> Self {
         let v4 = uplink.lines.v4.as_ref().map(Line::from);
         let v6 = uplink.lines.v6.as_ref().map(Line::from);
         // One number for people: of IPv4 where there is one.
@@ -380,6 +388,9 @@ impl Uplink {
             paused_until: uplink.paused_until.and_then(|at| now.utc_at(at)).map(|u| u.to_string()),
             probe_bytes: uplink.probing.bytes,
             probe_bytes_month: uplink.probing.month,
+            provider: uplink.provider.as_ref().map(|provider| ProviderOf::new(provider, reader)),
+            note: uplink.said.note.as_ref().map(|note| NoteOf::new(note, now)),
+            reported: uplink.said.reported.map(ReportedOf::from),
         }
     }
 }

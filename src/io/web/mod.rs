@@ -29,6 +29,7 @@ mod login;
 mod metrics;
 pub mod password;
 mod problem;
+mod said;
 mod server;
 mod sessions;
 mod site;

@@ -11,12 +11,13 @@ use crate::io::notify::outbox::Kept;
 use crate::time::Utc;
 
 /// The mail that carries a message. It has the message's own number, so that who gets it twice is shown it once, the
-/// story's, so that it stands with what came before, and the time at which it happened.
+/// story's, so that it stands with what came before, and the time at which it happened. Its last line says the hash of the
+/// last record of the history: letters are kept, so that it shows later whether what is before it was changed.
 ///
 /// # Errors
 ///
 /// Why there is none, in words.
-pub(super) fn letter(mail: &Mail, message: &Kept) -> Result<Message, String> {
+pub(super) fn letter(mail: &Mail, message: &Kept, head: Option<&str>) -> Result<Message, String> {
     let address = |text: &str| {
         text.parse::<Address>().map_err(|_| "this mail has an address that is none".to_owned())
     };
@@ -36,7 +37,9 @@ pub(super) fn letter(mail: &Mail, message: &Kept) -> Result<Message, String> {
         .references(id(&message.story))
         .raw_header(automatic)
         .header(ContentType::TEXT_PLAIN);
-    dated(builder).body(message.letter()).map_err(|error| error.to_string())
+    let last = head.map(|head| format!("\n\nHistory up to here: {head}"));
+    let text = message.letter() + &last.unwrap_or_default();
+    dated(builder).body(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -71,7 +74,7 @@ mod tests {
             reply: None,
             withheld: 0,
         };
-        let letter = letter(&mail, &message).unwrap();
+        let letter = letter(&mail, &message, Some("1f0e5d2c9a8b")).unwrap();
         let text = String::from_utf8(letter.formatted()).unwrap();
         for line in [
             "From: sparelink <box@home.example>",
@@ -85,6 +88,7 @@ mod tests {
             assert_eq!(text.lines().filter(|l| *l == line).count(), 1, "{line}: {text}");
         }
         assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");
+        assert!(text.trim_end().ends_with("\r\nHistory up to here: 1f0e5d2c9a8b"), "{text}");
         assert!(text.is_ascii() && text.lines().all(|line| line.len() < 79), "{text}");
         assert_eq!(letter.envelope().to().len(), 1);
     }

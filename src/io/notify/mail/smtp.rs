@@ -43,10 +43,11 @@ const GREETING: &[u8] = b"220 go ahead\r\n";
 pub(in crate::io::notify) async fn send(
     mail: &Mail,
     message: &Kept,
+    head: Option<&str>,
     addresses: &Addresses,
     reach: Reach,
 ) -> Result<(), Failure> {
-    let letter = letter(mail, message);
+    let letter = letter(mail, message, head);
     let letter =
         letter.map_err(|why| Failure { why, refused: true, pause: None, unknown: false })?;
     let stream = connect(&mail.server, addresses, &Way::Any(reach)).await?;

@@ -19,6 +19,7 @@ use super::slots::ConnectionSlots;
 use super::via::Via;
 use crate::engine::events::entry::Entry;
 use crate::engine::events::facts::{Event, Fact};
+use crate::engine::events::note::Said;
 use crate::engine::events::timeline::View;
 use crate::engine::health::{Condition, Health};
 use crate::engine::notify::{Acknowledged, ChannelState, Shown, Tested};
@@ -216,6 +217,8 @@ fn uplink(name: &str, role: Role) -> UplinkState {
         proven: Some(Instant::from_micros(90_000_000)),
         next_at: Some(Instant::from_micros(130_000_000)),
         paused_until: Some(Instant::from_micros(160_000_000)),
+        provider: None,
+        said: Said::default(),
         probing: Spent { bytes: 7200, month: 190_000_000 },
     }
 }
@@ -237,6 +240,7 @@ pub(super) fn snapshot() -> Snapshot {
         resolvers: vec!["192.168.8.1".to_owned()],
         loop_gap: Duration::from_micros(1500),
         claims: Vec::new(),
+        history_head: None,
         messages: Shown {
             alarm: None,
             heartbeats: Vec::new(),

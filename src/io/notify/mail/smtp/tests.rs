@@ -45,7 +45,7 @@ fn play(mail: &Mail, says: &[&[u8]]) -> (Failure, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let letter = letter(mail, &message()).unwrap();
+        let letter = letter(mail, &message(), None).unwrap();
         let handed = converse(mail, &letter, Box::new(near), PATIENCE);
         let (result, heard) = tokio::join!(handed, serve(far, says));
         (result.unwrap_err(), heard)
@@ -116,7 +116,7 @@ fn what_a_server_says_is_bounded() {
         let wire = Wire { stream: Mutex::new(Box::new(near)), greeting: b"", left: MOST };
         let endless = async move { while far.write_all(&[b'2'; 4096]).await.is_ok() {} };
         let mail = mail(true);
-        let letter = letter(&mail, &message()).unwrap();
+        let letter = letter(&mail, &message(), None).unwrap();
         let (result, ()) = tokio::join!(say(&mail, &letter, wire), endless);
         assert_eq!(result.unwrap_err().why, NO_MAIL_SERVER);
     });
@@ -138,7 +138,7 @@ fn a_greeting_is_made_up_where_a_server_has_greeted_before() {
             b"250 taken\r\n",
         ];
         let mail = mail(true);
-        let letter = letter(&mail, &message()).unwrap();
+        let letter = letter(&mail, &message(), None).unwrap();
         let (result, heard) = tokio::join!(say(&mail, &letter, wire), serve(far, &says));
         assert_eq!(result, Ok(()), "{heard}");
         let told = ["EHLO [127.0.0.1]\r\nAUTH PLAIN ", "MAIL FROM:<box@home.example>\r\n"];
