@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::Config;
+use crate::config::{Config, HistoryOn};
 use crate::engine::dataplane::Left;
 use crate::engine::events::facts::{Event, Fact};
 use crate::engine::input::Input;
@@ -39,6 +39,7 @@ mod answers;
 mod asked;
 mod board;
 mod crash;
+mod days;
 mod firewalls;
 mod history;
 mod keeping;
@@ -102,6 +103,7 @@ struct Agent {
     answers: answers::Answers,
     keeper: keeping::Keeper,
     history: history::History,
+    days: days::DayBook,
     failing: keeping::Failing,
     /// When the engine was last told that people look.
     watched_at: Option<Instant>,
@@ -224,6 +226,8 @@ impl Agent {
         let leds = board::leds(&options.config, options.mode);
         let (config, mode, seed) = (options.config.clone(), options.mode, clock::seed());
         let (history, events) = history::History::open(&config, now);
+        let dir = (config.history == HistoryOn::Disk).then(|| config.state_dir.clone());
+        let days = days::DayBook::start(dir, now.mono).context("cannot start to reckon days")?;
         let channels = if mode == Mode::Steer { config.notify.clone() } else { Vec::new() };
         let (notifier, wants, known) = Notifier::start(channels, config.state_dir.clone())
             .context("cannot start to send messages")?;
@@ -260,6 +264,7 @@ impl Agent {
             pending: VecDeque::new(),
             answers: answers::Answers::default(),
             history,
+            days,
             keeper: keeping::Keeper::start().context("cannot start to write")?,
             failing: keeping::Failing::default(),
             watched_at: None,
@@ -303,7 +308,8 @@ impl Agent {
         let sign = self.systemd.as_ref().and_then(Systemd::due);
         let answer = self.answers.deadline(self.engine.converging_since());
         let write = self.history.due();
-        let due = [next, self.cut_at, sign, answer, write].into_iter().flatten().min();
+        let day = Some(self.days.due());
+        let due = [next, self.cut_at, sign, answer, write, day].into_iter().flatten().min();
         due.unwrap_or_else(|| clock::now().mono + Duration::from_secs(3600))
     }
 
@@ -330,6 +336,7 @@ impl Agent {
         }
         let now = clock::now();
         self.history.run(&self.keeper, now);
+        self.days.look(|| self.history.all(), now);
         self.answers.release(self.engine.converging_since(), now.mono);
         if let Some(systemd) = &mut self.systemd {
             systemd.alive(now.mono);

@@ -1,8 +1,9 @@
 // The status page of one box. It shows what the agent says, and decides nothing.
 
 import { $, show } from "/nodes.js";
+import { listenToDays, takeDays } from "/days.js";
 import { addSleep, note, page, steady } from "/page.js";
-import { renderDay, renderLog, takeHistory } from "/record.js";
+import { listenToSpans, renderDay, renderLog, takeHistory } from "/record.js";
 import { listen, readLoggedIn, renderEnter, setLoggedIn } from "/steer.js";
 import { renderBox, renderChain, renderHero, renderLive, renderPills } from "/view.js";
 
@@ -12,6 +13,7 @@ const GRACE = 1500; // an agent that restarts, a phone that changes its Wi-Fi
 let source = null;
 let triedAt = 0;
 let timelineTimer = 0;
+let daysTimer = 0;
 const waiting = new Set(); // lists of what is heard while the history is fetched
 
 function hear(status) {
@@ -133,10 +135,22 @@ async function askTimeline() {
   }
 }
 
+async function askDays() {
+  clearTimeout(daysTimer);
+  daysTimer = setTimeout(askDays, 300_000);
+  try {
+    takeDays(await fetchJson("/api/v1/days"));
+    render();
+  } catch {
+    // A box without a clock knows no days.
+  }
+}
+
 /** What happened while the page was not connected. */
 function catchUp() {
   askHistory();
   askTimeline();
+  askDays();
 }
 
 /** A phone that slept has an old picture, whatever its clocks say: the box is asked again. */
@@ -170,6 +184,8 @@ matchMedia("print").addEventListener("change", ({ matches }) => {
 });
 readLoggedIn();
 listen();
+listenToDays();
+listenToSpans();
 sleepAndWake();
 connect();
 askStatus();

@@ -7,6 +7,8 @@ export const page = {
   trouble: null, // since when the connection has been broken, by `steady`
   ends: new Map(), // what is counted down: when it ends, by `steady`
   timeline: null,
+  days: null,
+  span: "day", // or "week", "month": how far the lanes reach back
   entries: [], // oldest first
   shown: 30,
   loggedIn: false,

@@ -1,7 +1,7 @@
 // What was: the last 24 hours, and the log.
 
 import { $, cells, icon, keyed, make, makeSvg, put, set, show } from "/nodes.js";
-import { CLOCK, SECONDS, boxNow, dayOf, moment, page, parsed, timelineNow } from "/page.js";
+import { CLOCK, SECONDS, boxNow, dayOf, moment, page, parsed, steady, timelineNow } from "/page.js";
 import { called, clean, counted, lasted, span } from "/words.js";
 
 /** A time so many seconds before the timeline was taken, in words. */
@@ -14,18 +14,42 @@ function segments() {
   return page.timeline?.segments ?? [];
 }
 
-export function outages() {
-  return segments().filter((s) => s.state === "none");
+export function outages(of = segments()) {
+  return of.filter((s) => s.state === "none");
 }
 
 /** How many seconds of the timeline the agent was there to see. */
-export function recorded() {
-  const known = segments().filter((s) => s.state !== "unknown");
+export function recorded(of = segments()) {
+  const known = of.filter((s) => s.state !== "unknown");
   return known.reduce((sum, s) => sum + s.from_s_ago - s.to_s_ago, 0);
+}
+
+const SPANS = { day: [86400, "24 hours"], week: [604800, "7 days"], month: [2592000, "30 days"] };
+
+/** The last 30 days as stretches, where the box tells of them. */
+const record = () => page.days?.lanes;
+
+/** Stretches of the record, aged since it was taken and cut to what is shown. */
+function cut(list, full) {
+  const aged = (steady() - page.days.taken) / 1000;
+  return list
+    .map((x) => ({
+      ...x,
+      from_s_ago: Math.min(full, x.from_s_ago + aged),
+      to_s_ago: x.to_s_ago > 0 ? x.to_s_ago + aged : 0,
+    }))
+    .filter((x) => x.to_s_ago < full);
+}
+
+/** What the house had, over what is shown. */
+function shownSegments(full) {
+  if (page.span === "day" || !record()) return segments();
+  return cut(record().house, full).map((x) => ({ ...x, state: x.state === "works" ? "first" : x.state }));
 }
 
 function segmentWords(s) {
   if (s.state === "none") return "no Internet";
+  if (s.state === "first" && !s.uplink) return "works";
   return s.state === "unknown" ? "not recorded" : `works, on ${called(s.uplink)}`;
 }
 
@@ -40,12 +64,23 @@ function merged(list) {
   return out;
 }
 
-function lanes(s) {
-  const all = segments();
+/** How each uplink stood: carried the traffic, ready, or not. */
+function standings(s, full) {
+  return s.uplinks.slice(0, 12).map((u, n) => {
+    const lane = record().uplinks.find((other) => other.name === u.name);
+    const states = { carried: n ? "backup" : "first", not_ready: "not" };
+    const list = cut(lane?.stretches ?? [], full).map((x) => ({ ...x, state: states[x.state] ?? x.state }));
+    return { name: u.name, segments: list };
+  });
+}
+
+function lanes(s, full) {
+  const all = shownSegments(full);
   const house = {
     name: "Internet",
     segments: merged(all.map((x) => ({ ...x, state: x.state === "backup" ? "first" : x.state }))),
   };
+  if (record()) return [house, ...standings(s, full)];
   // A short chain in full, so that nothing moves when a spare carries for the first time.
   const carried = (u) => all.some((x) => x.uplink === u.name && x.state !== "none");
   const carriers = s.uplinks.filter((u) => s.uplinks.length <= 6 || carried(u));
@@ -60,38 +95,43 @@ function lanes(s) {
 
 export function renderDay(s) {
   if (!page.timeline) return;
-  const picture = `${innerWidth}\n${timelineNow()}\n${s.uplinks.map((u) => u.name).join("\n")}`;
+  if (!record()) page.span = "day";
+  const [full, words] = SPANS[page.span];
+  const picture = `${innerWidth}\n${timelineNow()}\n${page.span} ${page.days?.taken}\n${s.uplinks.map((u) => u.name).join("\n")}`;
   if (page.timeline.drawn === picture) return;
   page.timeline.drawn = picture;
-  const full = page.timeline.span_s || 86400;
   const create = () => {
     const row = make("div", "lane");
     row.append(make("bdi"), makeSvg("svg"));
     return row;
   };
   const keyOf = (lane, index) => (lane.axis ? "axis" : index);
-  keyed($("lanes"), [...lanes(s), { axis: true }], keyOf, create, (row, lane) => {
+  put($("day-name"), words);
+  for (const node of document.querySelectorAll("[data-span]")) set(node, "aria-pressed", node.dataset.span === page.span);
+  for (const node of document.querySelectorAll("[data-record]")) show(node, Boolean(record()));
+  keyed($("lanes"), [...lanes(s, full), { axis: true }], keyOf, create, (row, lane) => {
     const [name, svg] = row.children;
     if (lane.axis) return drawAxis(svg, full);
     put(name, called(lane.name));
     drawLane(svg, lane.segments, full);
   });
-  const text = outageWords(full);
+  const shown = shownSegments(full);
+  const text = outageWords(shown, full, words);
   put($("outages"), text);
-  set($("lanes"), "aria-label", `Internet in the last 24 hours. ${text}`);
+  set($("lanes"), "aria-label", `Internet in the last ${words}. ${text}`);
   const row = (x) => {
     const to = x.to_s_ago < 1 ? "now" : timeAgo(x.to_s_ago);
     return [timeAgo(x.from_s_ago), to, lasted(x.from_s_ago - x.to_s_ago), segmentWords(x)];
   };
-  cells($("segments"), [...segments()].reverse().map(row));
+  cells($("segments"), [...shown].reverse().map(row));
 }
 
-function outageWords(full) {
-  const seen = recorded();
+function outageWords(shown, full, words) {
+  const seen = recorded(shown);
   if (seen < 60) return "Recording has just begun.";
-  const lost = outages();
+  const lost = outages(shown);
   if (!lost.length)
-    return `No outage in the ${seen < full - 60 ? `${span(seen)} on record` : "last 24 hours"}.`;
+    return `No outage in the ${seen < full - 60 ? `${span(seen)} on record` : `last ${words}`}.`;
   const listed = lost
     .slice(-5)
     .reverse()
@@ -114,9 +154,23 @@ function drawLane(svg, list, full) {
       set(rect, "class", x.state);
       set(rect, "x", `${start.toFixed(3)}%`);
       set(rect, "width", `${width.toFixed(3)}%`);
-      set(rect, "height", "100%");
+      // Ready is a line in the middle, not ready one at the foot: colour is not the only sign.
+      set(rect, "y", { ready: "40%", not: "80%" }[x.state] ?? "0%");
+      set(rect, "height", x.state === "ready" || x.state === "not" ? "20%" : "100%");
     },
   );
+}
+
+const WEEKDAY = new Intl.DateTimeFormat("en-GB", { weekday: "short" });
+const TICK = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+
+export function listenToSpans() {
+  $("spans").addEventListener("click", (event) => {
+    const { span: chosen } = event.target.closest("button")?.dataset ?? {};
+    if (!SPANS[chosen] || !page.status) return;
+    page.span = chosen;
+    renderDay(page.status);
+  });
 }
 
 /** The width of "now", of half a label, and of the gap between them, in pixels. */
@@ -130,6 +184,15 @@ function drawAxis(svg, full) {
   if (now === null) {
     for (const part of [0.25, 0.5, 0.75])
       ticks.push({ at: part * 100, text: `${span(full * (1 - part))} ago` });
+  } else if (full > 86400) {
+    const day = new Date(now - full * 1000);
+    day.setHours(24, 0, 0, 0);
+    const every = full > 604800 ? 5 : 1;
+    for (let n = 0; day.getTime() < now; n += 1, day.setDate(day.getDate() + 1)) {
+      const at = 100 * (1 - (now - day.getTime()) / (full * 1000));
+      const text = (every > 1 ? TICK : WEEKDAY).format(day);
+      if (n % every === 0 && at >= 3 && at < 100 - (100 * NOW_ROOM) / room) ticks.push({ at, text });
+    }
   } else {
     const hour = new Date(now - full * 1000);
     hour.setMinutes(0, 0, 0);

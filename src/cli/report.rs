@@ -135,11 +135,8 @@ fn known(client: &Client, files: Option<&Path>) -> Result<Known, Failure> {
     let disk = files.map(read_whole);
     let verified = files.and_then(|dir| verify(dir).ok()).filter(|found| found.lines > 0);
     match (told, disk) {
-        (Ok(told), Some(Ok(mut whole))) => {
-            let oldest = told.first().map_or(u64::MAX, |entry| entry.id);
-            whole.entries.retain(|entry| entry.id < oldest);
-            whole.entries.extend(told);
-            Ok(Known { whole, runs: true, verified })
+        (Ok(told), Some(Ok(whole))) => {
+            Ok(Known { whole: whole.with_newer(told), runs: true, verified })
         }
         (Ok(entries), other) => {
             if let Some(Err(error)) = other {

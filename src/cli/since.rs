@@ -1,9 +1,8 @@
 //! `--since`: how people say from when on.
 
-use std::time::Duration;
-
 use crate::config::parse_duration;
-use crate::io::sys::{LocalTime, local_time};
+use crate::io::clock;
+use crate::io::sys::local_time;
 use crate::time::Utc;
 use crate::time::day::Day;
 
@@ -21,12 +20,12 @@ pub(super) fn moment(text: &str, now: Option<Utc>) -> Option<Utc> {
     let midnight = |days_ago: u64| {
         let today = local_time(now?.0 / 1000)?;
         let days = days(today.year, today.month, today.day)? - i64::try_from(days_ago).ok()?;
-        utc_of(days * DAY)
+        clock::utc_of(days * DAY)
     };
     match text {
         "today" => midnight(0),
         "yesterday" => midnight(1),
-        _ => Utc::parse(text).or_else(|| utc_of(wall_clock(text)?)),
+        _ => Utc::parse(text).or_else(|| clock::utc_of(wall_clock(text)?)),
     }
 }
 
@@ -56,25 +55,6 @@ fn number(digits: &str) -> Option<i64> {
 
 fn days(year: i32, month: u8, day: u8) -> Option<i64> {
     Day::new(year, month, day).map(Day::days)
-}
-
-/// The moment at which clocks of the box's zone show this.
-fn utc_of(shown: i64) -> Option<Utc> {
-    // Twice: what is an hour off by a change of the clocks is right the second time. An hour that does not exist
-    // is the one behind it.
-    let mut guess = shown;
-    for _ in 0..2 {
-        let local = local_time(u64::try_from(guess).ok()?)?;
-        guess += shown - seconds_of(local)?;
-    }
-    let since_1970 = Duration::from_secs(u64::try_from(guess).ok()?);
-    Some(Utc(u64::try_from(since_1970.as_millis()).ok()?))
-}
-
-fn seconds_of(at: LocalTime) -> Option<i64> {
-    let days = days(at.year, at.month, at.day)?;
-    let of_day = i64::from(at.hour) * 3600 + i64::from(at.minute) * 60 + i64::from(at.second);
-    Some(days * DAY + of_day)
 }
 
 #[cfg(test)]

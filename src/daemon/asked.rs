@@ -25,6 +25,9 @@ impl Agent {
                 self.answers.give(reply, self.snapshot(clock::now()));
             }
             Ask::Timeline(reply) => drop(reply.send(self.engine.timeline(clock::now()))),
+            Ask::Days(reply) => {
+                drop(reply.send(self.days.ask(self.history.all(), clock::now())));
+            }
             Ask::History(wanted, reply) => drop(reply.send(self.history.find(&wanted))),
             Ask::Command(command, reply) => {
                 self.web.feed().outdate();

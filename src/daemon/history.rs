@@ -20,7 +20,7 @@ use crate::io::history::{Kept, Line, SHOWN, Writer};
 use crate::time::{Instant, Now};
 use crate::units::Severity;
 
-mod allowance;
+pub(super) mod allowance;
 
 /// What is of no hurry waits for company so long.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -150,6 +150,11 @@ impl History {
         Some(head)
     }
 
+    /// All that is in RAM, details that are of no use for outages left out.
+    pub(super) fn all(&self) -> Vec<Entry> {
+        self.shown.iter().filter(|entry| counts(entry)).cloned().collect()
+    }
+
     /// What somebody asks for.
     pub(super) fn find(&self, wanted: &Wanted) -> Vec<Entry> {
         wanted.of(self.shown.iter()).into_iter().cloned().collect()
@@ -172,6 +177,12 @@ fn make_room(shown: &mut VecDeque<Entry>) {
     let details = shown.iter().filter(|entry| is_detail(entry)).count();
     let first = shown.iter().position(is_detail).filter(|_| details > SHOWN / 2);
     shown.remove(first.unwrap_or(0));
+}
+
+/// Whether it is on disk as well, or says how a line served.
+fn counts(entry: &Entry) -> bool {
+    entry.severity > Severity::Debug
+        || matches!(entry.code.as_str(), "uplink_works" | "uplink_fails" | "felt")
 }
 
 /// Whether somebody set the clock between these moments.

@@ -7,10 +7,12 @@ use std::time::Duration;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
-use super::sys;
+use super::sys::{self, LocalTime};
 use crate::time::day::Day;
 use crate::time::{Instant, Now, Utc};
 
+/// Seconds of a day.
+const DAY: i64 = 86_400;
 /// A wall clock that reads earlier than this has never been set: 2024-01-01T00:00:00Z, in
 /// milliseconds. A board without a battery-backed clock starts in 1970, or at its last shutdown.
 const EARLIEST_PLAUSIBLE: u64 = 1_704_067_200_000;
@@ -29,6 +31,32 @@ pub fn now() -> Now {
 pub fn local_day(at: Utc) -> Option<Day> {
     let local = sys::local_time(at.0 / 1000)?;
     Day::new(local.year, local.month, local.day)
+}
+
+/// The moment at which a day begins where the box is.
+#[must_use]
+pub fn midnight(day: Day) -> Option<Utc> {
+    utc_of(day.days() * DAY)
+}
+
+/// The moment at which clocks of the box's zone show this: seconds from 1970 to it as if it were UTC.
+#[must_use]
+pub fn utc_of(shown: i64) -> Option<Utc> {
+    // Twice: what is an hour off by a change of the clocks is right the second time. An hour that does not exist
+    // is the one behind it.
+    let mut guess = shown;
+    for _ in 0..2 {
+        let local = sys::local_time(u64::try_from(guess).ok()?)?;
+        guess += shown - seconds_of(local)?;
+    }
+    let since_1970 = Duration::from_secs(u64::try_from(guess).ok()?);
+    Some(Utc(u64::try_from(since_1970.as_millis()).ok()?))
+}
+
+fn seconds_of(at: LocalTime) -> Option<i64> {
+    let days = Day::new(at.year, at.month, at.day)?.days();
+    let of_day = i64::from(at.hour) * 3600 + i64::from(at.minute) * 60 + i64::from(at.second);
+    Some(days * DAY + of_day)
 }
 
 /// The day where the box is, if it knows.

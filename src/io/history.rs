@@ -125,6 +125,17 @@ pub struct Whole {
     pub marks: Vec<Mark>,
 }
 
+impl Whole {
+    /// The same with what an agent has in its memory, which is newer, or the same.
+    #[must_use]
+    pub fn with_newer(mut self, told: Vec<Entry>) -> Self {
+        let oldest = told.first().map_or(u64::MAX, |entry| entry.id);
+        self.entries.retain(|entry| entry.id < oldest);
+        self.entries.extend(told);
+        self
+    }
+}
+
 /// The same as [`read`], with what is for no eyes.
 ///
 /// # Errors

@@ -7,10 +7,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::disk;
+use crate::engine::report::days::Days;
 use crate::engine::state::{Restored, RunState, SavedState};
 
 /// Below the state directory; survives a reboot.
 const STATE: &str = "state.json";
+/// Below the state directory: what each day came to.
+const DAYS: &str = "days.json";
 /// Below the run directory; survives a restart.
 const RUN: &str = "run.json";
 
@@ -68,6 +71,21 @@ pub fn save_state(state_dir: &Path, state: &SavedState) -> Result<(), Error> {
 /// When the directory cannot be written.
 pub fn save_run(run_dir: &Path, run: &RunState) -> Result<(), Error> {
     write(&run_dir.join(RUN), run)
+}
+
+/// What each day came to, as far as it was kept.
+#[must_use]
+pub fn read_days(state_dir: &Path) -> Days {
+    read(&state_dir.join(DAYS))
+}
+
+/// Keeps what each day came to.
+///
+/// # Errors
+///
+/// When the directory cannot be written.
+pub fn save_days(state_dir: &Path, days: &Days) -> Result<(), Error> {
+    write(&state_dir.join(DAYS), days)
 }
 
 fn read<T: DeserializeOwned + Default>(path: &Path) -> T {

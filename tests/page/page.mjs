@@ -670,8 +670,93 @@ export const tests = {
       assert.ok(await page.locator("#entries li").first().isVisible());
       await page.screenshot({ path: `${SHOTS}print-${size.width}.png`, fullPage: true });
       await page.emulateMedia({ media: "screen" });
-      assert.equal(await page.locator("#segments tr").first().isVisible(), false, "as it was");
+      await poll("the table to close", async () => !(await page.locator("#segments tr").first().isVisible()));
       await page.context().clearCookies();
+      await part({ box, page });
+    }
+  },
+
+  "bars of 90 days open to their outages": async (context) => {
+    const state = STATES.backup();
+    const today = Date.parse("2026-09-11T00:00:00Z");
+    const days = Array.from({ length: 90 }, (_, n) => new Date(today - (89 - n) * 864e5).toISOString().slice(0, 10));
+    const well = { watched_s: 86400, down_s: 0, outages: 0 };
+    const of = (more) => days.map((_, n) => (n < 40 ? null : (more[n] ?? well)));
+    state.days = {
+      days,
+      house: of({ 70: { watched_s: 86400, down_s: 12, outages: 1 } }),
+      uplinks: [
+        { name: "cable", days: of({ 70: { watched_s: 40000, down_s: 4200, outages: 2 } }) },
+        { name: "mifi <i>", days: of({}) },
+      ],
+      lanes: {
+        span_s: 2592000,
+        house: [
+          { from_s_ago: 2592000, to_s_ago: 1800000, state: "unknown" },
+          { from_s_ago: 1800000, to_s_ago: 1640000, state: "works" },
+          { from_s_ago: 1640000, to_s_ago: 1639988, state: "none" },
+          { from_s_ago: 1639988, to_s_ago: 0, state: "works" },
+        ],
+        uplinks: [
+          {
+            name: "cable",
+            stretches: [
+              { from_s_ago: 2592000, to_s_ago: 1800000, state: "unknown" },
+              { from_s_ago: 1800000, to_s_ago: 1500000, state: "ready" },
+              { from_s_ago: 1500000, to_s_ago: 200000, state: "carried" },
+              { from_s_ago: 200000, to_s_ago: 0, state: "not_ready" },
+            ],
+          },
+          { name: "mifi", stretches: [{ from_s_ago: 200000, to_s_ago: 0, state: "carried" }] },
+        ],
+      },
+      incidents: [
+        { uplink: null, from: `${days[70]}T10:31:00Z`, to: `${days[70]}T10:31:12Z`, down_s: 12, cause: "power", text: "a <b>short</b> one" },
+        { uplink: "cable", from: `${days[70]}T10:31:00Z`, to: `${days[70]}T11:41:00Z`, down_s: 4200, cause: "beyond_modem", text: "no Internet behind the modem" },
+      ],
+    };
+    for (const size of [PHONE, DESK]) {
+      const { box, page } = await meet(context, state, { size });
+      await page.waitForSelector("#days-part:not([hidden])");
+      // The last day with an outage is open.
+      const lines = page.locator("#day-lines");
+      await poll("the day", async () => /2 outages, 70 min in all/.test(await lines.innerText()));
+      const told = await lines.innerText();
+      assert.match(told, /cable: 2 outages, 70 min in all \(recorded for 11 h 7 min\): .* for 70 min, no Internet behind the modem/);
+      assert.match(told, /a <b>short<\/b> one/, "text stays text");
+      const kinds = await page.locator("#bars .lane").nth(1).locator("rect").evaluateAll((all) =>
+        all.map((rect) => rect.getAttribute("class").split(" ")[0]),
+      );
+      assert.equal(kinds.filter((kind) => kind === "unknown").length, 40, "what was not recorded is not up");
+      assert.deepEqual([kinds[70], kinds[71]], ["none", "first"]);
+      // By key and by pointer.
+      await page.locator("#day-pick").focus();
+      await page.keyboard.press("ArrowLeft");
+      await poll("the day before", async () => /cable: no outage/.test(await lines.innerText()));
+      const bar = page.locator("#bars svg").first();
+      const { width } = await bar.boundingBox();
+      const press = (day) => bar.click({ position: { x: (width * (day + 0.4)) / 90, y: 22 } });
+      await press(10);
+      await poll("a day without record", async () => /Internet: not recorded/.test(await lines.innerText()));
+      // Below the bar at the top nothing is covered.
+      await page.evaluate(() => scrollTo({ top: 0, behavior: "instant" }));
+      assert.deepEqual(await faults(page), []);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wide <= 0, `${wide} pixels too wide`);
+      await press(70);
+      await page.locator("#days-part").screenshot({ path: `${SHOTS}days-${size.width}.png` });
+      // The lanes reach back as far as is asked for, and say who was ready.
+      const states = () =>
+        page.locator("#lanes .lane").nth(1).locator("rect").evaluateAll((all) => all.map((rect) => rect.getAttribute("class")));
+      assert.deepEqual(await states(), ["not"], "the last day");
+      await page.getByRole("button", { name: "Month" }).click();
+      assert.deepEqual(await states(), ["unknown", "ready", "first", "not"]);
+      assert.match(await text(page, "#outages"), /^1 outage: /);
+      assert.match(await text(page, "#day"), /^30 days/);
+      await page.getByRole("button", { name: "Week" }).click();
+      assert.deepEqual(await states(), ["first", "not"]);
+      assert.deepEqual(await faults(page), []);
+      await page.locator("section", { has: page.locator("#day") }).screenshot({ path: `${SHOTS}week-${size.width}.png` });
       await part({ box, page });
     }
   },

@@ -9,7 +9,7 @@ const FILES = {
   "/": ["index.html", "text/html; charset=utf-8"],
   "/app.css": ["app.css", "text/css; charset=utf-8"],
   ...Object.fromEntries(
-    ["app", "nodes", "page", "record", "steer", "view", "words"].map((name) => [
+    ["app", "days", "nodes", "page", "record", "steer", "view", "words"].map((name) => [
       `/${name}.js`,
       [`${name}.js`, "text/javascript; charset=utf-8"],
     ]),
@@ -78,7 +78,8 @@ export class Box {
       return response.end(await readFile(new URL(file, WEB)));
     }
     if (pathname === "/api/v1/events") return this.stream(request, response);
-    const part = pathname.match(/^\/api\/v1\/(status|history|timeline)$/)?.[1];
+    const part = pathname.match(/^\/api\/v1\/(status|history|timeline|days)$/)?.[1];
+    if (part === "days" && !this.state.days) return this.json(response, 503, { status: 503, detail: "busy" });
     if (part) return this.json(response, 200, this.state[part]);
     return this.json(response, 404, { status: 404, title: "Not Found", detail: "there is nothing here" });
   }

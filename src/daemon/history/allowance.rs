@@ -11,7 +11,7 @@ use crate::time::Instant;
 
 /// What the box keeps its files on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flash {
+pub(in crate::daemon) enum Flash {
     /// A card, a disk.
     Usual,
     /// The few megabytes of a router, which cannot be replaced.
@@ -19,7 +19,7 @@ pub(super) enum Flash {
 }
 
 impl Flash {
-    pub(super) fn of_this_box() -> Self {
+    pub(in crate::daemon) fn of_this_box() -> Self {
         if Path::new("/etc/openwrt_release").exists() { Self::Small } else { Self::Usual }
     }
 

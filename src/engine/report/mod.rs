@@ -11,8 +11,10 @@
 
 pub mod cause;
 pub mod compensation;
+pub mod days;
 pub mod document;
 mod home;
+pub mod lanes;
 mod placed;
 mod runs;
 mod service;

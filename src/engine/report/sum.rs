@@ -2,6 +2,7 @@
 
 use super::cause::Cause;
 use super::home::{Outage, home};
+use super::lanes::{Uses, uses};
 use super::placed::{Mark, place};
 use super::runs::{Away, Run, away, runs};
 use super::service::{Incident, Services, company, incidents, services};
@@ -38,6 +39,8 @@ pub struct Report {
     pub home: HomeSum,
     /// In the order of the chain.
     pub uplinks: Vec<UplinkSum>,
+    /// When each uplink was in use, or paused.
+    pub(super) uses: Uses,
 }
 
 /// The home as a whole.
@@ -132,6 +135,7 @@ pub fn report(ask: &Ask<'_>) -> Report {
             interruptions: count,
         },
         uplinks,
+        uses: uses(&placed, &runs),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::access::Access;
 use super::ask::{Ask, Asks, ask};
+use super::days::DaysOf;
 use super::feed::Feed;
 use super::problem::{busy, malformed, problem, with_hint};
 use super::site::{Done, MAX_BODY, Site};
@@ -27,6 +28,9 @@ use crate::io::clock;
 
 /// The longest time for which a person can ask for something, in seconds.
 const A_YEAR: u64 = 365 * 86_400;
+
+/// The history of months is read within this even on a slow card.
+const RECKONED: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,6 +91,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/history", get(history))
         .route("/api/v1/timeline", get(timeline))
+        .route("/api/v1/days", get(days))
         .route("/api/v1/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/login", post(login::login))
@@ -134,6 +139,15 @@ async fn timeline(State(asks): Asks) -> Response {
     match ask(&asks, Ask::Timeline).await {
         Some(view) => Json(json::Timeline::from(view)).into_response(),
         None => busy(),
+    }
+}
+
+async fn days(State(asks): Asks) -> Response {
+    let Some(reckoned) = ask(&asks, Ask::Days).await else { return busy() };
+    match tokio::time::timeout(RECKONED, reckoned).await {
+        Ok(Ok(view)) => Json(DaysOf::from(view)).into_response(),
+        // So many ask, or the box does not know what day it is.
+        Ok(Err(_)) | Err(_) => busy(),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::engine::events::timeline::View;
 use crate::engine::input::Command;
 use crate::engine::notify::{Acknowledge, Acknowledged, Tested};
 use crate::engine::output::Refusal;
+use crate::engine::report::days;
 use crate::engine::status::snapshot::Snapshot;
 
 /// What a request asks of the loop. Each carries where its answer goes.
@@ -18,6 +19,8 @@ pub enum Ask {
     Status(oneshot::Sender<Snapshot>),
     /// The last day at a glance.
     Timeline(oneshot::Sender<View>),
+    /// What each of the last days came to. The answer comes by itself.
+    Days(oneshot::Sender<oneshot::Receiver<days::View>>),
     /// A part of what happened, oldest first.
     History(Wanted, oneshot::Sender<Vec<Entry>>),
     /// A person wants something.

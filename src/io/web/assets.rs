@@ -84,6 +84,7 @@ mod tests {
         let all = [
             "/app.css",
             "/app.js",
+            "/days.js",
             "/icon.svg",
             "/",
             "/nodes.js",

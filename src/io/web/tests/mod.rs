@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::api::router;
 use super::ask::Ask;
@@ -87,6 +87,7 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
         while let Some(ask) = asked.recv().await {
             match ask {
                 Ask::Status(reply) => drop(reply.send(snapshot())),
+                Ask::Days(reply) => drop(reply.send(oneshot::channel().1)),
                 Ask::Timeline(reply) => {
                     drop(reply.send(View { segments: Vec::new(), strips: Vec::new() }));
                 }
@@ -105,12 +106,12 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
                     drop(reply.send(answer));
                 }
                 Ask::Acknowledge(_, reply) => {
-                    let (tell, told) = tokio::sync::oneshot::channel();
+                    let (tell, told) = oneshot::channel();
                     drop(tell.send(Acknowledged::Nothing));
                     drop(reply.send(told));
                 }
                 Ask::TestChannel(channel, reply) => {
-                    let (tell, told) = tokio::sync::oneshot::channel();
+                    let (tell, told) = oneshot::channel();
                     let result = Ok(Duration::from_millis(12));
                     drop(tell.send(vec![Tested { channel: channel.unwrap_or_default(), result }]));
                     drop(reply.send(told));
