@@ -95,9 +95,10 @@ fn money(value: &DeValue<'_>) -> Result<Money, Wrong> {
 /// A day, as TOML's own kind or in quotes.
 fn day(value: &DeValue<'_>) -> Result<Day, Wrong> {
     const HINT: &str = "for example reported = 2026-11-17";
-    let text = match value {
-        DeValue::Datetime(date) => date.to_string(),
-        other => value::string(other, "2026-11-17")?.to_owned(),
+    let text = if let DeValue::Datetime(date) = value {
+        date.to_string()
+    } else {
+        value::string(value, "2026-11-17")?.to_owned()
     };
     Day::parse(text.trim())
         .ok_or_else(|| Wrong::new(format!("{:?} is not a day", excerpt(&text)), HINT))

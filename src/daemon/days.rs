@@ -106,7 +106,9 @@ impl Desk {
         let holds =
             |(id, at, _): &&(u64, Instant, View)| *id == newest && now.mono.since(*at) < HOLDS;
         if let Some((.., view)) = self.last.as_ref().filter(holds) {
-            drop(reply.map(|reply| reply.send(view.clone())));
+            if let Some(reply) = reply {
+                drop(reply.send(view.clone()));
+            }
             return;
         }
         let (entries, marks) = self.known(told);
@@ -120,7 +122,9 @@ impl Desk {
         self.write(today);
         let view = View::new(&found, &self.kept, today, utc);
         self.last = Some((newest, now.mono, view.clone()));
-        drop(reply.map(|reply| reply.send(view)));
+        if let Some(reply) = reply {
+            drop(reply.send(view));
+        }
     }
 
     /// The whole history: what is on disk, and what is not there yet.

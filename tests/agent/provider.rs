@@ -173,8 +173,8 @@ async fn message(kept: &std::path::Path, event: &str) -> Result<Value> {
     let begun = Instant::now();
     loop {
         let text = fs::read_to_string(kept).unwrap_or_default();
-        let all = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        if let Some(found) = all.filter(|message| message["event"] == event).last() {
+        let mut all = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        if let Some(found) = all.rfind(|message| message["event"] == event) {
             return Ok(found);
         }
         ensure!(begun.elapsed() < SOON, "never told of {event}: {text}");

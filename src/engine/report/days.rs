@@ -281,7 +281,7 @@ mod tests {
         let cable: Vec<_> = sums.uplinks["cable"].values().map(told).collect();
         assert_eq!(cable, [(12, 1, 1), (24, 2, 1), (18, 0, 0), (1, 0, 0)]);
         assert!(!sums.house.contains_key(&day(4)), "it has not come");
-        assert_eq!(sums.house.values().map(told).last(), Some((1, 0, 0)));
+        assert_eq!(sums.house.values().map(told).next_back(), Some((1, 0, 0)));
     }
 
     #[test]
