@@ -136,7 +136,7 @@ async fn the_report_reckons_from_the_report_and_the_hash_proves_it() -> Result<(
     let open = owed(&stage).await?;
     ensure!(open["state"] == "report_now" && open["to"].is_null(), "{open}");
     let shown = report(&stage, &[]).await?.must(0)?;
-    ensure!(shown.out.contains("report it now, the clock starts with your"), "{shown:?}");
+    ensure!(shown.out.contains("report it now, the clock starts with"), "{shown:?}");
     ensure!(shown.out.lines().all(|line| line.chars().count() <= 80), "{shown:?}");
     stage.command(&["note", "cable", "--reported"]).await?.must(0)?;
     let told = owed(&stage).await?;
