@@ -13,6 +13,7 @@ use allowance::{Allowance, Flash, Urgency};
 
 use super::keeping::Keeper;
 use crate::config::{Config, HistoryOn};
+use crate::engine::events::catalogue::Code;
 use crate::engine::events::entry::{Entry, Wanted};
 use crate::engine::events::facts::Event;
 use crate::io::clock;
@@ -88,8 +89,7 @@ impl History {
         make_room(&mut self.shown);
         self.shown.push_back(entry.clone());
         if event.fact.is_kept() {
-            let hurry = entry.severity > Severity::Info;
-            let wait = if hurry { Duration::ZERO } else { MINUTE };
+            let wait = if hurries(&entry) { Duration::ZERO } else { MINUTE };
             self.seen = now.mono;
             self.write(Line::Happened(Box::new(entry.clone())), now.mono + wait);
         }
@@ -226,6 +226,12 @@ impl Desk {
     }
 }
 
+/// Whether it is written at once: what a person should look at, and what one has said for the record.
+fn hurries(entry: &Entry) -> bool {
+    let said = [Code::Noted, Code::Reported].map(Code::word).contains(&entry.code.as_str());
+    said || entry.severity > Severity::Info
+}
+
 impl Disk {
     /// Has written what waits, if the day's allowance allows.
     fn run(&mut self, keeper: &Keeper, now: Instant) {
@@ -233,7 +239,7 @@ impl Disk {
             let mut desk = lock(&self.desk);
             self.allowance.spend(std::mem::take(&mut desk.written));
             let hurry = |line: &Line| match line {
-                Line::Happened(entry) => entry.severity > Severity::Info,
+                Line::Happened(entry) => hurries(entry),
                 Line::Clock { .. } => false,
             };
             let hurries = desk.waiting.iter().any(hurry);

@@ -22,6 +22,16 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     rename(&new, path)
 }
 
+/// The same, where the directory may not be there yet.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) fn replace_below(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    replace(path, bytes)
+}
+
 /// Writes all of it to a file.
 ///
 /// # Errors

@@ -91,7 +91,7 @@ async fn a_note_outlives_the_agent_and_is_told_everywhere() -> Result<()> {
     let records = sparelink::io::history::read(&file("state"))?;
     let codes: Vec<&str> = records.iter().map(|entry| entry.code.as_str()).collect();
     let notes = codes.iter().filter(|code| **code == "noted").count();
-    ensure!(notes >= 1 && codes.contains(&"reported"), "{codes:?}");
+    ensure!(notes == 2 && codes.contains(&"reported"), "{codes:?}");
     ensure!(verify(&file("state"))?.broken.is_none(), "each is a link of the chain");
     figure(&format!("{notes} notes and a report among {} records", records.len()));
     Ok(())

@@ -335,14 +335,17 @@ impl Office {
 
     fn remember_addresses(&mut self) {
         let all = self.addresses.all();
-        if all != self.known {
-            let file = self.state_dir.join(DIR).join(ADDRESSES);
-            if let Ok(text) = serde_json::to_vec(&all) {
-                let result = disk::replace(&file, &text);
-                self.kept_on_disk(result);
-            }
+        let waits = self.disk_failed && clock::now().mono < self.try_disk_at;
+        if all == self.known || waits {
+            return;
+        }
+        let file = self.state_dir.join(DIR).join(ADDRESSES);
+        let written = || disk::replace_below(&file, &serde_json::to_vec(&all)?);
+        let result = written();
+        if result.is_ok() {
             self.known = all;
         }
+        self.kept_on_disk(result);
     }
 
     pub(super) fn test(&self, channel: Option<String>, reply: oneshot::Sender<Vec<Tested>>) {

@@ -159,10 +159,7 @@ impl Sessions {
 
     fn keep(&self) {
         let file = self.state_dir.join(FILE);
-        let written = || {
-            file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-            disk::replace(&file, &serde_json::to_vec(&self.known)?)
-        };
+        let written = || disk::replace_below(&file, &serde_json::to_vec(&self.known)?);
         if let Err(error) = written() {
             tracing::debug!(%error, "what Home Assistant has is not kept");
         }
