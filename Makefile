@@ -3,8 +3,8 @@
 
 # What the binary for routers may weigh at most, in bytes: 4.30 MB when this was set.
 MAX_SIZE ?= 4400000
-# The same for one that is linked in a hurry, as in `make test`: 6.60 MB when this was set.
-MAX_QUICK_SIZE ?= 6750000
+# The same for one that is linked in a hurry, as in `make test`: 7.25 MB when this was set.
+MAX_QUICK_SIZE ?= 7400000
 
 # A login shell may lack rustup's programs, and an ordinary user's those that only root looks for.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin

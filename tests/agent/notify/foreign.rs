@@ -112,6 +112,7 @@ pub(super) async fn a_message_finds_its_server_while_no_name_resolves() -> Resul
         stage.agent.end(Signal::SIGKILL).await?;
         stage.start_again().await?;
         let ready = |status: &sparelink::lab::agent::Status| status.spares_ready > 0;
+        stage.on(uplink).await?;
         if n == 0 {
             stage.agent.wait(SOON, "a spare", ready).await?;
         }
