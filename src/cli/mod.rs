@@ -73,12 +73,7 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
         Command::Run { observe, record, verbose } => {
             let config = load(&config_file(), run_dir.clone())?;
             logs::start(if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO });
-            if let Some(zone) = no_zone {
-                tracing::warn!(
-                    "this box does not know the time zone {zone}; install tzdata, or write it as a rule \
-                     such as CET-1CEST,M3.5.0,M10.5.0/3"
-                );
-            }
+            no_zone.iter().for_each(|zone| when::miss(zone));
             let config_file = config_file();
             let options = Options {
                 config_file,

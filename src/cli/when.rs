@@ -42,6 +42,14 @@ pub(super) fn find_zone(configured: Option<String>) -> Option<String> {
     None
 }
 
+/// Says so in the log.
+pub(super) fn miss(zone: &str) {
+    tracing::warn!(
+        "this box does not know the time zone {zone}; install tzdata, or write it as a rule such as \
+         CET-1CEST,M3.5.0,M10.5.0/3"
+    );
+}
+
 fn has(zone: &str) -> bool {
     Path::new(DATABASE).join(zone).is_file()
 }

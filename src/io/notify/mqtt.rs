@@ -100,10 +100,13 @@ async fn write(into: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) -> Result<
 
 async fn next(from: &mut Reader<impl AsyncRead + Unpin>) -> Result<Said, Failure> {
     from.next().await.map_err(|error| {
-        passing(match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => "the broker ended the connection".to_owned(),
-            std::io::ErrorKind::InvalidData => NO_BROKER.to_owned(),
-            _ => words(&error),
+        let kind = error.kind();
+        passing(if kind == std::io::ErrorKind::UnexpectedEof {
+            "the broker ended the connection".to_owned()
+        } else if kind == std::io::ErrorKind::InvalidData {
+            NO_BROKER.to_owned()
+        } else {
+            words(&error)
         })
     })
 }

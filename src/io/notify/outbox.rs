@@ -115,7 +115,7 @@ enum Record {
         messages: Vec<Kept>,
     },
     /// One that still waits, when the journal is written again.
-    Waits(Kept),
+    Waits(Box<Kept>),
     /// How it stands with what was critical; the latest of a story counts.
     Raised(Box<Raised>),
     Done {
@@ -167,7 +167,7 @@ impl Outbox {
                     *known = if then == boot { *told } else { told.after_reboot() };
                     messages.extend(new);
                 }
-                Ok(Record::Waits(message)) => waits(&mut messages, message),
+                Ok(Record::Waits(message)) => waits(&mut messages, *message),
                 Ok(Record::Raised(one)) => raise(&mut raised, *one),
                 Ok(Record::Done { channel, id, at, .. }) => {
                     done(&mut messages, &channel, &id);
@@ -271,7 +271,7 @@ impl Outbox {
     /// When the disk does not take it; it is kept in RAM then.
     pub(crate) fn also(&mut self, message: Kept) -> io::Result<()> {
         waits(&mut self.messages, message.clone());
-        self.append(&Record::Waits(message))
+        self.append(&Record::Waits(Box::new(message)))
     }
 
     /// Whether the disk did not take something.
@@ -299,7 +299,7 @@ impl Outbox {
         self.forget();
         let (boot, known) = (self.boot.clone(), self.known.clone());
         let told = Record::Told { boot, known, messages: Vec::new() };
-        let waiting = self.messages.iter().cloned().map(Record::Waits);
+        let waiting = self.messages.iter().cloned().map(|one| Record::Waits(Box::new(one)));
         let raised = self.raised.iter().cloned().map(|one| Record::Raised(Box::new(one)));
         let sent = self
             .sent

@@ -215,32 +215,35 @@ impl State {
                 (self.fate != Fate::Lost).then_some(ok)
             }
             "/api/sms/sms-list" if self.wants_login && !self.logged_in => Some(error(100_003)),
-            "/api/sms/sms-list" => {
-                let right = "<request><PageIndex>1</PageIndex><ReadCount>20</ReadCount><BoxType>1</BoxType>\
-                             <SortType>0</SortType><Ascending>0</Ascending><UnreadPreferred>0</UnreadPreferred></request>";
-                if body != xml(right) {
-                    self.wrong.push(body.to_owned());
-                    return Some(error(100_005));
-                }
-                let message = |(n, (phone, text)): (usize, &(String, String))| {
-                    format!(
-                        "<Message><Smstat>0</Smstat><Index>{}</Index><Phone>{phone}</Phone><Content>{text}</Content>\
-                         <Date>2026-11-28 18:00:00</Date><Sca></Sca><SaveType>0</SaveType><Priority>0</Priority>\
-                         <SmsType>1</SmsType></Message>",
-                        40_000 + n
-                    )
-                };
-                let all: String = self.inbox.iter().enumerate().map(message).collect();
-                Some(xml(&format!(
-                    "<response><Count>{}</Count><Messages>{all}</Messages></response>",
-                    self.inbox.len()
-                )))
-            }
+            "/api/sms/sms-list" => Some(self.inbox(body)),
             path => {
                 self.wrong.push(format!("{path} {body}"));
                 Some(error(100_002))
             }
         }
+    }
+
+    /// What has come in, as such a router lists it.
+    fn inbox(&mut self, body: &str) -> String {
+        let right = "<request><PageIndex>1</PageIndex><ReadCount>20</ReadCount><BoxType>1</BoxType>\
+                     <SortType>0</SortType><Ascending>0</Ascending><UnreadPreferred>0</UnreadPreferred></request>";
+        if body != xml(right) {
+            self.wrong.push(body.to_owned());
+            return error(100_005);
+        }
+        let message = |(n, (phone, text)): (usize, &(String, String))| {
+            format!(
+                "<Message><Smstat>0</Smstat><Index>{}</Index><Phone>{phone}</Phone><Content>{text}</Content>\
+                 <Date>2026-11-28 18:00:00</Date><Sca></Sca><SaveType>0</SaveType><Priority>0</Priority>\
+                 <SmsType>1</SmsType></Message>",
+                40_000 + n
+            )
+        };
+        let all: String = self.inbox.iter().enumerate().map(message).collect();
+        xml(&format!(
+            "<response><Count>{}</Count><Messages>{all}</Messages></response>",
+            self.inbox.len()
+        ))
     }
 }
 

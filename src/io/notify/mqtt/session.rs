@@ -190,7 +190,8 @@ impl Session {
             let due = heard_at + if asked { SILENCE + PATIENCE } else { SILENCE };
             tokio::select! {
                 farewell = &mut self.ends => {
-                    return Ok(self.end(into, farewell.unwrap_or(Farewell::Offline)).await);
+                    self.end(into, farewell.unwrap_or(Farewell::Offline)).await;
+                    return Ok(());
                 }
                 said = next(from) => {
                     (heard_at, asked) = (Instant::now(), false);
