@@ -117,7 +117,7 @@ pub(super) async fn a_message_finds_its_server_while_no_name_resolves() -> Resul
             stage.agent.wait(SOON, "a spare", ready).await?;
         }
     }
-    let said = stage.command(&["notify"]).await?.must(0)?.out;
+    let said = stage.command(&["notify", "test", "webhook-2"]).await?.must(1)?.out;
     ensure!(said.contains("cannot look up other.example"), "control: {said}");
     ensure!(
         server.asked().iter().all(|asked| asked.path == "/push.example"),
