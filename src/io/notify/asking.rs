@@ -16,6 +16,12 @@ impl Office {
     /// Asks whoever may know whether somebody has seen it, and takes back what need not be seen any more.
     pub(super) fn ask_for_answers(&mut self) {
         let now = clock::now().mono;
+        // What a channel that is no more was to be asked, nobody is asked.
+        let (channels, raised) = (&self.channels, self.outbox.raised());
+        self.answers.next.retain(|(story, name), _| {
+            let asks = |one: &Raised| one.alarm.story == *story && one.asks.contains_key(name);
+            channels.contains_key(name) && raised.iter().any(asks)
+        });
         for mut one in self.raised_of(|one| !one.asks.is_empty()) {
             if one.alarm.is_open() && !one.alarm.is_old(now) {
                 self.ask_about(&one, now);
@@ -31,13 +37,12 @@ impl Office {
 
     fn ask_about(&mut self, one: &Raised, now: Instant) {
         for (name, handle) in &one.asks {
+            let Some(channel) = self.channels.get(name) else { continue };
             let key = (one.alarm.story.clone(), name.clone());
             let due = *self.answers.next.entry(key.clone()).or_insert(Some(now + SOONEST));
-            let Some(channel) =
-                self.channels.get(name).filter(|_| due.is_some_and(|due| due <= now))
-            else {
+            if due.is_none_or(|due| due > now) {
                 continue;
-            };
+            }
             self.answers.next.insert(key, None);
             let (config, dir) = (channel.config.clone(), self.state_dir.clone());
             let (addresses, state) = (self.addresses.clone(), self.state.clone());
