@@ -2,6 +2,7 @@
 
 pub mod ack_probe;
 pub mod advertise;
+pub(crate) mod client;
 pub mod clock;
 pub(crate) mod disk;
 pub(crate) mod faults;

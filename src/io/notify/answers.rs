@@ -9,11 +9,12 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::delivery::complete;
-use super::post::{self, Addresses, Reach, Way};
+use super::post;
 use super::{hilink, modem, services};
 use crate::config::{NotifyConfig, Service};
 use crate::engine::notify::alarm::By;
 use crate::engine::notify::queue::Failure;
+use crate::io::client::{Addresses, Reach, Way};
 use crate::time::Instant;
 
 /// Pushover may be asked once in five seconds, and a mobile router lets one in at a time.

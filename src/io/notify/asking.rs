@@ -6,9 +6,10 @@ use super::answers::{Answer, Heard, PART, PATIENCE, SOONEST, ask};
 use super::delivery::complete;
 use super::office::Office;
 use super::outbox::Raised;
-use super::post::{self, Reach, Way};
+use super::post;
 use super::services;
 use crate::config::Service;
+use crate::io::client::{Reach, Way};
 use crate::io::clock;
 use crate::time::Instant;
 

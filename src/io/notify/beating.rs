@@ -8,11 +8,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::post::{self, Addresses, Reach, Way};
+use super::post;
 use super::services::{Post, authorization};
 use crate::config::{HeartbeatConfig, UPLINK};
 use crate::engine::notify::HeartbeatState;
 use crate::engine::notify::heartbeat::Heartbeat;
+use crate::io::client::{Addresses, Reach, Way};
 use crate::io::clock;
 
 /// What the house is called where an uplink's name would be.

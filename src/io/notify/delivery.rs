@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::outbox::Kept;
-use super::post::{self, Addresses, Reach, Way};
-use super::{exec, hilink, hooks, mail, modem, mqtt, secrets, services};
+use super::{exec, hilink, hooks, mail, modem, mqtt, post, services};
 use crate::config::{NotifyConfig, Service};
 use crate::engine::events::note::Note;
 use crate::engine::notify::Message;
 use crate::engine::notify::queue::Failure;
 use crate::engine::notify::tale::{Tale, Words};
+use crate::io::client::{Addresses, Reach, Way, secrets};
 use crate::io::{clock, sys};
 use crate::time::{Instant, Now};
 use crate::units::Severity;

@@ -16,10 +16,11 @@ use tokio::net::TcpSocket;
 use tokio::time::{sleep, timeout};
 
 use super::outbox::Kept;
-use super::post::{exchange, passing};
+use super::post::passing;
 use super::sms;
 use crate::config::{Hilink, Login};
 use crate::engine::notify::queue::Failure;
+use crate::io::client::exchange;
 use crate::io::socket::{Stream, words};
 use crate::io::{clock, sys};
 use crate::units::IfName;

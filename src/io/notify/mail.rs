@@ -20,9 +20,9 @@ pub(super) fn send(
     _: &crate::config::Mail,
     _: &super::outbox::Kept,
     _: Option<&str>,
-    _: &super::post::Addresses,
-    _: super::post::Reach,
+    _: &crate::io::client::Addresses,
+    _: crate::io::client::Reach,
 ) -> std::future::Ready<Result<(), Failure>> {
-    let why = super::tls::MISSING.to_owned();
+    let why = crate::io::client::tls::MISSING.to_owned();
     std::future::ready(Err(Failure { why, refused: true, pause: None, unknown: false }))
 }

@@ -32,11 +32,9 @@ mod mqtt;
 mod office;
 mod outbox;
 mod post;
-mod secrets;
 mod services;
 mod sessions;
 mod sms;
-mod tls;
 
 pub use asks::Wants;
 use asks::{Ask, ToLoop, lock};

@@ -13,10 +13,11 @@ use tokio::time::timeout;
 use packet::{Reader, Said, Will};
 
 use super::outbox::Kept;
-use super::post::{Addresses, Reach, Way, connect, passing};
-use super::{services, tls};
+use super::post::passing;
+use super::services;
 use crate::config::Mqtt;
 use crate::engine::notify::queue::Failure;
+use crate::io::client::{Addresses, Reach, Way, connect, tls};
 use crate::io::clock;
 use crate::io::socket::{Stream, words};
 
@@ -40,7 +41,7 @@ pub(super) async fn send(
     reach: Reach,
 ) -> Result<(), Failure> {
     let document = services::document(message, state).to_string();
-    let stream = connect(&to.server, addresses, &Way::Any(reach)).await?;
+    let stream = connect(&to.server, addresses, &Way::Any(reach)).await.map_err(passing)?;
     let stream = tls::wrap(&to.server, stream).await.map_err(passing)?;
     let host = &to.server.host;
     let published = publish(to, document.as_bytes(), stream);

@@ -1,152 +1,29 @@
 //! Sends one HTTP request by whatever way the box has at the moment.
 
-use std::collections::BTreeMap;
-use std::error::Error;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use hyper::http::response::Parts;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::task::JoinSet;
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
 use tokio::time::timeout;
 
 use super::services::{Post, judge};
-use crate::config::Server;
 use crate::engine::notify::queue::Failure;
-use crate::engine::probe::Path;
-use crate::io::socket::{self, Stream, words};
+use crate::io::client::{self, Addresses, Way, connect, exchange, tls};
 
-/// How long a server has for a connection, and for its answer.
-const CONNECTED: Duration = Duration::from_secs(10);
+/// How long a server has for its answer.
 const ANSWERED: Duration = Duration::from_secs(20);
-/// A name is looked up so long where its addresses are known from before.
-const LOOKED_UP: Duration = Duration::from_millis(500);
-/// What a server says beyond that is not read.
-const MOST_BODY: usize = 16 * 1024;
-/// Addresses of one name that are tried.
-const TRIED: usize = 4;
-
-/// The addresses of servers, remembered for when no name resolves.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Addresses(Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>);
-
-impl Addresses {
-    /// Those of before.
-    pub(super) fn new(known: BTreeMap<String, Vec<IpAddr>>) -> Self {
-        Self(Arc::new(Mutex::new(known)))
-    }
-
-    /// All that are known now.
-    pub(super) fn all(&self) -> BTreeMap<String, Vec<IpAddr>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Looks a server's name up. If that fails or takes long, what it was before stands.
-    pub(super) async fn of(&self, server: &Server) -> Result<Vec<IpAddr>, String> {
-        if let Ok(ip) = server.host.parse() {
-            return Ok(vec![ip]);
-        }
-        let known = self.all().remove(&server.host).unwrap_or_default();
-        let patience = if known.is_empty() { CONNECTED } else { LOOKED_UP };
-        let found = timeout(patience, lookup_host((server.host.as_str(), server.port))).await;
-        let failed = match found {
-            Ok(Ok(found)) => {
-                let mut new: Vec<IpAddr> = found.map(|addr| addr.ip()).collect();
-                new.dedup();
-                new.truncate(TRIED);
-                if !new.is_empty() {
-                    let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                    all.insert(server.host.clone(), new.clone());
-                    return Ok(new);
-                }
-                "it has no address".to_owned()
-            }
-            Ok(Err(error)) => words(&error),
-            Err(_) => "no resolver answers".to_owned(),
-        };
-        if known.is_empty() {
-            return Err(format!("cannot look up {}: {failed}", server.host));
-        }
-        Ok(known)
-    }
-}
 
 /// A failure that the next try may not have.
 pub(super) fn passing(why: String) -> Failure {
     Failure { why, refused: false, pause: None, unknown: false }
 }
 
-/// How far messages get at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    Everywhere,
-    /// No uplink works. What is not in the LAN is not tried: it would be delivered in the moment in which one does
-    /// again, before what sums the outage up.
-    Lan,
-}
-
-/// Whether an address is in the LAN or on this box.
-fn is_near(ip: &IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
-    }
-}
-
-/// How a request leaves.
-#[derive(Clone, Debug)]
-pub(super) enum Way {
-    /// As packets of the box go.
-    Any(Reach),
-    /// By one uplink, whatever is in use.
-    By(Vec<Path>),
-}
-
-/// Connects to a server, at the first of its addresses that answers.
-pub(super) async fn connect(
-    server: &Server,
-    addresses: &Addresses,
-    way: &Way,
-) -> Result<Box<dyn Stream>, Failure> {
-    let mut last = None;
-    let mut ips = addresses.of(server).await.map_err(passing)?;
-    if matches!(way, Way::Any(Reach::Lan)) {
-        ips.retain(is_near);
-        last = Some("no uplink works".to_owned());
-    }
-    for ip in ips {
-        match timeout(CONNECTED / 2, dial(ip, server.port, way)).await {
-            Ok(Ok(stream)) => return Ok(Box::new(stream)),
-            Ok(Err(why)) => last = Some(why),
-            Err(_) => last = Some("no answer".to_owned()),
-        }
-    }
-    Err(passing(format!("cannot connect to {server}: {}", last.unwrap_or_default())))
-}
-
-async fn dial(ip: IpAddr, port: u16, way: &Way) -> Result<TcpStream, String> {
-    let Way::By(paths) = way else {
-        return TcpStream::connect(SocketAddr::new(ip, port)).await.map_err(|e| words(&e));
-    };
-    let same = |path: &&Path| path.source.is_ipv4() == ip.is_ipv4();
-    let path = paths.iter().find(same).ok_or("the uplink has not this IP version")?;
-    let to = socket::target(path, ip, port).map_err(|error| error.words())?;
-    let from = socket::tcp(path).map_err(|error| error.words())?;
-    from.connect(to).await.map_err(|error| words(&error))
-}
-
 /// Sends a request and judges the answer, of which the beginning comes back.
 pub(super) async fn send(post: Post, addresses: &Addresses, way: Way) -> Result<String, Failure> {
-    let stream = connect(&post.server, addresses, &way).await?;
-    let stream = super::tls::wrap(&post.server, stream).await.map_err(passing)?;
+    let stream = connect(&post.server, addresses, &way).await.map_err(passing)?;
+    let stream = tls::wrap(&post.server, stream).await.map_err(passing)?;
     let server = post.server.clone();
     let asked = async {
         let request = request(post).map_err(|error| error.to_string())?;
@@ -162,39 +39,9 @@ pub(super) async fn send(post: Post, addresses: &Addresses, way: Way) -> Result<
     }
 }
 
-/// Asks, and returns status, headers and the beginning of the body.
-pub(super) async fn exchange(
-    request: Request<Full<Bytes>>,
-    stream: Box<dyn Stream>,
-) -> Result<(Parts, String), String> {
-    let failed = |error: hyper::Error| {
-        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-        cause.map_or_else(|| error.to_string(), words)
-    };
-    // The connection runs beside the question and ends with it.
-    let mut connection = JoinSet::new();
-    let (mut sender, driver) =
-        http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    connection.spawn(driver);
-    let answer = sender.send_request(request).await.map_err(failed)?;
-    let (head, body) = answer.into_parts();
-    let body = Limited::new(body, MOST_BODY).collect().await;
-    let body = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
-    Ok((head, body.unwrap_or_default()))
-}
-
 fn request(post: Post) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-    let Server { tls, host, port } = &post.server;
-    let usual = *port == if *tls { 443 } else { 80 };
-    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-    let authority = if usual { host } else { format!("{host}:{port}") };
-    let mut request = Request::builder()
-        .method(post.method)
-        .uri(post.path)
-        .header(HOST, authority)
-        .header(USER_AGENT, concat!("sparelink/", env!("CARGO_PKG_VERSION")))
-        .header(CONTENT_TYPE, post.kind)
-        .header(CONNECTION, "close");
+    let mut request =
+        client::request(&post.server, post.method, &post.path).header(CONTENT_TYPE, post.kind);
     for (name, value) in post.headers {
         request = request.header(name, value);
     }

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::mqtt::session::{Farewell, News, Platforms, Session};
-use super::post::Addresses;
 use crate::config::{Mqtt, NotifyConfig, Service};
+use crate::io::client::Addresses;
 use crate::io::{clock, disk};
 
 /// What Home Assistant has of this box, below the state directory: so that it is told what is there no more, and

@@ -21,9 +21,9 @@ use super::letter::letter;
 use super::starttls::{self, NO_MAIL_SERVER};
 use crate::config::{Mail, Server};
 use crate::engine::notify::queue::Failure;
+use crate::io::client::{Addresses, Reach, Way, connect, tls};
 use crate::io::notify::outbox::Kept;
-use crate::io::notify::post::{Addresses, Reach, Way, connect, passing};
-use crate::io::notify::tls;
+use crate::io::notify::post::passing;
 use crate::io::socket::{Stream, words};
 
 /// A server has so long for all of it; some make who logs in wait for half a minute.
@@ -50,7 +50,7 @@ pub(in crate::io::notify) async fn send(
     let letter = letter(mail, message, head);
     let letter =
         letter.map_err(|why| Failure { why, refused: true, pause: None, unknown: false })?;
-    let stream = connect(&mail.server, addresses, &Way::Any(reach)).await?;
+    let stream = connect(&mail.server, addresses, &Way::Any(reach)).await.map_err(passing)?;
     converse(mail, &letter, stream, PATIENCE).await
 }
 

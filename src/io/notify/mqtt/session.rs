@@ -18,8 +18,8 @@ use super::packet::{self, Reader, Said, Will};
 use super::{log_in, next, write};
 use crate::config::{Commands, Mqtt};
 use crate::engine::notify::queue::Failure;
-use crate::io::notify::post::{Addresses, Reach, Way, connect, passing};
-use crate::io::notify::{secrets, tls};
+use crate::io::client::{Addresses, Reach, Way, connect, secrets, tls};
+use crate::io::notify::post::passing;
 
 /// A broker has so long for the login, and for taking what it is sent.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -104,7 +104,9 @@ impl Session {
             self.to.login.password = secrets::read(file, state_dir).map_err(passing)?;
         }
         let opened = async {
-            let stream = connect(&self.to.server, addresses, &Way::Any(Reach::Everywhere)).await?;
+            let stream = connect(&self.to.server, addresses, &Way::Any(Reach::Everywhere))
+                .await
+                .map_err(passing)?;
             tls::wrap(&self.to.server, stream).await.map_err(passing)
         };
         let mut stream = tokio::select! {

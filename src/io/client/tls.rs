@@ -1,4 +1,4 @@
-//! TLS to a channel's server, where the program has it (cargo feature `tls`).
+//! TLS to a server, where the program has it (cargo feature `tls`).
 
 use crate::config::Server;
 use crate::io::socket::Stream;
@@ -8,7 +8,7 @@ use crate::io::socket::Stream;
 /// # Errors
 ///
 /// Why that cannot be, in words.
-pub(super) async fn wrap(
+pub(in crate::io) async fn wrap(
     server: &Server,
     stream: Box<dyn Stream>,
 ) -> Result<Box<dyn Stream>, String> {
@@ -17,7 +17,8 @@ pub(super) async fn wrap(
 
 /// What the lite program says.
 #[cfg(not(feature = "tls"))]
-pub(super) const MISSING: &str = "this program has no TLS; use a server or a program in the LAN";
+pub(in crate::io) const MISSING: &str =
+    "this program has no TLS; use a server or a program in the LAN";
 
 #[cfg(not(feature = "tls"))]
 fn encrypted(

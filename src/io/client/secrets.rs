@@ -8,9 +8,9 @@ use crate::io::disk;
 /// No password is longer.
 const MOST: u64 = 4096;
 
-/// Reads a secret by the name or path in the configuration. Read anew for each message, so that a new one counts
+/// Reads a secret by the name or path in the configuration. Read anew each time, so that a new one counts
 /// at once.
-pub(super) fn read(file: &Path, state_dir: &Path) -> Result<Secret, String> {
+pub(in crate::io) fn read(file: &Path, state_dir: &Path) -> Result<Secret, String> {
     let places =
         places(file, state_dir, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
     for place in &places {
