@@ -22,6 +22,7 @@ use crate::engine::state::Restored;
 use crate::engine::status::snapshot::Snapshot;
 use crate::engine::{Engine, Mode};
 use crate::io::advertise::Advertiser;
+use crate::io::ddns::Names;
 use crate::io::flows::Flows;
 use crate::io::leds::Leds;
 use crate::io::lock::Lock;
@@ -94,6 +95,7 @@ struct Agent {
     firewalls: Option<firewalls::Firewalls>,
     advertiser: Advertiser,
     notifier: Notifier,
+    names: Option<Names>,
     leds: Leds,
     web: Web,
     shown: publish::Shown,
@@ -149,6 +151,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let steers = options.mode == Mode::Steer;
     let (mut agent, mut wants) = Agent::new(options, replies, reconciler, flows, web)?;
+    let state_dir = agent.engine.config().state_dir.clone();
+    agent.names = steers.then(|| Names::start(state_dir, done.clone())).transpose()?;
     agent.firewalls = steers.then(|| firewalls::Firewalls::start(done.clone())).transpose()?;
     let named = resolvers::watch(Path::new("/"), done);
     let mut written = agent.keeper.done();
@@ -254,6 +258,7 @@ impl Agent {
             reconciler,
             flows,
             firewalls: None,
+            names: None,
             notifier,
             advertiser: Advertiser::default(),
             leds,
@@ -436,7 +441,21 @@ impl Agent {
                     self.notifier.beat(config.clone(), signs, state);
                 }
             }
+            output @ (Output::Name(_) | Output::Outside(_)) => self.ask_for_names(output),
             Output::Answer(number, answer) => self.answers.command(number, answer),
+        }
+    }
+
+    /// Has done what is to be done for names.
+    fn ask_for_names(&self, output: Output) {
+        let Some(names) = &self.names else { return };
+        if let Output::Name(request) = output {
+            let mut all = self.engine.config().ddns.iter();
+            if let Some(config) = all.find(|config| config.name == request.name) {
+                names.ask(request, config.clone());
+            }
+        } else if let Output::Outside(request) = output {
+            names.ask_outside(request);
         }
     }
 

@@ -21,6 +21,8 @@ use sparelink::lab::world::{Fault, Plan, World};
 use sparelink::time::Instant;
 use sparelink::units::PerFamily;
 
+#[path = "simulation/names.rs"]
+mod names;
 #[path = "simulation/outages.rs"]
 mod outages;
 

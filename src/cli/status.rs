@@ -45,6 +45,8 @@ pub(super) struct Status {
     manual: Option<String>,
     /// Addresses of the page, the best first.
     page: Vec<String>,
+    /// Its own names.
+    names: Vec<Name>,
     /// Which servers the box is told to ask for names.
     resolvers: Vec<String>,
     uplinks: Vec<Uplink>,
@@ -71,6 +73,21 @@ struct Uplink {
     loss_pct: Option<f64>,
     proven_s_ago: Option<u64>,
     note: Option<Note>,
+}
+
+/// A name that the box keeps up to date.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Name {
+    state: String,
+    text: String,
+}
+
+impl Name {
+    /// Nobody has to do anything about it.
+    fn is_fine(&self) -> bool {
+        matches!(self.state.as_str(), "right" | "waiting")
+    }
 }
 
 impl Status {
@@ -184,6 +201,10 @@ pub(super) fn render(status: &Status, look: &Look) -> String {
     text += "\n";
     let (left, style) = left(status);
     text += &line(&left, 0, style);
+    for name in &status.names {
+        let style = if name.is_fine() { Style::Plain } else { Style::Careful };
+        text += &line(&name.text, 2, style);
+    }
     if let Some(names) = names(status) {
         text += &line(&names, 0, Style::Plain);
     }

@@ -14,7 +14,7 @@ use super::model::{
 };
 use super::notes::{Notes, Wrong};
 use super::raw::{Reader, Section, plain};
-use super::{address, heartbeat, leds, notify, provider, syntax, value, zone};
+use super::{address, ddns, heartbeat, leds, notify, provider, syntax, value, zone};
 use crate::units::{IfName, PerFamily, UplinkId};
 
 const TARGETS: [Ipv4Addr; 3] =
@@ -46,6 +46,7 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
     let notify = notify::all(root.sections("notify", "[[notify]]"), &configs);
     let heartbeat = heartbeat::heartbeat(root.section("heartbeat", "[heartbeat]"));
     let zone = zone::zone(root.section("time", "[time]"));
+    let ddns = ddns::all(root.sections("ddns", "[[ddns]]"), &configs);
     let (state_dir, history) = state(root.section("state", "[state]"));
     let run_dir = directory(root.section("run", "[run]"), RUN_DIR);
     root.finish();
@@ -60,6 +61,7 @@ pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Con
         notify,
         heartbeat,
         zone,
+        ddns,
         state_dir,
         history,
         run_dir,

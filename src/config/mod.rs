@@ -2,7 +2,7 @@
 //!
 //! `syntax` reads TOML and goes on after each broken statement, `raw` walks the document, `value`
 //! and `address` turn single values into types, `check` builds the [`Config`] and looks across it;
-//! `leds`, `notify` and `heartbeat` do so for their sections. [`board`] reads the files that say what a board has.
+//! `leds`, `notify`, `heartbeat` and `ddns` do so for their sections. [`board`] reads the files that say what a board has.
 
 use std::fmt;
 use std::fs::File;
@@ -16,9 +16,11 @@ mod channel_url;
 mod channels;
 mod check;
 mod contract;
+mod ddns;
 mod heartbeat;
 mod leds;
 mod model;
+mod names;
 mod nearest;
 mod notes;
 mod notify;
@@ -35,6 +37,7 @@ pub use channels::{
 };
 pub use contract::{Country, Money, Provider};
 pub use model::*;
+pub use names::{DdnsConfig, IPV4, IPV6, NAME, SECRET, Updater};
 pub(crate) use nearest::nearest;
 use notes::{MAX_MISTAKES, Notes};
 pub use template::{fill, in_json};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channels::{HeartbeatConfig, NotifyConfig};
 use super::contract::Provider;
+use super::names::DdnsConfig;
 use crate::units::{Family, IfName, PerFamily};
 
 /// The run directory if neither flag nor configuration names another.
@@ -44,6 +45,9 @@ pub struct Config {
     /// The zone of the times that people are told (`[time] zone`); `None`: that of the box.
     #[serde(default)]
     pub zone: Option<String>,
+    /// Names that are kept up to date, in the order of the file.
+    #[serde(default)]
+    pub ddns: Vec<DdnsConfig>,
     /// What outlives a reboot (`[state] dir`).
     pub state_dir: PathBuf,
     /// Where the history is kept (`[state] history`).

@@ -203,7 +203,7 @@ fn quiet(value: &DeValue<'_>) -> Result<Quiet, Wrong> {
     }
 }
 
-fn file_or_name(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
+pub(super) fn file_or_name(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
     const HINT: &str = "a full path, or the name of a systemd credential or of a file in \
                         /var/lib/sparelink/secrets";
     let text = value::string(value, "\"ntfy-token\"")?;

@@ -225,7 +225,7 @@ impl<'d> Section<'d> {
 const SECRET: [&str; 1] = ["escalate"];
 
 /// What a list or a table looks like.
-const EXAMPLES: [(&str, &str); 12] = [
+const EXAMPLES: [(&str, &str); 13] = [
     ("interfaces", "[\"br-lan\"]"),
     ("targets", "[\"1.1.1.1\", \"8.8.8.8\", \"9.9.9.9\"]"),
     ("targets6", "[\"2606:4700:4700::1111\", \"2620:fe::fe\"]"),
@@ -237,6 +237,7 @@ const EXAMPLES: [(&str, &str); 12] = [
     ("listen", "[\"lan:8300\"]"),
     ("names", "[\"gw.office.example\"]"),
     ("http", "[{ url = \"http://HOST/PATH\", status = 204 }]"),
+    ("echo", "[\"stun:stun.example.net:3478\"]"),
     ("match", "{ usb_path = \"1-1.3\" }"),
 ];
 
@@ -269,6 +270,10 @@ const HOMES: [(&str, &[&str]); 10] = [
     ("[[notify]]", &["to", "min", "quiet", "secret_file", "escalate", "after", "body", "method"]),
     ("[time]", &["zone"]),
     ("[heartbeat]", &["url", "every", "each_uplink"]),
+    (
+        "[[ddns]]",
+        &["name", "protocol", "server", "zone", "key_name", "user", "uplink", "ttl", "behind_nat"],
+    ),
     ("[leds]", &["status", "uplinks", "board"]),
     ("[state]", &["history"]),
 ];

@@ -11,6 +11,8 @@ use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::events::note::Note;
 use crate::engine::kernel::flow::{FlowCount, FlushScope};
 use crate::engine::kernel::view::{KernelChange, KernelView};
+use crate::engine::names::ddns::outside::OutsideReply;
+use crate::engine::names::ddns::request::NameReply;
 use crate::engine::names::resolvers::Named;
 use crate::engine::probe::ProbeReply;
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
@@ -46,6 +48,10 @@ pub enum Input {
     Resolvers(Named),
     /// Which interfaces of uplinks others' firewalls close to the LAN, as asked for.
     Firewalls(PerFamily<BTreeMap<IfIndex, String>>),
+    /// What came of a request for a name of the box.
+    Name(NameReply),
+    /// As whom the Internet sees an uplink, as asked for.
+    Outside(OutsideReply),
     /// Somebody looks at the status, so that it is worth counting flows.
     Watched,
     /// A person wants something; the answer carries the same number.

@@ -96,6 +96,8 @@ impl Mode {
                 | Output::Advertise(_)
                 | Output::Notify(..)
                 | Output::Heartbeat(_)
+                | Output::Name(_)
+                | Output::Outside(_)
                 | Output::Leds(_),
             ) => None,
         }
@@ -164,7 +166,10 @@ impl Engine {
             seen: Seen::default(),
             un_nated: flows::un_nated::UnNatedFlows::default(),
             lan: Lan::default(),
-            names: Names::default(),
+            names: Names {
+                followers: names::ddns::all::Followers::restored(&restored.saved.names),
+                ..Names::default()
+            },
             telling: Telling::new(restored.events, restored.known, now.mono),
             life: Life {
                 mode,
@@ -198,6 +203,8 @@ impl Engine {
             Input::Flows(flows) => self.flows_counted(&flows, now),
             Input::Firewalls(closed) => self.firewalls_seen(&closed, now),
             Input::Resolvers(named) => self.resolvers_named(named),
+            Input::Name(reply) => self.name_asked(&reply, now),
+            Input::Outside(reply) => self.seen_outside(&reply, now),
             Input::Watched => self.watched(now),
             Input::Command(number, command) => self.command(number, command, now),
             Input::Reload(config) => self.reload(*config, now),
@@ -223,6 +230,7 @@ impl Engine {
         self.keep_house(now);
         self.notify(now);
         self.give_signs(now);
+        self.follow_names(now);
         self.watch_time(now);
         self.light(now);
         self.answers_last();
@@ -274,6 +282,7 @@ impl Engine {
         next.wants(self.telling.teller.deadline(), "a message");
         next.wants(self.seen.claims.deadline(), "the end of a claim");
         next.wants(self.heartbeat_due(), "a sign of life");
+        next.wants(self.names_due(), "a name");
         // What an observer asks of the kernel is never answered, so it need not be asked in time.
         if self.life.mode == Mode::Steer {
             next.wants(self.kernel.deadline(), "the dataplane");

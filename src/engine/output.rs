@@ -14,6 +14,8 @@ use crate::engine::events::facts::Event;
 use crate::engine::kernel::firewall::Way;
 use crate::engine::kernel::flow::FlushScope;
 use crate::engine::lan::listen::Place;
+use crate::engine::names::ddns::outside::OutsideRequest;
+use crate::engine::names::ddns::request::NameRequest;
 use crate::engine::names::resolvers::Resolvers;
 use crate::engine::notify::Message;
 use crate::engine::notify::heartbeat::Heartbeat;
@@ -69,6 +71,10 @@ pub enum Output {
     Notify(Vec<Message>, Box<Known>),
     /// Give these signs of life, through the uplinks that they are of.
     Heartbeat(Vec<Heartbeat>),
+    /// Have a name say this, or look what it says.
+    Name(NameRequest),
+    /// Ask as whom the Internet sees the box by one uplink.
+    Outside(OutsideRequest),
     /// Keep this in the state directory.
     SaveState(Box<SavedState>),
     /// Keep this in the run directory.

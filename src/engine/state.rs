@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::events::note::Said;
+use crate::engine::names::ddns::follower::Kept;
 use crate::engine::notify::teller::Known;
 use crate::engine::probe::window::Learned;
 use crate::time::{Instant, Utc};
@@ -23,6 +24,8 @@ pub struct SavedState {
     pub switches: u64,
     /// What people said of each uplink, by its name.
     pub said: BTreeMap<String, Said>,
+    /// What the box's names were last told, by name.
+    pub names: BTreeMap<String, Kept>,
     /// When it was written; without it the departures count as just before the start.
     pub saved_at: Option<Utc>,
 }

@@ -4,6 +4,7 @@ pub mod ack_probe;
 pub mod advertise;
 pub(crate) mod client;
 pub mod clock;
+pub mod ddns;
 pub(crate) mod disk;
 pub(crate) mod faults;
 pub mod flows;

@@ -31,6 +31,7 @@ mod leds;
 mod lines;
 mod login;
 mod marks;
+mod names;
 mod near;
 mod notify;
 mod one_wire;
@@ -111,6 +112,7 @@ fn all() -> Result<Vec<Test>> {
         ipv6::tests(),
         subnets::tests(),
         devices::tests(),
+        names::tests(),
         near::tests(),
         notify::tests(),
         lines::tests(),

@@ -1,6 +1,7 @@
 //! What a fact is made of, for programs: keys and values beside the sentence, so that nobody has to read
 //! numbers out of English.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::causes::{Cause, Deed};
@@ -88,6 +89,10 @@ impl Fact {
             Self::SpareBack { .. } | Self::Reported { .. } => Vec::new(),
             Self::Noted { note, .. } => noted(note.as_ref()),
             Self::Claimed { claim } | Self::ClaimOver { claim } => claimed(claim),
+            Self::NameWritten { name, v4, v6, uplinks } => written(name, [*v4, *v6], uplinks),
+            Self::NameFails { name, why, stays } => {
+                vec![("name", text(name)), ("why", text(why)), ("stays", Arg::Flag(*stays))]
+            }
             Self::HostFollows { host } => vec![("host", Arg::Text(host.to_string()))],
             Self::OverlapsLan { subnet, .. } => vec![("subnet", Arg::Text(subnet.to_string()))],
             Self::Flushed { .. }
@@ -149,6 +154,13 @@ impl Fact {
             _ => Vec::new(),
         }
     }
+}
+
+/// What a name says, and of which uplinks.
+fn written(name: &str, [v4, v6]: [Option<IpAddr>; 2], uplinks: &[String]) -> Args {
+    let ip = |ip: Option<IpAddr>| ip.map_or(Arg::None, |ip| Arg::Text(ip.to_string()));
+    let uplinks = Arg::List(uplinks.to_vec());
+    vec![("name", text(name)), ("v4", ip(v4)), ("v6", ip(v6)), ("uplinks", uplinks)]
 }
 
 /// Why something happened: a word, and what belongs to it.

@@ -46,6 +46,8 @@ pub enum Code {
     ClaimOver,
     HostFollows,
     Announced,
+    NameWritten,
+    NameFails,
     Manual,
     Noted,
     Reported,
@@ -92,6 +94,8 @@ impl Code {
         Self::ClaimOver,
         Self::HostFollows,
         Self::Announced,
+        Self::NameWritten,
+        Self::NameFails,
         Self::Manual,
         Self::Noted,
         Self::Reported,
@@ -136,6 +140,8 @@ impl Code {
             Self::ClaimOver => "claim_over",
             Self::HostFollows => "host_follows",
             Self::Announced => "announced",
+            Self::NameWritten => "name_written",
+            Self::NameFails => "name_fails",
             Self::Manual => "by_hand",
             Self::Noted => "noted",
             Self::Reported => "reported",
@@ -182,6 +188,8 @@ impl Code {
             | Self::ClaimOver
             | Self::HostFollows
             | Self::Announced
+            | Self::NameWritten
+            | Self::NameFails
             | Self::Manual
             | Self::Noted
             | Self::Reported => Duration::ZERO,
@@ -223,6 +231,8 @@ impl Code {
             | Self::ClaimOver
             | Self::HostFollows
             | Self::Announced
+            | Self::NameWritten
+            | Self::NameFails
             | Self::Manual
             | Self::Noted
             | Self::Reported => &[],

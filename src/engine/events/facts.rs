@@ -213,6 +213,21 @@ pub enum Fact {
         /// It may be used again.
         preferred: bool,
     },
+    /// A name of the box was written, and says this now.
+    NameWritten {
+        name: String,
+        v4: Option<IpAddr>,
+        v6: Option<IpAddr>,
+        /// Whose addresses those are.
+        uplinks: Vec<String>,
+    },
+    /// A name of the box cannot be written.
+    NameFails {
+        name: String,
+        why: String,
+        /// It was refused, and is not tried again soon.
+        stays: bool,
+    },
     /// A spare is there again.
     SpareBack { uplink: String },
     /// A person did something, or the time is over for which it was meant.
@@ -271,6 +286,8 @@ impl Fact {
             | Self::Stopped
             | Self::Switched { kind: SwitchKind::First, .. }
             | Self::Announced { .. }
+            | Self::NameWritten { .. }
+            | Self::NameFails { stays: false, .. }
             | Self::SpareBack { .. }
             | Self::Draining { .. }
             | Self::Drained { .. }
@@ -303,6 +320,7 @@ impl Fact {
             | Self::ApplyFailed { .. }
             | Self::OverlapsLan { .. }
             | Self::RoutesIgnored { .. }
+            | Self::NameFails { stays: true, .. }
             | Self::NoSpareLeft { .. } => Severity::Warning,
         }
     }
@@ -352,6 +370,8 @@ impl Fact {
             Self::ClaimOver { .. } => Code::ClaimOver,
             Self::HostFollows { .. } => Code::HostFollows,
             Self::Announced { .. } => Code::Announced,
+            Self::NameWritten { .. } => Code::NameWritten,
+            Self::NameFails { .. } => Code::NameFails,
             Self::Manual { .. } => Code::Manual,
             Self::Noted { .. } => Code::Noted,
             Self::Reported { .. } => Code::Reported,
@@ -397,6 +417,8 @@ impl Fact {
             | Self::Claimed { .. }
             | Self::ClaimOver { .. }
             | Self::HostFollows { .. }
+            | Self::NameWritten { .. }
+            | Self::NameFails { .. }
             | Self::Stalled { .. }
             | Self::Reloaded => None,
             Self::Manual { deed } => deed.uplink(),
@@ -440,6 +462,8 @@ impl Fact {
             | Self::OverlapsLan { .. }
             | Self::RoutesIgnored { .. }
             | Self::Announced { .. }
+            | Self::NameWritten { .. }
+            | Self::NameFails { .. }
             | Self::SpareBack { .. }
             | Self::Manual { .. }
             | Self::Noted { .. }

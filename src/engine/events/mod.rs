@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod causes;
 pub mod entry;
 pub mod facts;
+mod name_words;
 pub mod note;
 pub mod story;
 pub mod timeline;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::causes::{Cause, Deed, Scope, Trouble};
 use super::facts::{Fact, SwitchKind};
+use super::name_words::name_written;
 use super::undone::{Count, Damage, Undone};
 use crate::engine::health::Condition;
 use crate::time::human;
@@ -70,6 +71,8 @@ impl fmt::Display for Fact {
             | Self::Claimed { .. }
             | Self::ClaimOver { .. }
             | Self::HostFollows { .. }
+            | Self::NameWritten { .. }
+            | Self::NameFails { .. }
             | Self::Barred { .. }
             | Self::Astray { .. }
             | Self::ApplyFailed { .. }
@@ -125,20 +128,16 @@ impl Fact {
             Self::Draining { uplink, family, flows, bytes, lasts } => {
                 f.write_str(&draining(uplink, *family, (*flows, *bytes), *lasts))
             }
-            Self::Drained { uplink, family, after } => {
-                let after = human(*after);
-                write!(
-                    f,
-                    "the last old {family} connection on {uplink} ended {after} after the switch"
-                )
-            }
-            Self::DrainOver { uplink, family, after } => {
-                let after = human(*after);
-                write!(
-                    f,
-                    "old {family} connections had {after} to finish on {uplink}; the rest is cut"
-                )
-            }
+            Self::Drained { uplink, family, after } => write!(
+                f,
+                "the last old {family} connection on {uplink} ended {} after the switch",
+                human(*after)
+            ),
+            Self::DrainOver { uplink, family, after } => write!(
+                f,
+                "old {family} connections had {} to finish on {uplink}; the rest is cut",
+                human(*after)
+            ),
             Self::Repaired { what, took } => {
                 write!(f, "others {what}: restored in {}", human(*took))
             }
@@ -175,6 +174,10 @@ impl Fact {
                 "packets to {host} follow the active uplink, although `main` has a route to it by one \
                  (keep_routes keeps it there)"
             ),
+            Self::NameWritten { name, v4, v6, uplinks } => {
+                f.write_str(&name_written(name, [*v4, *v6], uplinks))
+            }
+            Self::NameFails { name, why, .. } => write!(f, "{name} is not up to date: {why}"),
             Self::ApplyFailed { error } => write!(f, "the kernel refused: {error}"),
             Self::Announced { uplink, prefix, preferred } => {
                 let what = if *preferred { "to use again" } else { "to begin nothing new with" };

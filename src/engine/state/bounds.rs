@@ -49,6 +49,7 @@ fn saved(saved: SavedState) -> SavedState {
         departures: few(saved.departures).map(|(name, ago)| (name, recent(ago))).collect(),
         switches: saved.switches.min(COUNT),
         said: few(saved.said).map(|(name, said)| (name, plain(said))).collect(),
+        names: few(saved.names).collect(),
         saved_at: saved.saved_at,
     }
 }

@@ -11,6 +11,7 @@ use crate::engine::events::undone::Kind;
 use crate::engine::health::line::Pattern;
 use crate::engine::health::{Condition, Health};
 use crate::engine::kernel::claims::Claim;
+use crate::engine::names::ddns::told::NameState;
 use crate::engine::notify::Shown;
 use crate::engine::status::usage::Spent;
 use crate::engine::uplink::standing::Standing;
@@ -59,6 +60,8 @@ pub struct Snapshot {
     pub loop_gap: Duration,
     /// Whom the box is told to ask for names, the best first.
     pub resolvers: Vec<String>,
+    /// The box's names, and what they say.
+    pub names: Vec<NameState>,
     /// Whose say others have in where packets go.
     pub claims: Vec<Claim>,
     /// The uplink that a person put first.

@@ -93,6 +93,7 @@ impl Engine {
         if self.config.heartbeat != config.heartbeat {
             self.telling.heartbeats.reset();
         }
+        self.names.followers.configure(&self.config.ddns, &config.ddns);
         self.config = config;
         self.enrol(now);
         self.forget_notes();

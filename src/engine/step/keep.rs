@@ -74,6 +74,7 @@ impl Engine {
             departures: self.uplinks.values().map(departures).gather(),
             switches: self.choice.switch_count,
             said: self.telling.said.clone(),
+            names: self.names.followers.keep(&self.config.ddns),
             saved_at: now.utc,
         };
         self.outputs.push_back(Output::SaveState(Box::new(state)));

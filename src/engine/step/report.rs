@@ -72,6 +72,7 @@ impl Engine {
                 let list = self.names.resolvers.iter().flat_map(|r| &r.list);
                 list.map(ToString::to_string).collect()
             },
+            names: self.name_states(now),
             claims: self.seen.claims.now.iter().take(MOST_CLAIMS).cloned().collect(),
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
             page: self.lan.page.iter().filter(|p| !p.is_link_local()).map(|p| p.addr).collect(),

@@ -105,6 +105,8 @@ pub(super) enum Way {
     Any(Reach),
     /// By one uplink, whatever is in use.
     By(Vec<Path>),
+    /// By these uplinks, but for what is in the LAN, on this box, or of an IP version that none of them has.
+    From(Vec<Path>),
 }
 
 /// Connects to a server, at the first of its addresses that answers.
@@ -134,11 +136,17 @@ pub(super) async fn connect(
 }
 
 async fn dial(ip: IpAddr, port: u16, way: &Way) -> Result<TcpStream, String> {
-    let Way::By(paths) = way else {
+    let same = |path: &&Path| path.source.is_ipv4() == ip.is_ipv4();
+    let path = match way {
+        Way::Any(_) => None,
+        Way::By(paths) => {
+            Some(paths.iter().find(same).ok_or("the uplink has not this IP version")?)
+        }
+        Way::From(paths) => paths.iter().find(same).filter(|_| !is_near(&ip)),
+    };
+    let Some(path) = path else {
         return TcpStream::connect(SocketAddr::new(ip, port)).await.map_err(|e| words(&e));
     };
-    let same = |path: &&Path| path.source.is_ipv4() == ip.is_ipv4();
-    let path = paths.iter().find(same).ok_or("the uplink has not this IP version")?;
     let to = socket::target(path, ip, port).map_err(|error| error.words())?;
     let from = socket::tcp(path).map_err(|error| error.words())?;
     from.connect(to).await.map_err(|error| words(&error))

@@ -16,6 +16,10 @@ use crate::engine::status::snapshot::{LineState, Snapshot, UplinkState};
 use crate::time::{Instant, Now, human};
 use crate::units::Gather as _;
 
+mod names;
+
+use names::NameOf;
+
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
     version: &'static str,
@@ -36,6 +40,7 @@ pub(super) struct Status {
     loop_gap_ms: f64,
     resolvers: Vec<String>,
     claims: Vec<ClaimOf>,
+    names: Vec<NameOf>,
     manual: Option<String>,
     redundancy: &'static str,
     messages: Messages,
@@ -333,6 +338,7 @@ impl Status {
             loop_gap_ms: round(snapshot.loop_gap.as_secs_f64() * 1e3),
             resolvers: snapshot.resolvers.clone(),
             claims: snapshot.claims.iter().map(ClaimOf::from).collect(),
+            names: snapshot.names.iter().map(|name| NameOf::new(name, snapshot.now)).collect(),
             manual: snapshot.manual.clone(),
             redundancy: if snapshot.uplinks.len() > 1 && snapshot.spares_ready == 0 {
                 "lost"

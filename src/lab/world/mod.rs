@@ -11,6 +11,7 @@ use crate::engine::dataplane::Dataplane;
 use crate::engine::events::facts::Event;
 use crate::engine::input::{Command, Input};
 use crate::engine::kernel::view::KernelChange;
+use crate::engine::names::ddns::outside::OutsideReply;
 use crate::engine::names::resolvers::Resolvers;
 use crate::engine::notify::Message;
 use crate::engine::output::{Output, Refusal};
@@ -22,12 +23,14 @@ use crate::units::{PerFamily, Rtt, UplinkId};
 
 pub mod kernel;
 pub mod line;
+pub mod names;
 pub mod net;
 pub mod rehearsal;
 pub mod rng;
 
 use kernel::{Cable, Kernel};
 use line::{Faults, Line, Nature};
+use names::NameServer;
 use net::Network;
 use rng::Rng;
 
@@ -97,6 +100,7 @@ pub struct World {
     pub events: Vec<Event>,
     /// What people would have been told.
     pub messages: Vec<Message>,
+    pub names: NameServer,
     /// What `resolv.conf` says now.
     pub resolvers: Option<Resolvers>,
     /// Answers to commands, by number.
@@ -156,6 +160,7 @@ impl World {
             net: Network::new(kernel, lines),
             events: Vec::new(),
             messages: Vec::new(),
+            names: NameServer::default(),
             resolvers: None,
             answers: BTreeMap::new(),
             handled: 0,
@@ -374,6 +379,16 @@ impl World {
             }
             Output::Resolvers(resolvers) => self.resolvers = Some(resolvers),
             Output::Heartbeat(_) => {}
+            Output::Outside(request) => {
+                let (uplink, source) = (request.path.uplink, request.path.source);
+                let seen = Err("nobody answers".to_owned());
+                let reply = OutsideReply { uplink, source, seen };
+                self.answer(Duration::from_millis(60), Input::Outside(reply));
+            }
+            Output::Name(request) => {
+                let reply = self.names.ask(&request, self.now);
+                self.answer(Duration::from_millis(60), Input::Name(reply));
+            }
             Output::Notify(messages, known) => {
                 self.messages.extend(messages);
                 self.restored.known = *known;

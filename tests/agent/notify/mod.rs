@@ -25,7 +25,7 @@ mod home_assistant;
 mod hooks;
 mod modem;
 mod mqtt;
-mod server;
+pub(crate) mod server;
 mod storm;
 
 use encrypted::mails_and_webhooks_go_by_tls_alone;

@@ -11,28 +11,28 @@ use tokio::time::Instant;
 
 /// One request.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
-    pub(super) at: Instant,
-    pub(super) method: String,
-    pub(super) path: String,
+pub(crate) struct Asked {
+    pub(crate) at: Instant,
+    pub(crate) method: String,
+    pub(crate) path: String,
     /// Names in lower case.
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Asked {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn json(&self) -> Result<Value> {
+    pub(crate) fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.body).with_context(|| format!("not JSON: {}", self.body))
     }
 }
 
 /// What it does with who asks.
 #[derive(Clone, Debug)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     /// Answers with this head and body.
     Says(String),
     /// Takes the connection and says nothing.
@@ -41,10 +41,10 @@ pub(super) enum Manner {
 
 /// What was asked so far, and how it behaves from now on.
 #[derive(Clone, Debug)]
-pub(super) struct Server(Arc<Mutex<(Vec<Asked>, Manner)>>);
+pub(crate) struct Server(Arc<Mutex<(Vec<Asked>, Manner)>>);
 
 impl Server {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new((Vec::new(), says(200, "")))))
     }
 
@@ -52,16 +52,16 @@ impl Server {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn behave(&self, manner: Manner) {
+    pub(crate) fn behave(&self, manner: Manner) {
         self.lock().1 = manner;
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.lock().0.clone()
     }
 
     /// Serves, in the namespace in which it is spawned.
-    pub(super) async fn serve(self, at: SocketAddr) -> Result<()> {
+    pub(crate) async fn serve(self, at: SocketAddr) -> Result<()> {
         let listener = TcpListener::bind(at).await?;
         loop {
             let (stream, _) = listener.accept().await?;
@@ -86,12 +86,12 @@ impl Server {
 }
 
 /// An answer with a status and a body.
-pub(super) fn says(status: u16, body: &str) -> Manner {
+pub(crate) fn says(status: u16, body: &str) -> Manner {
     let length = body.len();
     Manner::Says(format!("HTTP/1.1 {status} Word\r\ncontent-length: {length}\r\n\r\n{body}"))
 }
 
-pub(super) async fn read(stream: &mut TcpStream) -> Result<Asked> {
+pub(crate) async fn read(stream: &mut TcpStream) -> Result<Asked> {
     let mut bytes = Vec::new();
     let head = loop {
         let mut buffer = [0; 4096];

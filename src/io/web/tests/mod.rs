@@ -22,6 +22,7 @@ use crate::engine::events::facts::{Event, Fact};
 use crate::engine::events::note::Said;
 use crate::engine::events::timeline::View;
 use crate::engine::health::{Condition, Health};
+use crate::engine::names::ddns::told::{NameState, State};
 use crate::engine::notify::{Acknowledged, ChannelState, Shown, Tested};
 use crate::engine::output::Refusal;
 use crate::engine::status::snapshot::{Draining, LineState, Role, Snapshot, UplinkState};
@@ -242,6 +243,7 @@ pub(super) fn snapshot() -> Snapshot {
         loop_gap: Duration::from_micros(1500),
         claims: Vec::new(),
         history_head: None,
+        names: vec![name()],
         messages: Shown {
             alarm: None,
             heartbeats: Vec::new(),
@@ -258,6 +260,21 @@ pub(super) fn snapshot() -> Snapshot {
         page: vec!["192.168.1.1:8300".parse().unwrap()],
         leds: vec!["ACT".to_owned()],
         uplinks: vec![uplink("cable", Role::Active), uplink("mi\"fi\\\n", Role::Ready)],
+    }
+}
+
+fn name() -> NameState {
+    NameState {
+        name: "home.example.net".to_owned(),
+        uplink: None,
+        says: PerFamily { v4: "192.0.2.9".parse().ok(), v6: None },
+        of: PerFamily { v4: Some("cable".to_owned()), v6: None },
+        state: State::Failing,
+        text: "home.example.net → 192.0.2.9 (cable), \"no\"".to_owned(),
+        written: Some(Utc(1_700_000_000_000)),
+        seen_after: Some(Duration::from_millis(1200)),
+        next: Some(Instant::from_micros(160_000_000)),
+        failing: Some("connection refused".to_owned()),
     }
 }
 

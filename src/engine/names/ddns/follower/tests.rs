@@ -1,0 +1,246 @@
+use super::*;
+use crate::engine::names::ddns::all::Followers;
+use crate::engine::names::ddns::request::NameRequest;
+
+const A: &str = "192.0.2.10";
+const B: &str = "192.0.2.20";
+
+fn at(ms: u64) -> Now {
+    Now {
+        mono: Instant::from_micros((1_000_000 + ms) * 1000),
+        utc: Some(Utc(1_900_000_000_000 + ms)),
+    }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// What is wanted: an IPv4 address, none, or whatever there is.
+fn wish(v4: Record) -> Wish {
+    Wish { records: PerFamily { v4, v6: Record::Keep }, doubt: false, clock: true, repeats: false }
+}
+
+fn is(text: &str) -> Wish {
+    wish(Record::Is(ip(text)))
+}
+
+/// A name and a server that does as it is told after 50 ms, unless it fails.
+#[derive(Default)]
+struct Play {
+    follower: Follower,
+    says: Vec<IpAddr>,
+    fails: Option<NameFailure>,
+    writes: Vec<u64>,
+    tries: Vec<u64>,
+    news: Vec<News>,
+    number: u64,
+    due: Option<(u64, NameRequest)>,
+}
+
+impl Play {
+    /// Plays from one time to another, in ms.
+    fn play(&mut self, from: u64, to: u64, wish: impl Fn(u64) -> Wish) {
+        for ms in (from..to).step_by(10) {
+            if let Some((_, request)) = self.due.take_if(|(at, _)| *at <= ms) {
+                let result = self.answer(&request, ms);
+                let reply = NameReply { number: request.number, name: String::new(), result };
+                self.news.extend(self.follower.ended(&reply, at(ms)));
+            }
+            let wish = wish(ms);
+            let now = at(ms).mono;
+            self.follower.want(&wish, now);
+            self.follower.forget_lost(now);
+            if let Some(task) = self.follower.due(&wish, at(ms)) {
+                self.number += 1;
+                self.follower.ask(self.number, task, now);
+                let (number, records) = (self.number, wish.records);
+                let request =
+                    NameRequest { number, name: String::new(), task, records, paths: Vec::new() };
+                self.due = Some((ms + 50, request));
+            } else if let Some(next) = self.follower.deadline(&wish) {
+                assert!(next > now, "at {ms} it wants to be woken in the past");
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &NameRequest, ms: u64) -> Result<Seen, NameFailure> {
+        if request.task == Task::Write {
+            self.tries.push(ms);
+            if let Some(failure) = &self.fails {
+                return Err(failure.clone());
+            }
+        }
+        let before = self.says.clone();
+        match request.records.v4 {
+            Record::Is(ip) if request.task == Task::Write => self.says = vec![ip],
+            Record::None if request.task == Task::Write => self.says.clear(),
+            Record::Is(_) | Record::None | Record::Keep => {}
+        }
+        let wrote = before != self.says;
+        if wrote {
+            self.writes.push(ms);
+        }
+        let says = Some(PerFamily { v4: self.says.clone(), v6: Vec::new() });
+        Ok(Seen { wrote, says })
+    }
+}
+
+fn failure(then: Then, sent: bool) -> Option<NameFailure> {
+    Some(NameFailure { why: "why".to_owned(), then, sent })
+}
+
+#[test]
+fn a_lasting_move_is_written_within_two_seconds_and_told() {
+    let mut play = Play::default();
+    play.play(0, 100_000, |_| is(A));
+    assert_eq!(play.writes, [950], "900 ms to settle, 50 to write");
+    play.play(100_000, 110_000, |_| is(B));
+    assert_eq!(play.writes, [950, 100_950]);
+    assert_eq!((play.follower.state(), play.says), (State::Right, vec![ip(B)]));
+    assert_eq!(play.follower.seen(), (true, Some(Duration::from_millis(950))));
+    assert_eq!(play.news, [News::Written, News::Written]);
+}
+
+#[test]
+fn what_flaps_is_written_once_a_minute_at_most_and_right_in_the_end() {
+    for period in [300, 1000, 2500, 7000, 20_000, 59_000] {
+        let mut play = Play::default();
+        play.play(0, 300_000, |ms| is(if ms / period % 2 == 0 { A } else { B }));
+        let gaps = play.writes.windows(2).all(|pair| pair[1] - pair[0] >= 60_000);
+        assert!(gaps && play.writes.len() <= 5, "{period}: {:?}", play.writes);
+        play.play(300_000, 362_000, |_| is(B));
+        assert_eq!(play.says, [ip(B)], "{period}");
+    }
+}
+
+#[test]
+fn what_comes_back_within_a_moment_is_not_written() {
+    let mut play = Play::default();
+    play.play(0, 70_000, |_| is(A));
+    play.play(70_000, 120_000, |ms| is(if ms < 70_800 { B } else { A }));
+    assert_eq!(play.writes, [950]);
+}
+
+#[test]
+fn a_line_in_doubt_is_waited_for_but_not_for_ever() {
+    let doubt = |until: u64| move |ms: u64| Wish { doubt: ms < until, ..is(A) };
+    let mut play = Play::default();
+    play.play(0, 10_000, doubt(1500));
+    assert_eq!(play.writes, [1550]);
+    let mut play = Play::default();
+    play.play(0, 10_000, doubt(u64::MAX));
+    assert_eq!(play.writes, [4050]);
+}
+
+#[test]
+fn an_address_is_taken_away_only_when_that_lasts() {
+    let mut play = Play::default();
+    play.play(0, 70_000, |_| is(A));
+    play.play(70_000, 100_000, |_| wish(Record::None));
+    play.play(100_000, 110_000, |_| is(A));
+    assert_eq!(play.writes, [950], "half a minute without");
+    play.play(110_000, 180_000, |_| wish(Record::None));
+    assert_eq!((play.writes.len(), play.says.len()), (2, 0));
+    assert_eq!(play.follower.state(), State::NoAddress);
+    assert!(play.writes[1] >= 170_000, "{:?}", play.writes);
+    play.play(180_000, 300_000, |_| wish(Record::Keep));
+    assert_eq!(play.writes.len(), 2, "nothing is known, and nothing is done");
+}
+
+#[test]
+fn what_is_there_already_is_not_written() {
+    let mut play = Play { says: vec![ip(A)], ..Play::default() };
+    play.play(0, 10_000, |_| is(A));
+    assert_eq!((play.writes.len(), play.tries.len(), play.follower.state()), (0, 1, State::Right));
+    play.play(10_000, 12_000, |_| is(B));
+    assert_eq!(play.writes, [10_950], "and that was no write");
+}
+
+#[test]
+fn what_others_change_is_put_right_within_the_hour() {
+    let mut play = Play::default();
+    play.play(0, 10_000, |_| is(A));
+    play.says = vec![ip(B)];
+    play.play(10_000, 3_700_000, |_| is(A));
+    assert_eq!((play.writes.len(), &play.says), (2, &vec![ip(A)]));
+}
+
+#[test]
+fn failures_are_tried_again_more_and_more_seldom() {
+    // How it fails, and when it is tried within an hour, in seconds.
+    let rows: [(Option<NameFailure>, &[u64]); 4] = [
+        (failure(Then::Retry, false), &[0, 6, 21, 81, 381, 1281, 2181, 3081]),
+        (failure(Then::Retry, true), &[0, 60, 120, 181, 481, 1381, 2281, 3181]),
+        (failure(Then::RetryAfter(Duration::from_secs(1800)), false), &[0, 1801]),
+        (failure(Then::Stay, false), &[0]),
+    ];
+    for (fails, expected) in rows {
+        let mut play = Play { fails, ..Play::default() };
+        play.play(0, 3_600_000, |_| is(A));
+        let tries: Vec<u64> = play.tries.iter().map(|ms| ms / 1000).collect();
+        assert_eq!(tries, expected, "{:?}", play.fails);
+        assert_eq!(play.news.len(), 1, "it is told once");
+        assert!(play.writes.is_empty());
+        play.fails = None;
+        play.follower.failing = None;
+        play.play(3_600_000, 4_600_000, |_| is(A));
+        assert_eq!(play.follower.state(), State::Right, "a new configuration");
+    }
+}
+
+#[test]
+fn a_clock_that_is_not_set_is_waited_for() {
+    let mut play = Play::default();
+    play.play(0, 60_000, |ms| Wish { clock: ms >= 30_000, ..is(A) });
+    assert_eq!(play.writes, [30_050]);
+}
+
+#[test]
+fn a_request_of_which_nothing_is_heard_is_given_up() {
+    let mut play = Play::default();
+    play.play(0, 1000, |_| is(A));
+    play.due = None;
+    play.follower.asked.get_or_insert(Asked {
+        number: 99,
+        at: at(950).mono,
+        task: Task::Write,
+        records: PerFamily::default(),
+    });
+    play.play(1000, 200_000, |_| is(B));
+    assert_eq!(play.says, [ip(B)]);
+}
+
+#[test]
+fn what_is_kept_outlives_a_restart() {
+    let mut play = Play::default();
+    play.play(0, 10_000, |_| is(A));
+    let config = crate::config::parse(
+        "[[uplink]]\nname = \"a\"\ninterface = \"eth1\"\n[[ddns]]\nname = \"home.example.net\"\n\
+         protocol = \"url\"\nserver = \"http://192.0.2.1/?ip={ipv4}\"\n",
+        "test",
+    );
+    let names = config.unwrap().ddns;
+    let mut all = Followers::default();
+    *all.of("home.example.net") = play.follower;
+    *all.of("gone.example.net") = Follower::kept(&Kept { v4: Some(ip(A)), v6: None, at: None });
+    let kept = all.keep(&names);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let again = Followers::restored(&kept);
+    assert_eq!(again.get("home.example.net").unwrap().says().v4, Some(ip(A)));
+}
+
+#[test]
+fn what_says_nothing_is_told_the_same_again_after_four_weeks() {
+    let mut follower = Follower::kept(&Kept { v4: Some(ip(A)), v6: None, at: at(0).utc });
+    let wish = Wish { repeats: true, ..is(A) };
+    let later = |days: u64| Now {
+        utc: Some(Utc(1_900_000_000_000 + 1_000_000 + days * 86_400_000)),
+        ..at(0)
+    };
+    follower.want(&wish, at(0).mono);
+    assert_eq!(follower.due(&wish, later(27)), None);
+    assert_eq!(follower.due(&wish, Now { utc: None, ..later(29) }), None);
+    assert_eq!(follower.due(&wish, later(29)), Some(Task::Write));
+    assert_eq!(follower.due(&is(A), later(29)), None, "the others are asked");
+}

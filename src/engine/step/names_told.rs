@@ -1,0 +1,99 @@
+//! What people are told of names.
+
+use std::net::IpAddr;
+
+use crate::config::DdnsConfig;
+use crate::engine::names::ddns::follower::Follower;
+use crate::engine::names::ddns::request::Record;
+use crate::engine::names::ddns::told::{NameState, State};
+use crate::engine::{Engine, Mode};
+use crate::time::{Now, human};
+use crate::units::{Family, PerFamily};
+
+impl Engine {
+    /// How it stands with each name, in the order of the configuration.
+    pub(in crate::engine) fn name_states(&self, now: Now) -> Vec<NameState> {
+        self.config.ddns.iter().map(|config| self.name_state(config, now)).collect()
+    }
+
+    fn name_state(&self, config: &DdnsConfig, now: Now) -> NameState {
+        let none = Follower::default();
+        let follower = self.names.followers.get(&config.name).unwrap_or(&none);
+        let wish = self.wish(config, now);
+        let of = self.owners(config, now);
+        let next = follower.next(&wish);
+        let says = follower.says();
+        let known = told(&config.name, &says, &of);
+        let rest = match follower.state() {
+            _ if self.life.mode == Mode::Observe => {
+                "not written: the agent only observes".to_owned()
+            }
+            _ if !wish.clock => "waits until the clock of this box is set".to_owned(),
+            State::Failing | State::Refused => {
+                let why = follower.why().unwrap_or_default();
+                match next {
+                    Some(at) => format!("{why}; tried again in {}", human(at.since(now.mono))),
+                    None => format!("{why}; not tried again before the configuration changes"),
+                }
+            }
+            State::Waiting => waiting(follower, next.map(|at| human(at.since(now.mono)))),
+            State::NoAddress => {
+                "no address is known by which the Internet reaches this box".to_owned()
+            }
+            State::Right => match follower.seen() {
+                (true, Some(after)) => format!("seen by the name server after {}", human(after)),
+                (true, None) => "the name server says so".to_owned(),
+                _ if !config.updater.answers() => {
+                    format!("taken by {}", config.updater.server().host)
+                }
+                (false, _) => "written; not seen by the name server yet".to_owned(),
+            },
+        };
+        NameState {
+            name: config.name.clone(),
+            uplink: config.uplink.clone(),
+            says,
+            of,
+            state: follower.state(),
+            text: match self.hidden(config, now) {
+                Some(hidden) => format!("{known}, {rest}; {hidden}"),
+                None => format!("{known}, {rest}"),
+            },
+            written: follower.written(),
+            seen_after: follower.seen().1,
+            next,
+            failing: follower.why().map(str::to_owned),
+        }
+    }
+}
+
+/// The name, and where it leads.
+fn told(name: &str, says: &PerFamily<Option<IpAddr>>, of: &PerFamily<Option<String>>) -> String {
+    let each: Vec<String> = Family::BOTH
+        .into_iter()
+        .filter_map(|family| says.get(family).map(|ip| ip.to_string()))
+        .collect();
+    if each.is_empty() {
+        return format!("{name} → nothing yet");
+    }
+    let owner = match (&of.v4, &of.v6) {
+        (Some(v4), Some(v6)) if v4 != v6 => format!(" ({v4} and {v6})"),
+        (Some(one), _) | (None, Some(one)) => format!(" ({one})"),
+        (None, None) => String::new(),
+    };
+    format!("{name} → {}{owner}", each.join(" and "))
+}
+
+/// What it waits for.
+fn waiting(follower: &Follower, within: Option<String>) -> String {
+    let new = Family::BOTH.iter().filter_map(|family| match follower.wanted().get(*family) {
+        Record::Is(ip) if *follower.says().get(*family) != Some(*ip) => Some(ip.to_string()),
+        Record::Is(_) | Record::Keep | Record::None => None,
+    });
+    let new = new.collect::<Vec<_>>().join(" and ");
+    let what = if new.is_empty() { String::new() } else { format!("{new} ") };
+    match within {
+        Some(within) => format!("{what}is written in {within}"),
+        None => format!("{what}is being written"),
+    }
+}
