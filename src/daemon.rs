@@ -26,7 +26,6 @@ use crate::io::ddns::Names;
 use crate::io::flows::Flows;
 use crate::io::leds::Leds;
 use crate::io::lock::Lock;
-use crate::io::netlink::nfnl::NfnlError;
 use crate::io::notify::{self, Notifier, Wants};
 use crate::io::probe::Prober;
 use crate::io::record::{self, Line, Recorder, Start};
@@ -134,9 +133,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (reconciler, flows, left) = match options.mode {
         Mode::Observe => (None, None, Left::default()),
         Mode::Steer => {
-            let reconciler::Opened { reconciler, pinning, left } =
-                reconciler::open(run_dir.clone(), done.clone()).await?;
-            (Some(reconciler), flows(pinning, done.clone())?, left)
+            let opened = reconciler::open(run_dir.clone(), done.clone()).await?;
+            (Some(opened.reconciler), opened.flows, opened.left)
         }
     };
     let (mut changed, view) = watching::start().await?;
@@ -195,25 +193,6 @@ enum Turn {
     Share,
     /// Everything up to this number is on disk.
     Written(u64),
-}
-
-/// The thread for flows. A kernel without a part of conntrack still has uplinks that die: their flows
-/// are not pinned then, so that they follow the route by themselves.
-fn flows(
-    pinning: Result<(), NfnlError>,
-    done: mpsc::Sender<Input>,
-) -> Result<Option<Flows>, NfnlError> {
-    match pinning {
-        Ok(()) => Flows::start(done).map(Some),
-        Err(missing @ NfnlError::Missing { .. }) => {
-            tracing::warn!(
-                "flows cannot be kept on their uplink, nor moved off a dead one; \
-                 failover works all the same: {missing}"
-            );
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 impl Agent {
@@ -392,25 +371,13 @@ impl Agent {
                     reconciler.refuse(families);
                 }
             }
-            Output::FlushUnNated => {
-                if let Some(flows) = &self.flows {
-                    flows.flush_un_nated();
-                }
-            }
-            Output::Flush(request) => {
-                if let Some(flows) = &self.flows {
-                    flows.flush(request);
-                }
-            }
             Output::LookAtFirewalls(ways) => {
                 if let Some(firewalls) = &self.firewalls {
                     firewalls.look(ways);
                 }
             }
-            Output::CountFlows(except) => {
-                if let Some(flows) = &self.flows {
-                    flows.count(except);
-                }
+            output @ (Output::FlushUnNated | Output::Flush(_) | Output::CountFlows(_)) => {
+                self.see_to_flows(output);
             }
             Output::Resolvers(now) => {
                 let written = resolvers::write(&config.run_dir, &now.text());
@@ -443,6 +410,18 @@ impl Agent {
             }
             output @ (Output::Name(_) | Output::Outside(_)) => self.ask_for_names(output),
             Output::Answer(number, answer) => self.answers.command(number, answer),
+        }
+    }
+
+    /// Has done what is to be done for flows.
+    fn see_to_flows(&self, output: Output) {
+        let Some(flows) = &self.flows else { return };
+        if let Output::Flush(request) = output {
+            flows.flush(request);
+        } else if let Output::CountFlows(except) = output {
+            flows.count(except);
+        } else {
+            flows.flush_un_nated();
         }
     }
 

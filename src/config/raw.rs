@@ -248,7 +248,7 @@ fn example(key: &str) -> String {
 }
 
 /// Where keys belong that people put into the wrong section, most often by writing them below it.
-const HOMES: [(&str, &[&str]); 10] = [
+const HOMES: [(&str, &[&str]); 11] = [
     (
         "[[uplink]]",
         &[

@@ -15,6 +15,7 @@ use crate::engine::dataplane::Left;
 use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::ruleset;
 use crate::engine::input::{Counters, Input};
+use crate::io::flows::Flows;
 use crate::io::netlink::nfnl::NfnlError;
 use crate::io::{netlink, sysctl};
 use crate::units::{Family, IfIndex, PerFamily, UplinkId};
@@ -40,8 +41,8 @@ const QUEUE: usize = 16;
 /// What the reconciler's opening showed.
 pub(super) struct Opened {
     pub(super) reconciler: Reconciler,
-    /// Whether this kernel can pin flows.
-    pub(super) pinning: Result<(), NfnlError>,
+    /// None where this kernel can pin none.
+    pub(super) flows: Option<Flows>,
     pub(super) left: Left,
 }
 
@@ -54,18 +55,38 @@ pub(super) async fn open(run_dir: PathBuf, done: mpsc::Sender<Input>) -> anyhow:
     let (jobs, work) = mpsc::channel(QUEUE);
     let (opened, open) = oneshot::channel();
     let (end, ended) = oneshot::channel();
+    let labouring = done.clone();
     thread::start("reconciler", || async move {
         let _told_when_dropped: oneshot::Sender<()> = end;
         match tried(&run_dir).await {
             Ok((reconciler, pinning, left)) => {
                 drop(opened.send(Ok((pinning, left))));
-                labour(reconciler, work, done).await;
+                labour(reconciler, work, labouring).await;
             }
             Err(error) => drop(opened.send(Err(error))),
         }
     })?;
     let (pinning, left) = open.await.context("the thread for the kernel ended")??;
-    Ok(Opened { reconciler: Reconciler { jobs, ended }, pinning, left })
+    Ok(Opened { reconciler: Reconciler { jobs, ended }, flows: flows(pinning, done)?, left })
+}
+
+/// The thread for flows. A kernel without a part of conntrack still has uplinks that die: their flows
+/// are not pinned then, so that they follow the route by themselves.
+fn flows(
+    pinning: Result<(), NfnlError>,
+    done: mpsc::Sender<Input>,
+) -> Result<Option<Flows>, NfnlError> {
+    match pinning {
+        Ok(()) => Flows::start(done).map(Some),
+        Err(missing @ NfnlError::Missing { .. }) => {
+            tracing::warn!(
+                "flows cannot be kept on their uplink, nor moved off a dead one; \
+                 failover works all the same: {missing}"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn tried(

@@ -39,7 +39,11 @@ impl Fact {
     pub fn args(&self) -> Args {
         match self {
             Self::Started { chain } => vec![("chain", Arg::List(chain.clone()))],
-            Self::Stopped | Self::FightOver | Self::Reloaded => Vec::new(),
+            Self::Stopped
+            | Self::FightOver
+            | Self::Reloaded
+            | Self::SpareBack { .. }
+            | Self::Reported { .. } => Vec::new(),
             Self::Health { family, from, to, condition, .. } => vec![
                 ("family", version(*family)),
                 ("from", Arg::Word(from.word())),
@@ -82,17 +86,11 @@ impl Fact {
                 let words = others.iter().map(|(name, trouble)| (name.clone(), trouble.word()));
                 vec![("others", Arg::Words(words.collect()))]
             }
-            Self::RoutesIgnored { networks, .. } => {
-                let networks = networks.iter().map(ToString::to_string).collect();
-                vec![("networks", Arg::List(networks))]
-            }
-            Self::SpareBack { .. } | Self::Reported { .. } => Vec::new(),
+            Self::RoutesIgnored { networks, .. } => vec![("networks", texts(networks))],
             Self::Noted { note, .. } => noted(note.as_ref()),
             Self::Claimed { claim } | Self::ClaimOver { claim } => claimed(claim),
             Self::NameWritten { name, v4, v6, uplinks } => written(name, [*v4, *v6], uplinks),
-            Self::NameFails { name, why, stays } => {
-                vec![("name", text(name)), ("why", text(why)), ("stays", Arg::Flag(*stays))]
-            }
+            Self::NameFails { name, why, stays } => unwritten(name, why, *stays),
             Self::HostFollows { host } => vec![("host", Arg::Text(host.to_string()))],
             Self::OverlapsLan { subnet, .. } => vec![("subnet", Arg::Text(subnet.to_string()))],
             Self::Flushed { .. }
@@ -156,11 +154,20 @@ impl Fact {
     }
 }
 
+fn texts<T: ToString>(all: &[T]) -> Arg {
+    Arg::List(all.iter().map(ToString::to_string).collect())
+}
+
 /// What a name says, and of which uplinks.
 fn written(name: &str, [v4, v6]: [Option<IpAddr>; 2], uplinks: &[String]) -> Args {
     let ip = |ip: Option<IpAddr>| ip.map_or(Arg::None, |ip| Arg::Text(ip.to_string()));
     let uplinks = Arg::List(uplinks.to_vec());
     vec![("name", text(name)), ("v4", ip(v4)), ("v6", ip(v6)), ("uplinks", uplinks)]
+}
+
+/// Why a name could not be written, and whether it is tried again soon.
+fn unwritten(name: &str, why: &str, stays: bool) -> Args {
+    vec![("name", text(name)), ("why", text(why)), ("stays", Arg::Flag(stays))]
 }
 
 /// Why something happened: a word, and what belongs to it.

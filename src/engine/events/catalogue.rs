@@ -58,7 +58,7 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 
 impl Code {
     /// Every kind.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::Started,
         Self::Stopped,
         Self::Reloaded,
