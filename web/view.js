@@ -319,6 +319,8 @@ export function renderBox(s) {
   show($("told"), channels.length > 0);
   show($("tell"), channels.length > 0);
   put($("box-messages"), messageWords(s.messages));
+  show($("named"), (s.names ?? []).length > 0);
+  put($("box-names"), (s.names ?? []).map((name) => clean(name.text, 300)).join("\n"));
   put($("box-repairs"), String(s.repairs ?? "–"));
   put($("box-late"), number(s.loop_gap_ms, "ms"));
   // A box without a login lets nobody change anything from here.

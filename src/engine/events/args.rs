@@ -90,7 +90,7 @@ impl Fact {
             Self::Noted { note, .. } => noted(note.as_ref()),
             Self::Claimed { claim } | Self::ClaimOver { claim } => claimed(claim),
             Self::NameWritten { name, v4, v6, uplinks } => written(name, [*v4, *v6], uplinks),
-            Self::NameFails { name, why, stays } => unwritten(name, why, *stays),
+            Self::NameFails { name, why, stays } => unwritten(name, why, Arg::Flag(*stays)),
             Self::HostFollows { host } => vec![("host", Arg::Text(host.to_string()))],
             Self::OverlapsLan { subnet, .. } => vec![("subnet", Arg::Text(subnet.to_string()))],
             Self::Flushed { .. }
@@ -166,8 +166,8 @@ fn written(name: &str, [v4, v6]: [Option<IpAddr>; 2], uplinks: &[String]) -> Arg
 }
 
 /// Why a name could not be written, and whether it is tried again soon.
-fn unwritten(name: &str, why: &str, stays: bool) -> Args {
-    vec![("name", text(name)), ("why", text(why)), ("stays", Arg::Flag(stays))]
+fn unwritten(name: &str, why: &str, stays: Arg) -> Args {
+    vec![("name", text(name)), ("why", text(why)), ("stays", stays)]
 }
 
 /// Why something happened: a word, and what belongs to it.

@@ -43,10 +43,17 @@ impl Engine {
             State::Right => match follower.seen() {
                 (true, Some(after)) => format!("seen by the name server after {}", human(after)),
                 (true, None) => "the name server says so".to_owned(),
-                _ if !config.updater.answers() => {
-                    format!("taken by {}", config.updater.server().host)
+                (false, _) if config.updater.answers() => {
+                    "written; not seen by the name server yet".to_owned()
                 }
-                (false, _) => "written; not seen by the name server yet".to_owned(),
+                (false, _) => {
+                    let unseen = if follower.is_missed() {
+                        "; its name server does not say so yet"
+                    } else {
+                        ""
+                    };
+                    format!("taken by {}{unseen}", config.updater.server().host)
+                }
             },
         };
         NameState {

@@ -52,13 +52,13 @@ pub(super) async fn run(
     let ips = |found: &[Found]| found.iter().map(|one| one.ip).collect::<Vec<_>>();
     let mut says = PerFamily { v4: ips(&found.v4), v6: ips(&found.v6) };
     if job.only_looks() || job.is_met(&says) {
-        return Ok(Seen { wrote: false, says: Some(says) });
+        return Ok(Seen { says: Some(says), ..Seen::default() });
     }
     for family in Family::BOTH {
         let record = *job.request.records.get(family);
         *says.get_mut(family) = api.change(&zone, family, record, found.get(family)).await?;
     }
-    Ok(Seen { wrote: true, says: Some(says) })
+    Ok(Seen { wrote: true, says: Some(says), others_say: None })
 }
 
 const fn kind(family: Family) -> &'static str {

@@ -15,6 +15,8 @@ use crate::engine::input::Input;
 use crate::engine::names::ddns::outside::OutsideRequest;
 use crate::engine::names::ddns::request::{NameFailure, NameReply, NameRequest, Seen};
 
+#[cfg(feature = "ddns")]
+mod authority;
 mod cloudflare;
 mod job;
 mod outside;
@@ -118,6 +120,9 @@ async fn carry_out(
 }
 
 async fn run(job: &Job<'_>, secret: &Secret) -> Result<Seen, NameFailure> {
+    if job.only_looks() && !job.config.updater.answers() {
+        return Ok(Seen { others_say: authority::says(job).await, ..Seen::default() });
+    }
     match &job.config.updater {
         #[cfg(feature = "ddns")]
         Updater::Rfc2136 { server, zone, key_name } => {
@@ -138,6 +143,20 @@ async fn run(job: &Job<'_>, secret: &Secret) -> Result<Seen, NameFailure> {
         Updater::Url { server, login, template } => {
             web::url(job, server, (login, template), secret).await
         }
+    }
+}
+
+/// Without DNS no name server is asked.
+#[cfg(not(feature = "ddns"))]
+mod authority {
+    use std::net::IpAddr;
+
+    use super::Job;
+    use crate::units::PerFamily;
+
+    #[expect(clippy::unused_async, reason = "as where there is DNS")]
+    pub(super) async fn says(_: &Job<'_>) -> Option<PerFamily<Vec<IpAddr>>> {
+        None
     }
 }
 

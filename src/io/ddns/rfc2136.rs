@@ -44,7 +44,7 @@ pub(super) async fn run(
     let mut stream = connect(at.server, job.addresses, &job.way).await.map_err(passing)?;
     match says(&mut stream, name).await {
         Ok(says) if job.only_looks() || job.is_met(&says) => {
-            return Ok(Seen { wrote: false, says: Some(says) });
+            return Ok(Seen { says: Some(says), ..Seen::default() });
         }
         Ok(_) => {}
         Err(why) => return Err(passing(of_it(why))),
@@ -58,7 +58,7 @@ pub(super) async fn run(
     })?;
     // Whether it is seen is found out later, too.
     let says = says(&mut stream, name).await.ok();
-    Ok(Seen { wrote: true, says })
+    Ok(Seen { wrote: true, says, others_say: None })
 }
 
 /// A change, signed.

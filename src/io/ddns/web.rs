@@ -135,7 +135,7 @@ fn basic(login: &Login, secret: &Secret) -> String {
     format!("Basic {}", Base64::encode_string(both.as_bytes()))
 }
 
-const WROTE: Seen = Seen { wrote: true, says: None };
+const WROTE: Seen = Seen { wrote: true, says: None, others_say: None };
 
 /// The address that is to be said in one IP version.
 fn address(request: &NameRequest, family: Family) -> Option<IpAddr> {

@@ -17,6 +17,8 @@ use crate::engine::names::resolvers::Named;
 
 mod read;
 
+#[cfg(feature = "ddns")]
+pub(super) use read::of_the_box;
 pub use read::read;
 
 /// The file's name in the run directory.

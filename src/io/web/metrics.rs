@@ -100,6 +100,12 @@ fn about_the_box(text: &mut Text, snapshot: &Snapshot) {
     let alarm = snapshot.messages.alarm.as_ref().is_some_and(|alarm| alarm.seen.is_none());
     let help = "Whether something critical goes on that nobody has acknowledged.";
     text.family(&About("sparelink_unacknowledged", "", Gauge, help), one(alarm.into()));
+    let right = snapshot
+        .names
+        .iter()
+        .map(|name| (labels(&[("name", &name.name)]), u64::from(name.is_right())));
+    let help = "Whether a name that the agent keeps up to date says what it should.";
+    text.family(&About("sparelink_name_right", "", Gauge, help), right);
     let help =
         "From the last answer by the old way to the first by the new one, at the last switch.";
     let felt = snapshot.last_switch.as_ref().and_then(|(last, _)| last.felt);

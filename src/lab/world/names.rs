@@ -35,7 +35,7 @@ impl NameServer {
         if wrote {
             self.written.push((now, request.name.clone(), says.clone()));
         }
-        let seen = Seen { wrote, says: Some(says.clone()) };
+        let seen = Seen { wrote, says: Some(says.clone()), others_say: None };
         NameReply { number: request.number, name: request.name.clone(), result: Ok(seen) }
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::stage::{Stage, shell};
 
+mod authority;
 mod outside;
 mod servers;
 mod services;

@@ -15,10 +15,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use super::{RIGHT, line, public, public_home, with};
+use super::{RIGHT, authority, line, public, public_home, with};
 use crate::notify::server::{Asked, read};
 use crate::runner::figure;
-use crate::stage::{AGENT, SOON, Stage, file};
+use crate::stage::{AGENT, SOON, Stage, file, shell};
 
 const PORT: u16 = 8080;
 /// `me:s3cret`, as HTTP writes it.
@@ -34,12 +34,14 @@ struct Told {
     /// Cloudflare's records, by type and name.
     records: BTreeMap<(String, String), String>,
     changes: usize,
+    /// Whether the name server of the zone says what was told.
+    public: bool,
     /// What no such service would take.
     strange: Vec<String>,
 }
 
 #[derive(Clone, Default)]
-struct Services(Arc<Mutex<Told>>);
+pub(super) struct Services(Arc<Mutex<Told>>);
 
 impl Services {
     fn with<T>(&self, f: impl FnOnce(&mut Told) -> T) -> T {
@@ -75,6 +77,11 @@ impl Services {
             let mut of = told.said.iter().filter(|(known, _)| known == name);
             (of.clone().count(), of.next_back().map(|(_, ips)| ips.clone()).unwrap_or_default())
         })
+    }
+
+    /// The addresses of a name, as others are told.
+    pub(super) fn public(&self, name: &str) -> String {
+        if self.with(|told| told.public) { self.last(name).1 } else { String::new() }
     }
 
     fn record(&self, kind: &str, name: &str) -> Option<String> {
@@ -217,6 +224,11 @@ pub(super) async fn services_are_told_as_they_want() -> Result<()> {
     let home = public_home(&Plan::default()).await?;
     let services = Services::default();
     home.target.spawn(services.clone().serve(SocketAddr::new(ECHO4, PORT)));
+    authority::serve(&home.target, &services);
+    let resolvers = file("names-resolvers");
+    std::fs::write(&resolvers, format!("nameserver {ECHO4}\n"))?;
+    let over = format!("mount --bind {} /etc/resolv.conf", resolvers.display());
+    shell(&home.router, &over).await?;
     let (password, token) = (file("names-password"), file("names-token"));
     std::fs::write(&password, "s3cret\n")?;
     std::fs::write(&token, format!("{TOKEN}\n"))?;
@@ -241,7 +253,10 @@ pub(super) async fn services_are_told_as_they_want() -> Result<()> {
     until("Cloudflare", SOON, || services.record("AAAA", "home.cf.example").as_ref() == Some(&v6))
         .await?;
     ensure!(services.record("A", "home.cf.example") == Some(v4));
-    line(&stage, "home.dyn.example", "(cable), taken by 203.0.113.7").await?;
+    let taken = "(cable), taken by 203.0.113.7; its name server does not say so yet";
+    line(&stage, "home.dyn.example", taken).await?;
+    services.with(|told| told.public = true);
+    line(&stage, "home.dyn.example", "(cable), seen by the name server after ").await?;
     // Nobody is told twice over a restart, which for dyndns2 is abuse.
     let before = services.with(|told| (told.said.len(), told.changes));
     stage.agent.end(Signal::SIGTERM).await?;

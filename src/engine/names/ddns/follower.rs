@@ -102,6 +102,8 @@ pub(in crate::engine) struct Follower {
     stands: PerFamily<Stands>,
     asked: Option<Asked>,
     failing: Option<Failing>,
+    /// The same before it was last right.
+    moved: Option<Instant>,
     /// When something was last written, or may have been.
     written: Option<Instant>,
     /// The same for people, and over restarts.
@@ -120,6 +122,15 @@ fn is_met(record: Record, stands: Stands) -> bool {
         Record::Keep => true,
         Record::None => stands == Some(None),
         Record::Is(ip) => stands == Some(Some(ip)),
+    }
+}
+
+/// Whether it is just what others are told.
+fn is_said(record: Record, others: &[IpAddr]) -> bool {
+    match record {
+        Record::Keep => true,
+        Record::None => others.is_empty(),
+        Record::Is(ip) => others == [ip],
     }
 }
 
@@ -249,7 +260,7 @@ impl Follower {
             Err(failure) => self.failed(&asked, failure, now.mono),
         };
         if self.is_right() {
-            self.differs = None;
+            self.moved = self.differs.take().or(self.moved);
         }
         news
     }
@@ -273,7 +284,10 @@ impl Follower {
                 (None, Record::None) => Some(None),
                 (None, Record::Keep) => *self.stands.get(family),
             };
-            right &= is_met(record, stands);
+            right &= match &seen.others_say {
+                Some(others) => is_said(record, others.get(family)),
+                None => is_met(record, stands),
+            };
             // What has just been written will be said; until then that is what is looked for.
             let expects = asked.task == Task::Look && !self.seen && self.written.is_some();
             if !((seen.wrote || expects) && !is_met(record, stands)) {
@@ -288,19 +302,21 @@ impl Follower {
 
     /// Plans the next look at the name server.
     fn looked(&mut self, seen: &Seen, says: Match, now: Instant) {
-        let vain = self.look.map_or(0, |(_, vain)| vain);
-        match &seen.says {
+        let vain = if seen.wrote { 0 } else { self.look.map_or(0, |(_, vain)| vain) };
+        let asked = seen.says.as_ref().or(seen.others_say.as_ref());
+        match asked {
+            // What was taken just now is looked for soon. A service whose zone has no name server that can be
+            // asked stays with what it said.
+            None => self.look = seen.wrote.then(|| (now + LOOKS[0], 0)),
             Some(_) if says == Match::Right => {
                 if !std::mem::replace(&mut self.seen, true) {
-                    let since = self.differs.or(self.written);
+                    let since = self.since_the_move();
                     self.seen_after = self.written.and(since).map(|since| now.since(since));
                 }
-                self.look = Some((now + LOOK_EVERY, 0));
+                // A service is told again after weeks, not when others say something else.
+                self.look = seen.says.is_some().then(|| (now + LOOK_EVERY, 0));
             }
-            // Who took it does not say what others are told.
-            None => self.look = None,
             Some(_) => {
-                let vain = if seen.wrote { 0 } else { vain };
                 let pause = LOOKS.get(vain).copied();
                 // Nobody says it after all that time: it is not what stands there.
                 if pause.is_none() && seen.says.is_some() {
@@ -310,6 +326,11 @@ impl Follower {
                 self.look = Some((now + pause.unwrap_or(LOOK_EVERY), vain + 1));
             }
         }
+    }
+
+    /// Since when it was wrong before it was last written.
+    fn since_the_move(&self) -> Option<Instant> {
+        self.differs.or(self.moved).or(self.written)
     }
 
     fn failed(&mut self, asked: &Asked, failure: &NameFailure, now: Instant) -> Option<News> {
@@ -384,6 +405,11 @@ impl Follower {
     /// Whether the name server has said what was written, and how long after the move.
     pub(in crate::engine) const fn seen(&self) -> (bool, Option<Duration>) {
         (self.seen, self.seen_after)
+    }
+
+    /// The name server was asked since it was written, and says something else.
+    pub(in crate::engine) fn is_missed(&self) -> bool {
+        !self.seen && self.look.is_some_and(|(_, vain)| vain > 0)
     }
 
     pub(in crate::engine) const fn written(&self) -> Option<Utc> {

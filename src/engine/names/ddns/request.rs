@@ -53,8 +53,10 @@ pub struct NameReply {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     pub wrote: bool,
-    /// `None`: no name server was asked.
+    /// What the one that is told says itself; `None`: it does not say.
     pub says: Option<PerFamily<Vec<IpAddr>>>,
+    /// Where it does not: what the zone's name server says, if that was asked.
+    pub others_say: Option<PerFamily<Vec<IpAddr>>>,
 }
 
 /// Why a request came to nothing.

@@ -26,6 +26,14 @@ pub struct NameState {
     pub failing: Option<String>,
 }
 
+impl NameState {
+    /// Whether it says what it should.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.state == State::Right
+    }
+}
+
 /// How it stands with a name, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {

@@ -30,6 +30,8 @@ fn is(text: &str) -> Wish {
 struct Play {
     follower: Follower,
     says: Vec<IpAddr>,
+    /// A service: what others are told comes after so long, which only its name server says; `None`: nobody does.
+    service: Option<Option<u64>>,
     fails: Option<NameFailure>,
     writes: Vec<u64>,
     tries: Vec<u64>,
@@ -82,7 +84,12 @@ impl Play {
             self.writes.push(ms);
         }
         let says = Some(PerFamily { v4: self.says.clone(), v6: Vec::new() });
-        Ok(Seen { wrote, says })
+        let Some(late) = self.service else { return Ok(Seen { wrote, says, others_say: None }) };
+        let known = |late| self.writes.last().is_some_and(|written| written + late <= ms);
+        let others_say = late
+            .filter(|_| request.task == Task::Look)
+            .and_then(|late| if known(late) { says } else { Some(PerFamily::default()) });
+        Ok(Seen { wrote, says: None, others_say })
     }
 }
 
@@ -243,4 +250,29 @@ fn what_says_nothing_is_told_the_same_again_after_four_weeks() {
     assert_eq!(follower.due(&wish, Now { utc: None, ..later(29) }), None);
     assert_eq!(follower.due(&wish, later(29)), Some(Task::Write));
     assert_eq!(follower.due(&is(A), later(29)), None, "the others are asked");
+}
+
+#[test]
+fn what_a_service_took_is_looked_for_where_others_ask() {
+    let mut play = Play { service: Some(Some(5000)), ..Play::default() };
+    play.play(0, 4000, |_| is(A));
+    assert!(play.follower.is_missed() && !play.follower.seen().0, "looked after 2 s, in vain");
+    play.play(4000, 20_000, |_| is(A));
+    assert_eq!(
+        play.follower.seen(),
+        (true, Some(Duration::from_millis(13_060))),
+        "after 10 s more"
+    );
+    assert!(!play.follower.is_missed());
+    // Nobody can be asked: what the service said stands, and it is not told again.
+    for service in [None, Some(10_000_000)] {
+        let mut play = Play { service: Some(service), ..Play::default() };
+        play.play(0, 5_000_000, |_| is(A));
+        assert_eq!(play.follower.seen(), (false, None));
+        assert_eq!(
+            (play.follower.is_missed(), play.follower.state()),
+            (service.is_some(), State::Right)
+        );
+        assert_eq!(play.tries, [900], "{service:?}");
+    }
 }
