@@ -260,8 +260,8 @@ fn what_a_service_took_is_looked_for_where_others_ask() {
     play.play(4000, 20_000, |_| is(A));
     assert_eq!(
         play.follower.seen(),
-        (true, Some(Duration::from_millis(13_060))),
-        "after 10 s more"
+        (true, Some(Duration::from_millis(15_100))),
+        "looked 2 s, 2 s and 10 s later"
     );
     assert!(!play.follower.is_missed());
     // Nobody can be asked: what the service said stands, and it is not told again.
