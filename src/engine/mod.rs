@@ -167,7 +167,7 @@ impl Engine {
             un_nated: flows::un_nated::UnNatedFlows::default(),
             lan: Lan::default(),
             names: Names {
-                followers: names::ddns::all::Followers::restored(&restored.saved.names),
+                followers: names::ddns::all::Followers::restored(&restored.saved.names, now),
                 ..Names::default()
             },
             telling: Telling::new(restored.events, restored.known, now.mono),

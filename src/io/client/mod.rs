@@ -71,7 +71,10 @@ impl Addresses {
                 }
                 "it has no address".to_owned()
             }
-            Ok(Err(error)) => words(&error),
+            // What the C library says comes after what was tried, which is said here.
+            Ok(Err(error)) => {
+                error.to_string().rsplit(": ").next().unwrap_or_default().to_lowercase()
+            }
             Err(_) => "no resolver answers".to_owned(),
         };
         if known.is_empty() {

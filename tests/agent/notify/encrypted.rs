@@ -22,18 +22,18 @@ const PYTHON: &str = "/usr/bin/python3";
 const LOGIN: &str = "box%40home.example:p%C3%A4%3Fs%40";
 
 /// The servers in `servers.py`; killed when dropped.
-struct Servers(Child);
+pub(super) struct Servers(Child);
 
 impl Servers {
     /// `None`, with the reason printed: what they need is not here.
-    async fn start(home: &Home) -> Result<Option<Self>> {
+    pub(super) async fn start(home: &Home, name: &str) -> Result<Option<Self>> {
         let have = std::process::Command::new(PYTHON).args(["-c", "import aiosmtpd"]).output();
         if !have.is_ok_and(|output| output.status.success()) {
             skip("there is no python3-aiosmtpd");
             return Ok(None);
         }
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agent/notify/servers.py");
-        let dir = file("servers");
+        let dir = file(name);
         let words = [script.to_owned(), ECHO4.to_string(), dir.display().to_string()];
         let mut command = child(Path::new(PYTHON), &words.map(OsString::from));
         let this = Self(home.target.run(async move { command.spawn() }).await??);
@@ -117,7 +117,7 @@ fn shown(n: usize, to: &str) -> String {
 
 pub(super) async fn mails_and_webhooks_go_by_tls_alone() -> Result<()> {
     let home = Home::build(&Plan::default()).await?;
-    let Some(_servers) = Servers::start(&home).await? else { return Ok(()) };
+    let Some(_servers) = Servers::start(&home, "servers").await? else { return Ok(()) };
     let trusted = file("servers").join("authority.pem").display().to_string();
     let agent = with_environment("trusting", &[("SSL_CERT_FILE", &trusted)])?;
     let channels = channels();

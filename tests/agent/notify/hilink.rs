@@ -1,7 +1,7 @@
 //! SMS by a mobile router: a stand-in for its web interface, which refuses whatever differs from what such a router
 //! takes, and the real agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +20,7 @@ use crate::figure;
 use crate::stage::{SOON, Stage};
 
 const PORT: u16 = 8088;
-const NUMBER: &str = "+4915112345678";
+pub(super) const NUMBER: &str = "+4915112345678";
 
 /// What becomes of an SMS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,10 @@ enum Fate {
 
 #[derive(Debug)]
 struct State {
-    /// Sessions and tokens so far; the last of each is good.
+    /// Sessions so far, of which the last is good; tokens so far, and those that are good for one request each.
     session: u32,
     token: u32,
+    good: BTreeSet<String>,
     wants_login: bool,
     logged_in: bool,
     /// Logins, and logouts.
@@ -52,13 +53,14 @@ struct State {
 }
 
 #[derive(Clone, Debug)]
-struct Router(Arc<Mutex<State>>);
+pub(super) struct Router(Arc<Mutex<State>>);
 
 impl Router {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             session: 0,
             token: 0,
+            good: BTreeSet::new(),
             wants_login: false,
             logged_in: false,
             log: (0, 0),
@@ -74,7 +76,22 @@ impl Router {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn serve(self, at: SocketAddr) -> Result<()> {
+    /// Nothing is done for whoever has not logged in.
+    pub(super) fn wants_login(&self) {
+        self.lock().wants_login = true;
+    }
+
+    pub(super) fn comes_in(&self, from: &str, text: &str) {
+        self.lock().inbox.push((from.to_owned(), text.to_owned()));
+    }
+
+    /// The SMS, the logins and logouts, and the requests that no router would take.
+    pub(super) fn was_asked(&self) -> (Vec<String>, (usize, usize), Vec<String>) {
+        let state = self.lock();
+        (state.sms.clone(), state.log, state.wrong.clone())
+    }
+
+    pub(super) async fn serve(self, at: SocketAddr) -> Result<()> {
         let listener = TcpListener::bind(at).await?;
         loop {
             let (stream, _) = listener.accept().await?;
@@ -99,6 +116,13 @@ fn xml(inside: &str) -> String {
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{inside}")
 }
 
+/// What a body asks for; `None`: it does not begin as XML does.
+fn asks(body: &str) -> Option<&str> {
+    let (head, rest) = body.split_once("?>")?;
+    let head = head.to_ascii_lowercase();
+    (head == "<?xml version=\"1.0\" encoding=\"utf-8\"").then(|| rest.trim_start())
+}
+
 fn error(code: u32) -> String {
     xml(&format!("<error><code>{code}</code><message></message></error>"))
 }
@@ -112,13 +136,23 @@ impl State {
     /// Headers and body; `None`: it breaks off.
     fn answer(&mut self, asked: &Asked) -> Option<(String, String)> {
         let path = asked.path.as_str();
-        if path == "/api/webserver/SesTokInfo" {
+        // Its page begins a session, too, and older ones tell a token elsewhere.
+        if path == "/" {
             self.session += 1;
-            self.token += 1;
-            self.logged_in = false;
-            let (session, token) = (self.session, self.token);
+            let cookie = format!("Set-Cookie: SessionID=s{};path=/;HttpOnly;\r\n", self.session);
+            return Some((cookie, "<html></html>".to_owned()));
+        }
+        if path == "/api/webserver/token" {
+            return Some((String::new(), error(100_002)));
+        }
+        if path == "/api/webserver/SesTokInfo" {
+            if asked.header("cookie") != Some(&format!("SessionID=s{}", self.session)) {
+                self.session += 1;
+                self.logged_in = false;
+            }
+            let (session, token) = (self.session, self.issue());
             let inside = format!(
-                "<response><SesInfo>SessionID=s{session}</SesInfo><TokInfo>t{token}</TokInfo></response>"
+                "<response><SesInfo>SessionID=s{session}</SesInfo><TokInfo>{token}</TokInfo></response>"
             );
             return Some((String::new(), xml(&inside)));
         }
@@ -131,19 +165,25 @@ impl State {
         }
         if std::mem::take(&mut self.forgets) {
             self.session += 1;
+            self.good.clear();
             return Some((String::new(), error(125_002)));
         }
-        let token = format!("t{}", self.token);
-        if asked.header("__requestverificationtoken") != Some(&token)
-            || asked.header("content-type") != Some("application/xml")
-        {
+        let token = asked.header("__requestverificationtoken").unwrap_or_default();
+        if !self.good.remove(token) || asked.header("content-type") != Some("application/xml") {
             self.wrong.push(format!("no token, or not XML: {asked:?}"));
             return Some((String::new(), error(125_003)));
         }
-        self.token += 1;
-        let mut headers = format!("__RequestVerificationToken: t{}\r\n", self.token);
-        let body = self.done(asked, &token, &mut headers)?;
+        let mut headers = format!("__RequestVerificationToken: {}\r\n", self.issue());
+        let body = self.done(asked, token, &mut headers)?;
         Some((headers, body))
+    }
+
+    /// A token that is good for one request.
+    fn issue(&mut self) -> String {
+        self.token += 1;
+        let token = format!("t{}", self.token);
+        self.good.insert(token.clone());
+        token
     }
 
     fn told(&mut self, path: &str) -> String {
@@ -182,15 +222,16 @@ impl State {
                     "<request><Username>admin</Username><Password>{password}</Password>\
                      <password_type>4</password_type></request>"
                 );
-                if body != xml(&right) {
+                if asks(body) != Some(&right) {
                     return Some(error(108_006));
                 }
                 self.session += 1;
                 self.logged_in = true;
+                let (one, two) = (self.issue(), self.issue());
                 *headers = format!(
                     "Set-Cookie: SessionID=s{};path=/;HttpOnly;\r\n\
-                     __RequestVerificationTokenone: t{}\r\n__RequestVerificationTokentwo: x\r\n",
-                    self.session, self.token
+                     __RequestVerificationTokenone: {one}\r\n__RequestVerificationTokentwo: {two}\r\n",
+                    self.session
                 );
                 Some(ok)
             }
@@ -207,7 +248,7 @@ impl State {
                      <Content>{content}</Content><Length>{}</Length><Reserved>1</Reserved><Date>{date}</Date></request>",
                     content.len()
                 );
-                if body != xml(&right) || date.len() != 19 || content.len() > 160 {
+                if asks(body) != Some(&right) || date.len() != 19 || content.len() > 160 {
                     self.wrong.push(body.to_owned());
                     return Some(error(100_005));
                 }
@@ -227,7 +268,7 @@ impl State {
     fn inbox(&mut self, body: &str) -> String {
         let right = "<request><PageIndex>1</PageIndex><ReadCount>20</ReadCount><BoxType>1</BoxType>\
                      <SortType>0</SortType><Ascending>0</Ascending><UnreadPreferred>0</UnreadPreferred></request>";
-        if body != xml(right) {
+        if asks(body) != Some(right) {
             self.wrong.push(body.to_owned());
             return error(100_005);
         }

@@ -25,6 +25,7 @@ mod home_assistant;
 mod hooks;
 mod modem;
 mod mqtt;
+mod oracles;
 pub(crate) mod server;
 mod storm;
 
@@ -40,6 +41,7 @@ use home_assistant::a_home_sees_its_uplinks_and_says_which;
 use hooks::programs_beside_the_configuration_are_run;
 use modem::an_sms_goes_by_modem_manager;
 use mqtt::messages_are_published_by_mqtt;
+use oracles::{the_stand_in_of_a_mobile_router_is_taken_for_one, what_apprise_sends_we_send};
 use server::{Asked, Manner, Server, says};
 use storm::fifty_transitions_and_twenty_kills_lose_no_message;
 
@@ -58,6 +60,8 @@ crate::tests![
     fifty_transitions_and_twenty_kills_lose_no_message,
     mails_and_webhooks_go_by_tls_alone,
     an_sms_goes_by_the_router_that_is_meant,
+    what_apprise_sends_we_send,
+    the_stand_in_of_a_mobile_router_is_taken_for_one,
     an_sms_goes_by_modem_manager,
     messages_are_published_by_mqtt,
     a_home_sees_its_uplinks_and_says_which,

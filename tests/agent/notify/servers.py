@@ -96,8 +96,17 @@ async def mail(port, context=None, starttls=None):
 
 async def https(port, context):
     async def answer(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        method, path, _ = head[0].split(" ")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
+        body = (await reader.readexactly(int(headers.get("content-length", 0)))).decode()
+        record = {"method": method, "host": headers["host"], "path": path, "headers": headers, "body": body}
+        with open(DIR / "asked", "a") as file:
+            file.write(json.dumps(record) + "\n")
+        # What each of the push services says of a message that it took.
+        said = b'{"status": 1, "request": "1", "ok": true, "result": {"message_id": 1}, "id": 1}'
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+                     b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(said), said))
         await writer.drain()
         writer.close()
 
@@ -111,7 +120,8 @@ async def main():
         "[p]\ncommonName=supplied\n")
     authority("authority")
     authority("stranger")
-    good = certificate("good")
+    services = ["api.pushover.net", "api.telegram.org", "ntfy.example", "push.example", "hook.example"]
+    good = certificate("good", names=",".join([f"IP:{ADDRESS}", *(f"DNS:{name}" for name in services)]))
     bad = [
         certificate("other", names="DNS:other.example"),
         certificate("expired", years=("2020", "2021")),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::follower::{Follower, Kept};
 use crate::config::DdnsConfig;
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 
 /// All names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,8 +20,8 @@ pub(in crate::engine) struct Followers {
 
 impl Followers {
     /// Those of before.
-    pub(in crate::engine) fn restored(kept: &BTreeMap<String, Kept>) -> Self {
-        let all = kept.iter().map(|(name, kept)| (name.clone(), Follower::kept(kept)));
+    pub(in crate::engine) fn restored(kept: &BTreeMap<String, Kept>, now: Now) -> Self {
+        let all = kept.iter().map(|(name, kept)| (name.clone(), Follower::kept(kept, now)));
         Self { all: all.collect(), ..Self::default() }
     }
 

@@ -135,11 +135,15 @@ fn is_said(record: Record, others: &[IpAddr]) -> bool {
 }
 
 impl Follower {
-    /// One that an earlier run wrote.
-    pub(in crate::engine) fn kept(kept: &Kept) -> Self {
+    /// One that an earlier run wrote. Its last minute still counts; where the clock is not set, it begins now.
+    pub(in crate::engine) fn kept(kept: &Kept, now: Now) -> Self {
         let stands = |ip: Option<IpAddr>| ip.map(Some);
+        let ago = |at: Utc| now.utc.map_or(0, |utc| utc.0.saturating_sub(at.0));
+        let ago = |at: Utc| Duration::from_millis(ago(at));
+        let written = kept.at.filter(|at| ago(*at) < MINUTE);
         Self {
             stands: PerFamily { v4: stands(kept.v4), v6: stands(kept.v6) },
+            written: written.map(|at| now.mono - ago(at)),
             written_utc: kept.at,
             ..Self::default()
         }

@@ -230,16 +230,17 @@ fn what_is_kept_outlives_a_restart() {
     let names = config.unwrap().ddns;
     let mut all = Followers::default();
     *all.of("home.example.net") = play.follower;
-    *all.of("gone.example.net") = Follower::kept(&Kept { v4: Some(ip(A)), v6: None, at: None });
+    *all.of("gone.example.net") =
+        Follower::kept(&Kept { v4: Some(ip(A)), v6: None, at: None }, at(0));
     let kept = all.keep(&names);
     assert_eq!(kept.len(), 1, "{kept:?}");
-    let again = Followers::restored(&kept);
+    let again = Followers::restored(&kept, at(0));
     assert_eq!(again.get("home.example.net").unwrap().says().v4, Some(ip(A)));
 }
 
 #[test]
 fn what_says_nothing_is_told_the_same_again_after_four_weeks() {
-    let mut follower = Follower::kept(&Kept { v4: Some(ip(A)), v6: None, at: at(0).utc });
+    let mut follower = Follower::kept(&Kept { v4: Some(ip(A)), v6: None, at: at(0).utc }, at(0));
     let wish = Wish { repeats: true, ..is(A) };
     let later = |days: u64| Now {
         utc: Some(Utc(1_900_000_000_000 + 1_000_000 + days * 86_400_000)),
@@ -274,5 +275,25 @@ fn what_a_service_took_is_looked_for_where_others_ask() {
             (service.is_some(), State::Right)
         );
         assert_eq!(play.tries, [900], "{service:?}");
+    }
+}
+
+#[test]
+fn the_minute_between_two_writes_outlives_the_agent() {
+    let kept = Kept { v4: Some(ip(A)), v6: None, at: at(0).utc };
+    // When the agent is there again, by which clock, and when the next may be written.
+    let unset = Now { utc: None, ..at(1000) };
+    let back = Now { utc: Some(Utc(1)), ..at(1000) };
+    let rows = [
+        (at(20_000), 60_000),
+        (at(59_000), 60_000),
+        (at(70_000), 70_900),
+        (unset, 61_000),
+        (back, 61_000),
+    ];
+    for (now, expected) in rows {
+        let mut follower = Follower::kept(&kept, now);
+        follower.want(&is(B), now.mono);
+        assert_eq!(follower.deadline(&is(B)), Some(at(expected).mono), "{now:?}");
     }
 }
