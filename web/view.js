@@ -319,8 +319,9 @@ export function renderBox(s) {
   show($("told"), channels.length > 0);
   show($("tell"), channels.length > 0);
   put($("box-messages"), messageWords(s.messages));
-  show($("named"), (s.names ?? []).length > 0);
-  put($("box-names"), (s.names ?? []).map((name) => clean(name.text, 300)).join("\n"));
+  const names = s.names ?? [];
+  show($("named"), names.length > 0);
+  keyed($("box-names"), names, (_, index) => index, () => make("p"), (p, name) => put(p, clean(name.text, 300)));
   put($("box-repairs"), String(s.repairs ?? "–"));
   put($("box-late"), number(s.loop_gap_ms, "ms"));
   // A box without a login lets nobody change anything from here.

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { watchFrom } from "./browser.mjs";
 import { HOSTILE } from "./hostile.mjs";
 import { Box, PASSWORD } from "./server.mjs";
-import { STATES, line, status, uplink } from "./states.mjs";
+import { STATES, line, named, status, uplink } from "./states.mjs";
 
 const WEB = new URL("../../web/", import.meta.url);
 const SHOTS = fileURLToPath(new URL("../../target/page/", import.meta.url));
@@ -114,6 +114,7 @@ const hostileState = (from) => {
       host: h(0),
       sentence: `Internet works, on ${h(0)}: ${h(1)}`,
       manual: h(2),
+      names: [named(h(3), h(3)), named(h(4), h(4), h(5))],
       last_switch: { at: null, from: h(1), to: h(0), reason: h(2), felt_ms: 1 },
     }),
     history: HOSTILE.map((name, i) => ({
@@ -847,6 +848,9 @@ export const tests = {
     await shows("outage_plugged", "bad");
     // Who could not be told, and why; what nothing works says is as grave as a warning.
     assert.equal(await text(page, "#box-messages"), "ntfy: cannot connect to ntfy.sh:443: no uplink works; 2 waiting");
+    const names = await page.locator("#box-names p").allInnerTexts();
+    assert.equal(names.length, 2);
+    assert.match(names[1], /^cable\.example\.net → 84\.12\.9\.70 \(cable\), ns1.* tried again in 44 s$/);
     assert.equal(
       await text(page, "#alarm-words"),
       "If nobody says that they have seen this, gotify (192.168.1.9) is told in 4 min.",
@@ -865,6 +869,7 @@ export const tests = {
     for (const part of ["rtt", "jitter", "loss"]) assert.equal(await said("mifi", part), "–", part);
     await shows("ok", "good");
     assert.match(await text(page, "#box-messages"), /^ntfy: last .*11:47, none waiting$/);
+    assert.match(await text(page, "#box-names"), /seen by the name server after 1\.0 s$/);
     assert.equal(await page.locator("#alarm").isVisible(), false);
     assert.equal(await said("mifi", "tag"), "Ready");
     assert.equal(await said("mifi", "rtt"), "46 ms");

@@ -51,6 +51,11 @@ export function uplink(name, more = {}) {
   };
 }
 
+/** A name that the box keeps up to date. */
+export function named(name, text, state = "right") {
+  return { name, uplink: null, state, text };
+}
+
 export function status(uplinks, more = {}) {
   const active = uplinks.find((u) => u.role === "active");
   return {
@@ -76,6 +81,9 @@ export function status(uplinks, more = {}) {
       alarm: null,
       heartbeats: [],
     },
+    names: [
+      named("home.example.net", "home.example.net → 84.12.9.70 and 2001:db8:10::2 (cable), seen by the name server after 1.0 s"),
+    ],
     login: { needed: true, set: true },
     uplinks,
     ...more,
@@ -523,6 +531,9 @@ const outage_plugged = () => {
   messages.waiting = 2;
   Object.assign(messages.channels[0], { waiting: 2, failing: "cannot connect to ntfy.sh:443: no uplink works" });
   const next = { to: "gotify (192.168.1.9)", in_s: 240 };
+  state.status.names.push(
+    named("cable.example.net", "cable.example.net → 84.12.9.70 (cable), ns1.example.net: it does not know key home; tried again in 44 s", "failing"),
+  );
   messages.alarm = { title: "No Internet since 12:47", at: at(400), acknowledged: null, next };
   Object.assign(state.status.uplinks[1], { health: "unknown", condition: "ok", carrier: true, reason: "being checked" });
   return state;
