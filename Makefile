@@ -28,8 +28,7 @@ help:  ## print this text
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: setup  ## build it, and play the story: cables are severed, the home stays online
-	cargo build --locked
-	$(SPARELINK) lab --tour
+	@.ci/demo
 
 test: setup-tests fmt clippy builds unit vm-x86-short page doc deny  ## run every check and test (some minutes)
 	@echo "all is well"

@@ -86,6 +86,7 @@ pub(super) enum Command {
     #[cfg(feature = "lab")]
     Lab {
         tour: bool,
+        stay: bool,
         json: bool,
     },
 }
@@ -252,7 +253,11 @@ fn meant(low: &Low) -> Result<Command, Failure> {
         },
         "purge" => Command::Purge,
         #[cfg(feature = "lab")]
-        "lab" => Command::Lab { tour: given(&spec::TOUR), json: given(&spec::JSON) },
+        "lab" => Command::Lab {
+            tour: given(&spec::TOUR),
+            stay: given(&spec::STAY),
+            json: given(&spec::JSON),
+        },
         other => return Err(Failure::plain(format!("{other} is listed and not known"))),
     })
 }

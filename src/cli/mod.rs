@@ -60,6 +60,25 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     done.unwrap_or_else(|failure| terminal::tell(&failure))
 }
 
+/// What this program is: its version, the commit that it was built from where that is known, and what is in it.
+fn version() -> String {
+    let parts = [
+        ("dbus", cfg!(feature = "dbus")),
+        ("ddns", cfg!(feature = "ddns")),
+        ("replay", cfg!(feature = "replay")),
+        ("tls", cfg!(feature = "tls")),
+        ("lab", cfg!(feature = "lab")),
+        ("faults", cfg!(feature = "faults")),
+    ];
+    let parts: Vec<&str> =
+        parts.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+    let parts = if parts.is_empty() { "lite".to_owned() } else { parts.join(" ") };
+    let commit = option_env!("SPARELINK_COMMIT").filter(|commit| !commit.is_empty());
+    let commit =
+        commit.map_or_else(|| "unnamed commit".to_owned(), |commit| format!("commit {commit}"));
+    format!("sparelink {} ({commit}; {parts})\n", env!("CARGO_PKG_VERSION"))
+}
+
 /// Carries out a command. `no_zone` is the zone of the configuration, if this box does not have it.
 fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
     let Line { command, config: file, run_dir } = line;
@@ -68,7 +87,7 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
     match command {
         Command::Unnamed => begin(&client()?),
         Command::Help(about) => terminal::print(&help::about(about, terminal::colour())),
-        Command::Version => terminal::print(concat!("sparelink ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Version => terminal::print(&version()),
         Command::Check { file: _ } => check::check(&config_file()),
         Command::Run { observe, record, verbose } => {
             let config = load(&config_file(), run_dir.clone())?;
@@ -126,7 +145,9 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
         }
         Command::Purge => Ok(work::purge(&find_run_dir(run_dir, file.as_deref())?)?),
         #[cfg(feature = "lab")]
-        Command::Lab { tour, json } => Ok(work::lab(LabArgs { tour, json, ..LabArgs::default() })),
+        Command::Lab { tour, stay, json } => {
+            Ok(work::lab(LabArgs { tour, stay, json, ..LabArgs::default() }))
+        }
     }
 }
 

@@ -85,6 +85,8 @@ pub(super) const REMOVE: Flag =
     switch("remove", None, "delete the password; then no login is possible");
 #[cfg(feature = "lab")]
 pub(super) const TOUR: Flag = switch("tour", None, "play a 25-second demo");
+#[cfg(feature = "lab")]
+pub(super) const STAY: Flag = switch("stay", None, "with --tour: go on at the prompt, page open");
 
 /// The flags that are understood before the command as well.
 pub(super) const EARLY: [&Flag; 2] = [&CONFIG, &RUN_DIR];
@@ -263,7 +265,7 @@ pub(super) const COMMANDS: &[Command] = &[
         more: "Everything lives in network namespaces; your own network is not touched.\n\
                Type unplug, sever, lose 40, slow, portal or restore, and an uplink's name;\n\
                or status, or quit.",
-        flags: &[&TOUR, &JSON],
+        flags: &[&TOUR, &STAY, &JSON],
         group: Group::Try,
     },
 ];

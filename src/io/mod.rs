@@ -17,6 +17,7 @@ pub mod netlink;
 pub mod notify;
 pub mod probe;
 pub mod record;
+pub(crate) mod resolv_conf;
 pub mod resolvers;
 pub mod socket;
 pub mod store;

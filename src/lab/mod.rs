@@ -62,6 +62,8 @@ const INTERRUPTED: u8 = 130;
 pub struct LabArgs {
     /// Play the story without a keyboard.
     pub tour: bool,
+    /// Go on at the prompt afterwards.
+    pub stay: bool,
     /// Tell it as JSON lines.
     pub json: bool,
     /// What differs from the lab's usual home: kinds of uplinks, windows, holds.
@@ -130,7 +132,11 @@ async fn lab(args: &LabArgs, entrance: io::Result<TcpListener>) -> Result<()> {
         writeln!(out, "\nAll uplinks are proven. {sentence}. {page}\n")?;
     }
     if args.tour {
-        return tour::tour(&home, &mut agent, &meter, telling, out).await;
+        tour::tour(&home, &mut agent, &meter, telling, out).await?;
+        if !args.stay {
+            return Ok(());
+        }
+        writeln!(out, "Now it is your turn. {page}\n")?;
     }
     prompt::run(&home, &mut Some(agent), &meter, start).await
 }

@@ -9,7 +9,7 @@ use super::job::Job;
 use super::query::{self, exchange};
 use crate::config::Server;
 use crate::io::client::connect;
-use crate::io::resolvers;
+use crate::io::resolv_conf;
 use crate::units::PerFamily;
 
 /// Name servers of a zone that are tried: they all say the same.
@@ -31,7 +31,7 @@ pub(super) async fn says(job: &Job<'_>) -> Option<PerFamily<Vec<IpAddr>>> {
 /// The name servers of the zone that a name is in.
 async fn servers(job: &Job<'_>) -> Option<Vec<String>> {
     let name = Name::from_ascii(&job.request.name).ok()?;
-    for resolver in resolvers::of_the_box() {
+    for resolver in resolv_conf::of_the_box() {
         let server = Server { tls: false, host: resolver.to_string(), port: DNS };
         // A resolver may end a connection after one answer.
         let Some(zone) = asked(job, &server, &name, RecordType::SOA).await.and_then(zone_of) else {

@@ -17,8 +17,6 @@ use crate::engine::names::resolvers::Named;
 
 mod read;
 
-#[cfg(feature = "ddns")]
-pub(super) use read::of_the_box;
 pub use read::read;
 
 /// The file's name in the run directory.

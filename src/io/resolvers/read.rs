@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 
 use crate::engine::names::resolvers::Named;
+use crate::io::resolv_conf::{address, nameserver, nameservers};
 use crate::units::IfIndex;
 
 /// systemd-networkd: `DNS=` by interface number.
@@ -83,13 +84,6 @@ pub fn read(root: &Path) -> Named {
     named
 }
 
-/// The resolvers that programs on this box ask.
-#[cfg(feature = "ddns")]
-pub(in crate::io) fn of_the_box() -> Vec<IpAddr> {
-    let text = contents(Path::new("/etc/resolv.conf")).unwrap_or_default();
-    nameservers(&text).take(EACH).collect()
-}
-
 fn add(list: &mut Vec<IpAddr>, more: impl Iterator<Item = IpAddr>) {
     for address in more {
         if list.len() < EACH && !list.contains(&address) {
@@ -134,33 +128,10 @@ fn text(file: &File) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// An address as these files write it: `192.0.2.1`, `fe80::1%eth1`, `192.0.2.1:53#dns.example`,
-/// `[2001:db8::1]:53`. One on another port is no resolver for us.
-fn address(word: &str) -> Option<IpAddr> {
-    let word = word.split('#').next()?;
-    let (word, port) = match word.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((word, port)) => (word, port.trim_start_matches(':')),
-        None if word.matches(':').count() == 1 => word.split_once(':')?,
-        None => (word, ""),
-    };
-    let plain = matches!(port.split('%').next()?, "" | "53");
-    word.split('%').next()?.parse().ok().filter(|_| plain)
-}
-
 /// The addresses after any of these keys, each at the beginning of a line.
 fn assigned<'a>(text: &'a str, keys: &'a [&str]) -> impl Iterator<Item = IpAddr> + 'a {
     let value = move |line: &'a str| keys.iter().find_map(|key| line.trim().strip_prefix(key));
     text.lines().filter_map(value).flat_map(str::split_whitespace).filter_map(address)
-}
-
-/// The resolvers of a `resolv.conf(5)`.
-fn nameservers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
-    text.lines().filter_map(nameserver)
-}
-
-fn nameserver(line: &str) -> Option<IpAddr> {
-    let mut words = line.split_whitespace();
-    (words.next()? == "nameserver").then(|| words.next().and_then(address))?
 }
 
 /// Resolvers by the section that they stand in, each begun by `# Interface NAME`.

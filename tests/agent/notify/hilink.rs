@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use base64ct::{Base64, Encoding as _};
@@ -326,7 +327,7 @@ pub(super) async fn an_sms_goes_by_the_router_that_is_meant() -> Result<()> {
     let begun = Instant::now();
     while !phone.lock().sms.iter().any(|sms| sms.starts_with("No Internet since ")) {
         ensure!(begun.elapsed() < SOON, "no SMS: {:?}\n{}", phone.lock(), stage.agent.log());
-        sleep(std::time::Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(50)).await;
     }
     figure(&format!("an SMS without Internet after {} ms", begun.elapsed().as_millis()));
     an_answer_is_seen(&stage, &phone).await?;
@@ -335,6 +336,45 @@ pub(super) async fn an_sms_goes_by_the_router_that_is_meant() -> Result<()> {
     let log = stage.agent.log();
     ensure!(!log.contains("s3cret") && !log.contains(NUMBER), "{log}");
     Ok(())
+}
+
+/// Somebody is asked whether they have seen it, and the channel goes: nobody is asked any more, again and again.
+pub(super) async fn a_channel_that_goes_is_not_asked_for_an_answer() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    let phone = Router::new();
+    let place = SocketAddr::new(home.uplink("phone")?.at.modem4.into(), PORT);
+    home.uplink("phone")?.modem.spawn(phone.clone().serve(place));
+    let base = config(&Plan::default(), &Settings::default());
+    let text = format!("{base}[[notify]]\nto = \"hilink://{place}/{NUMBER}?uplink=phone\"\n");
+    let stage = Stage::in_home_as(home, &text).await?;
+    for uplink in ["cable", "mifi", "phone"] {
+        stage.happens(uplink, LineEvent::Sever).await?;
+    }
+    let begun = Instant::now();
+    while !phone.lock().sms.iter().any(|sms| sms.contains("Answer ")) {
+        ensure!(begun.elapsed() < SOON, "no SMS asks: {:?}\n{}", phone.lock(), stage.agent.log());
+        sleep(Duration::from_millis(50)).await;
+    }
+    stage.agent.configure(&base)?;
+    stage.command(&["reload"]).await?.must(0)?;
+    // It would have been asked by then.
+    sleep(Duration::from_secs(12)).await;
+    let before = busy(&stage)?;
+    sleep(Duration::from_secs(4)).await;
+    let took = busy(&stage)? - before;
+    figure(&format!("{} ms of work in 4 s", took.as_millis()));
+    ensure!(took < Duration::from_secs(2), "it asks again and again: {took:?}");
+    Ok(())
+}
+
+/// How long the agent has worked, all of its threads.
+fn busy(stage: &Stage) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", stage.agent.pid()))?;
+    let after = stat.rsplit_once(')').context("no name")?.1;
+    let ticks: u64 =
+        after.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<_, _>>()?;
+    // A hundred of them a second, on every machine (`USER_HZ`).
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// An answer from the one who was told, with the number that was asked for, is that they have seen it.
@@ -359,13 +399,13 @@ async fn an_answer_is_seen(stage: &Stage, phone: &Router) -> Result<()> {
             return Ok(());
         }
         // It has looked once by then.
-        if !answered && begun.elapsed() > std::time::Duration::from_secs(12) {
+        if !answered && begun.elapsed() > Duration::from_secs(12) {
             answered = true;
             let answer = (NUMBER.replacen("+49", "0", 1), format!("{number} &amp; thanks"));
             phone.lock().inbox.insert(0, answer);
         }
-        ensure!(begun.elapsed() < std::time::Duration::from_secs(60), "{}", stage.agent.log());
-        sleep(std::time::Duration::from_millis(100)).await;
+        ensure!(begun.elapsed() < Duration::from_secs(60), "{}", stage.agent.log());
+        sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -36,7 +36,9 @@ use foreign::{
     services_that_are_not_known_get_their_own_words,
 };
 use heartbeat::signs_of_life_go_through_their_uplinks;
-use hilink::an_sms_goes_by_the_router_that_is_meant;
+use hilink::{
+    a_channel_that_goes_is_not_asked_for_an_answer, an_sms_goes_by_the_router_that_is_meant,
+};
 use home_assistant::a_home_sees_its_uplinks_and_says_which;
 use hooks::programs_beside_the_configuration_are_run;
 use modem::an_sms_goes_by_modem_manager;
@@ -60,6 +62,7 @@ crate::tests![
     fifty_transitions_and_twenty_kills_lose_no_message,
     mails_and_webhooks_go_by_tls_alone,
     an_sms_goes_by_the_router_that_is_meant,
+    a_channel_that_goes_is_not_asked_for_an_answer,
     what_apprise_sends_we_send,
     the_stand_in_of_a_mobile_router_is_taken_for_one,
     an_sms_goes_by_modem_manager,
