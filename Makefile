@@ -20,7 +20,7 @@ TIMED := .ci/timed
 
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
-.PHONY: help demo test test-all bench release arm deb deb-test vm vm-x86 clean \
+.PHONY: help demo test test-all bench release dist dist-test arm deb deb-test vm vm-x86 clean \
         setup setup-tests setup-arm setup-deb setup-vm setup-vm-x86 fmt clippy builds unit computed waited \
         page vm-x86-short doc deny size quick-size soak
 
@@ -57,6 +57,12 @@ release: setup size  ## build the binary for routers, without the lab
 arm: setup-arm  ## build static binaries for ARM boxes: target/arm/TARGET/sparelink and sparelink-lite
 	packaging/arm/build
 	packaging/arm/try
+
+dist: setup-deb  ## build all that is given away: dist/*.tar.gz, *.deb, apt, SHA256SUMS
+	packaging/dist/build
+
+dist-test: setup-deb  ## play the tarball in an empty root, and (as root) install from dist/apt with a real apt
+	packaging/dist/test
 
 deb: setup-deb  ## build Debian packages for arm64, armhf and amd64: target/deb/*.deb
 	packaging/deb/build
