@@ -82,6 +82,8 @@ pub(super) enum Command {
     History(Asked),
     Report(report::Asked),
     Replay(Recording),
+    /// For a shell.
+    Completions(String),
     Purge,
     #[cfg(feature = "lab")]
     Lab {
@@ -251,6 +253,7 @@ fn meant(low: &Low) -> Result<Command, Failure> {
             last if last == "last" => Command::Replay(Recording::Last),
             file => Command::Replay(Recording::File(PathBuf::from(file))),
         },
+        "completions" => Command::Completions(low.word()?),
         "purge" => Command::Purge,
         #[cfg(feature = "lab")]
         "lab" => Command::Lab {

@@ -21,6 +21,7 @@ use crate::units::Gather as _;
 mod args;
 mod check;
 mod client;
+mod completions;
 mod control;
 mod doctor;
 mod failure;
@@ -123,6 +124,7 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
         Command::Note { uplink, what } => note::note(&client()?, &uplink, what),
         Command::Passwd { remove: false } => passwd::set(file.as_deref()),
         Command::Passwd { remove: true } => passwd::remove(file.as_deref()),
+        Command::Completions(word) => completions::print(&word, &config_file()),
         Command::Reload => control::reload(&client()?),
         Command::Notify(what) => notify::notify(&client()?, what),
         Command::History(asked) => tell_history(run_dir, file.as_deref(), &asked),

@@ -3,6 +3,9 @@
 /// Where the configuration is if it is not named.
 pub(super) const CONFIG_FILE: &str = "/etc/sparelink/sparelink.toml";
 
+/// The shells for which there are completions.
+pub(super) const SHELLS: &str = "bash|zsh|fish";
+
 /// A flag, with or without a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Flag {
@@ -246,6 +249,16 @@ pub(super) const COMMANDS: &[Command] = &[
                every session has to log in again. It is kept, as a hash, in the file password beside the\n\
                configuration.",
         flags: &[&REMOVE, &CONFIG],
+        group: Group::Service,
+    },
+    Command {
+        name: "completions",
+        argument: Some(SHELLS),
+        about: "print what completes commands in a shell",
+        more: "For the shell at hand: source <(sparelink completions bash), and for good in\n\
+               /usr/share/bash-completion/completions/sparelink, where the package has it.\n\
+               sparelink completions uplinks prints the uplinks' names, for which the scripts ask.",
+        flags: &[&CONFIG],
         group: Group::Service,
     },
     Command {

@@ -11,13 +11,15 @@ use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+mod completions;
 mod passwd;
 
 #[test]
 #[cfg(feature = "lab")]
 fn help_reads_well() {
     let mut text = String::new();
-    let commands = "status history check doctor plan replay switch pause resume probe reload run passwd purge lab";
+    let commands = "status history report notify check doctor plan replay switch pause resume note probe reload run \
+                    passwd completions purge lab";
     for command in std::iter::once("").chain(commands.split(' ')) {
         let words = format!("{command} --help");
         let output = sparelink(&words);
