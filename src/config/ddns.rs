@@ -131,7 +131,7 @@ fn rfc2136(section: &mut Section<'_>, name: Option<&Spanned<String>>) -> Option<
         let hint = "add key_name = \"home\", as the server calls the key";
         section.missing("the changes of this name are not signed", hint);
     }
-    let zone = zone(section, name);
+    let zone = zone(section, name, |_| false);
     Some(Updater::Rfc2136 { server: server?, zone: zone?, key_name: key_name? })
 }
 
@@ -153,7 +153,8 @@ fn dyndns2(section: &mut Section<'_>) -> Option<Updater> {
 
 fn cloudflare(section: &mut Section<'_>, name: Option<&Spanned<String>>) -> Option<Updater> {
     let at = section.read("server", update_url).map(Spanned::into_inner);
-    let zone = zone(section, name)?;
+    let is_id = |zone: &str| zone.len() == 32 && zone.bytes().all(|b| b.is_ascii_hexdigit());
+    let zone = zone(section, name, is_id)?;
     let (server, ..) = at.or_else(|| channel_url::http(CLOUDFLARE))?;
     Some(Updater::Cloudflare { server, zone })
 }
@@ -168,8 +169,12 @@ fn url(section: &mut Section<'_>) -> Option<Updater> {
     Some(Updater::Url { server, login, template })
 }
 
-/// The zone of a name: as given, else all but its first label. The name must be in it.
-fn zone(section: &mut Section<'_>, name: Option<&Spanned<String>>) -> Option<String> {
+/// The zone of a name: as given, else all but its first label. The name must be in it, unless it is an id.
+fn zone(
+    section: &mut Section<'_>,
+    name: Option<&Spanned<String>>,
+    is_id: impl Fn(&str) -> bool,
+) -> Option<String> {
     let given = section.read("zone", self::name);
     let name = name?.get_ref();
     let Some(given) = given else {
@@ -181,7 +186,9 @@ fn zone(section: &mut Section<'_>, name: Option<&Spanned<String>>) -> Option<Str
         return parent;
     };
     let zone = given.get_ref();
-    let inside = name == zone || name.strip_suffix(zone.as_str()).is_some_and(|n| n.ends_with('.'));
+    let inside = is_id(zone)
+        || name == zone
+        || name.strip_suffix(zone.as_str()).is_some_and(|n| n.ends_with('.'));
     if !inside {
         let text = format!("zone: {} is not in {}", excerpt(name), excerpt(zone));
         let hint = "the zone is the end of the name, such as example.net of home.example.net";
@@ -257,7 +264,13 @@ fn name_server(value: &DeValue<'_>) -> Result<Server, Wrong> {
     });
     let (server, ..) = parsed.ok_or_else(|| {
         let hint = "for example \"ns1.example.net\", or \"192.0.2.53:5353\" for another port";
-        Wrong::new(format!("{:?} is not a name server", excerpt(text)), hint)
+        // What stands before an @ may be a password.
+        let what = if text.contains('@') {
+            "this has a login in it, and is not a name server".to_owned()
+        } else {
+            format!("{:?} is not a name server", excerpt(text))
+        };
+        Wrong::new(what, hint)
     })?;
     let told = text.rsplit_once(':').is_some_and(|(host, _)| !bare && !host.is_empty())
         && !text.ends_with(']');
@@ -309,8 +322,13 @@ fn echo(value: &DeValue<'_>) -> Result<String, Wrong> {
         Some(server) => {
             server.contains(':') && channel_url::http(&format!("http://{server}/")).is_some()
         }
-        None => channel_url::http(text).is_some_and(|(_, login, _)| login.user.is_empty()),
+        None => channel_url::http(text).is_some(),
     };
+    // It stands in recordings, and is looked up as it is.
+    if text.contains(['@', '?']) {
+        let hint = "whoever says as whom he is asked needs no login, and no token";
+        return Err(Wrong::new("this has a login or a query in it", hint));
+    }
     if fits {
         return Ok(text.to_owned());
     }

@@ -47,9 +47,10 @@ impl Engine {
             follower.want(&wish, now.mono);
             follower.forget_lost(now.mono);
             if let Some(task) = follower.due(&wish, now) {
-                let number = self.names.followers.number();
-                self.names.followers.of(&config.name).ask(number, task, now.mono);
-                let (name, records) = (config.name.clone(), wish.records);
+                let (number, of) = (self.names.followers.number(), self.owners(config, now));
+                let follower = self.names.followers.of(&config.name);
+                follower.ask((number, task), of, now.mono);
+                let (name, records) = (config.name.clone(), follower.records(now.mono));
                 let paths = self.paths_of(config, now);
                 let request = NameRequest { number, name, task, records, paths };
                 self.outputs.push_back(Output::Name(request));
@@ -85,10 +86,10 @@ impl Engine {
             let source = line.egress.as_ref().map(|egress| egress.source);
             let hidden = source.is_some_and(|ip| reach(ip) != Reach::Everywhere);
             let fitness = u.fitness(&self.config, &self.uplinks.shared, Family::V4, now.mono);
-            let dead = matches!(fitness, Standing::Unfit(_));
-            if !hidden || dead || !wanted(u) {
+            let proven = !matches!(fitness, Standing::Unfit(_) | Standing::Unproven);
+            if !hidden || !proven || !wanted(u) {
                 self.names.outsides.forget(u.id);
-            } else if fitness != Standing::Unproven {
+            } else {
                 let path = path(u.id, line);
                 if self.names.outsides.take(&path, now.mono) {
                     asks.push(OutsideRequest { path, servers: servers.clone() });
@@ -116,7 +117,7 @@ impl Engine {
         match news {
             News::Written => {
                 let says = follower.says();
-                let of = self.owners(&config, now);
+                let of = follower.owners().clone();
                 if !config.updater.answers() {
                     let house = &mut self.telling.housekeeping;
                     let last = house.save_at - SAVE_EVERY;
@@ -137,7 +138,6 @@ impl Engine {
             v4: self.line_of(config, Family::V4, now),
             v6: self.line_of(config, Family::V6, now),
         };
-        let leads = lines.iter().any(|(_, line)| matches!(line, Line::Leads(_)));
         let mut wish = Wish {
             repeats: !config.updater.answers(),
             clock: !config.updater.needs_the_clock() || now.utc.is_some(),
@@ -149,8 +149,6 @@ impl Engine {
                     wish.doubt = true;
                     Record::Keep
                 }
-                // Whoever asks by the other IP version gets in; by this one nobody would.
-                Line::Dead if leads && config.uplink.is_none() => Record::None,
                 Line::Dead => Record::Keep,
                 Line::Leads(u) => {
                     let fitness = u.fitness(&self.config, &self.uplinks.shared, family, now.mono);
@@ -158,8 +156,11 @@ impl Engine {
                     let behind = config.behind_nat;
                     match self.public(u, family) {
                         Some(Public::Is(ip)) => Record::Is(ip),
-                        Some(Public::Behind { seen: Some(ip), .. })
-                            if behind && reach(ip) == Reach::Everywhere =>
+                        // What is seen of a line behind the provider's NAT is shared with others.
+                        Some(Public::Behind { own, seen: Some(ip) })
+                            if behind
+                                && reach(own) != Reach::Provider
+                                && reach(ip) == Reach::Everywhere =>
                         {
                             Record::Is(ip)
                         }
@@ -175,6 +176,15 @@ impl Engine {
             let removes = config.updater.answers();
             let kept = if record == Record::None && !removes { Record::Keep } else { record };
             *wish.records.get_mut(family) = kept;
+        }
+        // Whoever asks by the other IP version gets in; by one whose line is dead nobody would.
+        let leads = wish.records.iter().any(|(_, record)| matches!(record, Record::Is(_)));
+        if leads && config.uplink.is_none() && config.updater.answers() {
+            for (family, line) in lines.iter().filter(|(f, _)| *config.families.get(*f)) {
+                if matches!(line, Line::Dead) {
+                    *wish.records.get_mut(family) = Record::None;
+                }
+            }
         }
         wish
     }

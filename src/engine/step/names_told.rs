@@ -1,7 +1,5 @@
 //! What people are told of names.
 
-use std::net::IpAddr;
-
 use crate::config::DdnsConfig;
 use crate::engine::names::ddns::follower::Follower;
 use crate::engine::names::ddns::request::Record;
@@ -23,7 +21,7 @@ impl Engine {
         let of = self.owners(config, now);
         let next = follower.next(&wish);
         let says = follower.says();
-        let known = told(&config.name, &says, &of);
+        let known = told(&config.name, follower, &of);
         let rest = match follower.state() {
             _ if self.life.mode == Mode::Observe => {
                 "not written: the agent only observes".to_owned()
@@ -74,20 +72,24 @@ impl Engine {
     }
 }
 
-/// The name, and where it leads.
-fn told(name: &str, says: &PerFamily<Option<IpAddr>>, of: &PerFamily<Option<String>>) -> String {
-    let each: Vec<String> = Family::BOTH
-        .into_iter()
-        .filter_map(|family| says.get(family).map(|ip| ip.to_string()))
-        .collect();
-    if each.is_empty() {
-        return format!("{name} → nothing yet");
+/// The name, and where it leads. An owner is named only where the address is the one that it should be.
+fn told(name: &str, follower: &Follower, of: &PerFamily<Option<String>>) -> String {
+    let says = follower.says();
+    let mut each = Vec::new();
+    let mut owners: Vec<&str> = Vec::new();
+    for family in Family::BOTH {
+        let Some(ip) = *says.get(family) else { continue };
+        each.push(ip.to_string());
+        let right = *follower.wanted().get(family) == Record::Is(ip);
+        owners.extend(of.get(family).as_deref().filter(|_| right));
     }
-    let owner = match (&of.v4, &of.v6) {
-        (Some(v4), Some(v6)) if v4 != v6 => format!(" ({v4} and {v6})"),
-        (Some(one), _) | (None, Some(one)) => format!(" ({one})"),
-        (None, None) => String::new(),
-    };
+    owners.dedup();
+    if each.is_empty() {
+        let known = if follower.written().is_none() { "nothing yet" } else { "not known" };
+        return format!("{name} → {known}");
+    }
+    let owner =
+        if owners.is_empty() { String::new() } else { format!(" ({})", owners.join(" and ")) };
     format!("{name} → {}{owner}", each.join(" and "))
 }
 

@@ -33,7 +33,8 @@ const CONNECTED: Duration = Duration::from_secs(10);
 const LOOKED_UP: Duration = Duration::from_millis(500);
 /// What a server says beyond that is not read.
 const MOST_BODY: usize = 16 * 1024;
-/// Addresses of one name that are tried.
+/// Addresses of one name that are kept, and that are tried.
+const KEPT: usize = 8;
 const TRIED: usize = 4;
 
 /// The addresses of servers, remembered for when no name resolves.
@@ -63,7 +64,7 @@ impl Addresses {
             Ok(Ok(found)) => {
                 let mut new: Vec<IpAddr> = found.map(|addr| addr.ip()).collect();
                 new.dedup();
-                new.truncate(TRIED);
+                new.truncate(KEPT);
                 if !new.is_empty() {
                     let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                     all.insert(server.host.clone(), new.clone());
@@ -112,6 +113,19 @@ pub(super) enum Way {
     From(Vec<Path>),
 }
 
+impl Way {
+    /// Whether it leads there for certain. Where an uplink has one IP version only, the box may still have a route for
+    /// the other, by a line that is dead.
+    fn has(&self, ip: &IpAddr) -> bool {
+        match self {
+            Self::Any(_) | Self::By(_) => true,
+            Self::From(paths) => {
+                is_near(ip) || paths.iter().any(|path| path.source.is_ipv4() == ip.is_ipv4())
+            }
+        }
+    }
+}
+
 /// Connects to a server, at the first of its addresses that answers.
 ///
 /// # Errors
@@ -124,6 +138,8 @@ pub(super) async fn connect(
 ) -> Result<Box<dyn Stream>, String> {
     let mut last = None;
     let mut ips = addresses.of(server).await?;
+    ips.sort_by_key(|ip| !way.has(ip));
+    ips.truncate(TRIED);
     if matches!(way, Way::Any(Reach::Lan)) {
         ips.retain(is_near);
         last = Some("no uplink works".to_owned());
@@ -188,4 +204,34 @@ pub(super) fn request(server: &Server, method: Method, path: &str) -> Builder {
         .header(HOST, authority)
         .header(USER_AGENT, concat!("sparelink/", env!("CARGO_PKG_VERSION")))
         .header(CONNECTION, "close")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{Fwmark, IfIndex, IfName, UplinkId};
+
+    #[test]
+    fn where_the_uplink_leads_is_tried_first() {
+        let path = |source: &str| Path {
+            uplink: UplinkId::new(1).unwrap(),
+            dev: IfName::new("wan0").unwrap(),
+            index: IfIndex(2),
+            mark: Fwmark { value: 0, mask: 0 },
+            source: source.parse().unwrap(),
+        };
+        let sorted = |way: &Way| {
+            let all = ["2001:db8::1", "2001:db8::2", "192.0.2.1", "192.168.1.1", "fd00::1"];
+            let mut all = all.map(|ip| ip.parse::<IpAddr>().unwrap());
+            all.sort_by_key(|ip| !way.has(ip));
+            all.map(|ip| ip.to_string())
+        };
+        let v4 = Way::From(vec![path("198.51.100.2")]);
+        let expected = ["192.0.2.1", "192.168.1.1", "fd00::1", "2001:db8::1", "2001:db8::2"];
+        assert_eq!(sorted(&v4), expected);
+        let both = Way::From(vec![path("198.51.100.2"), path("2001:db8:1::2")]);
+        let asked = ["2001:db8::1", "2001:db8::2", "192.0.2.1", "192.168.1.1", "fd00::1"];
+        assert_eq!(sorted(&both), asked);
+        assert_eq!(sorted(&Way::Any(Reach::Everywhere)), asked);
+    }
 }

@@ -45,18 +45,21 @@ pub(super) async fn run(
     let zone = api.zone(zone).await?;
     let mut found = PerFamily { v4: Vec::new(), v6: Vec::new() };
     for family in Family::BOTH {
-        if *job.request.records.get(family) != Record::Keep {
-            *found.get_mut(family) = api.records(&zone, family).await?;
-        }
+        *found.get_mut(family) = api.records(&zone, family).await?;
     }
     let ips = |found: &[Found]| found.iter().map(|one| one.ip).collect::<Vec<_>>();
     let mut says = PerFamily { v4: ips(&found.v4), v6: ips(&found.v6) };
     if job.only_looks() || job.is_met(&says) {
         return Ok(Seen { says: Some(says), ..Seen::default() });
     }
+    let mut wrote = false;
     for family in Family::BOTH {
         let record = *job.request.records.get(family);
-        *says.get_mut(family) = api.change(&zone, family, record, found.get(family)).await?;
+        let changed = api.change(&zone, family, record, found.get(family)).await;
+        let before = std::mem::take(says.get_mut(family));
+        *says.get_mut(family) =
+            changed.map_err(|failure| NameFailure { sent: failure.sent || wrote, ..failure })?;
+        wrote |= *says.get(family) != before;
     }
     Ok(Seen { wrote: true, says: Some(says), others_say: None })
 }

@@ -24,6 +24,8 @@ const REFUSED: Duration = Duration::from_secs(3600);
 /// Who is busy is left alone for so long: dyndns2 asks for half an hour.
 const BUSY: Duration = Duration::from_secs(30 * 60);
 const TOO_MANY: Duration = Duration::from_secs(5 * 60);
+/// Whoever wants to be left alone means at least that, and at most.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 /// What need not be written as `%…` in a query (RFC 3986 §2.3, §3.4).
 const PLAIN: &AsciiSet =
@@ -67,7 +69,8 @@ pub(super) async fn ask(job: &Job<'_>, asked: Asked<'_>) -> Result<Said, NameFai
         Ok(Ok((head, body))) => {
             let after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let seconds = after.and_then(|text| text.trim().parse().ok());
-            let pause = seconds.map(Duration::from_secs).map(|pause| pause.min(LONGEST_PAUSE));
+            let pause = seconds.map(Duration::from_secs);
+            let pause = pause.map(|pause| pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
             Ok(Said { status: head.status.as_u16(), pause, body })
         }
         Ok(Err(why)) => Err(unclear(of_it(why))),
@@ -145,6 +148,12 @@ fn address(request: &NameRequest, family: Family) -> Option<IpAddr> {
     }
 }
 
+/// Without an address most services would take the one that they see, which may be another uplink's.
+fn knows_an_address(request: &NameRequest) -> Result<(), NameFailure> {
+    let known = Family::BOTH.into_iter().any(|family| address(request, family).is_some());
+    if known { Ok(()) } else { Err(passing("no address is known".to_owned())) }
+}
+
 /// By the protocol of dyn.com.
 pub(super) async fn dyndns2(
     job: &Job<'_>,
@@ -152,6 +161,7 @@ pub(super) async fn dyndns2(
     (login, path): (&Login, &Secret),
     secret: &Secret,
 ) -> Result<Seen, NameFailure> {
+    knows_an_address(job.request)?;
     let name = &job.request.name;
     let path = dyndns2_path(path.reveal(), job.request);
     let login = Some(basic(login, secret));
@@ -183,6 +193,7 @@ pub(super) async fn url(
     (login, template): (&Login, &Secret),
     secret: &Secret,
 ) -> Result<Seen, NameFailure> {
+    knows_an_address(job.request)?;
     let path = filled(template.reveal(), job.request, secret);
     let login = (!login.user.is_empty()).then(|| basic(login, &Secret::default()));
     let (method, body) = (Method::GET, None);

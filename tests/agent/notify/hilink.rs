@@ -106,7 +106,9 @@ impl Router {
         let answer = self.lock().answer(&asked);
         if let Some((headers, body)) = answer {
             let length = body.len();
-            let head = format!("HTTP/1.1 200 OK\r\n{headers}content-length: {length}\r\n\r\n");
+            let head = format!(
+                "HTTP/1.1 200 OK\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n"
+            );
             stream.write_all((head + &body).as_bytes()).await?;
         }
         Ok(())

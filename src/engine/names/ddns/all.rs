@@ -36,13 +36,15 @@ impl Followers {
     }
 
     /// Another configuration is in force: a name that is changed otherwise begins anew, and so does what was
-    /// refused.
+    /// refused. The minute between two writes goes on.
     pub(in crate::engine) fn configure(&mut self, old: &[DdnsConfig], new: &[DdnsConfig]) {
-        let stays = |name: &str| {
-            let of = |all: &[DdnsConfig]| all.iter().find(|config| config.name == name).cloned();
-            of(new).is_some() && of(old) == of(new)
-        };
-        self.all.retain(|name, _| stays(name));
+        let of = |all: &[DdnsConfig], name: &str| all.iter().find(|c| c.name == name).cloned();
+        self.all.retain(|name, _| of(new, name).is_some());
+        for (name, follower) in &mut self.all {
+            if of(old, name) != of(new, name) {
+                *follower = follower.anew();
+            }
+        }
         self.all.values_mut().for_each(Follower::try_again);
     }
 

@@ -69,6 +69,8 @@ struct Asked {
     at: Instant,
     task: Task,
     records: PerFamily<Record>,
+    /// It was asked with another configuration.
+    void: bool,
 }
 
 /// What went wrong last, and when it is tried again.
@@ -90,6 +92,9 @@ enum Match {
 /// What is known of what a name says in one IP version: nothing, that it says nothing, or an address.
 type Stands = Option<Option<IpAddr>>;
 
+/// The uplinks whose addresses a name has.
+pub(in crate::engine) type Owners = PerFamily<Option<String>>;
+
 /// One name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -110,8 +115,12 @@ pub(in crate::engine) struct Follower {
     written_utc: Option<Utc>,
     /// How long after the move a name server said it.
     seen_after: Option<Duration>,
+    /// Of which uplinks that was.
+    of: Owners,
     /// It has been seen since it was written.
     seen: bool,
+    /// What stands is what an earlier run had kept, and it may have written something since: a name server knows better.
+    unsure: bool,
     /// When the name server is asked next, and how often it has been in vain.
     look: Option<(Instant, usize)>,
 }
@@ -145,6 +154,8 @@ impl Follower {
             stands: PerFamily { v4: stands(kept.v4), v6: stands(kept.v6) },
             written: written.map(|at| now.mono - ago(at)),
             written_utc: kept.at,
+            look: Some((now.mono + LOOKS[0], 0)),
+            unsure: true,
             ..Self::default()
         }
     }
@@ -166,6 +177,8 @@ impl Follower {
         }
         if self.is_right() {
             self.differs = None;
+            // What could not be written need not be any more. A login that is refused stays one.
+            self.failing = self.failing.take().filter(|failing| failing.failure.then == Then::Stay);
         } else {
             self.differs.get_or_insert(now);
         }
@@ -209,7 +222,8 @@ impl Follower {
         }
         let old = |(utc, written): (Utc, Utc)| utc.0.saturating_sub(written.0) >= AGAIN_MS;
         let old = wish.repeats && utc.zip(self.written_utc).is_some_and(old);
-        let repeats = old && self.differs.is_none() && self.is_free(now);
+        let known = Family::BOTH.iter().any(|f| matches!(self.wanted.get(*f), Record::Is(_)));
+        let repeats = old && known && self.differs.is_none() && self.is_free(now);
         if repeats || self.write_at(wish).is_some_and(|at| at <= now) {
             return Some(Task::Write);
         }
@@ -234,12 +248,32 @@ impl Follower {
         [write, look].into_iter().flatten().min().filter(|_| wish.clock)
     }
 
-    /// It was asked for.
-    pub(in crate::engine) fn ask(&mut self, number: u64, task: Task, now: Instant) {
-        self.asked = Some(Asked { number, at: now, task, records: self.wanted });
+    /// What is asked for now: an address goes without another in its place only when that has lasted.
+    pub(in crate::engine) fn records(&self, now: Instant) -> PerFamily<Record> {
+        let of = |family: Family| match *self.wanted.get(family) {
+            Record::None if now < *self.since.get(family) + MINUTE => Record::Keep,
+            record @ (Record::Keep | Record::None | Record::Is(_)) => record,
+        };
+        PerFamily { v4: of(Family::V4), v6: of(Family::V6) }
+    }
+
+    /// It was asked for, with the addresses of these uplinks.
+    pub(in crate::engine) fn ask(&mut self, (number, task): (u64, Task), of: Owners, now: Instant) {
+        let records = self.records(now);
+        self.asked = Some(Asked { number, at: now, task, records, void: false });
+        if task == Task::Write {
+            self.of = of;
+        }
         if task == Task::Look {
             self.look = self.look.map(|(_, vain)| (now + LOOK_EVERY, vain));
         }
+    }
+
+    /// The name with another configuration: nothing is known of it but when it was written, and one request is under way
+    /// at a time all the same.
+    pub(super) fn anew(&self) -> Self {
+        let asked = self.asked.map(|asked| Asked { void: true, ..asked });
+        Self { written: self.written, asked, ..Self::default() }
     }
 
     /// What failed is tried again at once: the configuration was read again.
@@ -252,13 +286,27 @@ impl Follower {
         if let Some(asked) = self.asked.take_if(|asked| asked.at + LOST <= now)
             && asked.task == Task::Write
         {
-            self.written = Some(asked.at);
+            self.may_be_written(&asked);
+        }
+    }
+
+    /// The server may have done what it was asked for: what stands there is not known.
+    fn may_be_written(&mut self, asked: &Asked) {
+        self.written = Some(asked.at);
+        for family in Family::BOTH {
+            if *asked.records.get(family) != Record::Keep {
+                *self.stands.get_mut(family) = None;
+            }
         }
     }
 
     /// Takes in how a request ended.
     pub(in crate::engine) fn ended(&mut self, reply: &NameReply, now: Now) -> Option<News> {
         let asked = self.asked.take_if(|asked| asked.number == reply.number)?;
+        if asked.void {
+            self.written = Some(asked.at);
+            return None;
+        }
         let news = match &reply.result {
             Ok(seen) => self.succeeded(&asked, seen, now),
             Err(failure) => self.failed(&asked, failure, now.mono),
@@ -276,9 +324,11 @@ impl Follower {
             (self.seen, self.seen_after) = (false, None);
         }
         let mut right = true;
+        let unsure = std::mem::take(&mut self.unsure) && !seen.wrote;
+        let says = seen.says.as_ref().or(seen.others_say.as_ref().filter(|_| unsure));
         for family in Family::BOTH {
             let record = *asked.records.get(family);
-            let said = seen.says.as_ref().map(|says| says.get(family).as_slice());
+            let said = says.map(|says| says.get(family).as_slice());
             let stands = match (said, record) {
                 (Some([]), _) => Some(None),
                 (Some([one]), _) => Some(Some(*one)),
@@ -346,7 +396,7 @@ impl Follower {
             return None;
         }
         if failure.sent {
-            self.written = Some(asked.at);
+            self.may_be_written(asked);
         }
         let before = self.failing.take();
         let tries = before.as_ref().map_or(0, |failing| failing.tries);
@@ -382,7 +432,7 @@ impl Follower {
             None if self.differs.is_some() || self.asked.is_some() => State::Waiting,
             None if wanted().any(|r| matches!(r, Record::Is(_))) => State::Right,
             None if wanted().any(|r| r == Record::None) => State::NoAddress,
-            None if self.stands == PerFamily::default() => State::Waiting,
+            None if self.stands == PerFamily::default() => State::NoAddress,
             None => State::Right,
         }
     }
@@ -390,6 +440,11 @@ impl Follower {
     /// What it says, as far as is known.
     pub(in crate::engine) fn says(&self) -> PerFamily<Option<IpAddr>> {
         PerFamily { v4: self.stands.v4.flatten(), v6: self.stands.v6.flatten() }
+    }
+
+    /// Whose addresses were last written.
+    pub(in crate::engine) const fn owners(&self) -> &Owners {
+        &self.of
     }
 
     pub(in crate::engine) const fn wanted(&self) -> &PerFamily<Record> {

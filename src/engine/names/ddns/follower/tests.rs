@@ -55,8 +55,8 @@ impl Play {
             self.follower.forget_lost(now);
             if let Some(task) = self.follower.due(&wish, at(ms)) {
                 self.number += 1;
-                self.follower.ask(self.number, task, now);
-                let (number, records) = (self.number, wish.records);
+                self.follower.ask((self.number, task), Owners::default(), now);
+                let (number, records) = (self.number, self.follower.records(now));
                 let request =
                     NameRequest { number, name: String::new(), task, records, paths: Vec::new() };
                 self.due = Some((ms + 50, request));
@@ -213,6 +213,7 @@ fn a_request_of_which_nothing_is_heard_is_given_up() {
         at: at(950).mono,
         task: Task::Write,
         records: PerFamily::default(),
+        void: false,
     });
     play.play(1000, 200_000, |_| is(B));
     assert_eq!(play.says, [ip(B)]);
@@ -297,4 +298,85 @@ fn the_minute_between_two_writes_outlives_the_agent() {
         follower.want(&is(B), now.mono);
         assert_eq!(follower.deadline(&is(B)), Some(at(expected).mono), "{now:?}");
     }
+}
+
+#[test]
+fn what_may_have_been_written_is_not_believed_to_be_otherwise() {
+    let mut play = Play::default();
+    play.play(0, 70_000, |_| is(A));
+    // The server takes it, its answer is lost, and what stood before is wanted again.
+    play.fails = failure(Then::Retry, true);
+    play.play(70_000, 72_000, |_| is(B));
+    (play.says, play.fails) = (vec![ip(B)], None);
+    assert_eq!(play.follower.says().v4, None, "nobody knows");
+    play.play(72_000, 140_000, |_| is(A));
+    assert_eq!((play.says, play.follower.state()), (vec![ip(A)], State::Right));
+}
+
+#[test]
+fn what_need_not_be_written_any_more_does_not_fail() {
+    let mut play = Play::default();
+    play.play(0, 70_000, |_| is(A));
+    for (then, state) in [(Then::Retry, State::Right), (Then::Stay, State::Refused)] {
+        play.fails = failure(then, false);
+        play.play(70_000, 75_000, |_| is(B));
+        assert!(play.follower.why().is_some(), "control: {then:?}");
+        play.fails = None;
+        play.play(75_000, 80_000, |_| is(A));
+        assert_eq!(play.follower.state(), state, "{then:?}");
+    }
+}
+
+#[test]
+fn nothing_is_told_again_of_which_nothing_is_known() {
+    let kept = Kept { v4: Some(ip(A)), v6: None, at: at(0).utc };
+    let later = Now { utc: Some(Utc(1_900_000_000_000 + 29 * 86_400_000)), ..at(10_000) };
+    for (record, due) in [(Record::Keep, None), (Record::Is(ip(A)), Some(Task::Write))] {
+        let mut follower = Follower::kept(&kept, later);
+        let wish = Wish { repeats: true, ..wish(record) };
+        follower.want(&wish, later.mono);
+        assert_eq!(follower.due(&wish, later), due, "{record:?}");
+    }
+}
+
+#[test]
+fn a_name_server_knows_better_than_what_was_kept() {
+    let kept = Kept { v4: Some(ip(A)), v6: None, at: at(0).utc };
+    // The power went before it was kept that B was written.
+    let mut play = Play { says: vec![ip(B)], service: Some(Some(0)), ..Play::default() };
+    play.writes.push(0);
+    play.follower = Follower::kept(&kept, at(100_000));
+    play.play(100_000, 110_000, |_| is(A));
+    assert_eq!(play.says, [ip(A)]);
+    // One that nobody can look at is believed.
+    let mut play = Play { says: vec![ip(B)], service: Some(None), ..Play::default() };
+    play.follower = Follower::kept(&kept, at(100_000));
+    play.play(100_000, 110_000, |_| is(A));
+    assert!(play.tries.is_empty(), "{:?}", play.tries);
+}
+
+#[test]
+fn an_address_is_not_taken_away_beside_another_that_is_written() {
+    let mut follower = Follower::default();
+    let wish = Wish { records: PerFamily { v4: Record::Is(ip(A)), v6: Record::None }, ..is(A) };
+    follower.want(&wish, at(0).mono);
+    let soon = PerFamily { v4: Record::Is(ip(A)), v6: Record::Keep };
+    assert_eq!(follower.records(at(59_000).mono), soon);
+    assert_eq!(follower.records(at(60_000).mono), wish.records);
+}
+
+#[test]
+fn another_configuration_leaves_the_minute_and_the_request_as_they_are() {
+    let mut play = Play::default();
+    play.play(0, 920, |_| is(A));
+    let anew = play.follower.anew();
+    assert_ne!(anew, Follower::default(), "a request is under way");
+    play.follower = anew;
+    play.play(920, 70_000, |_| is(B));
+    assert_eq!(
+        play.writes,
+        [950, 60_950],
+        "the old one ends, and a minute later comes the new one"
+    );
+    assert_eq!(play.says, [ip(B)]);
 }
