@@ -39,6 +39,7 @@ mod page;
 mod people;
 mod pinning;
 mod probe;
+mod programs;
 mod provider;
 mod purge;
 mod quantity;

@@ -1,9 +1,6 @@
 //! Names follow the traffic: at Debian's Knot and BIND, and at small servers that refuse what differs.
 
-use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +8,6 @@ use sparelink::engine::probe::dns::{Answer, Query};
 use sparelink::lab::agent::config;
 use sparelink::lab::netns::Netns;
 use sparelink::lab::script::Settings;
-use sparelink::lab::stage::child;
 use sparelink::lab::topology::{ECHO4, Home, Plan};
 use sparelink::units::Family;
 use tokio::net::UdpSocket;
@@ -42,27 +38,6 @@ crate::tests![
 
 /// A name is right two seconds after a switch; a busy machine gets a little more.
 const RIGHT: Duration = Duration::from_secs(4);
-
-/// Programs that run beside the agent; killed when dropped.
-struct Programs(Vec<Child>);
-
-impl Drop for Programs {
-    fn drop(&mut self) {
-        for program in &mut self.0 {
-            drop(program.kill());
-            drop(program.wait());
-        }
-    }
-}
-
-impl Programs {
-    async fn start(&mut self, netns: &Netns, program: &str, words: &[&str]) -> Result<()> {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        let mut command: Command = child(Path::new(program), &words);
-        self.0.push(netns.run(async move { command.spawn() }).await??);
-        Ok(())
-    }
-}
 
 /// The router's own address on the nth uplink, which the Internet routes for all that the box can see.
 fn public(n: u8) -> Ipv4Addr {

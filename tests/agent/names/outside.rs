@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::servers::{AT_KNOT, section, start};
-use super::{Programs, RIGHT, line, says, until, with};
+use super::{RIGHT, line, says, until, with};
+use crate::programs::Programs;
 use crate::runner::{figure, skip};
 use crate::stage::{AGENT, SOON, Stage, file, shell};
 

@@ -11,7 +11,8 @@ use sparelink::lab::script::LineEvent;
 use sparelink::lab::topology::{ECHO4, Home, Plan};
 use tokio::time::{Instant, sleep};
 
-use super::{Programs, RIGHT, line, public, public_home, says, told, until, with};
+use super::{RIGHT, line, public, public_home, says, told, until, with};
+use crate::programs::Programs;
 use crate::runner::{figure, skip};
 use crate::stage::{AGENT, SOON, Stage, file};
 use sparelink::units::Family;

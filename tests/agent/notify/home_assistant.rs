@@ -11,8 +11,9 @@ use sparelink::lab::script::LineEvent;
 use sparelink::lab::topology::{Home, Plan};
 use tokio::time::{Instant, sleep};
 
-use super::mqtt::{BROKER, PLAIN, Programs, prepare, there_is_a_broker};
+use super::mqtt::{BROKER, PLAIN, prepare, there_is_a_broker};
 use super::{TOLD, text, with};
+use crate::programs::Programs;
 use crate::runner::figure;
 use crate::stage::{AGENT, SOON, Stage, file, shell};
 

@@ -1,20 +1,18 @@
 //! Messages by MQTT, to Debian's mosquitto.
 
-use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use sparelink::lab::netns::Netns;
 use sparelink::lab::script::LineEvent;
-use sparelink::lab::stage::child;
 use sparelink::lab::topology::{ECHO4, Home, Plan};
 use tokio::time::{Instant, sleep};
 
 use super::{TOLD, text, with};
+use crate::programs::Programs;
 use crate::runner::{figure, skip};
 use crate::stage::{Stage, file, with_environment};
 
@@ -22,32 +20,6 @@ pub(super) const BROKER: &str = "/usr/sbin/mosquitto";
 /// Plain, by TLS, and a port where something else is.
 pub(super) const PLAIN: u16 = 11883;
 const TLS: u16 = 18883;
-
-/// Programs that run beside the agent; killed when dropped.
-pub(super) struct Programs(pub(super) Vec<Child>);
-
-impl Drop for Programs {
-    fn drop(&mut self) {
-        for program in &mut self.0 {
-            drop(program.kill());
-            drop(program.wait());
-        }
-    }
-}
-
-impl Programs {
-    pub(super) async fn start(
-        &mut self,
-        netns: &Netns,
-        program: &str,
-        words: &[&str],
-    ) -> Result<()> {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        let mut command = child(Path::new(program), &words);
-        self.0.push(netns.run(async move { command.spawn() }).await??);
-        Ok(())
-    }
-}
 
 /// A certificate that is its own authority, a user, and the configuration of a broker at this address.
 pub(super) fn prepare(dir: &Path, place: IpAddr) -> Result<()> {
