@@ -76,7 +76,7 @@ fn version() -> String {
     let parts = if parts.is_empty() { "lite".to_owned() } else { parts.join(" ") };
     let commit = option_env!("SPARELINK_COMMIT").filter(|commit| !commit.is_empty());
     let commit =
-        commit.map_or_else(|| "unnamed commit".to_owned(), |commit| format!("commit {commit}"));
+        commit.map_or_else(|| "commit unknown".to_owned(), |commit| format!("commit {commit}"));
     format!("sparelink {} ({commit}; {parts})\n", env!("CARGO_PKG_VERSION"))
 }
 
