@@ -31,7 +31,10 @@ impl Engine {
                 let why = follower.why().unwrap_or_default();
                 match next {
                     Some(at) => format!("{why}; tried again in {}", human(at.since(now.mono))),
-                    None => format!("{why}; not tried again before the configuration changes"),
+                    None if follower.gives_up() => {
+                        format!("{why}; not tried again before the configuration changes")
+                    }
+                    None => format!("{why}; being tried again"),
                 }
             }
             State::Waiting => waiting(follower, next.map(|at| human(at.since(now.mono)))),

@@ -178,7 +178,9 @@ impl Follower {
         if self.is_right() {
             self.differs = None;
             // What could not be written need not be any more. A login that is refused stays one.
-            self.failing = self.failing.take().filter(|failing| failing.failure.then == Then::Stay);
+            if !self.gives_up() {
+                self.failing = None;
+            }
         } else {
             self.differs.get_or_insert(now);
         }
@@ -454,6 +456,11 @@ impl Follower {
     /// Why it could not be written.
     pub(in crate::engine) fn why(&self) -> Option<&str> {
         self.failing.as_ref().map(|failing| failing.failure.why.as_str())
+    }
+
+    /// Whether it is not tried again before the configuration changes.
+    pub(in crate::engine) fn gives_up(&self) -> bool {
+        self.failing.as_ref().is_some_and(|failing| failing.failure.then == Then::Stay)
     }
 
     /// When it is tried again, or written.
