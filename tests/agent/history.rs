@@ -172,7 +172,8 @@ async fn the_report_tells_of_a_line_that_was_cut_and_of_a_changed_record() -> Re
     stage.agent.end(Signal::SIGTERM).await?;
     let said = command(&stage, "report", &["--json"]).await?.must(0)?;
     ensure!(said.err.contains("no agent is running"), "{said:?}");
-    ensure!(first(&said)? == running, "it is kept on disk: {said:?}");
+    let kept = first(&said)?;
+    ensure!(kept == running, "on disk: {kept:#}, the agent said: {running:#}");
     let text = command(&stage, "report", &["--uplink", "cable"]).await?.must(0)?;
     ensure!(text.out.contains("no Internet behind the modem"), "{text:?}");
     ensure!(text.out.lines().all(|line| line.chars().count() <= 80), "{text:?}");

@@ -23,6 +23,9 @@ pub(super) struct Placed<'a> {
     pub(super) entry: Option<&'a Entry>,
 }
 
+/// A clock that is that far from what it said before has been set.
+const CLOCK_SET: Ms = 10_000;
+
 /// What is placed, before it is.
 struct Loose<'a> {
     boot: &'a str,
@@ -63,13 +66,17 @@ fn in_order<'a>(entries: &'a [Entry], marks: &'a [Mark]) -> Vec<Loose<'a>> {
     all
 }
 
-/// When each boot began: by what its clock said last. One that never knew lies before the next that did, and behind
-/// the one before.
+/// When a boot began, by the first reading of its clock since that was last set: readings differ by roundings and
+/// drift, and what is told today is told tomorrow.
+fn known_begin(all: &[Loose<'_>]) -> Option<Ms> {
+    let mut readings = all.iter().rev().filter_map(|one| Some(one.utc?.0.saturating_sub(one.mono)));
+    let last = readings.next()?;
+    Some(readings.take_while(|begin| begin.abs_diff(last) < CLOCK_SET).last().unwrap_or(last))
+}
+
+/// When each boot began. One whose clock was never set lies before the next that knew, and behind the one before.
 fn begins(boots: &[&[Loose<'_>]]) -> Vec<Ms> {
-    let known = |all: &&[Loose<'_>]| {
-        let clock = all.iter().rev().find_map(|one| Some((one.utc?.0, one.mono)));
-        clock.map(|(utc, mono)| utc.saturating_sub(mono))
-    };
+    let known = |all: &&[Loose<'_>]| known_begin(all);
     let known: Vec<Option<Ms>> = boots.iter().map(known).collect();
     let length = |all: &[Loose<'_>]| all.iter().map(|one| one.mono).max().unwrap_or(0);
     let mut begins = Vec::with_capacity(boots.len());
@@ -86,4 +93,38 @@ fn begins(boots: &[&[Loose<'_>]]) -> Vec<Ms> {
         begins.push(begin);
     }
     begins
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::time::Instant;
+
+    fn mark(mono: Ms, utc: Option<Ms>) -> Mark {
+        let mono = Instant::ZERO + Duration::from_millis(mono);
+        Mark { after: 0, boot: "one".to_owned(), now: Now { mono, utc: utc.map(Utc) } }
+    }
+
+    fn times(marks: &[Mark]) -> Vec<Ms> {
+        place(&[], marks).iter().map(|one| one.at).collect()
+    }
+
+    #[test]
+    fn what_was_told_stays_when_the_clock_is_a_little_off_later() {
+        let then = [mark(10, Some(1_000_010)), mark(500, Some(1_000_501))];
+        assert_eq!(times(&then), [1_000_010, 1_000_500]);
+        let later = [then[0].clone(), then[1].clone(), mark(900, Some(1_000_899))];
+        assert_eq!(times(&later)[..2], times(&then));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_counts_for_all_before() {
+        let wrong = [mark(10, None), mark(500, Some(1_000_500)), mark(900, Some(9_000_900))];
+        let set =
+            [wrong[0].clone(), wrong[1].clone(), wrong[2].clone(), mark(950, Some(9_000_951))];
+        assert_eq!(times(&wrong), [9_000_010, 9_000_500, 9_000_900]);
+        assert_eq!(times(&set)[..3], times(&wrong));
+    }
 }
