@@ -22,7 +22,7 @@ TIMED := .ci/timed
 .NOTPARALLEL:
 .PHONY: help demo test test-all bench release dist dist-test arm deb deb-test vm vm-x86 clean \
         setup setup-tests setup-arm setup-deb setup-vm setup-vm-x86 fmt clippy builds unit computed waited \
-        page vm-x86-short doc deny size quick-size soak
+        page picture vm-x86-short doc deny size quick-size soak
 
 help:  ## print this text
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -80,6 +80,10 @@ vm: setup-vm arm setup-deb  ## boot an ARM board with Wi-Fi, USB and LEDs, and p
 vm-x86: setup-vm-x86  ## boot an amd64 kernel, and play beside WireGuard, IPsec, Docker and others (40 minutes)
 	cargo build --locked
 	tests/vm-x86/run
+
+# It stands in README.md: a page that looks different is committed with a new one.
+picture: tests/page/node_modules/.package-lock.json  ## take the picture of the page that is in README.md: docs/page.png
+	node tests/page/picture.mjs docs/page.png
 
 clean:  ## remove what was built
 	cargo clean
