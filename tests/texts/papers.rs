@@ -84,6 +84,37 @@ fn links_lead_somewhere() {
     assert!(count > 5, "links were found");
 }
 
+/// The anchor of a heading, as forges make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
+}
+
+#[test]
+fn links_into_documents_lead_to_headings() {
+    let mut count = 0;
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        for (file, wanted) in links(&text).iter().filter_map(|link| link.split_once('#')) {
+            count += 1;
+            let target =
+                if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let headings = fs::read_to_string(target).unwrap();
+            let mut headings = headings.lines().filter(|line| line.starts_with('#'));
+            let leads = headings.any(|line| anchor(line.trim_start_matches('#')) == wanted);
+            assert!(leads, "{}: there is no heading {file}#{wanted}", path.display());
+        }
+    }
+    assert!(count > 5, "links were found");
+}
+
+/// Whoever wants to know more follows a link.
+#[test]
+fn the_readme_is_short() {
+    let words = read("README.md").split_whitespace().count();
+    assert!((100..=900).contains(&words), "{words} words");
+}
+
 #[test]
 fn the_readme_begins_with_the_two_commands() {
     let text = read("README.md");
@@ -128,6 +159,23 @@ fn the_unit_keeps_what_must_outlive_a_restart() {
         assert!(unit.lines().any(|there| there == line), "{line}");
     }
     assert!(!unit.contains("ExecStop"), "stopping leaves the traffic as it is");
+}
+
+/// dnsmasq looks into the run directory before the agent has run.
+#[test]
+fn user_and_run_directory_are_as_the_unit_has_them() {
+    let unit = read("systemd/sparelink.service");
+    let setting = |key: &str| {
+        let lead = format!("{key}=");
+        unit.lines().find_map(|line| line.strip_prefix(lead.as_str())).unwrap()
+    };
+    let user = setting("User");
+    let (dir, mode) = (setting("RuntimeDirectory"), setting("RuntimeDirectoryMode"));
+    let made = format!("d /run/{dir} {mode} {user} {user}");
+    assert!(read("systemd/tmpfiles.d/sparelink.conf").lines().any(|line| line == made), "{made}");
+    let known = format!("u {user} - ");
+    let users = read("systemd/sysusers.d/sparelink.conf");
+    assert!(users.lines().any(|line| line.starts_with(&known)), "{known}");
 }
 
 /// What systemd itself says of the unit, and of the unit with each drop-in.
