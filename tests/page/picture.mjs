@@ -22,7 +22,7 @@ await page.goto(box.url);
 await page.waitForSelector("body[data-live=yes] #cards .card");
 await page.waitForSelector("#lanes .lane");
 const height = await page.evaluate((limit) => {
-  const ends = [...document.querySelectorAll("#cards .card")].map((card) => card.getBoundingClientRect().bottom + 16);
+  const ends = [...document.querySelectorAll("#cards .card")].map((card) => card.getBoundingClientRect().bottom + 8);
   return Math.max(limit / 2, ...ends.filter((end) => end <= limit));
 }, HEIGHT);
 const clip = { x: 0, y: 0, width: WIDTH, height: Math.round(height) };
