@@ -8,12 +8,15 @@ import { listen, readLoggedIn, renderEnter, setLoggedIn } from "/steer.js";
 import { renderBox, renderChain, renderHero, renderLive, renderPills } from "/view.js";
 
 const SILENCE = 8000; // the box says something at least every 5 s
+const HIDDEN = 60_000; // so often a page that nobody sees asks, for its title and icon
 const GRACE = 1500; // an agent that restarts, a phone that changes its Wi-Fi
 
 let source = null;
 let triedAt = 0;
 let timelineTimer = 0;
 let daysTimer = 0;
+let hiddenTimer = 0;
+let wokeAt = -SILENCE; // when the page was last looked at again, by `steady`
 const waiting = new Set(); // lists of what is heard while the history is fetched
 
 function hear(status) {
@@ -59,10 +62,21 @@ async function fetchJson(path) {
   return answer.json();
 }
 
+/** The document with new values at these places, each a JSON pointer (RFC 6901). */
+function changed(document, changes) {
+  const copy = structuredClone(document);
+  for (const [pointer, value] of Object.entries(changes)) {
+    const keys = pointer.slice(1).split("/").map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~"));
+    const last = keys.pop();
+    keys.reduce((place, key) => place[key], copy)[last] = value;
+  }
+  return copy;
+}
+
 function connect() {
   source?.close();
   triedAt = steady();
-  const own = (source = new EventSource("/api/v1/events"));
+  const own = (source = new EventSource("/api/v1/events?changes"));
   const reads = (handle) => (event) => {
     if (own !== source) return;
     try {
@@ -71,7 +85,10 @@ function connect() {
       console.warn("what the box said cannot be read:", error);
     }
   };
-  own.addEventListener("status", reads(hear));
+  // What this stream said last. Differences are to that, whatever was heard in another way.
+  let told = null;
+  own.addEventListener("status", reads((status) => hear((told = status))));
+  own.addEventListener("changes", reads((changes) => told && hear((told = changed(told, changes)))));
   own.addEventListener(
     "entry",
     reads((entry) => {
@@ -88,8 +105,9 @@ function connect() {
 
 /** Once a second: is the box still heard? Where only its stream is refused, it is asked instead. */
 function watch() {
+  if (document.hidden) return;
   const now = steady();
-  const silent = now - page.heard > SILENCE;
+  const silent = now - Math.max(page.heard, wokeAt + GRACE - SILENCE) > SILENCE;
   const broken = page.trouble !== null && now - Math.max(page.trouble, page.heard) > GRACE;
   if (page.live === "yes" ? silent || broken : page.status === null && broken) page.live = "no";
   const dead = source.readyState === EventSource.CLOSED || (silent && now - triedAt > SILENCE);
@@ -125,6 +143,7 @@ async function askHistory() {
 async function askTimeline() {
   clearTimeout(timelineTimer);
   timelineTimer = setTimeout(askTimeline, 60_000);
+  if (document.hidden) return;
   try {
     const timeline = await fetchJson("/api/v1/timeline");
     if (!Array.isArray(timeline?.segments)) return;
@@ -138,6 +157,7 @@ async function askTimeline() {
 async function askDays() {
   clearTimeout(daysTimer);
   daysTimer = setTimeout(askDays, 300_000);
+  if (document.hidden) return;
   try {
     takeDays(await fetchJson("/api/v1/days"));
     render();
@@ -153,18 +173,32 @@ function catchUp() {
   askDays();
 }
 
+/** Nobody looks: the stream ends, and the box is asked now and then. */
+function hide() {
+  source.close();
+  clearInterval(hiddenTimer);
+  hiddenTimer = setInterval(async () => {
+    await askStatus();
+    if (steady() - page.heard > 2 * HIDDEN) page.live = page.status ? "no" : "wait";
+    render();
+  }, HIDDEN);
+}
+
 /** A phone that slept has an old picture, whatever its clocks say: the box is asked again. */
 function sleepAndWake() {
   let [wall, own] = [0, 0];
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
       [wall, own] = [Date.now(), performance.now()];
-      return;
+      return hide();
     }
+    clearInterval(hiddenTimer);
     const missed = Date.now() - wall - (performance.now() - own);
     if (missed > 2000) addSleep(missed);
-    if (steady() - page.heard <= SILENCE) return;
-    page.live = page.status ? "no" : "wait";
+    // What is a moment old stands until the box has had time to answer.
+    page.trouble = null;
+    if (steady() - page.heard > HIDDEN + SILENCE) page.live = page.status ? "no" : "wait";
+    wokeAt = steady();
     render();
     connect();
     askStatus();
@@ -188,6 +222,7 @@ listenToDays();
 listenToSpans();
 sleepAndWake();
 connect();
+if (document.hidden) hide();
 askStatus();
 setInterval(() => {
   watch();

@@ -10,7 +10,7 @@ export const page = {
   days: null,
   span: "day", // or "week", "month": how far the lanes reach back
   entries: [], // oldest first
-  shown: 30,
+  shown: matchMedia("(min-width: 700px)").matches ? 30 : 3, // entries of the log; on a phone it is the end of a long way
   loggedIn: false,
 };
 

@@ -93,28 +93,37 @@ function lanes(s, full) {
   ];
 }
 
-export function renderDay(s) {
-  if (!page.timeline) return;
-  if (!record()) page.span = "day";
-  const [full, words] = SPANS[page.span];
-  const picture = `${innerWidth}\n${timelineNow()}\n${page.span} ${page.days?.taken}\n${s.uplinks.map((u) => u.name).join("\n")}`;
-  if (page.timeline.drawn === picture) return;
-  page.timeline.drawn = picture;
+/** A line for each, and the hours below; without a span the lines only, until it is known what they show. */
+function drawLanes(list, full) {
   const create = () => {
     const row = make("div", "lane");
     row.append(make("bdi"), makeSvg("svg"));
     return row;
   };
   const keyOf = (lane, index) => (lane.axis ? "axis" : index);
+  keyed($("lanes"), [...list, { axis: true }], keyOf, create, (row, lane) => {
+    const [name, svg] = row.children;
+    if (!lane.axis) {
+      put(name, called(lane.name));
+      drawLane(svg, lane.segments, full);
+    } else if (full) drawAxis(svg, full);
+  });
+}
+
+export function renderDay(s) {
+  if (!page.timeline) return drawLanes([{ name: "Internet", segments: [] }, ...s.uplinks.slice(0, 6).map((u) => ({ name: u.name, segments: [] }))]);
+  if (!record()) page.span = "day";
+  const [full, words] = SPANS[page.span];
+  const picture = `${innerWidth}\n${timelineNow()}\n${page.span} ${page.days?.taken}\n${s.uplinks.map((u) => u.name).join("\n")}`;
+  if (page.timeline.drawn === picture) return;
+  page.timeline.drawn = picture;
   put($("day-name"), words);
   for (const node of document.querySelectorAll("[data-span]")) set(node, "aria-pressed", node.dataset.span === page.span);
   for (const node of document.querySelectorAll("[data-record]")) show(node, Boolean(record()));
-  keyed($("lanes"), [...lanes(s, full), { axis: true }], keyOf, create, (row, lane) => {
-    const [name, svg] = row.children;
-    if (lane.axis) return drawAxis(svg, full);
-    put(name, called(lane.name));
-    drawLane(svg, lane.segments, full);
-  });
+  const drawn = lanes(s, full);
+  const states = new Set(drawn.flatMap((lane) => lane.segments.map((x) => x.state)));
+  for (const node of $("key").children) show(node, states.has(node.className));
+  drawLanes(drawn, full);
   const shown = shownSegments(full);
   const text = outageWords(shown, full, words);
   put($("outages"), text);

@@ -4,7 +4,6 @@ import { $, cells, icon, keyed, make, put, set, show } from "/nodes.js";
 import { SECONDS, boxNow, moment, page, parsed, passed, steady } from "/page.js";
 import { outages, recorded } from "/record.js";
 import {
-  ago,
   alarmWords,
   because,
   bytes,
@@ -16,6 +15,7 @@ import {
   heroNext,
   isFine,
   lasted,
+  manualWords,
   median,
   messageWords,
   nextOf,
@@ -23,11 +23,15 @@ import {
   number,
   reach,
   sentence,
+  shortAgo,
   span,
   spareCount,
   spareWords,
   standing,
+  whyOf,
 } from "/words.js";
+
+const ICONS = { good: "/icon.svg", warn: "/icon-warn.svg", bad: "/icon-bad.svg", idle: "/icon-idle.svg" };
 
 export function renderHero(s) {
   const first = s.uplinks[0];
@@ -52,7 +56,11 @@ export function renderHero(s) {
   const { what, head } = headline(s);
   const why = because(s);
   put($("head"), head);
-  put($("because"), why || spareWords(s));
+  const said = why || spareWords(s);
+  put($("because"), said);
+  show($("because"), said !== "");
+  show($("manual"), Boolean(s.manual));
+  put($("manual-words"), manualWords(s));
   show($("observing"), s.observing === true);
   const alarm = s.messages?.alarm;
   show($("alarm"), Boolean(alarm));
@@ -63,6 +71,8 @@ export function renderHero(s) {
   put($("spoken"), why ? `${what}. ${why}` : what);
   const title = `${page.live === "no" ? "Not connected" : `${s.works ? "" : "✕ "}${head}`} · sparelink`;
   if (document.title !== title) document.title = title;
+  // Among many tabs only this is seen of the page.
+  set($("favicon"), "href", page.live === "no" ? "/icon-idle.svg" : ICONS[tone]);
   renderFacts(s);
 }
 
@@ -87,7 +97,11 @@ function fact(id, text, tone = "") {
   set($(id), "data-tone", tone);
 }
 
+/** From this many on a phone needs a way to them; fewer are in sight. */
+const MANY = 5;
+
 export function renderPills(s) {
+  set($("pills"), "data-few", s.uplinks.length < MANY ? "" : null);
   const create = () => {
     const li = make("li");
     const link = make("a");
@@ -120,14 +134,6 @@ export function renderChain(s) {
     makeCard,
     (card, u, index) => fillCard(card, u, index, s),
   );
-  put($("manual"), s.manual ? `${called(s.manual)} is preferred manually` : "");
-  show($("auto"), Boolean(s.manual));
-  const costs = s.uplinks.map((u) => u.probe_bytes_month).filter((cost) => typeof cost === "number");
-  const sum = costs.reduce((a, b) => a + b, 0);
-  put(
-    $("cost"),
-    costs.length ? `Checks cost about ${bytes(sum)} a month on all uplinks together, at this pace.` : "",
-  );
 }
 
 function makeCard() {
@@ -143,7 +149,13 @@ function makeCard() {
   ]) {
     f[key].append(icon(), make("span", "fam", family), make("bdi"));
   }
-  f.more.addEventListener("toggle", () => fillMore(card));
+  f.opener.addEventListener("click", () => {
+    const open = f.more.hidden;
+    show(f.more, open);
+    set(f.opener, "aria-expanded", open);
+    set(card, "data-open", open ? "" : null);
+    fillMore(card);
+  });
   return card;
 }
 
@@ -165,30 +177,29 @@ function fillCard(card, u, index, s) {
   put(f.name, name);
   put(f.tag, word);
   const names = s.uplinks.map((other) => other.name);
-  const silences = u.v4?.silences || u.v6?.silences;
-  put(f.why, isFine(u) && !silences ? "" : sentence(u.reason, names));
+  const why = whyOf(u);
+  put(f.why, sentence(why, names));
+  show(f.why, why !== "");
   fillNote(f, u);
   fillLadder(f, u);
   const lives = alive(u);
   put(f.rtt, number(lives.rtt_ms, "ms"));
-  put(f.jitter, number(lives.jitter_ms, "ms"));
   put(f.loss, number(lives.loss_pct, "%"));
   set(f.loss, "data-tone", lives.loss_pct >= 20 ? "bad" : lives.loss_pct >= 3 ? "warn" : "");
-  put(f.proven, typeof u.proven_s_ago === "number" ? ago(passed(u.proven_s_ago)) : "not yet");
+  put(f.proven, typeof u.proven_s_ago === "number" ? shortAgo(passed(u.proven_s_ago)) : "not yet");
   put(f["flows-word"], u.draining ? "Old connections" : "Connections");
   put(f.flows, flowWords(u));
   const data =
     typeof u.rx_bytes === "number" ? `${bytes(u.rx_bytes)} down, ${bytes(u.tx_bytes ?? 0)} up` : "–";
   put(f.data, u.metered ? `metered · ${data}` : data);
   put(f.probing, typeof u.probe_bytes_month === "number" ? `${bytes(u.probe_bytes_month)} a month` : "–");
-  const next = nextOf(u, s);
-  put(f.next, next);
-  set(f.next.parentNode, "data-empty", next ? null : "");
+  put(f.next, sentence(nextOf(u), []));
+  show(f.next.parentNode, f.next.textContent !== "");
   const paused = u.role === "paused";
   put(f["pause-word"], paused ? "Resume" : "Pause");
-  for (const node of card.querySelectorAll(".acts .unseen, summary .unseen")) put(node, ` ${name}`);
+  for (const node of card.querySelectorAll(".acts .unseen, .opener .unseen")) put(node, ` ${name}`);
   fillStrip(f, u);
-  if (f.more.open) fillMore(card);
+  fillMore(card);
 }
 
 /** What a person wrote of it, and whom to call while something is wrong. */
@@ -279,7 +290,7 @@ function fillStrip(f, u) {
 
 function fillMore(card) {
   const { fields: f, uplink: u } = card;
-  if (!f.more.open) return;
+  if (f.more.hidden) return;
   const pair = (label, of) => [label, ...[u.v4, u.v6].map((l) => (l ? of(l) : "–"))];
   cells(f.lines, [
     pair("health", (l) => clean(l.health, 20)),
@@ -321,7 +332,13 @@ export function renderBox(s) {
   put($("box-messages"), messageWords(s.messages));
   const names = s.names ?? [];
   show($("named"), names.length > 0);
+  // What is right need not be read each time.
+  const place = names.every((name) => name.state === "right") ? $("box-more") : $("box-main");
+  if ($("named").parentNode !== place) place.append($("named"));
   keyed($("box-names"), names, (_, index) => index, () => make("p"), (p, name) => put(p, clean(name.text, 300)));
+  const costs = s.uplinks.map((u) => u.probe_bytes_month).filter((cost) => typeof cost === "number");
+  const sum = costs.reduce((a, b) => a + b, 0);
+  put($("box-cost"), costs.length ? `about ${bytes(sum)} a month on all uplinks, at this pace` : "–");
   put($("box-repairs"), String(s.repairs ?? "–"));
   put($("box-late"), number(s.loop_gap_ms, "ms"));
   // A box without a login lets nobody change anything from here.
@@ -331,6 +348,8 @@ export function renderBox(s) {
   // A box without LEDs has none to test; one that says nothing of them may have some.
   show($("led"), s.leds?.length !== 0);
   put($("login"), page.loggedIn ? "Log out" : "Log in");
+  // Who can press them sees the buttons at once; for the others they are behind More.
+  set(document.body, "data-in", page.loggedIn || !needed ? "" : null);
 }
 
 export function renderLive() {

@@ -1,6 +1,6 @@
 // What is said, and how: the agent's words, numbers with units, and how long ago.
 
-import { left, moment, parsed, passed } from "/page.js";
+import { left, moment, parsed } from "/page.js";
 
 // What cannot be seen, or turns the reading direction of what follows.
 const UNSEEN =
@@ -40,8 +40,10 @@ export function span(seconds) {
 /** The same for what has been: less than a second is not nothing. */
 export const lasted = (seconds) => (seconds < 1 ? "less than 1 s" : span(seconds));
 
-export function ago(seconds) {
-  return seconds < 60 ? "less than a minute ago" : `${span(seconds)} ago`;
+export function shortAgo(seconds) {
+  if (seconds < 60) return "just now";
+  const hours = Math.round(seconds / 3600);
+  return seconds < 5400 || hours >= 48 ? `${span(seconds)} ago` : `${hours} h ago`;
 }
 
 export function bytes(count) {
@@ -130,26 +132,29 @@ export function reach(l, quiet) {
   return ["wait", l.health === "failing" ? "suspect" : "being checked"];
 }
 
+/** What must be seen of an uplink at once: what is wrong, and what is about to happen; of one that is well, nothing. */
+export function whyOf(u) {
+  const silences = u.v4?.silences || u.v6?.silences;
+  const wrong = isFine(u) && !silences ? "" : clean(u.reason);
+  const soon = u.role === "paused" || typeof u.next_in_s === "number" || u.draining?.flows > 0;
+  return [wrong, soon ? nextOf(u) : ""].filter(Boolean).join(" · ");
+}
+
 /** What happens next on an uplink. Times and numbers are data, so that a count runs; the rest is the agent's. */
-export function nextOf(u, s) {
+export function nextOf(u) {
   const seconds = left(`${u.name}/next`);
   if (u.role === "paused") {
-    if (typeof u.next_in_s !== "number") return "Stays paused until it is resumed";
+    if (typeof u.next_in_s !== "number") return "until it is resumed";
     const until = parsed(u.paused_until);
-    const at = until === null ? "" : `, at ${moment(until)}`;
-    return seconds === null ? `Used again${at}` : `Used again in ${span(seconds)}${at}`;
+    const at = until === null ? "" : `, ${moment(until)}`;
+    return seconds === null ? `used again${at}` : `used again in ${span(seconds)}${at}`;
   }
   if (u.draining?.flows > 0) {
     const time = left(`${u.name}/drain`);
-    return time === null ? "Old connections end here" : `Old connections end in ${span(time)} at most`;
+    return time === null ? "old connections end here" : `old connections end in ${span(time)} at most`;
   }
-  if (typeof u.next_in_s === "number") return sentence(takesOver(seconds), []);
-  if (u.next) return sentence(u.next, []);
-  if (!isReady(u)) return "";
-  const firstSpare = s.uplinks.find(isReady) === u;
-  return firstSpare
-    ? `Takes over if ${clean(s.active ?? s.active6 ?? "the one in use")} fails`
-    : "Takes over if those before it fail";
+  if (typeof u.next_in_s === "number") return takesOver(seconds);
+  return clean(u.next);
 }
 
 function takesOver(seconds) {
@@ -179,8 +184,14 @@ export function because(s) {
   const first = s.uplinks[0];
   if (!first || first.role === "active") return "";
   if (first.role === "paused" || !isReady(first)) return explained(first);
-  if (typeof first.next_in_s === "number") return `${called(first.name)} works again`;
-  return s.manual ? `${called(s.manual)} is preferred manually` : "";
+  return typeof first.next_in_s === "number" ? `${called(first.name)} works again` : "";
+}
+
+/** That a person chose, and until when. */
+export function manualWords(s) {
+  if (!s.manual) return "";
+  const until = parsed(s.manual_until);
+  return `${called(s.manual)} is preferred by hand${until === null ? "" : ` until ${moment(until)}`}`;
 }
 
 /** Who is told, and whether that works. */
@@ -225,9 +236,9 @@ export function heroNext(s) {
       ? `${name(first)} stays paused until it is resumed`
       : `${name(first)} is used again in ${span(seconds)}`;
   }
-  const spare = s.uplinks.find(isReady);
+  const [spare, second] = s.uplinks.filter(isReady);
   if (!spare) return s.uplinks.length > 1 ? "If it fails, nothing else is ready" : "There is no other uplink";
-  return `If it fails, ${name(spare)} takes over`;
+  return `If it fails, ${name(spare)} takes over${second ? `, then ${name(second)}` : ""}`;
 }
 
 function drainWords(u) {
@@ -242,23 +253,13 @@ export function spareCount(s) {
   return others ? `${s.spares_ready || "none"} of ${others}` : "none";
 }
 
+/** What is said where no spare is ready; those that are need no words, what happens next names them. */
 export function spareWords(s) {
-  if (!s.works) return "";
-  const ready = s.uplinks.filter(isReady);
+  if (!s.works || s.uplinks.some(isReady)) return "";
   const others = s.uplinks.filter((u) => u.role !== "active");
-  const more = (list) => (list.length > 3 ? ` and ${list.length - 3} more` : "");
-  if (ready.length) {
-    const each = ready
-      .slice(0, 3)
-      .map(
-        (u) =>
-          called(u.name) +
-          (typeof u.proven_s_ago === "number" ? `, checked ${ago(passed(u.proven_s_ago))}` : ""),
-      );
-    return `Ready to take over: ${each.join("; ")}${more(ready)}`;
-  }
+  const more = others.length > 3 ? ` and ${others.length - 3} more` : "";
   const each = others.slice(0, 3).map((u) => `${called(u.name)} (${standing(u, s)[0].toLowerCase()})`);
-  return others.length ? `No spare is ready: ${each.join(", ")}${more(others)}` : "No spare is ready";
+  return others.length ? `No spare is ready: ${each.join(", ")}${more}` : "No spare is ready";
 }
 
 export function flowWords(u) {

@@ -1,9 +1,10 @@
 // The page, as people meet it: in a real browser, before a box that plays every state.
 
 import assert from "node:assert/strict";
-import { mkdir, readFile, readdir, stat } from "node:fs/promises";
+import { mkdir, readFile, readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { watchFrom } from "./browser.mjs";
 import { HOSTILE } from "./hostile.mjs";
 import { Box, PASSWORD } from "./server.mjs";
@@ -33,6 +34,7 @@ async function meet(context, state, { size = PHONE, theme = "light", before = nu
 const live = (page) => page.waitForSelector("body[data-live=yes] #cards");
 const text = (page, selector) => page.locator(selector).innerText();
 const names = (state) => state.status.uplinks.map((u) => u.name);
+const more = (page, name) => card(page, name).getByRole("button", { name: "More" }).click();
 const card = (page, name) => page.locator(".card", { has: page.locator("h3", { hasText: name }) });
 
 async function part({ box, page }) {
@@ -141,7 +143,7 @@ export const tests = {
       box.play(state());
       await page.goto(box.url);
       await live(page);
-      await page.waitForSelector("#lanes .lane");
+      await page.waitForSelector("#lanes rect");
       for (const [size, theme] of [
         [PHONE, "light"],
         [PHONE, "dark"],
@@ -177,6 +179,7 @@ export const tests = {
         await page.screenshot({ path: `${SHOTS}${name}-${theme}-360.png` });
       };
       await mkdir(SHOTS, { recursive: true });
+      await more(page, "mifi");
       await card(page, "mifi").getByRole("button", { name: "Pause" }).click();
       await looks("dialog-pause");
       await page.keyboard.press("Escape");
@@ -186,7 +189,6 @@ export const tests = {
       await page.locator("#login").click();
       await looks("dialog-login");
       await page.keyboard.press("Escape");
-      await card(page, "mifi").locator("summary").click();
       await page.locator("#day-table summary").click();
       await page.locator("#small-things").check();
       await looks("details-open");
@@ -288,56 +290,275 @@ export const tests = {
     await part({ box, page });
   },
 
-  "nothing jumps when the state changes": async (context, say) => {
+  "nothing jumps under who reads": async (context, say) => {
     for (const size of [PHONE, DESK]) {
-      const { box, page } = await meet(context, STATES.ok(), { size });
-      await page.waitForSelector("#lanes .lane");
+      const { box, page } = await meet(context, STATES.draining(), { size });
+      await page.waitForSelector("#lanes rect");
       await page.evaluate(() => {
         window.kept = [...document.querySelectorAll(".card, #entries li")];
       });
-      const jumps = await page.evaluate(() => window.seen.shifts);
-      for (const name of [
-        "backup",
-        "returning",
-        "ok",
-        "draining",
-        "paused",
-        "portal",
-        "none",
-        "backup",
-        "ok",
-      ]) {
-        const state = STATES[name]();
-        box.play(state);
-        box.say();
-        const entry = { ...STATES.backup().history[5], id: `x${Math.random()}` };
-        box.send("entry", entry);
-        await new Promise((done) => setTimeout(done, 120));
+      const loading = await page.evaluate(() => window.seen.shifts);
+      const shifts = async () => (await page.evaluate(() => window.seen.shifts)) - loading;
+      const settle = () => page.waitForTimeout(120);
+      // Figures and counts change all the time, and move nothing.
+      const { status } = box.state;
+      for (let i = 1; i <= 9; i += 1) {
+        for (const u of status.uplinks) Object.assign(u, { rtt_ms: 9.4 ** (i % 4), loss_pct: i, proven_s_ago: 47 * i });
+        status.uplinks[1].draining = { flows: 10 - i, bytes: 3.3 ** i, seconds_left: 565 - i };
+        box.say(status);
+        await settle();
       }
-      const { shifts, worst } = await page.evaluate(() => window.seen);
-      say(
-        `${size.width} px: layout shift ${jumps.toFixed(4)} while loading, ${(shifts - jumps).toFixed(4)} in 9 changes`,
-      );
-      assert.ok(shifts < 0.02, worst.join("\n"));
+      const resting = await shifts();
+      // The sentence at the top is as long as it has to be; who reads further down does not see it grow.
+      await page.locator(size === PHONE ? "#day" : "#log").evaluate((node) => node.scrollIntoView({ block: "start", behavior: "instant" }));
+      await page.evaluate(() => scrollBy({ top: 60, behavior: "instant" }));
+      await settle();
+      const place = () => page.locator("#log").evaluate((node) => node.getBoundingClientRect().top);
+      const top = await place();
+      const heights = new Set();
+      for (const name of ["ok", "backup", "returning", "none", "paused", "portal", "manual", "observing", "ok"]) {
+        box.play({ ...STATES[name](), timeline: box.state.timeline });
+        box.say();
+        await settle();
+        heights.add(await page.locator("#hero").evaluate((node) => node.offsetHeight));
+        assert.ok(Math.abs((await place()) - top) < 3, `${name}: the log stays where it is read`);
+      }
+      say(`${size.width} px: layout shift ${loading.toFixed(4)} while loading, ${resting.toFixed(4)} in 9 changes of figures`);
+      const { worst } = await page.evaluate(() => window.seen);
+      assert.ok(loading < 0.02 && resting < 0.005, worst.join("\n"));
+      assert.ok(heights.size > 2, "control: the top grows and shrinks");
       assert.ok(
         await page.evaluate(() => window.kept.every((node) => node.isConnected)),
         "nodes are kept, not rebuilt",
       );
       // Positive control: a jump would have been noticed.
+      const last = await shifts();
       await page.evaluate(() => {
-        scrollTo(0, 0);
+        scrollTo({ top: 0, behavior: "instant" });
         const spacer = document.createElement("div");
         spacer.append(..."xxxxxx".split("").map(() => document.createElement("hr")));
         document.getElementById("main").prepend(spacer);
       });
-      await poll("the shift", () => page.evaluate((before) => window.seen.shifts > before + 0.02, shifts));
+      await poll("the shift", async () => (await shifts()) > last + 0.02);
       await part({ box, page });
     }
   },
 
+  "the first screen has no blank, and says what was done by hand": async (context) => {
+    for (const size of [PHONE, { width: 768, height: 1024 }, DESK]) {
+      const { box, page } = await meet(context, STATES.ok(), { size });
+      /** The widest gap between two parts of the hero, in pixels. */
+      const gap = () =>
+        page.evaluate(() => {
+          const parts = [...document.querySelectorAll("#hero .words > *, #pills, #hero .facts")].filter((n) => n.offsetHeight);
+          const all = parts.map((n) => n.getBoundingClientRect()).sort((a, b) => a.top - b.top);
+          const boxes = all.filter((box) => box.left === all[0].left);
+          let [end, widest] = [boxes[0].bottom, 0];
+          for (const { top, bottom } of boxes.slice(1)) {
+            widest = Math.max(widest, top - end);
+            end = Math.max(end, bottom);
+          }
+          return widest;
+        });
+      for (const [name, state] of Object.entries(STATES)) {
+        box.play(state());
+        box.state.status.host = name;
+        box.say();
+        await poll(name, async () => (await page.locator("#host").textContent()) === name);
+        assert.ok((await gap()) <= 16, `${name} at ${size.width}: a gap of ${await gap()} px`);
+        const manual = page.locator("#manual");
+        assert.equal(await manual.isVisible(), name === "manual", name);
+        if (name === "manual")
+          assert.equal(await manual.innerText(), "mifi is preferred by hand until 19:10 · Back to automatic");
+      }
+      // Without an end none is named.
+      const endless = STATES.manual().status;
+      box.say({ ...endless, manual_until: null });
+      await poll("no end", async () => (await text(page, "#manual")) === "mifi is preferred by hand · Back to automatic");
+      // Nothing of it is animated but colours.
+      const animated = await page.evaluate(() =>
+        ["#hero", "#hero .words", ".card", ".card .more"].map((name) => getComputedStyle(document.querySelector(name)).transitionProperty),
+      );
+      assert.deepEqual([...new Set(animated)].sort(), ["all", "box-shadow"]);
+      assert.equal(await page.locator(".words").evaluate((n) => getComputedStyle(n).transitionDuration), "0s");
+      // Positive control: a blank would have been noticed.
+      await page.evaluate(() => {
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync("#hero .next { margin-top: 60px }");
+        document.adoptedStyleSheets = [sheet];
+      });
+      assert.ok((await gap()) > 16);
+      await part({ box, page });
+    }
+  },
+
+  "on a phone three uplinks are two screens": async (context, say) => {
+    const { box, page } = await meet(context, STATES.ok());
+    const height = () => page.evaluate(() => document.documentElement.scrollHeight);
+    const said = [];
+    for (const name of ["ok", "backup", "returning", "none", "draining", "paused", "portal", "manual", "first_boot"]) {
+      box.play(STATES[name]());
+      await page.goto(box.url);
+      await live(page);
+      await page.waitForSelector("#lanes rect");
+      said.push(`${name} ${await height()}`);
+      assert.ok((await height()) <= 1500, `${name}: ${await height()} px high`);
+      // A card is a name, a tag, one sentence, three figures, and the way to more.
+      const words = await card(page, "phone").innerText();
+      assert.ok(words.split("\n").filter(Boolean).length <= 12, words);
+      assert.equal(await card(page, "phone").locator("button:visible").count(), 1);
+    }
+    say(`px high at 360: ${said.join(", ")}`);
+    // What is well needs no words.
+    box.say(STATES.ok().status);
+    await poll("calm", async () => (await page.locator(".card .why:visible").count()) === 0);
+    const everything = await page.evaluate(() => document.body.innerText);
+    assert.doesNotMatch(everything, /Stays in use|could take over|those before it|\bworks\n/i);
+    box.say(STATES.backup().status);
+    await poll("one sentence", async () => (await page.locator(".card .why:visible").count()) === 1);
+    // Positive control: More has the rest, and makes the page longer.
+    const before = await height();
+    const opener = card(page, "cable").getByRole("button", { name: "More" });
+    assert.equal(await opener.getAttribute("aria-expanded"), "false");
+    await opener.click();
+    assert.equal(await opener.getAttribute("aria-expanded"), "true");
+    assert.ok((await height()) > before + 300);
+    assert.match(await card(page, "cable").innerText(), /84\.12\.9\.70[\s\S]*gateway/);
+    assert.equal(await card(page, "cable").locator("button:visible").count(), 5);
+    assert.equal(await card(page, "mifi").locator("button:visible").count(), 1);
+    await opener.click();
+    assert.equal(await height(), before);
+    // Who has logged in has the buttons at hand.
+    await page.locator("#login").click();
+    await page.locator("#enter-password").fill(PASSWORD);
+    await page.locator("#enter-do").click();
+    await poll("the buttons", async () => (await card(page, "mifi").locator("button:visible").count()) === 5);
+    await shoot(page, "logged-in-360");
+    await page.context().clearCookies();
+    await page.evaluate(() => localStorage.clear());
+    await part({ box, page });
+  },
+
+  "it has an icon on a home screen, and one that shows the state": async (context) => {
+    const { box, page } = await meet(context, STATES.ok());
+    const cdp = await context.newCDPSession(page);
+    const { url, data, errors } = await cdp.send("Page.getAppManifest");
+    assert.equal(url, `${box.url}manifest.webmanifest`);
+    assert.deepEqual(errors, []);
+    const manifest = JSON.parse(data);
+    assert.deepEqual([manifest.name, manifest.start_url, manifest.display], ["sparelink", "/", "standalone"]);
+    /** The width of a PNG as its head has it. */
+    const width = async (path) => {
+      const answer = await page.request.get(new URL(path, box.url).href);
+      assert.equal(answer.status(), 200, path);
+      assert.equal(answer.headers()["content-type"], "image/png", path);
+      const bytes = await answer.body();
+      assert.ok(bytes.length < 4000, `${path}: ${bytes.length} bytes`);
+      return `${bytes.readUInt32BE(16)}x${bytes.readUInt32BE(20)}`;
+    };
+    const pictures = manifest.icons.filter((icon) => icon.type === "image/png");
+    assert.deepEqual(pictures.map((icon) => icon.sizes), ["192x192", "512x512"]);
+    for (const icon of pictures) assert.equal(await width(icon.src), icon.sizes);
+    const touch = await page.locator("link[rel=apple-touch-icon]").getAttribute("href");
+    assert.equal(await width(touch), "180x180");
+    assert.equal((await page.request.get(`${box.url}favicon.ico`)).status(), 200);
+    // Among the tabs of a browser its icon says how it stands.
+    const href = () => page.locator("link[rel=icon]").getAttribute("href");
+    for (const [name, want] of [
+      ["ok", "/icon.svg"],
+      ["backup", "/icon-warn.svg"],
+      ["none", "/icon-bad.svg"],
+      ["first_boot", "/icon-idle.svg"],
+      ["ok", "/icon.svg"],
+    ]) {
+      box.say(STATES[name]().status);
+      await poll(`${want} for ${name}`, async () => (await href()) === want);
+      const icon = await page.request.get(new URL(want, box.url).href);
+      assert.equal(icon.headers()["content-type"], "image/svg+xml");
+      // It can be drawn, and no two look alike.
+      await page.evaluate((src) => Object.assign(new Image(), { src }).decode(), want);
+    }
+    const drawn = await Promise.all(["", "-warn", "-bad", "-idle"].map((end) => readFile(new URL(`icon${end}.svg`, WEB), "utf8")));
+    assert.equal(new Set(drawn).size, 4);
+    // Positive control: a picture that cannot be had is noticed.
+    await assert.rejects(page.evaluate(() => Object.assign(new Image(), { src: "/icon-none.svg" }).decode()));
+    await box.stop();
+    await page.waitForSelector("body[data-live=no]");
+    assert.equal(await href(), "/icon-idle.svg");
+    await page.close();
+  },
+
+  "of what changes it needs no more than that": async (context, say) => {
+    const { box, page } = await meet(context, STATES.ok(), { size: DESK });
+    assert.ok(box.requests.includes("/api/v1/events?changes"), "it asks for differences");
+    const rtt = (name) => card(page, name).locator("[data-f=rtt]").innerText();
+    box.send("changes", { "/uplinks/1/rtt_ms": 77, "/uplinks/2/rtt_ms": null, "/time": box.state.status.time });
+    await poll("the figure", async () => (await rtt("mifi")) === "77 ms");
+    assert.equal(await rtt("phone"), "–");
+    assert.equal(await rtt("cable"), "11 ms", "what did not change stays");
+    // A whole part at once; a key with a stroke and one with a tilde.
+    const { uplinks } = STATES.backup().status;
+    box.send("changes", { "/uplinks": uplinks, "/active": "mifi", "/active6": null, "/x~1y": 1, "/x~0y": 2 });
+    await poll("the other uplink", async () => /on mifi/.test(await text(page, "#head")));
+    // Differences are to what the stream said, not to what was heard in another way meanwhile.
+    const other = STATES.backup().status;
+    other.uplinks[1].rtt_ms = 500;
+    box.state.status = other;
+    await page.evaluate(() => {
+      for (const hidden of [true, false]) {
+        Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
+        if (hidden) document.dispatchEvent(new Event("visibilitychange"));
+      }
+      document.dispatchEvent(new Event("visibilitychange"));
+    });
+    await poll("the whole", async () => (await rtt("mifi")) === "500 ms");
+    await poll("a stream", () => box.streams.size === 1);
+    box.send("changes", {});
+    box.send("changes", { "/uplinks/1/loss_pct": 9 });
+    await poll("the loss", async () => /^9 %/.test(await card(page, "mifi").locator("[data-f=loss]").innerText()));
+    // What cannot be placed is left out, and breaks nothing.
+    box.send("changes", { "/uplinks/9/rtt_ms": 3 });
+    box.send("changes", { "/uplinks/1/loss_pct": 4 });
+    await poll("the next", async () => /^4 %/.test(await card(page, "mifi").locator("[data-f=loss]").innerText()));
+    await part({ box, page });
+  },
+
+  "a page that nobody sees is sent nothing": async (context) => {
+    const turn = () => {
+      let hidden = false;
+      Object.defineProperty(document, "hidden", { get: () => hidden });
+      window.turn = (off) => {
+        hidden = off;
+        document.dispatchEvent(new Event("visibilitychange"));
+      };
+      // A minute passes in a quarter of a second.
+      const real = window.setInterval;
+      window.setInterval = (work, every) => real(work, every === 60_000 ? 250 : every);
+    };
+    const { box, page } = await meet(context, STATES.ok(), { before: turn });
+    await page.waitForTimeout(300);
+    const streams = () => box.requests.filter((path) => path.startsWith("/api/v1/events")).length;
+    assert.deepEqual([box.streams.size, streams()], [1, 1], "control: it listens while it is seen");
+    await page.evaluate(() => window.turn(true));
+    await poll("the end of the stream", () => box.streams.size === 0);
+    box.requests.length = 0;
+    box.state.status = STATES.none().status;
+    await page.waitForTimeout(2500);
+    assert.equal(streams(), 0, "it does not listen");
+    // Once a minute it asks how things are, so that its title and its icon are true.
+    const asked = new Set(box.requests.filter((path) => !path.startsWith("/icon")));
+    assert.deepEqual([...asked], ["/api/v1/status"]);
+    assert.match(await page.title(), /^✕ No Internet/);
+    assert.equal(await page.locator("#favicon").getAttribute("href"), "/icon-bad.svg");
+    await page.evaluate(() => window.turn(false));
+    await poll("another stream", () => box.streams.size === 1);
+    assert.equal(await page.evaluate(() => document.body.dataset.live), "yes");
+    await part({ box, page });
+  },
+
   "what stays the same is not touched": async (context) => {
     const { box, page } = await meet(context, STATES.draining());
-    await page.waitForSelector("#lanes .lane");
+    await page.waitForSelector("#lanes rect");
     await page.evaluate(() => {
       window.touched = [];
       const note = (list) => {
@@ -385,6 +606,7 @@ export const tests = {
   "the box goes, and comes back": async (context, say) => {
     const state = STATES.ok();
     const { box, page } = await meet(context, state);
+    await more(page, "mifi");
     await box.stop();
     await page.waitForSelector("body[data-live=no]");
     const bar = (await text(page, "#live")).replace(/\s+/g, " ");
@@ -434,10 +656,11 @@ export const tests = {
       };
     };
     const { box, page } = await meet(context, STATES.ok(), { before: sleepy });
-    // A look at another page is no sleep: the stream stays.
-    const [stream] = box.streams;
+    // A look at another page is no sleep: what is shown stands.
     await page.evaluate(() => (window.turn(true, 0), window.turn(false, 0)));
     assert.equal(await page.evaluate(() => document.body.dataset.live), "yes");
+    await poll("a stream again", () => box.streams.size === 1);
+    const [stream] = box.streams;
     // Three hours, in which the steady clock stood still.
     const [live0, age] = await page.evaluate(() => {
       window.turn(true, 0);
@@ -486,7 +709,7 @@ export const tests = {
     };
     const { box, page } = await meet(context, STATES.returning(), { before: wrong });
     assert.match(await text(page, "#head"), /since 11:30$/);
-    assert.match(await card(page, "cable").locator(".rows").innerText(), /less than a minute ago/);
+    assert.equal(await card(page, "cable").locator("[data-f=proven]").innerText(), "just now");
     const count = async () => Number((await text(page, "#next")).match(/takes over in (\d+) s/)?.[1]);
     const first = await count();
     assert.ok(first <= 44 && first > 38, `${first}`);
@@ -504,7 +727,8 @@ export const tests = {
     await page.evaluate(() => window.leap(-36e5));
     await page.waitForTimeout(1200);
     assert.ok((await count()) <= before && (await count()) >= before - 3);
-    assert.match(await text(page, "#box-clock"), /^11:54/);
+    const clock = () => page.locator("#box-clock").textContent();
+    assert.match(await clock(), /^11:54/);
     // The box's clock jumps: what is shown follows, what is counted does not.
     const jumped = new Date(Date.parse(box.state.status.time) + 3 * 36e5).toISOString();
     const left = await count();
@@ -513,14 +737,14 @@ export const tests = {
       time: jumped,
       uplinks: box.state.status.uplinks.map((u, i) => (i ? u : { ...u, next_in_s: left })),
     });
-    await poll("the new time", async () => /^14:54/.test(await text(page, "#box-clock")));
+    await poll("the new time", async () => /^14:54/.test(await clock()));
     assert.ok((await count()) <= left && (await count()) >= left - 2);
     await part({ box, page });
   },
 
   "without a clock nothing is invented": async (context) => {
     const { box, page } = await meet(context, STATES.first_boot());
-    assert.equal(await text(page, "#box-clock"), "not set yet");
+    assert.equal(await page.locator("#box-clock").textContent(), "not set yet");
     assert.equal(await text(page, "#head"), "No Internet");
     assert.equal(await page.locator("#no-entries").isVisible(), true);
     box.send("entry", { at: null, code: "started", severity: "info", uplink: null, text: "watching cable" });
@@ -550,6 +774,8 @@ export const tests = {
       }
       throw new Error("tab never came there");
     };
+    await tabTo((on) => on.name === "More mifi");
+    await page.keyboard.press("Enter");
     await tabTo((on) => on.name === "Pause mifi");
     // What comes in meanwhile takes the focus from nobody.
     for (const name of ["backup", "ok"]) box.say(STATES[name]().status);
@@ -602,6 +828,7 @@ export const tests = {
     await page.locator("#ask-do").click();
     await card(page, "cable").getByRole("button", { name: "Test" }).click();
     await page.locator("#auto").click();
+    await page.locator(".box summary").click();
     await page.locator("#led").click();
     await page.locator("#tell").click();
     await poll("five actions", () => box.asked.length === 5);
@@ -789,6 +1016,7 @@ export const tests = {
 
   "without a password it says how to set one": async (context) => {
     const { box, page } = await meet(context, STATES.first_boot());
+    await more(page, "mifi");
     await card(page, "mifi").getByRole("button", { name: "Test" }).click();
     await page.waitForSelector("#enter[open]");
     assert.match(await text(page, "#enter"), /No password is set yet[\s\S]*sparelink passwd/);
@@ -819,7 +1047,7 @@ export const tests = {
     assert.deepEqual(drawn, [true, true], "the shortest outage is drawn");
     await page.locator("#day-table summary").click();
     assert.match(await text(page, "#segments"), /00:45\s+00:50\s+5 min\s+no Internet/);
-    await card(page, "cable").locator("summary").click();
+    await more(page, "cable");
     const said = (part) => card(page, "cable").locator(`[data-f=${part}]`).innerText();
     await poll("the hour", async () => /0 to 10\s+–\s+100 %\s+0 of 10/.test(await said("hour")));
     assert.match(await said("lines"), /gateway\s+84\.12\.9\.1\s+fe80::1/);
@@ -866,10 +1094,10 @@ export const tests = {
     assert.equal(await card(page, "phone").getAttribute("data-tone"), "warn");
     assert.equal(await page.locator("#pills a", { hasText: "phone" }).getAttribute("data-tone"), "warn");
     assert.match(await text(page, "#because"), /^No spare is ready: /);
-    for (const part of ["rtt", "jitter", "loss"]) assert.equal(await said("mifi", part), "–", part);
+    for (const part of ["rtt", "loss"]) assert.equal(await said("mifi", part), "–", part);
     await shows("ok", "good");
     assert.match(await text(page, "#box-messages"), /^ntfy: last .*11:47, none waiting$/);
-    assert.match(await text(page, "#box-names"), /seen by the name server after 1\.0 s$/);
+    assert.match(await page.locator("#box-names").textContent(), /seen by the name server after 1\.0 s$/);
     assert.equal(await page.locator("#alarm").isVisible(), false);
     assert.equal(await said("mifi", "tag"), "Ready");
     assert.equal(await said("mifi", "rtt"), "46 ms");
@@ -923,6 +1151,11 @@ export const tests = {
       page.locator(".card").evaluateAll((all) => new Set(all.map((c) => Math.round(c.getBoundingClientRect().left))).size);
     await page.setViewportSize({ width: 768, height: 1024 });
     assert.equal(await places(), 1);
+    // Each is a row: its parts stand beside each other, in one line.
+    const rows = await page.locator(".card").evaluateAll((all) => all.map((c) => c.offsetHeight));
+    assert.ok(Math.max(...rows) < 130, `${rows} px high`);
+    const captions = await page.locator(".strip figcaption").evaluateAll((all) => all.map((c) => c.offsetHeight));
+    assert.ok(Math.max(...captions) < 24, `${captions}`);
     await fits(page, "rows");
     await shoot(page, "backup-light-768");
     await page.setViewportSize(DESK);
@@ -943,7 +1176,7 @@ export const tests = {
       next: "",
     };
     const little = {
-      version: "0",
+      version: "0.1.0",
       active: null,
       active6: null,
       since: null,
@@ -968,10 +1201,15 @@ export const tests = {
   },
 
   "it is small, and needs nobody else": async (_context, say) => {
-    let total = 0;
-    for (const file of await readdir(WEB)) total += (await stat(new URL(file, WEB))).size;
-    say(`${total} bytes in all`);
-    assert.ok(total <= 100_000);
+    let [total, wire] = [0, 0];
+    // What a telephone keeps on its home screen is fetched once, when it is put there.
+    for (const file of (await readdir(WEB)).filter((name) => !/\.(png|ico)$/.test(name))) {
+      const content = await readFile(new URL(file, WEB));
+      total += content.length;
+      wire += gzipSync(content, { level: 9 }).length;
+    }
+    say(`${total} bytes in all, ${wire} on the wire`);
+    assert.ok(wire <= 40_000);
     const html = await readFile(new URL("index.html", WEB), "utf8");
     const scripts = (await readdir(WEB)).filter((file) => file.endsWith(".js"));
     const script = (await Promise.all(scripts.map((file) => readFile(new URL(file, WEB), "utf8")))).join(

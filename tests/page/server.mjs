@@ -1,23 +1,27 @@
 // A box that says what a test tells it to: the files of web/ with the headers of the real one, and
 // scripted documents. It keeps a log of what it was asked to do.
 
-import { readFile } from "node:fs/promises";
+import { readFile, readdir } from "node:fs/promises";
 import http from "node:http";
 
 const WEB = new URL("../../web/", import.meta.url);
-const FILES = {
-  "/": ["index.html", "text/html; charset=utf-8"],
-  "/app.css": ["app.css", "text/css; charset=utf-8"],
-  ...Object.fromEntries(
-    ["app", "days", "nodes", "page", "record", "steer", "view", "words"].map((name) => [
-      `/${name}.js`,
-      [`${name}.js`, "text/javascript; charset=utf-8"],
-    ]),
-  ),
-  "/icon.svg": ["icon.svg", "image/svg+xml"],
+const KINDS = {
+  html: "text/html; charset=utf-8",
+  css: "text/css; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+  svg: "image/svg+xml",
+  png: "image/png",
+  ico: "image/x-icon",
+  webmanifest: "application/manifest+json",
 };
+const FILES = Object.fromEntries(
+  (await readdir(WEB)).map((name) => [
+    name === "index.html" ? "/" : `/${name}`,
+    [name, KINDS[name.split(".").pop()]],
+  ]),
+);
 export const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; " +
   "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 export const PASSWORD = "correct horse";
 
@@ -28,6 +32,7 @@ export class Box {
     this.sessions = 0;
     this.known = new Set();
     this.refuseStreams = false;
+    this.requests = []; // the address of each GET
     this.play(state);
   }
 
@@ -72,6 +77,7 @@ export class Box {
     response.setHeader("Referrer-Policy", "no-referrer");
     response.setHeader("Cache-Control", "no-store");
     if (request.method === "POST") return this.write(pathname, request, response);
+    this.requests.push(request.url);
     if (FILES[pathname]) {
       const [file, kind] = FILES[pathname];
       response.setHeader("Content-Type", kind);

@@ -73,6 +73,7 @@ export function status(uplinks, more = {}) {
     repairs: 0,
     loop_gap_ms: 1.4,
     manual: null,
+    manual_until: null,
     leds: ["ACT"],
     messages: {
       waiting: 0,
@@ -393,6 +394,7 @@ const manual = () => {
   const state = ok();
   Object.assign(state.status, {
     manual: "mifi",
+    manual_until: at(-26_160),
     active: "mifi",
     active6: "cable",
     since: at(200),
