@@ -64,6 +64,7 @@ async function fetchJson(path) {
 
 /** The document with new values at these places, each a JSON pointer (RFC 6901). */
 function changed(document, changes) {
+  if ("" in changes) return changes[""];
   const copy = structuredClone(document);
   for (const [pointer, value] of Object.entries(changes)) {
     const keys = pointer.slice(1).split("/").map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~"));

@@ -25,7 +25,7 @@ import {
   sentence,
   shortAgo,
   span,
-  spareCount,
+  spareNames,
   spareWords,
   standing,
   whyOf,
@@ -77,7 +77,7 @@ export function renderHero(s) {
 }
 
 function renderFacts(s) {
-  fact("fact-spares", spareCount(s), s.works && !s.spares_ready ? "warn" : "");
+  fact("fact-spares", spareNames(s), s.works && !s.spares_ready ? "warn" : "");
   const last = s.last_switch;
   const at = parsed(last?.at);
   const felt =
@@ -177,9 +177,10 @@ function fillCard(card, u, index, s) {
   put(f.name, name);
   put(f.tag, word);
   const names = s.uplinks.map((other) => other.name);
-  const why = whyOf(u);
-  put(f.why, sentence(why, names));
-  show(f.why, why !== "");
+  const why = sentence(whyOf(u), names);
+  put(f.why, why);
+  // What the tag says already is not said again.
+  show(f.why, why !== "" && why !== word);
   fillNote(f, u);
   fillLadder(f, u);
   const lives = alive(u);

@@ -58,6 +58,7 @@ export function bytes(count) {
 
 export function number(value, unit) {
   if (typeof value !== "number") return "–";
+  if (unit === "ms" && value >= 999.5) return `${Math.round(value / 100) / 10} s`;
   return `${value < 9.95 ? Math.round(value * 10) / 10 : Math.round(value)} ${unit}`;
 }
 
@@ -248,9 +249,12 @@ function drainWords(u) {
   return time === null ? words : `${words}, at most ${span(time)} more`;
 }
 
-export function spareCount(s) {
+/** Which spares are ready, by name where these fit; of many, how many. */
+export function spareNames(s) {
   const others = s.uplinks.filter((u) => u.role !== "active").length;
-  return others ? `${s.spares_ready || "none"} of ${others}` : "none";
+  const names = s.uplinks.filter(isReady).map((u) => called(u.name)).join(", ");
+  if (!names) return others ? `none of ${others}` : "none";
+  return names.length <= 18 ? names : `${s.spares_ready} of ${others}`;
 }
 
 /** What is said where no spare is ready; those that are need no words, what happens next names them. */

@@ -93,6 +93,7 @@ export const tests = {
     const button = (name, words) =>
       page.locator(".card").filter({ hasText: name }).first().getByRole("button", { name: words });
     const first = await carries(page);
+    await button("phone", "More").click();
     await button("phone", "Test").click();
     await page.waitForSelector("#enter[open]");
     await enter(page, "a wrong password");
@@ -167,6 +168,29 @@ export const tests = {
       await new Promise((done) => setTimeout(done, 100));
     }
     throw new Error("not every uplink is proven again");
+  },
+
+  "at rest it is told little": async (context, say, url, lab) => {
+    if (!lab) return say("skipped: this box may not be at rest");
+    const SECONDS = 15;
+    /** Bytes a second of a stream, after what comes at once. */
+    const rate = async (path) => {
+      const answer = await fetch(new URL(path, url), { signal: AbortSignal.timeout((SECONDS + 5) * 1000) });
+      let [bytes, from] = [0, null];
+      for await (const chunk of answer.body) {
+        if (from === null) {
+          from = Date.now();
+          continue;
+        }
+        bytes += chunk.length;
+        if (Date.now() - from > SECONDS * 1000) break;
+      }
+      return bytes / ((Date.now() - from) / 1000);
+    };
+    const [whole, changes] = await Promise.all([rate("api/v1/events"), rate("api/v1/events?changes")]);
+    say(`${Math.round(changes)} bytes a second, ${Math.round(whole)} of the whole`);
+    assert.ok(changes > 0 && changes <= 1000, `${changes}`);
+    assert.ok(whole > 2 * changes, "control: it would have been more");
   },
 
   "the page follows a failover of a real agent": async (context, say, url, lab) => {
