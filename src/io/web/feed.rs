@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
 use super::json;
@@ -18,7 +19,7 @@ const BACKLOG: usize = 64;
 /// Where those who watch hear what is new. Of the state a slow reader gets only the latest.
 #[derive(Clone, Debug)]
 pub struct Feed {
-    pub(super) states: watch::Sender<Bytes>,
+    pub(super) states: watch::Sender<Told>,
     pub(super) entries: broadcast::Sender<Bytes>,
     /// What those who ask are told.
     pub(super) latest: Latest,
@@ -26,9 +27,18 @@ pub struct Feed {
     has_password: Arc<AtomicBool>,
 }
 
+/// The state as it is told to all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    /// As an event, for those who want all of it each time.
+    pub(super) event: Bytes,
+    /// For those who want what changed.
+    pub(super) document: Arc<Value>,
+}
+
 impl Default for Feed {
     fn default() -> Self {
-        let (states, entries) = (watch::Sender::new(Bytes::new()), broadcast::Sender::new(BACKLOG));
+        let (states, entries) = (watch::Sender::default(), broadcast::Sender::new(BACKLOG));
         Self { states, entries, latest: Latest::default(), has_password: Arc::default() }
     }
 }
@@ -49,7 +59,9 @@ impl Feed {
     pub fn state(&self, snapshot: &Snapshot) {
         let set = self.has_password.load(Ordering::Relaxed);
         let login = json::Login { needed: true, set, inside: None };
-        self.states.send_replace(frame("status", &json::Status::new(snapshot, login)));
+        let status = json::Status::new(snapshot, login);
+        let document = Arc::new(serde_json::to_value(&status).unwrap_or_default());
+        self.states.send_replace(Told { event: frame("status", &status), document });
     }
 
     /// Where it is noted whether there is a password for the page.

@@ -19,6 +19,7 @@ mod ack;
 mod api;
 mod ask;
 mod assets;
+mod changes;
 mod days;
 mod events;
 mod feed;

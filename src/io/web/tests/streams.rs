@@ -55,6 +55,33 @@ fn who_watches_sees_the_state_at_once_and_then_what_is_new() {
 }
 
 #[test]
+fn who_asks_for_changes_is_told_no_more_than_these() {
+    run(async {
+        let (site, feed) = site();
+        let mut client = connect(&site, PAGE);
+        client
+            .write_all(b"GET /api/v1/events?changes HTTP/1.1\r\nHost: 192.168.1.1\r\n\r\n")
+            .await
+            .unwrap();
+        let text = read_until(&mut client, "\n\n\r\n").await;
+        assert!(text.contains("event: status\ndata: {\"version\""), "{text}");
+        let mut other = snapshot();
+        other.sentence = "Internet works, on mifi".to_owned();
+        feed.state(&other);
+        let text = read_until(&mut client, "\n\n").await;
+        assert!(text.contains("event: changes\ndata: {"), "{text}");
+        assert!(text.contains("\"/sentence\":\"Internet works, on mifi\""), "{text}");
+        assert!(!text.contains("\"name\""), "what is the same is not told again: {text}");
+        // Nothing changed, and it is heard all the same.
+        feed.state(&other);
+        let text = read_until(&mut client, "\n\n").await;
+        assert!(text.contains("event: changes\ndata: {}\n\n"), "{text}");
+        feed.entry(&entry());
+        read_until(&mut client, "event: entry").await;
+    });
+}
+
+#[test]
 fn a_slow_reader_misses_states_and_is_let_go_when_it_misses_news() {
     run(async {
         let (site, feed) = site();
