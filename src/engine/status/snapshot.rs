@@ -66,6 +66,8 @@ pub struct Snapshot {
     pub claims: Vec<Claim>,
     /// The uplink that a person put first.
     pub manual: Option<String>,
+    /// Until when, if that was said and the box knows the time.
+    pub manual_until: Option<Utc>,
     /// Where the page is in the LAN, IPv4 first.
     pub page: Vec<SocketAddr>,
     /// Who is told what happens; filled in by whoever sends it.

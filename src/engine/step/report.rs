@@ -75,6 +75,10 @@ impl Engine {
             names: self.name_states(now),
             claims: self.seen.claims.now.iter().take(MOST_CLAIMS).cloned().collect(),
             manual: self.run.manual.as_ref().map(|(name, _)| name.clone()),
+            manual_until: {
+                let until = self.run.manual.as_ref().and_then(|(_, until)| *until);
+                until.and_then(|until| now.utc_at(until))
+            },
             page: self.lan.page.iter().filter(|p| !p.is_link_local()).map(|p| p.addr).collect(),
             messages: Shown::default(),
             history_head: None,

@@ -42,6 +42,7 @@ pub(super) struct Status {
     claims: Vec<ClaimOf>,
     names: Vec<NameOf>,
     manual: Option<String>,
+    manual_until: Option<String>,
     redundancy: &'static str,
     messages: Messages,
     history_head: Option<String>,
@@ -340,6 +341,7 @@ impl Status {
             claims: snapshot.claims.iter().map(ClaimOf::from).collect(),
             names: snapshot.names.iter().map(|name| NameOf::new(name, snapshot.now)).collect(),
             manual: snapshot.manual.clone(),
+            manual_until: snapshot.manual_until.map(|until| until.to_string()),
             redundancy: if snapshot.uplinks.len() > 1 && snapshot.spares_ready == 0 {
                 "lost"
             } else {

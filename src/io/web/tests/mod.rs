@@ -257,6 +257,7 @@ pub(super) fn snapshot() -> Snapshot {
             }],
         },
         manual: None,
+        manual_until: None,
         page: vec!["192.168.1.1:8300".parse().unwrap()],
         leds: vec!["ACT".to_owned()],
         uplinks: vec![uplink("cable", Role::Active), uplink("mi\"fi\\\n", Role::Ready)],
