@@ -8,11 +8,14 @@ use std::path::Path;
 use flate2::{Compression, GzBuilder};
 
 /// What browsers are told each kind of file is.
-const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 7] = [
     ("html", "text/html; charset=utf-8"),
     ("css", "text/css; charset=utf-8"),
     ("js", "text/javascript; charset=utf-8"),
     ("svg", "image/svg+xml"),
+    ("png", "image/png"),
+    ("ico", "image/x-icon"),
+    ("webmanifest", "application/manifest+json"),
 ];
 
 fn main() -> io::Result<()> {

@@ -1,12 +1,14 @@
 //! The page itself: files that are part of the program, compressed when it was built.
 
+use std::io::Read as _;
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use flate2::read::GzDecoder;
 
-use super::problem::problem;
 use super::site::Site;
 
 /// One file of the page.
@@ -35,12 +37,23 @@ fn send(asset: &'static Asset, headers: &HeaderMap) -> Response {
     if has(headers, asset.tag) {
         return (StatusCode::NOT_MODIFIED, tagged).into_response();
     }
+    let kind = [(header::CONTENT_TYPE, asset.kind), (header::VARY, "accept-encoding")];
     if !takes_gzip(headers) {
-        let words = "this file is sent compressed; ask for it with Accept-Encoding: gzip";
-        return problem(StatusCode::NOT_ACCEPTABLE, words);
+        // Other bytes want another tag, unless it is a weak one (RFC 9110, 8.8.3.3).
+        let tagged = [(header::ETAG, format!("W/{}", asset.tag))];
+        let fresh = [(header::CACHE_CONTROL, "no-cache")];
+        return (tagged, fresh, kind, unpacked(asset.packed)).into_response();
     }
-    let kind = [(header::CONTENT_TYPE, asset.kind), (header::CONTENT_ENCODING, "gzip")];
-    (tagged, kind, Body::from(Bytes::from_static(asset.packed))).into_response()
+    let packed = [(header::CONTENT_ENCODING, "gzip")];
+    (tagged, kind, packed, Body::from(Bytes::from_static(asset.packed))).into_response()
+}
+
+/// A file as it was before the build packed it. So few ask for that that it need not be in the program twice.
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let done = GzDecoder::new(packed).read_to_end(&mut plain);
+    done.expect("the build packed it, and memory is all that it is written to");
+    plain
 }
 
 /// Whether the client has this version (RFC 9110, 13.1.2).
@@ -50,12 +63,10 @@ fn has(headers: &HeaderMap, tag: &str) -> bool {
     known.any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
 
-/// Whether the client can unpack it; one that says nothing takes anything (RFC 9110, 12.5.3).
+/// Whether the client can unpack it. One that says nothing takes anything (RFC 9110, 12.5.3), but most that do so are
+/// programs that show what comes as it is.
 fn takes_gzip(headers: &HeaderMap) -> bool {
-    let mut said = headers.get_all(header::ACCEPT_ENCODING).iter().peekable();
-    if said.peek().is_none() {
-        return true;
-    }
+    let said = headers.get_all(header::ACCEPT_ENCODING).iter();
     let mut codings = said.filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
     let takes = |coding: &str| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
@@ -84,9 +95,17 @@ mod tests {
         let all = [
             "/app.css",
             "/app.js",
+            "/apple-touch-icon.png",
             "/days.js",
+            "/favicon.ico",
+            "/icon-192.png",
+            "/icon-512.png",
+            "/icon-bad.svg",
+            "/icon-idle.svg",
+            "/icon-warn.svg",
             "/icon.svg",
             "/",
+            "/manifest.webmanifest",
             "/nodes.js",
             "/page.js",
             "/record.js",
@@ -95,12 +114,23 @@ mod tests {
             "/words.js",
         ];
         assert_eq!(paths, all);
-        let packed: usize = ASSETS.iter().map(|asset| asset.packed.len()).sum();
+        // What a phone puts on its home screen is no part of what a browser loads.
+        let once = |asset: &&Asset| asset.kind == "image/png" || asset.kind == "image/x-icon";
+        let packed = |asset: &Asset| asset.packed.len();
+        let loaded: usize = ASSETS.iter().filter(|asset| !once(asset)).map(packed).sum();
+        assert!(loaded <= 40_000, "{loaded} bytes; 40 kB are enough for a page");
+        let rest: usize = ASSETS.iter().filter(once).map(packed).sum();
+        assert!(rest <= 5_000, "{rest} bytes for icons");
+    }
+
+    #[test]
+    fn who_cannot_unpack_a_file_has_it_as_it_is() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
-        let files = std::fs::read_dir(folder).unwrap();
-        let all: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
-        assert!(all <= 100_000, "{all} bytes; 100 kB are enough for a page");
-        assert!(u64::try_from(packed).unwrap() < all, "{packed} bytes of {all}");
+        for asset in ASSETS {
+            let name = if asset.path == "/" { "index.html" } else { &asset.path[1..] };
+            let plain = std::fs::read(folder.join(name)).unwrap();
+            assert!(unpacked(asset.packed) == plain, "{name}");
+        }
     }
 
     #[test]
@@ -117,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_unpack_it_is_told() {
+    fn who_cannot_unpack_it_is_known() {
         let takes = |values: &[&str]| takes_gzip(&headers(header::ACCEPT_ENCODING, values));
-        for yes in [&[][..], &["gzip"], &["deflate, GZIP;q=0.5"], &["br", "*"]] {
+        for yes in [&["gzip"][..], &["deflate, GZIP;q=0.5"], &["br", "*"]] {
             assert!(takes(yes), "{yes:?}");
         }
-        for no in [&[""][..], &["identity"], &["br, gzip;q=0"], &["gzip;q=x"]] {
+        for no in [&[][..], &[""], &["identity"], &["br, gzip;q=0"], &["gzip;q=x"]] {
             assert!(!takes(no), "{no:?}");
         }
     }
