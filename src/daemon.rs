@@ -141,7 +141,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let password = web::password::file(&options.config_file);
     let web = Web::start(web::listen(&run_dir)?, asks, password, watching::neighbours())
         .context("cannot start to serve")?;
-    web.called(&options.config.web.names);
+    web.configure(&options.config.web);
     if options.mode == Mode::Steer
         && let Err(error) = sysctl::allow_ping(&run_dir)
     {

@@ -183,6 +183,20 @@ pub(super) fn own_name(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(name.trim_end_matches('.').to_ascii_lowercase())
 }
 
+/// A machine that may speak for others: one address, as a network would have many who could.
+pub(super) fn proxy(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
+    let text = string(value, "\"192.168.1.5\"")?;
+    let hint = "write the proxy's own address in the LAN, or 127.0.0.1 for one on this box";
+    if text.parse::<IpNet>().is_ok_and(|net| net.prefix_len() < net.max_prefix_len()) {
+        return Err(Wrong::new(format!("{text} is more than one host"), hint));
+    }
+    let ip = text.parse::<IpAddr>().map_err(|_| not_an_address(text))?.to_canonical();
+    if ip.is_unspecified() || ip.is_multicast() {
+        return Err(Wrong::new(format!("{ip} is nobody's address"), hint));
+    }
+    Ok(ip)
+}
+
 /// Host, port and path of a URL of a plain-HTTP check.
 pub(super) fn http_url(value: &DeValue<'_>) -> Result<(String, u16, String), Wrong> {
     const HINT: &str = "URLs look like http://connectivitycheck.gstatic.com/generate_204";

@@ -420,7 +420,7 @@ fn failback(section: Option<Section<'_>>) -> FailbackConfig {
 fn web(section: Option<Section<'_>>, lan: Option<&LanConfig>) -> WebConfig {
     let default = if lan.is_some() { vec![Listen::Lan(PAGE_PORT)] } else { Vec::new() };
     let Some(mut section) = section else {
-        return WebConfig { listen: default, names: Vec::new() };
+        return WebConfig { listen: default, ..WebConfig::default() };
     };
     let listen = section.list("listen", address::listen);
     for entry in listen.iter().flatten() {
@@ -431,8 +431,10 @@ fn web(section: Option<Section<'_>>, lan: Option<&LanConfig>) -> WebConfig {
         }
     }
     let names = plain(section.list("names", address::own_name));
+    let trusted_proxy = plain(section.list("trusted_proxy", address::proxy));
     section.finish();
-    WebConfig { listen: listen.map_or(default, |listen| plain(Some(listen))), names }
+    let listen = listen.map_or(default, |listen| plain(Some(listen)));
+    WebConfig { listen, names, trusted_proxy }
 }
 
 /// `dir` of a section that has nothing else.

@@ -196,13 +196,16 @@ pub struct FailbackConfig {
     pub hold_max: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebConfig {
     /// Where the page listens; empty: nowhere.
     pub listen: Vec<Listen>,
     /// What browsers may call the box besides its short host name, in lower case without a final dot.
     #[serde(default)]
     pub names: Vec<String>,
+    /// Reverse proxies that are believed whom they speak for.
+    #[serde(default)]
+    pub trusted_proxy: Vec<IpAddr>,
 }
 
 /// One entry of `[web] listen`.

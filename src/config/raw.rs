@@ -225,7 +225,7 @@ impl<'d> Section<'d> {
 const SECRET: [&str; 1] = ["escalate"];
 
 /// What a list or a table looks like.
-const EXAMPLES: [(&str, &str); 13] = [
+const EXAMPLES: [(&str, &str); 14] = [
     ("interfaces", "[\"br-lan\"]"),
     ("targets", "[\"1.1.1.1\", \"8.8.8.8\", \"9.9.9.9\"]"),
     ("targets6", "[\"2606:4700:4700::1111\", \"2620:fe::fe\"]"),
@@ -236,6 +236,7 @@ const EXAMPLES: [(&str, &str); 13] = [
     ("escalate", "[\"gotify://gotify.lan/TOKEN\"]"),
     ("listen", "[\"lan:8300\"]"),
     ("names", "[\"gw.office.example\"]"),
+    ("trusted_proxy", "[\"192.168.1.5\"]"),
     ("http", "[{ url = \"http://HOST/PATH\", status = 204 }]"),
     ("echo", "[\"stun:stun.example.net:3478\"]"),
     ("match", "{ usb_path = \"1-1.3\" }"),
@@ -266,7 +267,7 @@ const HOMES: [(&str, &[&str]); 11] = [
     ("[lan]", &["interfaces", "guard", "announce"]),
     ("[probe]", &["targets", "targets6", "dns", "http", "window"]),
     ("[failback]", &["hold", "hold_max"]),
-    ("[web]", &["listen", "names"]),
+    ("[web]", &["listen", "names", "trusted_proxy"]),
     ("[[notify]]", &["to", "min", "quiet", "secret_file", "escalate", "after", "body", "method"]),
     ("[time]", &["zone"]),
     ("[heartbeat]", &["url", "every", "each_uplink"]),

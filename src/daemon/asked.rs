@@ -70,7 +70,7 @@ impl Agent {
                 }
                 board::fit(&mut config);
                 notify::add_hooks(&mut config, file);
-                self.web.called(&config.web.names);
+                self.web.configure(&config.web);
                 if self.options.mode == Mode::Steer {
                     self.notifier.configure(config.notify.clone());
                 }

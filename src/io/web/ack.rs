@@ -6,12 +6,13 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::ask::{Ask, Asks, ask};
+use super::notice;
 use super::problem::{busy, malformed, problem};
 use super::site::Done;
 use super::via::Via;
@@ -65,10 +66,7 @@ pub(super) async fn one(
     Path(token): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let by_browser = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"));
+    let by_browser = notice::is_for_a_person(&headers);
     match tell(asks, Acknowledge::One(token)).await {
         Some(done) if by_browser => page(status(&done), &words(&done), ""),
         Some(done) => say(&done),
@@ -102,21 +100,7 @@ fn words(done: &Acknowledged) -> String {
     plain(&done.words(&clock_time))
 }
 
-/// A page of one sentence, which works without scripts.
+/// A page of one sentence, and what follows it as HTML.
 fn page(status: StatusCode, sentence: &str, rest: &str) -> Response {
-    let sentence = capital(sentence);
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>sparelink</title>\
-         <link rel=\"stylesheet\" href=\"/app.css\"></head><body><main id=\"main\">\
-         <section class=\"hero\"><h1>{}</h1>{rest}<p class=\"next\"><a href=\"/\">How it stands now</a></p>\
-         </section></main></body></html>",
-        escape(&sentence)
-    );
-    (status, Html(html)).into_response()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    notice::page(status, &capital(sentence), rest, ("/", "How it stands now"))
 }

@@ -18,7 +18,7 @@ use super::feed::Feed;
 use super::problem::{busy, malformed, problem, with_hint};
 use super::site::{Done, MAX_BODY, Site};
 use super::via::Via;
-use super::{ack, assets, events, guard, history, json, login, metrics};
+use super::{ack, assets, events, guard, history, json, login, metrics, notice};
 use crate::config::nearest;
 use crate::engine::events::entry::plain;
 use crate::engine::events::note::Note;
@@ -100,13 +100,22 @@ pub(super) fn router(site: Site) -> Router {
         .route("/ack/{token}", post(ack::one))
         .merge(changes)
         .merge(assets::routes())
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing here") })
+        .fallback(nowhere)
         .method_not_allowed_fallback(|| async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
         })
-        .layer(axum::middleware::from_fn_with_state(site.names.clone(), guard::guard))
+        .layer(axum::middleware::from_fn_with_state(site.config.clone(), guard::guard))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY))
         .with_state(site)
+}
+
+/// What nothing is at, for a person as a page.
+async fn nowhere(headers: HeaderMap) -> Response {
+    let status = StatusCode::NOT_FOUND;
+    if notice::is_for_a_person(&headers) {
+        return notice::page(status, "There is nothing here.", "", ("/", "How it stands now"));
+    }
+    problem(status, "there is nothing here")
 }
 
 async fn status(

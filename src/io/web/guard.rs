@@ -3,7 +3,7 @@
 //! The threats are a page from elsewhere in a browser of the LAN (DNS rebinding, forged requests, a
 //! frame around ours) and whoever sits in the LAN. Reading is free to all; changing is not.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -15,18 +15,20 @@ use axum::response::Response;
 
 use super::access::Access;
 use super::ack::LINKS;
+use super::notice;
+use super::own_names::is_own;
 use super::problem::{problem, too_long, with_hint};
-use super::site::{MAX_BODY, Names};
-use super::via::Via;
+use super::proxy;
+use super::site::{Config, MAX_BODY};
+use super::via::{Via, via};
 use crate::io::clock;
 
 /// A request must have been answered within this long; what is sent after is bounded by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What the agent has to wait for itself: servers and programs that are told something.
 const TOLD: (&str, Duration) = ("/api/v1/notify/test", Duration::from_secs(70));
-/// Domains that no name server of the Internet hands out (RFC 6762, RFC 8375), besides what home routers use.
-const HOME_DOMAINS: [&str; 7] =
-    ["lan", "local", "home.arpa", "internal", "home", "localdomain", "fritz.box"];
+/// The port that an address without one means.
+const HTTP: u16 = 80;
 /// A form or a picture cannot send it, and another site's script only after asking, which is
 /// refused.
 const OWN_HEADER: &str = "x-sparelink";
@@ -36,7 +38,7 @@ pub(super) const HEADERS: [(HeaderName, &str); 7] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-         img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+         img-src 'self'; manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -47,11 +49,15 @@ pub(super) const HEADERS: [(HeaderName, &str); 7] = [
 ];
 
 /// Lets a request through, or says why not.
-pub(super) async fn guard(State(given): State<Names>, request: Request, next: Next) -> Response {
-    let mut names = names();
-    names.extend_from_slice(&given.borrow());
+pub(super) async fn guard(
+    State(config): State<Config>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let config = config.borrow().clone();
+    proxy::look_through(&mut request, &config.trusted_proxy);
     let patience = if request.uri().path() == TOLD.0 { TOLD.1 } else { PATIENCE };
-    let mut response = match refusal(&request, &names) {
+    let mut response = match refusal(&request, &config.names) {
         Some(refused) => refused,
         None => tokio::time::timeout(patience, next.run(request)).await.unwrap_or_else(|_| {
             problem(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")
@@ -84,15 +90,7 @@ fn refusal(request: &Request, names: &[String]) -> Option<Response> {
                 let words = "this socket answers for localhost only";
                 problem(StatusCode::MISDIRECTED_REQUEST, words)
             }
-            Via::Page { local, .. } => {
-                let hint = match local {
-                    IpAddr::V4(ip) => format!("open http://{ip} with the same port"),
-                    IpAddr::V6(ip) => format!("open http://[{ip}] with the same port"),
-                };
-                // `[web] names` is for whoever has a name of the Internet for it.
-                let words = "this box is not called that";
-                with_hint(StatusCode::MISDIRECTED_REQUEST, words, Some(hint))
-            }
+            Via::Page { local, .. } => misdirected(request, local),
         });
     };
     let length = request.headers().get(header::CONTENT_LENGTH);
@@ -111,11 +109,25 @@ fn refusal(request: &Request, names: &[String]) -> Option<Response> {
     Some(with_hint(StatusCode::FORBIDDEN, words, Some(hint.to_owned())))
 }
 
-/// The server puts it there; without it a request has no rights.
-fn via(request: &Request) -> Via {
-    let nowhere = IpAddr::from([0, 0, 0, 0]);
-    let via = request.extensions().get::<Via>().copied();
-    via.unwrap_or(Via::Page { local: nowhere, peer: nowhere })
+/// The box is called by a name that it does not have: where it is to be found.
+fn misdirected(request: &Request, local: IpAddr) -> Response {
+    let status = StatusCode::MISDIRECTED_REQUEST;
+    if notice::is_for_a_person(request.headers()) {
+        let port = host(request).and_then(|host| host.port_u16()).unwrap_or(HTTP);
+        let href = match SocketAddr::new(local, port) {
+            SocketAddr::V4(at) if port == HTTP => format!("http://{}/", at.ip()),
+            SocketAddr::V6(at) if port == HTTP => format!("http://[{}]/", at.ip()),
+            at => format!("http://{at}/"),
+        };
+        let rest = "<p>It is found at its address. To open it by this name, add the name to \
+                    <code>names</code> in the section <code>[web]</code> of its configuration.</p>";
+        return notice::page(status, "This box is not called that.", rest, (&href, &href));
+    }
+    let hint = match local {
+        IpAddr::V4(ip) => format!("open http://{ip} with the same port"),
+        IpAddr::V6(ip) => format!("open http://[{ip}] with the same port"),
+    };
+    with_hint(status, "this box is not called that", Some(hint))
 }
 
 /// The one host that a request names; `None` if it names none or several.
@@ -150,26 +162,7 @@ fn is_ours(host: &Authority, via: Via, names: &[String]) -> bool {
         return ip == local;
     }
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    (name == "localhost" && local.is_loopback()) || names.contains(&name)
-}
-
-/// What the box calls itself, alone and in the domains of a home.
-fn names() -> Vec<String> {
-    called(&clock::hostname().unwrap_or_default())
-}
-
-pub(super) fn called(hostname: &str) -> Vec<String> {
-    let whole = hostname.trim().trim_end_matches('.').to_ascii_lowercase();
-    let short = whole.split('.').next().unwrap_or_default().to_owned();
-    let plain = |name: &str| {
-        name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.')
-    };
-    if short.is_empty() || short == "localhost" || !plain(&whole) {
-        return Vec::new();
-    }
-    let at_home = HOME_DOMAINS.iter().map(|domain| format!("{short}.{domain}"));
-    // The domain may be what a DHCP server said, and with it the name of anybody's site.
-    std::iter::once(short.clone()).chain(at_home).collect()
+    (name == "localhost" && local.is_loopback()) || names.contains(&name) || is_own(&name, local)
 }
 
 /// Whether a request that changes something was sent by the page itself, or by no browser at all.

@@ -17,7 +17,7 @@ use super::problem::{busy, malformed_login, problem, with_hint};
 use super::sessions::{LONGEST, Token};
 use super::site::Done;
 use super::tries::pause;
-use super::via::Via;
+use super::via::{Scheme, Via};
 use crate::io::clock;
 
 /// A try must have been looked at within this long, the wait for those before it included.
@@ -31,6 +31,7 @@ pub(super) struct Password {
 pub(super) async fn login(
     State(access): State<Access>,
     Extension(via): Extension<Via>,
+    Extension(scheme): Extension<Scheme>,
     body: Result<Json<Password>, JsonRejection>,
 ) -> Response {
     let Json(Password { password }) = match body {
@@ -58,7 +59,7 @@ pub(super) async fn login(
     };
     let line = stored.line().to_owned();
     match tokio::time::timeout(PATIENCE, is_right(&access, stored, password)).await {
-        Ok(Some(true)) => access.welcome(peer, &line),
+        Ok(Some(true)) => access.welcome(peer, scheme, &line),
         Ok(Some(false)) => {
             access.known().tries.refuse(peer, clock::now().mono);
             if failures >= 4 && failures.is_power_of_two() {
@@ -82,20 +83,24 @@ async fn is_right(access: &Access, stored: Stored, password: String) -> Option<b
     work.await.ok()
 }
 
-pub(super) async fn logout(State(access): State<Access>, headers: HeaderMap) -> Response {
+pub(super) async fn logout(
+    State(access): State<Access>,
+    Extension(scheme): Extension<Scheme>,
+    headers: HeaderMap,
+) -> Response {
     access.known().sessions.end(&tokens(&headers));
-    let gone = cookie("", Duration::ZERO);
+    let gone = cookie("", Duration::ZERO, scheme);
     (gone, Json(Done { message: "logged out".to_owned() })).into_response()
 }
 
 impl Access {
-    fn welcome(&self, peer: IpAddr, password: &str) -> Response {
+    fn welcome(&self, peer: IpAddr, scheme: Scheme, password: &str) -> Response {
         let Ok(random) = clock::random() else {
             let words = "the box has no random numbers, so no login is possible";
             return problem(StatusCode::INTERNAL_SERVER_ERROR, words);
         };
         let token = Token::new(random);
-        let shown = cookie(&token.text(), LONGEST);
+        let shown = cookie(&token.text(), LONGEST, scheme);
         let mut known = self.known();
         known.tries.forgive(peer);
         known.sessions.begin(token, password, clock::now().mono);
@@ -104,10 +109,16 @@ impl Access {
     }
 }
 
-/// The cookie: for this host's own requests only, out of the reach of scripts.
-fn cookie(token: &str, lasts: Duration) -> [(header::HeaderName, String); 1] {
+/// The cookie: for this host's own requests only, out of the reach of scripts, and where it was given encrypted never
+/// sent otherwise.
+fn cookie(token: &str, lasts: Duration, scheme: Scheme) -> [(header::HeaderName, String); 1] {
     let seconds = lasts.as_secs();
-    let text = format!("{COOKIE}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
+    let secure = match scheme {
+        Scheme::Http => "",
+        Scheme::Https => "; Secure",
+    };
+    let text =
+        format!("{COOKIE}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     [(header::SET_COOKIE, text)]
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::config::WebConfig;
 use crate::engine::lan::listen::Place;
 
 mod access;
@@ -29,8 +30,11 @@ mod json;
 mod latest;
 mod login;
 mod metrics;
+mod notice;
+mod own_names;
 pub mod password;
 mod problem;
+mod proxy;
 mod said;
 mod server;
 mod sessions;
@@ -82,7 +86,7 @@ pub fn listen(run_dir: &Path) -> Result<UnixListener, Error> {
 #[derive(Debug)]
 pub struct Web {
     places: watch::Sender<BTreeSet<Place>>,
-    names: watch::Sender<Vec<String>>,
+    config: watch::Sender<WebConfig>,
     feed: Feed,
 }
 
@@ -101,8 +105,8 @@ impl Web {
     ) -> io::Result<Self> {
         let (places, places_seen) = watch::channel(BTreeSet::new());
         let feed = Feed::default();
-        let names = watch::Sender::default();
-        let site = site::Site::new(asks, feed.clone(), password, names.subscribe());
+        let config = watch::Sender::default();
+        let site = site::Site::new(asks, feed.clone(), password, config.subscribe());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("web".to_owned());
         thread.spawn(move || {
@@ -111,7 +115,7 @@ impl Web {
                 tracing::warn!(%error, "the socket is closed");
             }
         })?;
-        Ok(Self { places, names, feed })
+        Ok(Self { places, config, feed })
     }
 
     /// The page is to be found at these addresses, and at no other.
@@ -119,9 +123,10 @@ impl Web {
         self.places.send_replace(places);
     }
 
-    /// Browsers may call the box so, besides its short host name.
-    pub fn called(&self, names: &[String]) {
-        self.names.send_replace(names.to_vec());
+    /// What the configuration says of names and proxies from now on. Where the page listens is said by
+    /// [`Self::listen`].
+    pub fn configure(&self, config: &WebConfig) {
+        self.config.send_replace(config.clone());
     }
 
     /// Where those who watch hear what is new.

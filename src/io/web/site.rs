@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::access::Access;
 use super::ask::Ask;
 use super::feed::Feed;
+use crate::config::WebConfig;
 
 /// The longest body of a request, in bytes.
 pub(super) const MAX_BODY: usize = 16 * 1024;
@@ -28,11 +29,11 @@ pub(super) struct Site {
     pub(super) feed: Feed,
     pub(super) streams: Arc<Semaphore>,
     pub(super) access: Access,
-    pub(super) names: Names,
+    pub(super) config: Config,
 }
 
-/// What browsers may call the box, as the configuration has it now.
-pub(super) type Names = watch::Receiver<Vec<String>>;
+/// What the configuration says of the page now.
+pub(super) type Config = watch::Receiver<WebConfig>;
 
 impl Site {
     /// With the password of this file.
@@ -40,10 +41,10 @@ impl Site {
         asks: mpsc::Sender<Ask>,
         feed: Feed,
         password: PathBuf,
-        names: Names,
+        config: Config,
     ) -> Self {
         let access = Access::new(password, feed.has_password());
-        Self { asks, feed, streams: Arc::new(Semaphore::new(STREAMS)), access, names }
+        Self { asks, feed, streams: Arc::new(Semaphore::new(STREAMS)), access, config }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who may ask what.
 
-use super::super::guard::called;
+use super::super::own_names::called;
 use super::super::via::Via;
 use super::*;
 
@@ -209,7 +209,8 @@ fn nobody_else_may_read_frame_or_guess() {
 #[test]
 fn the_page_is_sent_once_for_each_version() {
     run(async {
-        let first = get("/").await;
+        let asks = ["Host: 192.168.1.1:8300", "Accept-Encoding: gzip"];
+        let first = request(PAGE, "GET /", &asks, "").await;
         assert_eq!((first.status, first.header("content-encoding")), (200, Some("gzip")));
         assert_eq!(first.header("content-type"), Some("text/html; charset=utf-8"));
         let tag = format!("If-None-Match: {}", first.header("etag").unwrap());
@@ -217,8 +218,81 @@ fn the_page_is_sent_once_for_each_version() {
         assert_eq!((again.status, again.body.len()), (304, 0));
         let head = request(PAGE, "HEAD /", &["Host: 192.168.1.1"], "").await;
         assert_eq!((head.status, head.body.len()), (200, 0));
-        let plain = ["Host: 192.168.1.1", "Accept-Encoding: identity"];
-        assert_eq!(request(PAGE, "GET /app.css", &plain, "").await.status, 406);
+        // Who cannot unpack it, or does not say so, has it as it is.
+        for plain in
+            [&["Host: 192.168.1.1", "Accept-Encoding: identity"][..], &["Host: 192.168.1.1"]]
+        {
+            let answer = request(PAGE, "GET /", plain, "").await;
+            assert_eq!((answer.status, answer.header("content-encoding")), (200, None));
+            assert!(
+                answer.body.starts_with(b"<!doctype html>") && answer.body.len() > first.body.len()
+            );
+            let weak = answer.header("etag").unwrap();
+            assert_eq!(weak.strip_prefix("W/"), first.header("etag"));
+            assert_eq!(answer.header("vary"), Some("accept-encoding"));
+            let tag = format!("If-None-Match: {weak}");
+            let again = request(PAGE, "GET /", &["Host: 192.168.1.1", &tag], "").await;
+            assert_eq!(again.status, 304);
+        }
+    });
+}
+
+#[test]
+fn a_person_is_told_in_a_page_and_a_program_in_json() {
+    run(async {
+        let person = "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
+        let ours = "Host: 192.168.1.1:8300";
+        let html = Some("text/html; charset=utf-8");
+        for (line, host, status, words) in [
+            ("GET /nothing", ours, 404, "There is nothing here."),
+            ("GET /", "Host: evil.example:8300", 421, "href=\"http://192.168.1.1:8300/\""),
+            ("GET /", "Host: evil.example", 421, "href=\"http://192.168.1.1/\""),
+            ("GET /", "Host: \"><b>:8300", 421, "href=\"http://192.168.1.1/\""),
+        ] {
+            let answer = request(PAGE, line, &[host, person], "").await;
+            assert_eq!((answer.status, answer.header("content-type")), (status, html), "{host}");
+            let body = String::from_utf8(answer.body.clone()).unwrap();
+            assert!(body.starts_with("<!doctype html>") && body.contains(words), "{body}");
+            assert!(!body.contains("evil") && !body.contains("<b>"), "it repeats nothing: {body}");
+            assert!(answer.header("content-security-policy").is_some());
+            for accept in ["Accept: */*", "Accept: application/json", "Accept-Language: en"] {
+                let program = request(PAGE, line, &[host, accept], "").await;
+                assert_eq!(program.status, status);
+                program.sentence();
+            }
+        }
+        let v6 = Via::Page { local: "fd00::1".parse().unwrap(), peer: "fd00::2".parse().unwrap() };
+        let answer = request(v6, "GET /", &["Host: evil.example:8300", person], "").await;
+        let body = String::from_utf8(answer.body).unwrap();
+        assert!(body.contains("href=\"http://[fd00::1]:8300/\""), "{body}");
+    });
+}
+
+#[test]
+fn a_trusted_proxy_says_who_asks_and_by_which_name() {
+    run(async {
+        let proxy = Via::Page { local: "192.168.1.1".parse().unwrap(), peer: PROXY };
+        let host = "Host: 192.168.1.1:8300";
+        let named = |name: &str| format!("X-Forwarded-Host: {name}");
+        for (via, name, status) in [
+            (proxy, "gw.office.example", 200),
+            (proxy, "evil.example", 421),
+            // From anybody else it means nothing.
+            (PAGE, "evil.example", 200),
+        ] {
+            assert_eq!(status_for(via, &[host, &named(name)]).await, status, "{name}");
+        }
+        let own = "X-Sparelink: 1";
+        let origin = "Origin: https://gw.office.example";
+        let change = |via, name: &str| {
+            let name = named(name);
+            async move {
+                let headers = [host, own, JSON, origin, &name];
+                request(via, "POST /api/v1/switch", &headers, SWITCH).await.status
+            }
+        };
+        assert_eq!(change(proxy, "gw.office.example").await, 401, "it wants a login only");
+        assert_eq!(change(PAGE, "gw.office.example").await, 403);
     });
 }
 

@@ -65,6 +65,47 @@ impl Drop for Home {
     }
 }
 
+#[test]
+fn a_cookie_that_was_given_encrypted_is_never_sent_otherwise() {
+    run(async {
+        let home = Home::new("encrypted", Some(PASSWORD));
+        let body = serde_json::json!({ "password": PASSWORD }).to_string();
+        let through = Via::Page { local: IpAddr::from([192, 168, 1, 1]), peer: PROXY };
+        for (proto, secure) in [("https", true), ("http", false)] {
+            let proto = format!("X-Forwarded-Proto: {proto}");
+            let name = "X-Forwarded-Host: gw.office.example";
+            let headers = [HOST, OWN, JSON, name, "X-Forwarded-For: 10.0.0.7", &proto];
+            let answer =
+                request_to(&home.site, through, "POST /api/v1/login", &headers, &body).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let cookie = answer.header("set-cookie").unwrap();
+            assert_eq!(cookie.contains("; Secure"), secure, "{cookie}");
+        }
+        let plain = home.log_in(20, PASSWORD).await;
+        assert!(!plain.header("set-cookie").unwrap().contains("Secure"));
+    });
+}
+
+#[test]
+fn a_client_behind_a_proxy_that_fails_waits_alone() {
+    run(async {
+        let home = Home::new("behind", Some(PASSWORD));
+        let through = Via::Page { local: IpAddr::from([192, 168, 1, 1]), peer: PROXY };
+        let try_as = |client: &'static str, password: &'static str| {
+            let site = home.site.clone();
+            async move {
+                let body = serde_json::json!({ "password": password }).to_string();
+                let client = format!("X-Forwarded-For: {client}");
+                let headers = [HOST, OWN, JSON, &client];
+                request_to(&site, through, "POST /api/v1/login", &headers, &body).await.status
+            }
+        };
+        assert_eq!(try_as("10.0.0.7", "wrong horse").await, 401);
+        assert_eq!(try_as("10.0.0.7", PASSWORD).await, 429, "control: it has to wait");
+        assert_eq!(try_as("10.0.0.8", PASSWORD).await, 200, "the other does not");
+    });
+}
+
 fn machine(last: u8) -> Via {
     let ip = |last| IpAddr::from([192, 168, 1, last]);
     Via::Page { local: ip(1), peer: ip(last) }

@@ -17,6 +17,7 @@ use super::server::converse;
 use super::site::Site;
 use super::slots::ConnectionSlots;
 use super::via::Via;
+use crate::config::WebConfig;
 use crate::engine::events::entry::Entry;
 use crate::engine::events::facts::{Event, Fact};
 use crate::engine::events::note::Said;
@@ -42,6 +43,8 @@ const PAGE: Via = Via::Page {
     local: IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 1)),
     peer: IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 20)),
 };
+/// Who may speak for others.
+const PROXY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 5));
 /// How long an answer may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -82,8 +85,12 @@ fn site() -> (Site, Feed) {
 fn site_with(password: PathBuf) -> (Site, Feed) {
     let (asks, mut asked) = mpsc::channel(64);
     let feed = Feed::default();
-    let (_, names) = tokio::sync::watch::channel(vec!["gw.office.example".to_owned()]);
-    let site = Site::new(asks, feed.clone(), password, names);
+    let (_, config) = tokio::sync::watch::channel(WebConfig {
+        listen: Vec::new(),
+        names: vec!["gw.office.example".to_owned()],
+        trusted_proxy: vec![PROXY],
+    });
+    let site = Site::new(asks, feed.clone(), password, config);
     tokio::spawn(async move {
         while let Some(ask) = asked.recv().await {
             match ask {
