@@ -1170,6 +1170,38 @@ export const tests = {
     await shoot(page, "backup-light-768");
     await page.setViewportSize(DESK);
     assert.equal(await places(), 3);
+    // No figure of a card runs into another, nor into the way to more, however narrow a card is.
+    const collisions = () =>
+      page.locator(".card").evaluateAll((cards) =>
+        cards.flatMap((card) => {
+          const parts = [...card.querySelectorAll(".figures dd, .opener")].map((node) => {
+            const range = document.createRange();
+            range.selectNodeContents(node);
+            return [node.textContent, range.getBoundingClientRect()];
+          });
+          return parts.filter(([, { right, bottom }], i) => {
+            const next = parts[i + 1]?.[1];
+            return next && right > next.left && bottom > next.top;
+          }).map(([words]) => words);
+        }),
+      );
+    for (const name of ["backup", "many"]) {
+      box.play(STATES[name]());
+      await page.goto(box.url);
+      await live(page);
+      for (const width of [320, 360, 699, 700, 768, 1040]) {
+        await page.setViewportSize({ width, height: 800 });
+        await fits(page, `${name} at ${width}`);
+        assert.deepEqual(await collisions(), [], `${name} at ${width}`);
+      }
+    }
+    // Positive control: figures too large for their place would have been noticed.
+    await page.evaluate(() => {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(".figures dd { font-size: 40px !important }");
+      document.adoptedStyleSheets = [sheet];
+    });
+    assert.ok((await collisions()).length > 0);
     await part({ box, page });
   },
 
