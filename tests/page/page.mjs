@@ -406,6 +406,13 @@ export const tests = {
       await page.waitForSelector("#lanes rect");
       said.push(`${name} ${await height()}`);
       assert.ok((await height()) <= 1500, `${name}: ${await height()} px high`);
+      // No word is broken: a time and how long it was felt are two lines at most.
+      const felt = await page.locator("#fact-switch dd").evaluate((dd) => {
+        const range = document.createRange();
+        range.selectNodeContents(dd);
+        return new Set([...range.getClientRects()].map((r) => Math.round(r.top))).size;
+      });
+      assert.ok(felt <= 2, `${name}: ${felt} lines`);
       // A card is a name, a tag, one sentence, three figures, and the way to more.
       const words = await card(page, "phone").innerText();
       assert.ok(words.split("\n").filter(Boolean).length <= 12, words);
