@@ -35,6 +35,7 @@ pub mod notify;
 pub mod output;
 pub mod policy;
 pub mod probe;
+pub mod proposal;
 pub mod report;
 pub mod state;
 pub mod status;
@@ -45,6 +46,7 @@ use dataplane::Dataplane;
 use events::facts::{Event, Fact};
 use input::Input;
 use kernel::Seen;
+use kernel::view::KernelView;
 use lan::Lan;
 use names::Names;
 use output::Output;
@@ -153,6 +155,12 @@ impl Next {
 }
 
 impl Engine {
+    /// What netlink said of the box.
+    #[must_use]
+    pub const fn view(&self) -> &KernelView {
+        &self.seen.view
+    }
+
     /// An engine for this configuration. The seed varies probe numbers from run to run.
     #[must_use]
     pub fn new(config: Config, mode: Mode, restored: Restored, seed: u64, now: Now) -> Self {

@@ -1,12 +1,15 @@
 //! What files and the process table say about a box, for `sparelink doctor`.
 
+pub mod survey;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::engine::doctor::{Directory, Networkd};
+use crate::engine::doctor::{Directory, Follows, Networkd, Reader};
 use crate::units::{Gather as _, IfName};
 
 /// Where to look; tests look elsewhere.
@@ -116,6 +119,116 @@ pub fn compatible(roots: &Roots) -> Vec<String> {
     let text = fs::read(file).unwrap_or_default();
     let words = text.split(|byte| *byte == 0).filter(|word| !word.is_empty());
     words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// Addresses at which somebody waits for ssh (`/proc/net/tcp`, state 0A, port 22).
+#[must_use]
+pub fn ssh(roots: &Roots) -> BTreeSet<IpAddr> {
+    const PORT: u16 = 22;
+    const LISTENS: &str = "0A";
+    let sockets = ["tcp", "tcp6"]
+        .map(|file| fs::read_to_string(roots.proc.join("net").join(file)).unwrap_or_default());
+    let lines = sockets.iter().flat_map(|text| text.lines().skip(1));
+    let listening = lines.filter_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (address, port) = words.next()?.split_once(':')?;
+        let waits = words.nth(1)? == LISTENS && u16::from_str_radix(port, 16).ok()? == PORT;
+        waits.then(|| own_address(address)).flatten()
+    });
+    listening.gather()
+}
+
+/// An address as `/proc/net/tcp` writes it: words of 32 bits, each as the processor reads it.
+fn own_address(text: &str) -> Option<IpAddr> {
+    let word = |at: usize| u32::from_str_radix(text.get(at..at + 8)?, 16).ok();
+    if text.len() == 8 {
+        return Some(IpAddr::from(word(0)?.to_ne_bytes()));
+    }
+    let mut bytes = [0; 16];
+    for (n, chunk) in bytes.chunks_exact_mut(4).enumerate() {
+        chunk.copy_from_slice(&word(n * 8)?.to_ne_bytes());
+    }
+    Some(IpAddr::from(bytes))
+}
+
+/// How many machines answer, by interface (`/proc/net/arp`; flag 2: its address is known).
+#[must_use]
+pub fn neighbours(roots: &Roots) -> BTreeMap<String, usize> {
+    let table = fs::read_to_string(roots.proc.join("net/arp")).unwrap_or_default();
+    let mut seen = BTreeMap::new();
+    for line in table.lines().skip(1) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let [_, _, "0x2" | "0x6", _, _, device] = words.as_slice() {
+            *seen.entry((*device).to_owned()).or_insert(0) += 1;
+        }
+    }
+    seen
+}
+
+/// The box's own address by which this session came in over ssh (`SSH_CONNECTION`), which sudo does not hand on: that of
+/// a parent counts as well. `None`: it did not, or it cannot be seen.
+#[must_use]
+pub fn session_address(roots: &Roots) -> Option<IpAddr> {
+    const VARIABLE: &str = "SSH_CONNECTION=";
+    let mut process = "self".to_owned();
+    for _ in 0..16 {
+        let dir = roots.proc.join(&process);
+        let environment = fs::read(dir.join("environ")).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&environment);
+        let found = environment.split('\0').find_map(|line| line.strip_prefix(VARIABLE));
+        if let Some(found) = found {
+            return found.split(' ').nth(2)?.parse().ok();
+        }
+        let status = fs::read_to_string(dir.join("status")).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
+        if parent == "0" {
+            return None;
+        }
+        process = parent.to_owned();
+    }
+    None
+}
+
+/// Who resolves names on this box, and whether it asks those whom the file in `run_dir` names.
+#[must_use]
+pub fn readers(roots: &Roots, programs: &BTreeSet<String>, run_dir: &Path) -> Vec<Reader> {
+    let ours = run_dir.join("resolv.conf").display().to_string();
+    let names_ours = |path: PathBuf| fs::read_to_string(path).is_ok_and(|t| mentions(&t, &ours));
+    let follows = |yes| if yes { Follows::Yes } else { Follows::No };
+    let mut readers = Vec::new();
+    if programs.contains("dnsmasq") {
+        let files = ["etc/dnsmasq.conf", "etc/config/dhcp"].map(|file| roots.root.join(file));
+        let dropins = fs::read_dir(roots.root.join("etc/dnsmasq.d")).into_iter().flatten();
+        let dropins = dropins.flatten().map(|entry| entry.path());
+        let found = files.into_iter().chain(dropins).any(names_ours);
+        readers.push(Reader { program: "dnsmasq", follows: follows(found) });
+    }
+    let resolv = roots.root.join("etc/resolv.conf");
+    let linked = fs::canonicalize(&resolv).is_ok_and(|path| path == Path::new(&ours));
+    if linked {
+        readers.push(Reader { program: "this box", follows: Follows::Yes });
+    }
+    readers
+}
+
+/// Whether a line that is no comment names a file.
+fn mentions(text: &str, file: &str) -> bool {
+    text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains(file))
+}
+
+/// Whether GL.iNet's manager of several uplinks is switched on (`/etc/config/kmwan`).
+#[must_use]
+pub fn kmwan(roots: &Roots) -> bool {
+    let text = fs::read_to_string(roots.root.join("etc/config/kmwan")).unwrap_or_default();
+    let mut section = "";
+    text.lines().map(str::trim).any(|line| {
+        if let Some(rest) = line.strip_prefix("config ") {
+            section = rest;
+        }
+        let words: Vec<&str> =
+            line.split_whitespace().map(|word| word.trim_matches(['\'', '"'])).collect();
+        section.contains("global") && matches!(words.as_slice(), ["option", "enable", "1"])
+    })
 }
 
 /// Whether this process could write into a directory, or make it.
@@ -234,6 +347,50 @@ mod tests {
         let elsewhere = Roots { proc: "/nonexistent".into(), root: "/nonexistent".into() };
         assert!(programs(&elsewhere).is_empty());
         assert!(legacy_filter(&roots) && !legacy_filter(&elsewhere));
+    }
+
+    #[test]
+    fn who_waits_who_answers_and_who_resolves_is_read() {
+        let files = Files::new(
+            "house",
+            &[
+                (
+                    "proc/net/tcp",
+                    "  sl  local_address rem_address   st\n\
+                     0: 0100007F:0016 00000000:0000 0A\n\
+                     1: 0A4D3A54:0016 0100007F:C001 01\n\
+                     2: 0A4D3A54:0050 00000000:0000 0A\n",
+                ),
+                (
+                    "proc/net/tcp6",
+                    "  sl  local_address rem_address st\n\
+                     0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A\n",
+                ),
+                (
+                    "proc/net/arp",
+                    "IP address HW type Flags HW address Mask Device\n\
+                     192.168.77.5 0x1 0x2 aa:bb:cc:00:00:01 * lan0\n\
+                     192.168.77.6 0x1 0x0 00:00:00:00:00:00 * lan0\n",
+                ),
+                ("proc/self/status", "Name:\tx\nPPid:\t12\n"),
+                ("proc/12/status", "Name:\tsudo\nPPid:\t1\n"),
+                ("proc/12/environ", "A=b\0SSH_CONNECTION=192.168.77.5 4242 192.168.77.1 22\0"),
+                ("etc/dnsmasq.d/x.conf", "#resolv-file=/x\nresolv-file=/run/s/resolv.conf\n"),
+                ("etc/config/kmwan", "config kmwan 'global'\n\toption enable '1'\n"),
+            ],
+        );
+        let roots = files.roots();
+        let ssh: Vec<String> = ssh(&roots).iter().map(ToString::to_string).collect();
+        assert_eq!(ssh, ["127.0.0.1", "::"]);
+        assert_eq!(neighbours(&roots), BTreeMap::from([("lan0".to_owned(), 1)]));
+        let programs = BTreeSet::from(["dnsmasq".to_owned()]);
+        let follows = |dir: &str| readers(&roots, &programs, Path::new(dir))[0].follows;
+        assert_eq!((follows("/run/s"), follows("/run/t")), (Follows::Yes, Follows::No));
+        assert!(readers(&roots, &BTreeSet::new(), Path::new("/run/s")).is_empty());
+        assert_eq!(session_address(&roots).unwrap().to_string(), "192.168.77.1");
+        assert!(kmwan(&roots));
+        let off = Files::new("off", &[("etc/config/kmwan", "config kmwan 'global'\n")]);
+        assert!(!kmwan(&off.roots()));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum LinkKind {
     Macvlan,
     /// A routing domain of its own, with its own table.
     Vrf,
+    /// Packets within packets, or a program's end: another device carries what leaves by it.
+    Tunnel,
 }
 
 impl LinkKind {
@@ -62,7 +64,7 @@ impl LinkKind {
 #[cfg(test)]
 impl Link {
     /// A plain Ethernet device with a cable in it.
-    pub(in crate::engine) fn wired(index: IfIndex, name: &str) -> Self {
+    pub(crate) fn wired(index: IfIndex, name: &str) -> Self {
         Self {
             index,
             name: IfName::new(name).unwrap(),

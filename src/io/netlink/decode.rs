@@ -56,6 +56,10 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
         kind: match made_by(attributes) {
             Some("macvlan" | "macvtap") => LinkKind::Macvlan,
             Some("vrf") => LinkKind::Vrf,
+            Some(
+                "gre" | "gretap" | "ip6gre" | "ip6tnl" | "ipip" | "sit" | "tun" | "vti" | "vti6"
+                | "wireguard" | "xfrm",
+            ) => LinkKind::Tunnel,
             _ => LinkKind::Other,
         },
     })

@@ -1,0 +1,124 @@
+//! The configuration of a proposal, as text that people read and edit.
+
+use std::fmt::Write as _;
+
+use super::Proposal;
+use super::chain::{Reach, Uplink};
+use crate::config::{self, Config, Kind};
+
+/// What a configuration needs at least, to be taken out of it again.
+const NONE_YET: &str = "[[uplink]]\nname = \"none\"\ninterface = \"none\"\n";
+
+/// What a person adds to what was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// The first line: who wrote the file.
+    pub header: String,
+    /// Where messages go (`[[notify]] to`).
+    pub notify: Option<String>,
+}
+
+/// The configuration file, with a comment on every choice.
+#[must_use]
+pub fn text(proposal: &Proposal, extras: &Extras) -> String {
+    let mut text = String::new();
+    if !extras.header.is_empty() {
+        put(&mut text, format_args!("# {}\n", extras.header));
+        text.push_str(
+            "# After an edit: sparelink check, then sparelink reload. The order is the priority.\n",
+        );
+    }
+    for one in &proposal.uplinks {
+        uplink(&mut text, one);
+    }
+    if !proposal.lan.is_empty() {
+        let names: Vec<String> =
+            proposal.lan.iter().map(|lan| quoted(lan.interface.as_str())).collect();
+        let nets: Vec<String> = proposal.lan.iter().map(|lan| lan.address.to_string()).collect();
+        put(
+            &mut text,
+            format_args!("\n[lan] # {}\ninterfaces = [{}]\n", nets.join(", "), names.join(", ")),
+        );
+    }
+    if let Some(to) = &extras.notify {
+        put(
+            &mut text,
+            format_args!(
+                "\n[[notify]]\nto = {}\nmin = \"notice\" # each switch, too\n",
+                quoted(to)
+            ),
+        );
+    }
+    text.trim_start().to_owned()
+}
+
+/// What a proposal stands for, by the checker of all files.
+///
+/// # Errors
+///
+/// What the checker found, which would be a fault of ours.
+pub fn configuration(proposal: &Proposal) -> Result<Config, config::Error> {
+    let text = text(proposal, &Extras::default());
+    if !proposal.uplinks.is_empty() {
+        return config::parse(&text, "automatic");
+    }
+    let mut config = config::parse(&format!("{NONE_YET}{text}"), "automatic")?;
+    config.uplinks.clear();
+    Ok(config)
+}
+
+fn uplink(text: &mut String, uplink: &Uplink) {
+    let reach = match uplink.reach {
+        Some(Reach::Public) => ", a public address",
+        Some(Reach::BehindNat) => ", behind NAT",
+        None => "",
+    };
+    put(
+        text,
+        format_args!(
+            "\n[[uplink]] # {}{reach}\nname = {}\n",
+            uplink.nature.words(),
+            quoted(&uplink.name)
+        ),
+    );
+    match uplink.mac {
+        Some(mac) => {
+            let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+            put(
+                text,
+                format_args!(
+                    "match = {{ mac = \"{}\" }} # now {}; adapters may change names\n",
+                    mac.join(":"),
+                    uplink.interface
+                ),
+            );
+        }
+        None => put(text, format_args!("interface = {}\n", quoted(uplink.interface.as_str()))),
+    }
+    match uplink.nature.kind() {
+        Kind::Wired => {}
+        Kind::Wifi => text.push_str("kind = \"wifi\"\n"),
+        Kind::Cellular => text.push_str("kind = \"cellular\" # more time to answer\n"),
+    }
+    if uplink.metered {
+        text.push_str("metered = true # as few packets as possible while it is a spare\n");
+    }
+}
+
+fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
+    // A string takes everything.
+    text.write_fmt(what).unwrap_or_default();
+}
+
+/// A TOML string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => put(&mut quoted, format_args!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
