@@ -37,6 +37,7 @@ use crate::units::Severity;
 
 mod answers;
 mod asked;
+mod auto;
 mod board;
 mod crash;
 mod days;
@@ -53,8 +54,10 @@ mod watching;
 /// How the agent is to run.
 #[derive(Debug)]
 pub struct Options {
-    /// The file that a reload reads again.
+    /// The file that a reload reads again, and beside which the password is.
     pub config_file: PathBuf,
+    /// Where there is no such file: makes configurations of what is seen.
+    pub auto: Option<Auto>,
     /// What it says now, with the run directory already applied.
     pub config: Config,
     /// The run directory from the command line, to be applied again after a reload.
@@ -65,6 +68,7 @@ pub struct Options {
     pub record: Option<PathBuf>,
 }
 
+pub use auto::Auto;
 use recording::header;
 #[cfg(feature = "replay")]
 pub use recording::open_recording;
@@ -310,7 +314,13 @@ impl Agent {
 
     fn turn(&mut self, turn: Turn) {
         match turn {
-            Turn::Take(input) => self.take(input),
+            Turn::Take(input) => {
+                let of_kernel = matches!(input, Input::Kernel(_) | Input::View(_));
+                self.take(input);
+                if of_kernel {
+                    self.follow_system();
+                }
+            }
             Turn::Answer(ask) => self.answer(ask),
             Turn::Want(wants) => self.want(wants),
             Turn::Reload => drop(self.reload()),

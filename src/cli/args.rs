@@ -3,21 +3,30 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
 
 use super::failure::Failure;
 use super::history::{Asked, Form};
 use super::note::What;
 use super::notify::Notify;
 use super::report;
+use super::setup::How;
 use super::spec::{self, COMMANDS, EARLY, Flag};
 use super::{help, spec::Command as Spec};
 use crate::config::{nearest, parse_duration};
+use crate::engine::Mode;
 use crate::units::Severity;
 
 /// The longest `--for`; a longer one is as good as no limit.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// How long a started setup is on trial, and how long it may be.
+const TRIAL: Duration = Duration::from_secs(120);
+const WITHIN: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(3600);
 
 #[derive(Debug, PartialEq)]
 pub(super) struct Line {
@@ -28,6 +37,24 @@ pub(super) struct Line {
     pub(super) run_dir: Option<PathBuf>,
 }
 
+/// How the agent is to run.
+#[derive(Debug, PartialEq)]
+pub(super) struct Run {
+    pub(super) by: Chain,
+    pub(super) mode: Mode,
+    pub(super) record: Option<PathBuf>,
+    pub(super) level: LevelFilter,
+}
+
+/// Where the chain comes from.
+#[derive(Debug, PartialEq)]
+pub(super) enum Chain {
+    /// The configuration.
+    Configured,
+    /// What the system itself uses (`--auto`).
+    Found,
+}
+
 /// A command with its arguments.
 #[derive(Debug, PartialEq)]
 pub(super) enum Command {
@@ -36,11 +63,8 @@ pub(super) enum Command {
     /// The help of the program (`None`) or of one command.
     Help(Option<&'static Spec>),
     Version,
-    Run {
-        observe: bool,
-        record: Option<PathBuf>,
-        verbose: bool,
-    },
+    Run(Run),
+    Setup(How),
     Check {
         /// Which file, if it was named without `--config`.
         file: Option<PathBuf>,
@@ -220,11 +244,13 @@ fn meant(low: &Low) -> Result<Command, Failure> {
     let path = |flag: &Flag| low.flags.get(flag.long).map(PathBuf::from);
     Ok(match low.spec.name {
         "" => Command::Unnamed,
-        "run" => Command::Run {
-            observe: given(&spec::OBSERVE),
+        "run" => Command::Run(Run {
+            by: if given(&spec::AUTO) { Chain::Found } else { Chain::Configured },
+            mode: if given(&spec::OBSERVE) { Mode::Observe } else { Mode::Steer },
             record: path(&spec::RECORD),
-            verbose: given(&spec::VERBOSE),
-        },
+            level: if given(&spec::VERBOSE) { LevelFilter::DEBUG } else { LevelFilter::INFO },
+        }),
+        "setup" => Command::Setup(low.how()?),
         "check" => Command::Check { file: low.argument.as_ref().map(PathBuf::from) },
         "doctor" => Command::Doctor { json: given(&spec::JSON) },
         "plan" => Command::Plan,
@@ -337,18 +363,48 @@ impl Low {
 
     /// `--for`.
     fn limit(&self) -> Result<Option<Duration>, Failure> {
-        const HINT: &str = "durations look like 90s, 30m or 2h";
-        let Some(typed) = self.flags.get(spec::FOR.long) else {
-            return Ok(None);
-        };
-        let typed = text(typed)?;
-        let limit = parse_duration(&typed)
-            .map_err(|error| Failure::new(format!("--for: {error}"), HINT))?;
+        let Some((typed, limit)) = self.duration(&spec::FOR)? else { return Ok(None) };
         if limit.is_zero() || limit > LONGEST {
             let hint = "leave --for out for no limit";
             return Err(Failure::new(format!("--for: {typed} is out of range"), hint));
         }
         Ok(Some(limit))
+    }
+
+    /// The value of a flag that takes a duration, as it was typed and as it was meant.
+    fn duration(&self, flag: &Flag) -> Result<Option<(String, Duration)>, Failure> {
+        const HINT: &str = "durations look like 90s, 30m or 2h";
+        let Some(typed) = self.flags.get(flag.long) else { return Ok(None) };
+        let typed = text(typed)?;
+        let wrong = |error| Failure::new(format!("--{}: {error}", flag.long), HINT);
+        let meant = parse_duration(&typed).map_err(wrong)?;
+        Ok(Some((typed, meant)))
+    }
+
+    /// How a box is set up.
+    fn how(&self) -> Result<How, Failure> {
+        let given = |flag: &Flag| self.flags.contains_key(flag.long);
+        let ways = [
+            (&spec::PRINT, How::Print),
+            (&spec::YES, How::Yes),
+            (&spec::KEEP, How::Keep),
+            (&spec::UNDO, How::Undo),
+        ];
+        let mut ways = ways.into_iter().filter(|(flag, _)| given(flag));
+        let way = ways.next();
+        if let (Some((one, _)), Some((other, _))) = (&way, ways.next()) {
+            let text = format!("--{} and --{} exclude each other", one.long, other.long);
+            return Err(Failure::plain(text));
+        }
+        let within = self.duration(&spec::WITHIN)?;
+        if let Some((typed, within)) = &within
+            && !WITHIN.contains(within)
+        {
+            let hint = "between 10s and 1h are possible";
+            return Err(Failure::new(format!("--within: {typed} is out of range"), hint));
+        }
+        let within = within.map_or(TRIAL, |(_, within)| within);
+        Ok(way.map_or(How::Ask { within }, |(_, way)| way))
     }
 }
 
@@ -543,7 +599,12 @@ mod tests {
             ("replay x.jsonl", Command::Replay(Recording::File("x.jsonl".into()))),
             (
                 "run -v --observe --record r",
-                Command::Run { observe: true, record: Some("r".into()), verbose: true },
+                Command::Run(Run {
+                    by: Chain::Configured,
+                    mode: Mode::Observe,
+                    record: Some("r".into()),
+                    level: LevelFilter::DEBUG,
+                }),
             ),
         ];
         for (words, meant) in cases {

@@ -9,11 +9,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tracing::level_filters::LevelFilter;
-
 use crate::config::{self, Config, Provider, RUN_DIR};
-use crate::daemon::{LAST_RECORDING, Options};
-use crate::engine::Mode;
+use crate::daemon::LAST_RECORDING;
 #[cfg(feature = "lab")]
 use crate::lab::LabArgs;
 use crate::units::Gather as _;
@@ -34,6 +31,8 @@ mod passwd;
 #[cfg(feature = "replay")]
 mod replay;
 mod report;
+mod run;
+mod setup;
 mod since;
 mod spec;
 mod status;
@@ -90,23 +89,14 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
         Command::Help(about) => terminal::print(&help::about(about, terminal::colour())),
         Command::Version => terminal::print(&version()),
         Command::Check { file: _ } => check::check(&config_file()),
-        Command::Run { observe, record, verbose } => {
-            let config = load(&config_file(), run_dir.clone())?;
-            logs::start(if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO });
-            no_zone.iter().for_each(|zone| when::miss(zone));
-            let config_file = config_file();
-            let options = Options {
-                config_file,
-                config,
-                run_dir,
-                mode: if observe { Mode::Observe } else { Mode::Steer },
-                record,
-            };
-            Ok(work::run(options)?)
+        Command::Setup(how) => {
+            let run_dir = find_run_dir(run_dir, None)?;
+            setup::setup(how, &config_file(), &run_dir)
         }
+        Command::Run(how) => run::run(how, config_file(), run_dir, no_zone),
         Command::Doctor { json } => {
             let form = if json { doctor::Form::Json } else { doctor::Form::Text };
-            doctor::doctor(&load(&config_file(), run_dir)?, form)
+            doctor::doctor(find_config(file.as_deref(), run_dir.clone())?, run_dir, form)
         }
         Command::Plan => Ok(work::plan(&load(&config_file(), run_dir)?)?),
         Command::Status { json: true, watch: false } => status::json(&client()?),
@@ -222,6 +212,15 @@ fn replay(recording: &Path) -> Result<ExitCode, Failure> {
         "this build records but cannot replay; copy {} to a machine with a full build, and replay it there",
         recording.display()
     )))
+}
+
+/// The configuration; `None`: none was named, and there is none in the usual place.
+fn find_config(named: Option<&Path>, run_dir: Option<PathBuf>) -> Result<Option<Config>, Failure> {
+    let usual = Path::new(CONFIG_FILE);
+    if named.is_none() && !usual.exists() {
+        return Ok(None);
+    }
+    load(named.unwrap_or(usual), run_dir).map(Some)
 }
 
 /// The configuration, with the run directory from the command line if one was given.

@@ -58,6 +58,14 @@ pub(super) const RUN_DIR: Flag =
     valued("run-dir", "DIR", "where the agent keeps its socket [default: as configured]");
 pub(super) const OBSERVE: Flag =
     switch("observe", None, "probe and log what it would do; change nothing");
+pub(super) const AUTO: Flag =
+    switch("auto", None, "without a configuration: follow the system's default routes");
+pub(super) const PRINT: Flag = switch("print", None, "only show the configuration");
+pub(super) const YES: Flag = switch("yes", Some('y'), "write it without questions, start nothing");
+pub(super) const KEEP: Flag = switch("keep", None, "what was started on trial stays");
+pub(super) const UNDO: Flag = switch("undo", None, "take back what is on trial");
+pub(super) const WITHIN: Flag =
+    valued("within", "DURATION", "how long \"keep\" is waited for (2m)");
 pub(super) const RECORD: Flag =
     valued("record", "FILE", "write every input and decision to FILE, for replay");
 pub(super) const VERBOSE: Flag = switch("verbose", Some('v'), "more detail");
@@ -232,12 +240,24 @@ pub(super) const COMMANDS: &[Command] = &[
         group: Group::Control,
     },
     Command {
+        name: "setup",
+        argument: None,
+        about: "find the uplinks, and write the configuration",
+        more: "Looks for what leads to the Internet, tries each for some seconds, proposes order, kind and LAN,\n\
+               and asks. Enter takes what is proposed; nothing is written before the last question. What it\n\
+               starts is on trial: unless you type \"keep\" in time, everything is as before, also when your\n\
+               session is gone.",
+        flags: &[&PRINT, &YES, &KEEP, &UNDO, &WITHIN, &CONFIG, &RUN_DIR],
+        group: Group::Service,
+    },
+    Command {
         name: "run",
         argument: None,
         about: "run the agent (normally done by systemd)",
         more: "Monitors the uplinks and fails over between them. When it ends, the traffic keeps flowing as\n\
-               it was.",
-        flags: &[&OBSERVE, &RECORD, &VERBOSE, &CONFIG, &RUN_DIR],
+               it was. With --auto the uplinks are the default routes of the table main in the order of their\n\
+               metrics, new ones join, and the LAN is every private network that is forwarded.",
+        flags: &[&AUTO, &OBSERVE, &RECORD, &VERBOSE, &CONFIG, &RUN_DIR],
         group: Group::Service,
     },
     Command {

@@ -62,6 +62,9 @@ impl Agent {
 
     /// Reads the configuration again. A wrong one changes nothing.
     pub(super) fn reload(&mut self) -> Result<String, String> {
+        if self.options.auto.is_some() {
+            return Ok(self.look_again());
+        }
         let file = &self.options.config_file;
         match config::load(file) {
             Ok(mut config) => {

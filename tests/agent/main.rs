@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a test runner talks")]
 
 mod api;
+mod auto;
 mod bad_input;
 mod crowd;
 mod death;
@@ -51,6 +52,7 @@ mod room;
 mod routed;
 mod runner;
 mod scenarios;
+mod setup;
 mod siege;
 mod soak;
 mod stage;
@@ -100,6 +102,7 @@ fn all() -> Result<Vec<Test>> {
         soak::tests(),
         room::tests(),
         scenarios::tests()?,
+        setup::tests(),
         guard::tests(),
         survival::tests(),
         dhcp::tests(),
@@ -136,6 +139,7 @@ fn all() -> Result<Vec<Test>> {
         doctor::tests(),
         firewalls::tests(),
         api::tests(),
+        auto::tests(),
         flows::tests(),
         lab::tests(),
         probe::tests(),
