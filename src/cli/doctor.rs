@@ -1,6 +1,7 @@
 //! `sparelink doctor`: problems on this box, and what to do about them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -12,10 +13,12 @@ use crate::config::board::Board;
 use crate::config::{BoardChoice, Config};
 use crate::engine::doctor::neighbours::{self, Neighbour};
 use crate::engine::doctor::parts::{Part, Presence};
-use crate::engine::doctor::{Facts, Finding, Hidden, Level, judge};
-use crate::io::inspect::{self, Roots};
+use crate::engine::doctor::{Facts, Finding, Hidden, Level, fine, judge};
+use crate::engine::kernel::view::KernelView;
+use crate::engine::proposal;
+use crate::io::inspect::{self, Roots, survey};
 use crate::io::netlink::nft::Nft;
-use crate::io::netlink::{Monitor, inspect as kernel};
+use crate::io::netlink::{Monitor, Neighbours, inspect as kernel};
 use crate::io::{clock, lock};
 
 /// How it is told.
@@ -30,40 +33,93 @@ struct Report {
     ok: bool,
     /// What the box is.
     board: String,
+    /// What is as it should be.
+    fine: Vec<String>,
     findings: Vec<Finding>,
     /// Programs that work beside it.
     neighbours: Vec<Neighbour>,
     not_looked_at: Vec<Hidden>,
 }
 
-/// Looks at the box, and tells.
-pub(super) fn doctor(config: &Config, form: Form) -> Result<ExitCode, Failure> {
-    let facts = gather(config)?;
-    let findings = judge(config, &facts);
-    let board = board(config);
+/// Looks at the box, and tells. Without a configuration it is judged as for the one that would be proposed.
+pub(super) fn doctor(
+    configured: Option<Config>,
+    run_dir: Option<PathBuf>,
+    form: Form,
+) -> Result<ExitCode, Failure> {
+    let mut hidden = Vec::new();
+    let view = match work::runtime()?.block_on(Monitor::open()) {
+        Ok((_, view)) => view,
+        Err(error) => {
+            let what = "interfaces, addresses, routes and rules".to_owned();
+            hidden.push(Hidden { what, why: error.to_string() });
+            KernelView::default()
+        }
+    };
+    let (proposed, config) = match configured {
+        Some(config) => (None, config),
+        None => {
+            let (said, config) = proposed(&view, run_dir)?;
+            (Some(said), config)
+        }
+    };
+    let facts = gather(&config, view, hidden);
+    let findings = judge(&config, &facts);
+    let board = board(&config);
     let ok = findings.iter().all(|finding| finding.level != Level::Wrong);
     let text = match form {
         Form::Json => {
-            let neighbours = neighbours::seen(&facts);
-            let not_looked_at = facts.hidden;
-            let report = Report { ok, board: board.title, findings, neighbours, not_looked_at };
+            let (fine, neighbours) = (fine(&config, &facts), neighbours::seen(&facts));
+            let (board, not_looked_at) = (board.title, facts.hidden);
+            let report = Report { ok, board, fine, findings, neighbours, not_looked_at };
             let text = serde_json::to_string_pretty(&report);
             text.map_err(|error| Failure::plain(error.to_string()))? + "\n"
         }
-        Form::Text => tell(&findings, &facts, terminal::colour()) + &about(&board),
+        Form::Text => {
+            let colour = terminal::colour();
+            let fine = in_order(&fine(&config, &facts), colour);
+            proposed.unwrap_or_default() + &tell(&findings, &fine, &facts, colour) + &about(&board)
+        }
     };
     terminal::print(&text)?;
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(NO) })
 }
 
-/// The findings for people.
-fn tell(findings: &[Finding], facts: &Facts, colour: Colour) -> String {
+/// The configuration that would be proposed, and a sentence about it.
+fn proposed(view: &KernelView, run_dir: Option<PathBuf>) -> Result<(String, Config), Failure> {
+    let table = Neighbours::open().ok();
+    let machine = |at, dev| table.as_ref()?.hardware(at, dev);
+    let seen = survey::look(&Roots::default(), view.clone(), machine);
+    let proposal = proposal::for_people(&seen);
+    let mut config = proposal::configuration(&proposal)?;
+    if let Some(run_dir) = run_dir {
+        config.run_dir = run_dir;
+    }
+    let uplinks = proposal.uplinks.iter().map(|u| format!("{} ({})", u.name, u.interface));
+    let uplinks: Vec<String> = uplinks.collect();
+    let uplinks = if uplinks.is_empty() {
+        "no uplink was found: nothing has a default route".to_owned()
+    } else {
+        format!("judged for {}", uplinks.join(", "))
+    };
+    Ok((format!("there is no configuration yet; {uplinks}\n"), config))
+}
+
+/// What is fine, a line each.
+fn in_order(fine: &[String], colour: Colour) -> String {
+    let tick = Style::Good.paint("✓", colour);
+    fine.iter().map(|line| format!("{tick} {}\n", printable(line))).collect()
+}
+
+/// The findings for people, after what is `fine`.
+fn tell(findings: &[Finding], fine: &str, facts: &Facts, colour: Colour) -> String {
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let mut text = match count(Level::Wrong) {
         0 => "no problem found\n".to_owned(),
         1 => "1 problem found\n".to_owned(),
         many => format!("{many} problems found\n"),
     };
+    text.push_str(fine);
     for finding in findings {
         text.push('\n');
         let (word, style) = match finding.level {
@@ -127,21 +183,20 @@ fn about(board: &Board) -> String {
 }
 
 /// Everything that can be seen from here. What cannot is noted, and stops nothing.
-fn gather(config: &Config) -> Result<Facts, Failure> {
+fn gather(config: &Config, view: KernelView, mut hidden: Vec<Hidden>) -> Facts {
     let roots = Roots::default();
-    let runtime = work::runtime()?;
     let mut facts = Facts {
         running: lock::is_held(&config.run_dir),
         programs: inspect::programs(&roots),
         clock_set: clock::now().utc.is_some(),
+        ssh: inspect::ssh(&roots),
+        neighbours: inspect::neighbours(&roots),
+        kmwan: inspect::kmwan(&roots),
+        view,
         ..Facts::default()
     };
-    let mut hidden = Vec::new();
+    facts.readers = inspect::readers(&roots, &facts.programs, &config.run_dir);
     let mut hide = |what: &str, why: String| hidden.push(Hidden { what: what.to_owned(), why });
-    match runtime.block_on(Monitor::open()) {
-        Ok((_, view)) => facts.view = view,
-        Err(error) => hide("interfaces, addresses, routes and rules", error.to_string()),
-    }
     let look = |nft: &mut Nft| Ok((nft.foreign_tables()?, nft.forwarding()?));
     match Nft::open().and_then(|mut nft| look(&mut nft)) {
         Ok((tables, forwarding)) => (facts.tables, facts.forwarding) = (tables, forwarding),
@@ -167,7 +222,7 @@ fn gather(config: &Config) -> Result<Facts, Failure> {
     facts.legacy_filter = inspect::legacy_filter(&roots);
     facts.networkd = inspect::networkd(&roots, &facts.programs);
     facts.hidden = hidden;
-    Ok(facts)
+    facts
 }
 
 fn note_raw_sockets(parts: &mut BTreeMap<Part, Presence>) {

@@ -1,6 +1,7 @@
 //! What was seen on the box.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -34,8 +35,33 @@ pub struct Facts {
     pub directories: Vec<Directory>,
     /// The wall clock has been set.
     pub clock_set: bool,
+    /// Addresses at which somebody waits for ssh; unspecified: at all of them.
+    pub ssh: BTreeSet<IpAddr>,
+    /// Machines that answer, by the interface on which they do.
+    pub neighbours: BTreeMap<String, usize>,
+    /// Who resolves names on this box, and by which file.
+    pub readers: Vec<Reader>,
+    /// GL.iNet's own manager of several uplinks is switched on.
+    pub kmwan: bool,
     /// What could not be looked at, and why.
     pub hidden: Vec<Hidden>,
+}
+
+/// A program that resolves names, and whence it knows whom to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    pub program: &'static str,
+    /// It asks those whom the agent names.
+    pub follows: Follows,
+}
+
+/// Whether names follow the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// It reads the agent's file.
+    Yes,
+    /// It reads other files, as far as could be seen.
+    No,
 }
 
 /// An nftables table of somebody else, iptables' own among them.

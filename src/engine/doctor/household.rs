@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use super::facts::Facts;
+use super::facts::{Facts, Follows, Reader};
 use super::finding::{Finding, listed};
 use crate::config::{Config, DeviceMatch};
 use crate::engine::health::Condition;
@@ -24,8 +24,25 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
         findings.extend(detours(name, attachment));
     }
     findings.extend(lan(config, facts, &uplinks));
+    findings.extend(names(config, facts));
     findings.extend(house(facts));
     findings
+}
+
+/// A cache that asks a dead line's name servers after a switch.
+fn names(config: &Config, facts: &Facts) -> Option<Finding> {
+    let strays = |reader: &&Reader| reader.follows == Follows::No;
+    let reader = facts.readers.iter().find(strays).filter(|_| facts.running)?;
+    let file = config.run_dir.join("resolv.conf");
+    Some(Finding::note(
+        format!("{} does not ask the name servers of the uplink in use", reader.program),
+        "After a switch it may ask those of the dead line, and the Internet looks dead although it works.",
+        format!(
+            "echo resolv-file={} > /etc/dnsmasq.d/sparelink.conf; systemctl restart dnsmasq\n\
+             (OpenWrt: uci set dhcp.@dnsmasq[0].resolvfile={0}; uci commit dhcp; service dnsmasq restart)",
+            file.display()
+        ),
+    ))
 }
 
 /// Two uplinks that are one interface.
@@ -125,8 +142,21 @@ fn lan(config: &Config, facts: &Facts, uplinks: &[(&str, Attachment)]) -> Vec<Fi
         };
         findings.extend(is_uplink(link, uplinks));
         findings.extend(overlap(link, facts, uplinks));
+        findings.extend(nobody(link, facts));
     }
     findings
+}
+
+/// A LAN in which nobody has been seen: its machines may be in the provider's own Wi-Fi still.
+fn nobody(link: &Link, facts: &Facts) -> Option<Finding> {
+    let seen = facts.neighbours.get(link.name.as_str()).is_some_and(|count| *count > 0);
+    (facts.running && !seen).then(|| {
+        Finding::note(
+            format!("no machine has been seen in the LAN on {}", link.name),
+            "What is connected to the provider's own box or Wi-Fi goes past this one, and no failover helps it.",
+            "connect your switch or access point to it, and turn the Wi-Fi of the provider's box off",
+        )
+    })
 }
 
 fn is_uplink(link: &Link, uplinks: &[(&str, Attachment)]) -> Option<Finding> {

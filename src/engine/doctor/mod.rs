@@ -10,12 +10,16 @@
 //! neighbours programs that work beside it, and whether there is something to set
 //! marks      who else uses our bits of marks
 //! household  the uplinks and the LAN as they are; directories, the clock
+//! exposed    what of the box itself the Internet can reach
+//! fine       what was looked at and is as it should be
 //! ```
 
 use crate::config::Config;
 
+mod exposed;
 mod facts;
 mod finding;
+mod fine;
 mod firewalls;
 mod household;
 mod marks;
@@ -26,9 +30,10 @@ pub mod parts;
 mod settings;
 mod wishes;
 
-pub use facts::{Directory, Facts, Flowtable, ForeignTable, Hidden, Networkd};
+pub use facts::{Directory, Facts, Flowtable, Follows, ForeignTable, Hidden, Networkd, Reader};
 pub use facts::{Mark, MarkClash, MarkUse};
 pub use finding::{Finding, Level};
+pub use fine::fine;
 
 /// What stands in the way, the worst first.
 #[must_use]
@@ -40,6 +45,7 @@ pub fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(wishes::judge(config, facts));
     findings.extend(marks::judge(facts));
     findings.extend(settings::judge(config, facts));
+    findings.extend(exposed::judge(config, facts));
     findings.sort_by_key(|finding| finding.level);
     findings
 }

@@ -10,7 +10,7 @@ use crate::engine::uplink::attachment::Attachment;
 const MWAN3_MASK: u32 = 0x3f00;
 pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
-        [mwan3(facts), networkd(facts)].into_iter().flatten().collect();
+        [mwan3(facts), kmwan(facts), networkd(facts)].into_iter().flatten().collect();
     let devices: Vec<String> = config
         .uplinks
         .iter()
@@ -33,6 +33,17 @@ fn mwan3(facts: &Facts) -> Option<Finding> {
             "mwan3 is active",
             "Two managers would steer the same packets, and mwan3's rules come first.",
             "service mwan3 stop; service mwan3 disable",
+        )
+    })
+}
+
+/// GL.iNet's firmware has a manager of its own, a module of the kernel.
+fn kmwan(facts: &Facts) -> Option<Finding> {
+    facts.kmwan.then(|| {
+        Finding::wrong(
+            "GL.iNet's Multi-WAN (kmwan) is active",
+            "Two managers would steer the same packets.",
+            "uci set kmwan.global.enable=0; uci commit kmwan; /etc/init.d/kmwan stop",
         )
     })
 }

@@ -1,5 +1,6 @@
 //! A sound box, and what is said when one thing about it is different.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::parts::{Part, Presence};
@@ -12,6 +13,7 @@ use crate::engine::kernel::view::{Address, ForeignRoute, Link, RouteKind};
 use crate::units::{Family, Fwmark, RulePriority, TableId};
 use crate::units::{IfIndex, Metric};
 
+mod house;
 mod wishes;
 
 const CONFIG: &str = r#"
@@ -51,7 +53,8 @@ fn default_route(dev: u32, table: TableId, gateway: &str) -> ForeignRoute {
 
 /// A box on which nothing is wrong, with its agent.
 fn sound() -> Facts {
-    let mut facts = Facts { running: true, clock_set: true, ..Facts::default() };
+    let neighbours = BTreeMap::from([("br-lan".to_owned(), 1)]);
+    let mut facts = Facts { running: true, clock_set: true, neighbours, ..Facts::default() };
     for (index, name, net) in [
         (2, "wan0", "192.168.10.2/24"),
         (3, "usb0", "192.168.11.2/24"),
