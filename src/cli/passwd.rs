@@ -74,8 +74,27 @@ fn ask() -> Result<String, Failure> {
     Ok(first)
 }
 
+/// A password, typed twice at a terminal; `Ok(None)`: it was left empty. The inner error is for the person, who may try
+/// again.
+pub(super) fn twice(prompt: &str) -> Result<Result<Option<String>, String>, Failure> {
+    let read = |prompt| {
+        let line = terminal::secret(prompt);
+        line.map_err(|error| Failure::plain(format!("the password cannot be read: {error}")))
+    };
+    let Some(first) = read(prompt)? else { return Ok(Ok(None)) };
+    if let Err(unfit) = password::check(&first) {
+        return Ok(Err(unfit.to_string()));
+    }
+    let second = read("Once more: ")?;
+    Ok(if second.as_ref() == Some(&first) {
+        Ok(Some(first))
+    } else {
+        Err("the two are not the same".to_owned())
+    })
+}
+
 /// Who the agent is, as the owner of its state directory; only root can give files away.
-fn owner(config_file: &Path) -> Option<(u32, u32)> {
+pub(super) fn owner(config_file: &Path) -> Option<(u32, u32)> {
     if !geteuid().is_root() {
         return None;
     }

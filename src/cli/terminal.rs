@@ -1,6 +1,6 @@
 //! What is at the other end of stdin, stdout and stderr, and the few variables that a command reads.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead as _, IsTerminal, Read, Write};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
@@ -88,6 +88,14 @@ pub(super) fn secret(prompt: &str) -> io::Result<Option<String>> {
     print_error("\n");
     tcsetattr(&stdin, SetArg::TCSANOW, &before)?;
     Ok(line?.filter(|line| !line.contains(char::from(CTRL_C))))
+}
+
+/// One line of stdin, without its end, asked for with `prompt`; `None`: there is none, and will be none.
+pub(super) fn line(prompt: &str) -> io::Result<Option<String>> {
+    print_error(prompt);
+    let mut line = String::new();
+    let read = io::stdin().lock().take(LONGEST_LINE).read_line(&mut line)?;
+    Ok((read > 0).then_some(line))
 }
 
 /// The first line, if there is one. No more is read than a line may have.

@@ -117,7 +117,7 @@ fn misdirected(request: &Request, local: IpAddr) -> Response {
         let href = match SocketAddr::new(local, port) {
             SocketAddr::V4(at) if port == HTTP => format!("http://{}/", at.ip()),
             SocketAddr::V6(at) if port == HTTP => format!("http://[{}]/", at.ip()),
-            at => format!("http://{at}/"),
+            at @ (SocketAddr::V4(_) | SocketAddr::V6(_)) => format!("http://{at}/"),
         };
         let rest = "<p>It is found at its address. To open it by this name, add the name to \
                     <code>names</code> in the section <code>[web]</code> of its configuration.</p>";

@@ -1,0 +1,199 @@
+//! Writes, starts, and waits for the word that it may stay.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use super::ask::Plan;
+use super::dnsmasq_file;
+use crate::cli::failure::{Failure, NO};
+use crate::cli::{passwd, terminal};
+use crate::io::service::{self, Manager};
+use crate::io::web::password;
+use crate::io::{clock, disk, trial};
+use crate::time::human;
+
+const SERVICE: &str = "sparelink";
+const DNSMASQ: &str = "dnsmasq";
+
+/// Where an older configuration stays.
+pub(super) fn old(file: &Path) -> PathBuf {
+    file.with_extension("toml.old")
+}
+
+/// Writes the configuration, and keeps an older one.
+pub(super) fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: io::Error| {
+        let text = format!("{} cannot be written: {error}; it is as before", file.display());
+        Failure::plain(text)
+    };
+    let secret = text.contains("[[notify]]");
+    let put = || {
+        if let Some(dir) = file.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        if file.exists() {
+            fs::copy(file, old(file))?;
+        }
+        if secret {
+            return disk::replace_private(file, text.as_bytes(), passwd::owner(file));
+        }
+        disk::replace(file, text.as_bytes())?;
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644))
+    };
+    put().map_err(failed)
+}
+
+/// Writes everything.
+pub(super) fn write_all(file: &Path, plan: &Plan) -> Result<(), Failure> {
+    write(file, &plan.text)?;
+    if let Some(word) = &plan.password {
+        let kept = password::set(&password::file(file), word, passwd::owner(file));
+        kept.map_err(|error| Failure::plain(format!("the password is not set: {error}")))?;
+    }
+    if let Some((file, text)) = &plan.dnsmasq {
+        let put = disk::replace(file, text.as_bytes())
+            .and_then(|()| fs::set_permissions(file, fs::Permissions::from_mode(0o644)));
+        put.map_err(|error| Failure::plain(format!("{} is not written: {error}", file.display())))?;
+    }
+    Ok(())
+}
+
+/// Writes and starts on trial: who is not told to keep it undoes it, this process or another one.
+pub(super) fn play(
+    file: &Path,
+    run_dir: &Path,
+    plan: &Plan,
+    within: Duration,
+) -> Result<ExitCode, Failure> {
+    let manager = Manager::find();
+    let record = trial::record(file);
+    let mut files = vec![file.to_owned(), password::file(file)];
+    let mut services = vec![SERVICE];
+    if plan.dnsmasq.is_some() {
+        files.push(dnsmasq_file());
+        services.push(DNSMASQ);
+    }
+    let (running, stopped): (Vec<&str>, Vec<&str>) =
+        services.iter().partition(|service| manager.runs(service));
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+    let dir = file.parent().map_or(Ok(()), fs::create_dir_all);
+    dir.and_then(|()| trial::begin(&record, &files, owned(running), owned(stopped)))
+        .and_then(|()| guard(file, run_dir, within))
+        .map_err(|error| {
+            Failure::plain(format!("setup cannot begin: {error}; nothing is written"))
+        })?;
+    let begun = write_all(file, plan).and_then(|()| {
+        let start = || {
+            if plan.dnsmasq.is_some() {
+                manager.tell("restart", DNSMASQ)?;
+            }
+            manager.tell("restart", SERVICE)
+        };
+        start().map_err(|error| Failure::plain(format!("it does not start: {error}")))
+    });
+    if let Err(failure) = begun {
+        undo(file, run_dir)?;
+        return Err(failure);
+    }
+    terminal::print(&format!(
+        "Started. Look whether everything works, then type \"keep\" within {} (or, from elsewhere:\n\
+         sparelink setup --keep). \"undo\" takes everything back now.\n",
+        human(within)
+    ))?;
+    match word(within) {
+        Word::Keep => keep(file),
+        Word::Undo => undo(file, run_dir),
+        // The session is gone. Whoever undoes it after the time is on the way.
+        Word::Nobody => Ok(ExitCode::from(NO)),
+    }
+}
+
+/// Another process that undoes everything when the time is over, whatever becomes of this one.
+fn guard(file: &Path, run_dir: &Path, within: Duration) -> io::Result<()> {
+    let program = std::env::current_exe()?;
+    let words = ["setup", "--undo", "--config", &file.display().to_string(), "--run-dir"];
+    let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+    words.push(run_dir.display().to_string());
+    service::later(within, &program, &words)
+}
+
+/// What the person says in time.
+enum Word {
+    Keep,
+    Undo,
+    Nobody,
+}
+
+fn word(within: Duration) -> Word {
+    let (tell, told) = channel();
+    // It is left behind where nobody types: the process ends soon.
+    let reads = std::thread::Builder::new().spawn(move || {
+        while let Ok(line) = terminal::line("> ") {
+            let over = line.is_none();
+            if tell.send(line).is_err() || over {
+                return;
+            }
+        }
+    });
+    if reads.is_err() {
+        return Word::Nobody;
+    }
+    let begun = clock::now().mono;
+    loop {
+        let left = within.saturating_sub(clock::now().mono.since(begun));
+        match told.recv_timeout(left) {
+            Ok(Some(line)) if line.trim() == "keep" => return Word::Keep,
+            Ok(Some(line)) if line.trim() == "undo" => return Word::Undo,
+            Ok(Some(_)) => terminal::print_error("keep or undo, please\n"),
+            Err(RecvTimeoutError::Timeout) => return Word::Undo,
+            Ok(None) | Err(RecvTimeoutError::Disconnected) => return Word::Nobody,
+        }
+    }
+}
+
+/// What was started stays, also after a boot.
+pub(super) fn keep(file: &Path) -> Result<ExitCode, Failure> {
+    let kept = trial::keep(&trial::record(file));
+    let kept = kept.map_err(|error| Failure::plain(format!("it cannot be kept: {error}")))?;
+    if !kept {
+        let text = "nothing is on trial: it was undone already, or never started";
+        return Err(Failure::plain(text).with_code(NO));
+    }
+    match Manager::find().tell("enable", SERVICE) {
+        Ok(()) => terminal::print("kept\n"),
+        Err(error) => terminal::print(&format!("kept; at boot it does not start: {error}\n")),
+    }
+}
+
+/// Everything is as before.
+pub(super) fn undo(file: &Path, run_dir: &Path) -> Result<ExitCode, Failure> {
+    let failed = |error: io::Error| {
+        let text = format!("not everything could be undone: {error}");
+        Failure::new(text, "sparelink setup --undo tries it again")
+    };
+    let Some(before) = trial::undo(&trial::record(file)).map_err(failed)? else {
+        return terminal::print("nothing is on trial\n");
+    };
+    let manager = Manager::find();
+    let mut left = Vec::new();
+    for service in &before.stopped {
+        left.extend(manager.tell("stop", service).err());
+    }
+    if before.stopped.iter().any(|service| service == SERVICE) {
+        let program = std::env::current_exe().map_err(failed)?.display().to_string();
+        let run_dir = run_dir.display().to_string();
+        left.extend(service::ask(&program, &["purge", "--run-dir", &run_dir]).err());
+    }
+    for service in &before.running {
+        left.extend(manager.tell("restart", service).err());
+    }
+    match left.into_iter().next() {
+        None => terminal::print("undone: everything is as before\n"),
+        Some(error) => Err(failed(error)),
+    }
+}

@@ -1,0 +1,116 @@
+//! Whoever starts and stops services on this box, for `sparelink setup`.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+/// Where systemd says that it runs (`sd_booted(3)`).
+const SYSTEMD: &str = "/run/systemd/system";
+
+/// Whoever starts and stops services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manager {
+    Systemd,
+    /// Nobody that is known here: a person does.
+    Nobody,
+}
+
+impl Manager {
+    /// That of this box.
+    #[must_use]
+    pub fn find() -> Self {
+        if Path::new(SYSTEMD).is_dir() { Self::Systemd } else { Self::Nobody }
+    }
+
+    /// Whether a service runs.
+    #[must_use]
+    pub fn runs(self, service: &str) -> bool {
+        self == Self::Systemd && ask("systemctl", &["is-active", "--quiet", service]).is_ok()
+    }
+
+    /// Has something done to a service: `start`, `stop`, `restart`, `enable`.
+    ///
+    /// # Errors
+    ///
+    /// What the manager said; nobody is there to be told otherwise.
+    pub fn tell(self, verb: &str, service: &str) -> io::Result<()> {
+        match self {
+            Self::Systemd => ask("systemctl", &[verb, service]).map(drop),
+            Self::Nobody => Err(io::Error::other("no manager of services is known on this box")),
+        }
+    }
+}
+
+/// Runs a program to its end; what it said.
+///
+/// # Errors
+///
+/// When it cannot be run, or it failed: its last line on stderr.
+pub fn ask(program: &str, arguments: &[&str]) -> io::Result<Output> {
+    let output = command(program).args(arguments).stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().unwrap_or("it failed and said nothing");
+    Err(io::Error::other(format!("{program}: {last}")))
+}
+
+/// Runs a program later, whatever becomes of this one, of the terminal and of the session.
+///
+/// # Errors
+///
+/// When neither systemd nor a shell takes it.
+pub fn later(after: Duration, program: &Path, arguments: &[String]) -> io::Result<()> {
+    let seconds = after.as_secs();
+    if Manager::find() == Manager::Systemd {
+        let timer = format!("--on-active={seconds}s");
+        let mut command = command("systemd-run");
+        command.args(["--quiet", "--collect", "--timer-property=AccuracySec=1s", &timer]);
+        command.arg(program).args(arguments).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        if command.status().is_ok_and(|status| status.success()) {
+            return Ok(());
+        }
+    }
+    // A group of its own, so that the terminal's signals do not reach it.
+    const WAIT: &str = "trap '' HUP INT TERM; sleep \"$1\"; shift; exec \"$@\"";
+    let mut command = command("sh");
+    command.args(["-c", WAIT, "sparelink-undo", &seconds.to_string()]);
+    command.arg(program).args(arguments).process_group(0).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(drop)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a person sets the box up with its own tools")]
+fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+/// An agent that only looks (`run --observe`); it ends with this.
+#[derive(Debug)]
+pub struct Observer(std::process::Child);
+
+impl Observer {
+    /// Starts one with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// When this very program cannot be started.
+    pub fn start(config: &Path, run_dir: &Path) -> io::Result<Self> {
+        let mut command = command(&std::env::current_exe()?.display().to_string());
+        command.args(["run", "--observe", "--config"]).arg(config).arg("--run-dir").arg(run_dir);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().map(Self)
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}

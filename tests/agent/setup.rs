@@ -1,0 +1,302 @@
+//! `sparelink setup` in a home: what it finds is right, and nobody is locked out by what it starts.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::pty::openpty;
+use sparelink::lab::netns::Netns;
+use sparelink::lab::script::{Action, LineEvent};
+use sparelink::lab::stage::{PRIVATE_DIR, child};
+use sparelink::lab::topology::{Home, Plan};
+use tokio::time::{Instant, sleep};
+
+use crate::figure;
+use crate::stage::{AGENT, Said};
+
+crate::tests![
+    setup_proposes_what_works,
+    setup_without_a_way_out_writes_nothing,
+    what_setup_starts_stays_only_if_it_is_confirmed,
+];
+
+/// How long `keep` is waited for.
+const WITHIN: Duration = Duration::from_secs(10);
+/// Questions, five seconds of trying, a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What follows each prompt, unless a test says otherwise.
+const ANSWERS: [(&str, &str); 6] = [
+    ("Order, the best first", ""),
+    ("Names: dnsmasq", "n"),
+    ("Password for changes", ""),
+    ("Messages to your phone", ""),
+    ("Write it to", "y"),
+    ("Start it now?", "y"),
+];
+
+/// A place for a configuration, with somebody who starts services.
+struct Place(PathBuf);
+
+impl Place {
+    /// A stand-in for systemctl starts the agent; as in a real system nothing runs before.
+    fn new() -> Result<Self> {
+        let dir = Path::new(PRIVATE_DIR).join("setup");
+        fs::create_dir_all(dir.join("bin"))?;
+        fs::create_dir_all("/run/systemd/system")?;
+        let systemctl = dir.join("bin/systemctl");
+        let shown = dir.display();
+        let script = format!(
+            "#!/bin/sh\ncd {shown}\n\
+             runs() {{ [ -e pid ] && kill -0 $(cat pid) 2>/dev/null; }}\n\
+             case $1 in\n\
+             is-active) runs ;;\n\
+             restart) $0 stop; {AGENT} run --config {shown}/sparelink.toml --run-dir {shown}/run \
+             >>log 2>&1 </dev/null & echo $! >pid ;;\n\
+             stop) runs && kill $(cat pid); while runs; do sleep 0.1; done; true ;;\n\
+             enable) touch enabled ;;\n\
+             esac\n"
+        );
+        fs::write(&systemctl, script)?;
+        fs::set_permissions(&systemctl, Permissions::from_mode(0o755))?;
+        Ok(Self(dir))
+    }
+
+    fn config(&self) -> PathBuf {
+        self.0.join("sparelink.toml")
+    }
+
+    /// The words of a command that is run with our systemctl.
+    fn words(&self, flags: &[&str]) -> Vec<OsString> {
+        let path = format!("PATH={}/bin:/usr/sbin:/usr/bin:/sbin:/bin", self.0.display());
+        let mut words: Vec<OsString> = [&path, AGENT, "setup"].map(OsString::from).into();
+        words.extend(flags.iter().map(OsString::from));
+        words.extend(["--config".into(), self.config().into_os_string()]);
+        words.extend(["--run-dir".into(), self.0.join("run").into_os_string()]);
+        words
+    }
+
+    /// Runs it to its end without a terminal.
+    async fn setup(&self, router: &Netns, flags: &[&str]) -> Result<Said> {
+        let mut command = child(Path::new("/usr/bin/env"), &self.words(flags));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let running = router.run(async move { command.spawn() }).await??;
+        let output = tokio::task::spawn_blocking(move || running.wait_with_output()).await??;
+        Ok(Said::from(output))
+    }
+
+    /// Whether the agent runs.
+    fn runs(&self) -> bool {
+        let pid = fs::read_to_string(self.0.join("pid")).unwrap_or_default();
+        Path::new("/proc").join(pid.trim()).join("net").exists() && !pid.is_empty()
+    }
+}
+
+/// Setup at a terminal.
+struct Terminal {
+    child: Child,
+    master: File,
+    said: String,
+    /// What has been answered already.
+    read: usize,
+}
+
+impl Terminal {
+    async fn open(place: &Place, router: &Netns) -> Result<Self> {
+        let pty = openpty(None, None)?;
+        let master: OwnedFd = pty.master;
+        let flags = OFlag::from_bits_truncate(fcntl(&master, FcntlArg::F_GETFL)?);
+        fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        let within = format!("{}s", WITHIN.as_secs());
+        let mut command = child(Path::new("/usr/bin/env"), &place.words(&["--within", &within]));
+        command.stdin(Stdio::from(pty.slave.try_clone()?));
+        command.stdout(Stdio::from(pty.slave.try_clone()?)).stderr(Stdio::from(pty.slave));
+        let child = router.run(async move { command.spawn() }).await??;
+        Ok(Self { child, master: File::from(master), said: String::new(), read: 0 })
+    }
+
+    fn look(&mut self) -> Result<()> {
+        let mut bytes = [0; 4096];
+        match self.master.read(&mut bytes) {
+            Ok(count) => self.said.push_str(&String::from_utf8_lossy(&bytes[..count])),
+            // The other end is closed: it has ended.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn types(&mut self, text: &str) -> Result<()> {
+        self.master.write_all(format!("{text}\n").as_bytes())?;
+        Ok(())
+    }
+
+    /// Answers questions until it has said that.
+    async fn until(&mut self, words: &str, answers: &BTreeMap<&str, &str>) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.look()?;
+            let new = &self.said[self.read..];
+            if let Some(at) = new.find(words) {
+                self.read += at + words.len();
+                return Ok(());
+            }
+            let question = answers.iter().find_map(|(q, a)| Some((new.find(q)? + q.len(), *a)));
+            if let Some((end, answer)) = question {
+                self.read += end;
+                // The rest of the prompt, so that the answer is read as one.
+                sleep(Duration::from_millis(100)).await;
+                self.types(answer)?;
+            }
+            ensure!(begun.elapsed() < PATIENCE, "it never said {words:?}: {}", self.said);
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Its exit code.
+    async fn ends(&mut self) -> Result<Option<i32>> {
+        let begun = Instant::now();
+        loop {
+            self.look()?;
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.code());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "it does not end: {}", self.said);
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+async fn setup_proposes_what_works() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    let place = Place::new()?;
+    home.apply(&Action::line("mifi", LineEvent::Portal)).await?;
+    let said = place.setup(&home.router, &["--print"]).await?.must(0)?;
+    ensure!(!place.config().exists(), "--print has written: {said:?}");
+    let config = sparelink::config::parse(&said.out, "printed").context("what is printed")?;
+    let chain: Vec<String> = config
+        .uplinks
+        .iter()
+        .filter_map(|u| Some(u.device.interface.as_ref()?.to_string()))
+        .collect();
+    ensure!(chain == ["wan0", "wlan0"], "{said:?}");
+    let lan: Vec<String> =
+        config.lan.iter().flat_map(|lan| &lan.interfaces).map(ToString::to_string).collect();
+    ensure!(lan == ["lan0"], "{said:?}");
+    ensure!(said.err.matches("Internet works, ").count() == 2, "{said:?}");
+    ensure!(said.err.contains("sign-in"), "{said:?}");
+    let written = place.setup(&home.router, &["--yes"]).await?.must(0)?;
+    ensure!(fs::read_to_string(place.config())? == said.out, "{written:?}");
+    // No terminal, and no flag that says what to do.
+    let asked = place.setup(&home.router, &[]).await?.must(2)?;
+    ensure!(asked.err.contains("this is no terminal"), "{asked:?}");
+    Ok(())
+}
+
+async fn setup_without_a_way_out_writes_nothing() -> Result<()> {
+    let home = Home::build(&Plan::named(&["cable".to_owned()])).await?;
+    let place = Place::new()?;
+    home.apply(&Action::line("cable", LineEvent::Vanish)).await?;
+    let said = place.setup(&home.router, &["--yes"]).await?.must(1)?;
+    ensure!(said.err.contains("nothing leads to the Internet here"), "{said:?}");
+    ensure!(said.err.contains("nothing is written") && !place.config().exists(), "{said:?}");
+    Ok(())
+}
+
+/// How somebody is lost, or not, after setup has started the agent.
+enum Then {
+    Keep,
+    Undo,
+    Silent,
+    /// The session is gone.
+    HangUp,
+    /// It was killed.
+    Kill,
+}
+
+async fn what_setup_starts_stays_only_if_it_is_confirmed() -> Result<()> {
+    const BEFORE: &str = "# mine\n";
+    let home = Home::build(&Plan::default()).await?;
+    let place = Place::new()?;
+    let answers: BTreeMap<&str, &str> = ANSWERS.into();
+    let mut longest = Duration::ZERO;
+    // Given up at a question: nothing is there.
+    let mut terminal = Terminal::open(&place, &home.router).await?;
+    let refuses = BTreeMap::from_iter(ANSWERS.into_iter().chain([("Write it to", "n")]));
+    terminal.until("nothing is written", &refuses).await?;
+    terminal.ends().await?;
+    ensure!(!place.config().exists() && !place.runs(), "{}", terminal.said);
+    for (then, before) in [
+        (Then::Silent, None),
+        (Then::HangUp, None),
+        (Then::Kill, Some(BEFORE)),
+        (Then::Undo, Some(BEFORE)),
+        (Then::Keep, Some(BEFORE)),
+    ] {
+        if let Some(text) = before {
+            fs::write(place.config(), text)?;
+        }
+        let mut terminal = Terminal::open(&place, &home.router).await?;
+        terminal.until("Started.", &answers).await?;
+        ensure!(place.runs(), "control: the agent does not run: {}", terminal.said);
+        let written = fs::read_to_string(place.config())?;
+        ensure!(written.contains("Written by sparelink setup"), "control: {written}");
+        let begun = Instant::now();
+        let kept = matches!(then, Then::Keep);
+        match then {
+            Then::Keep => {
+                terminal.types("keep")?;
+                terminal.until("kept", &answers).await?;
+            }
+            Then::Undo => terminal.types("undo")?,
+            Then::Silent => {}
+            Then::HangUp | Then::Kill => drop(terminal),
+        }
+        let as_before = || match before {
+            Some(text) => fs::read_to_string(place.config()).is_ok_and(|now| now == text),
+            None => !place.config().exists(),
+        };
+        while !kept && (place.runs() || !as_before()) {
+            ensure!(begun.elapsed() < PATIENCE, "{:?}", fs::read_to_string(place.config()));
+            sleep(Duration::from_millis(50)).await;
+        }
+        if kept {
+            sleep(WITHIN + Duration::from_secs(2)).await;
+            ensure!(place.runs() && place.0.join("enabled").exists(), "it was undone all the same");
+        } else {
+            longest = longest.max(begun.elapsed());
+        }
+    }
+    let undone = place.setup(&home.router, &["--undo"]).await?.must(0)?;
+    ensure!(undone.out.contains("nothing is on trial"), "{undone:?}");
+    let late = place.setup(&home.router, &["--keep"]).await?.must(1)?;
+    ensure!(late.err.contains("undone already"), "{late:?}");
+    let mut stop = child(
+        Path::new("/bin/sh"),
+        &["-c".into(), format!("{}/bin/systemctl stop", place.0.display()).into()],
+    );
+    if !stop.status()?.success() {
+        bail!("the agent does not stop");
+    }
+    figure(&format!(
+        "4 of 4 undone within {:.1} s of {} s",
+        longest.as_secs_f64(),
+        WITHIN.as_secs()
+    ));
+    Ok(())
+}
