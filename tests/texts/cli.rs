@@ -100,7 +100,8 @@ fn status_tells_and_its_exit_code_too() {
         )
     };
     let up = Agent::answers("up", 200, &uplink("active", "up")).ask("status");
-    let table = "So it is.\n\n →  1  cable  in use  9.5 ms\n\n\
+    let table = "So it is.\n  Why:   cable is the only uplink\n  Next:  if cable fails, there is no other uplink\n\n \
+                 →  1  cable  in use  9.5 ms\n\n\
                  No other uplink is configured. Paused: none.\n";
     assert_eq!((up.stdout.as_str(), up.code), (table, 0));
     assert!(up.request.starts_with("GET /api/v1/status HTTP/1.1\r\n"), "{}", up.request);

@@ -1,0 +1,142 @@
+//! What the command line reads of the agent's status document.
+
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cli::failure::{Failure, NO};
+use crate::cli::note::Note;
+use crate::cli::table::Style;
+
+/// What `status` reads of the agent's document; an older or newer agent may say less or more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::cli) struct Status {
+    pub(in crate::cli) active: Option<String>,
+    pub(in crate::cli) active6: Option<String>,
+    pub(in crate::cli) since: Value,
+    pub(in crate::cli) sentence: String,
+    pub(in crate::cli) last_switch: Option<Switch>,
+    /// The agent's own word on whether some uplink works.
+    pub(in crate::cli) works: Option<bool>,
+    /// The agent only watches.
+    pub(in crate::cli) observing: bool,
+    /// The uplink that a person prefers.
+    pub(in crate::cli) manual: Option<String>,
+    /// Addresses of the page, the best first.
+    pub(in crate::cli) page: Vec<String>,
+    /// Its own names.
+    pub(in crate::cli) names: Vec<Name>,
+    /// Which servers the box is told to ask for names.
+    pub(in crate::cli) resolvers: Vec<String>,
+    pub(in crate::cli) uplinks: Vec<Uplink>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::cli) struct Switch {
+    pub(in crate::cli) to: Option<String>,
+    pub(in crate::cli) felt_ms: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::cli) struct Uplink {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) interface: String,
+    pub(in crate::cli) role: String,
+    pub(in crate::cli) health: String,
+    pub(in crate::cli) condition: String,
+    pub(in crate::cli) resolvers: Vec<String>,
+    pub(in crate::cli) reason: Option<String>,
+    pub(in crate::cli) next: Option<String>,
+    pub(in crate::cli) rtt_ms: Option<f64>,
+    pub(in crate::cli) loss_pct: Option<f64>,
+    pub(in crate::cli) proven_s_ago: Option<u64>,
+    pub(in crate::cli) note: Option<Note>,
+}
+
+/// A name that the box keeps up to date.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::cli) struct Name {
+    pub(in crate::cli) state: String,
+    pub(in crate::cli) text: String,
+}
+
+impl Name {
+    /// Nobody has to do anything about it.
+    pub(in crate::cli) fn is_fine(&self) -> bool {
+        matches!(self.state.as_str(), "right" | "waiting")
+    }
+}
+
+impl Status {
+    pub(in crate::cli) fn of(document: &Value) -> Result<Self, Failure> {
+        Self::deserialize(document).map_err(|error| {
+            let hint = "agent and command may be of different versions; --json shows it as it is";
+            Failure::new(format!("the agent's status cannot be understood: {error}"), hint)
+        })
+    }
+
+    /// 0 if some uplink works, 1 if none does.
+    pub(in crate::cli) fn exit_code(&self) -> ExitCode {
+        if self.works() { ExitCode::SUCCESS } else { ExitCode::from(NO) }
+    }
+
+    /// The uplink that an interface is.
+    pub(in crate::cli) fn uplink_by(&self, interface: &str) -> Option<&str> {
+        let uplink = self.uplinks.iter().find(|uplink| uplink.interface == interface);
+        uplink.map(|uplink| uplink.name.as_str())
+    }
+
+    /// Whether some uplink works.
+    pub(in crate::cli) fn works(&self) -> bool {
+        self.works.unwrap_or_else(|| self.uplinks.iter().any(Uplink::works))
+    }
+}
+
+impl Uplink {
+    /// Whether traffic gets through, as far as anyone knows.
+    pub(in crate::cli) fn works(&self) -> bool {
+        match self.role.as_str() {
+            "active" => matches!(self.health.as_str(), "up" | "failing" | "recovering"),
+            "ready" => matches!(self.health.as_str(), "up" | "failing"),
+            _ => false,
+        }
+    }
+
+    /// Nothing about it needs to be explained.
+    pub(in crate::cli) fn is_fine(&self) -> bool {
+        let healthy = self.health == "up" && matches!(self.condition.as_str(), "ok" | "");
+        matches!(self.role.as_str(), "active" | "ready") && healthy
+    }
+
+    /// What it is, in one or two words, and how they look.
+    pub(in crate::cli) fn word(&self, status: &Status) -> (String, Style) {
+        let split = matches!((&status.active, &status.active6), (Some(v4), Some(v6)) if v4 != v6);
+        match (self.role.as_str(), self.condition.as_str(), self.health.as_str()) {
+            ("active", _, "down") | ("not_ready", "beyond_modem" | "modem_silent", _) => {
+                ("down".to_owned(), Style::Bad)
+            }
+            ("active", ..) => {
+                let is_v4 = status.active.as_deref() == Some(self.name.as_str());
+                let word = match (split, is_v4) {
+                    (false, _) => "in use",
+                    (true, true) => "in use, IPv4",
+                    (true, false) => "in use, IPv6",
+                };
+                (word.to_owned(), if self.is_fine() { Style::Good } else { Style::Careful })
+            }
+            ("ready", ..) => ("ready".to_owned(), Style::Plain),
+            ("paused", ..) => ("paused".to_owned(), Style::Faint),
+            (_, "absent" | "no_carrier", _) => ("not connected".to_owned(), Style::Faint),
+            (_, "portal", _) => ("sign-in page".to_owned(), Style::Careful),
+            (_, "degraded", _) => ("degraded".to_owned(), Style::Careful),
+            (_, _, "down") => ("down".to_owned(), Style::Bad),
+            ("not_ready", ..) => ("being checked".to_owned(), Style::Careful),
+            (other, ..) => (other.replace('_', " "), Style::Plain),
+        }
+    }
+}
