@@ -1,5 +1,6 @@
 //! `sparelink history`: what happened, oldest first.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,13 +13,15 @@ use super::failure::Failure;
 use super::table::{Align, Cell, Colour, Style, Table};
 use super::terminal::{self, Reader};
 use super::watch::{gone, wait_a_second};
-use super::{since, when};
+use super::{named, since, when};
 use crate::engine::events::entry::{Entry, Wanted};
 use crate::io::{clock, history};
 use crate::time::human;
 use crate::units::Severity;
 
 const ROUTE: &str = "/api/v1/history";
+/// Where the names of the uplinks are.
+const STATUS: &str = "/api/v1/status";
 
 /// In which form it is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +89,9 @@ pub(super) fn history(
         }
         Err(failure) => return Err(failure),
     };
+    if let Some(name) = asked.uplink.as_deref().filter(|_| document.is_empty()) {
+        is_known(name, client, files)?;
+    }
     let text = match asked.form {
         Form::Json => lines(&document),
         Form::Text => render(&events(&document)?, terminal::colour()),
@@ -95,6 +101,27 @@ pub(super) fn history(
     }
     let after = document.last().map_or(0, number).max(newest);
     follow(client, Wanted { after, since: None, last: usize::MAX, ..wanted }, asked.form)
+}
+
+/// Whether there is an uplink of that name, of which nothing has happened. Where nobody knows the names, any may be one.
+fn is_known(name: &str, client: &Client, files: Option<&Path>) -> Result<(), Failure> {
+    let names: BTreeSet<String> = match client.get(STATUS) {
+        Ok(status) => names_of(&status),
+        Err(_) => {
+            let all = files.and_then(|dir| history::read(dir).ok()).unwrap_or_default();
+            all.into_iter().filter_map(|entry| entry.uplink).collect()
+        }
+    };
+    if names.is_empty() || names.contains(name) {
+        return Ok(());
+    }
+    Err(named::unknown(name, &names.iter().map(String::as_str).collect::<Vec<_>>(), ""))
+}
+
+/// The uplinks that a status is about.
+fn names_of(status: &Value) -> BTreeSet<String> {
+    let uplinks = status.get("uplinks").and_then(Value::as_array).into_iter().flatten();
+    uplinks.filter_map(|uplink| uplink.get("name")?.as_str().map(str::to_owned)).collect()
 }
 
 /// Goes on until Ctrl-C or until its reader is gone. An agent that goes away is waited for.

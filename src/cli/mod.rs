@@ -25,6 +25,7 @@ mod failure;
 mod help;
 mod history;
 mod logs;
+mod named;
 mod note;
 mod notify;
 mod passwd;

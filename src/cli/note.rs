@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::failure::{Failure, NO};
 use super::table::printable;
-use super::{control, terminal, when};
-use crate::config::nearest;
+use super::{control, named, terminal, when};
 
 /// Notes are part of the status.
 const ROUTE: &str = "/api/v1/status";
@@ -79,10 +78,7 @@ fn show(status: &Value, name: &str) -> Result<ExitCode, Failure> {
     })?;
     let Some(uplink) = uplinks.iter().find(|uplink| uplink.name == name) else {
         let names: Vec<&str> = uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
-        let near = nearest(name, names.iter().copied());
-        let meant = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
-        let hint = format!("{meant}the uplinks are {}", names.join(", "));
-        return Err(Failure::new("there is no uplink of that name", hint));
+        return Err(named::unknown(name, &names, ""));
     };
     terminal::print(&told(uplink))?;
     let some = uplink.note.is_some() || uplink.reported.is_some();

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::client::Client;
 use super::failure::{Failure, NO};
 use super::history::list;
-use super::{since, terminal};
-use crate::config::{Provider, nearest};
+use super::{named, since, terminal};
+use crate::config::Provider;
 use crate::engine::events::entry::Entry;
 use crate::engine::report::{Ask, Report, Span, document, report, settle};
 use crate::io::clock;
@@ -101,11 +101,9 @@ fn reckon(
     if let Some(name) = uplink
         && found.uplinks.is_empty()
     {
-        let names: Vec<String> = of(None).uplinks.into_iter().map(|one| one.name).collect();
-        let near = nearest(name, names.iter().map(String::as_str));
-        let meant = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
-        let hint = format!("{meant}the uplinks are {}", names.join(", "));
-        return Err(Failure::new("there is no uplink of that name in the history", hint));
+        let all = of(None).uplinks;
+        let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+        return Err(named::unknown(name, &names, " in the history"));
     }
     Ok(found)
 }

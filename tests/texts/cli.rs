@@ -157,6 +157,18 @@ fn history_lists_what_happened() {
 }
 
 #[test]
+fn an_uplink_that_was_mistyped_is_guessed_in_the_history_too() {
+    // Both requests get this: no event, and a status.
+    let answer = r#"{"events":[],"uplinks":[{"name":"cable"},{"name":"mifi"}]}"#;
+    let got = Agent::answers_times("mistyped", 2, 200, answer).ask("history --uplink mfi");
+    assert_eq!((got.stdout.as_str(), got.code), ("", 2));
+    assert!(got.stderr.contains("did you mean mifi? the uplinks are"), "{}", got.stderr);
+    // Control: of one that there is nothing has happened.
+    let got = Agent::answers_times("typed", 2, 200, answer).ask("history --uplink mifi");
+    assert_eq!((got.stdout.as_str(), got.code), ("nothing of that kind has happened\n", 0));
+}
+
+#[test]
 fn no_word_at_all_shows_the_status_or_how_to_begin() {
     let dir = Dir::new("begin");
     let none = sparelink(&format!("--run-dir {}", dir.0.display()));
