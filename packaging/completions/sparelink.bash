@@ -22,14 +22,15 @@ _sparelink() {
         --record) compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
     case $command in
-        '') COMPREPLY=($(compgen -W "status history report notify check doctor plan replay switch pause resume note probe reload run passwd completions purge --help --version" -- "$word")) ;;
+        '') COMPREPLY=($(compgen -W "status why history report notify check doctor plan replay switch pause resume note probe reload run passwd completions purge --help --version" -- "$word")) ;;
         status) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--json --watch -w --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
+        why) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--json --config --run-dir --help -h" -- "$word")); else COMPREPLY=(); fi ;;
         history) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--lines -n --since --uplink --follow -f --all --json --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         report) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--month --uplink --json --csv --html --verify --head --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         notify) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "test ack" -- "$word")); fi ;;
         check) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --help -h" -- "$word")); else compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); fi ;;
         doctor) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--json --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
-        plan) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
+        plan) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--full --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         replay) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); fi ;;
         switch) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--for --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "$(sparelink completions uplinks 2>/dev/null) auto" -- "$word")); fi ;;
         pause) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--for --reason --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "$(sparelink completions uplinks 2>/dev/null) " -- "$word")); fi ;;

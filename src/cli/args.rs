@@ -16,7 +16,7 @@ use super::notify::Notify;
 use super::report;
 use super::setup::How;
 use super::spec::{self, COMMANDS, EARLY, Flag};
-use super::{help, spec::Command as Spec};
+use super::{help, plan, report, spec::Command as Spec};
 use crate::config::{nearest, parse_duration};
 use crate::engine::Mode;
 use crate::units::Severity;
@@ -72,7 +72,12 @@ pub(super) enum Command {
     Doctor {
         json: bool,
     },
-    Plan,
+    Plan(plan::Form),
+    /// Which uplink the traffic of a host takes.
+    Why {
+        host: String,
+        json: bool,
+    },
     Status {
         json: bool,
         watch: bool,
@@ -253,7 +258,11 @@ fn meant(low: &Low) -> Result<Command, Failure> {
         "setup" => Command::Setup(low.how()?),
         "check" => Command::Check { file: low.argument.as_ref().map(PathBuf::from) },
         "doctor" => Command::Doctor { json: given(&spec::JSON) },
-        "plan" => Command::Plan,
+        "plan" => {
+            let full = given(&spec::FULL);
+            Command::Plan(if full { plan::Form::Full } else { plan::Form::Summary })
+        }
+        "why" => Command::Why { host: low.word()?, json: given(&spec::JSON) },
         "status" => Command::Status { json: given(&spec::JSON), watch: given(&spec::WATCH) },
         "switch" => Command::Switch { to: low.word()?, limit: low.limit()? },
         "pause" => {
@@ -593,6 +602,9 @@ mod tests {
             ),
             ("resume mifi", Command::Resume { uplink: name("mifi") }),
             ("probe mifi", Command::Probe { uplink: name("mifi") }),
+            ("plan", Command::Plan(plan::Form::Summary)),
+            ("plan --full", Command::Plan(plan::Form::Full)),
+            ("why 192.0.2.1", Command::Why { host: name("192.0.2.1"), json: false }),
             ("passwd", Command::Passwd { remove: false }),
             ("passwd --remove", Command::Passwd { remove: true }),
             ("replay last", Command::Replay(Recording::Last)),

@@ -57,6 +57,8 @@ fn of_argument(command: &Command) -> Words {
         Some("UPLINK|auto") => Words::UplinksAnd("auto"),
         Some(text) if text.starts_with("UPLINK") => Words::Uplinks,
         Some("[test [CHANNEL]]") => Words::Fixed("test ack"),
+        // Only a person knows which.
+        Some("HOST") => Words::Free,
         Some(SHELLS) => Words::Fixed("bash zsh fish"),
         Some(_) => Words::Files,
     }

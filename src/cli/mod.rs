@@ -29,6 +29,7 @@ mod named;
 mod note;
 mod notify;
 mod passwd;
+mod plan;
 #[cfg(feature = "replay")]
 mod replay;
 mod report;
@@ -41,6 +42,7 @@ mod table;
 mod terminal;
 mod watch;
 mod when;
+mod why;
 mod work;
 
 use args::{Command, Line, Recording};
@@ -99,7 +101,11 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
             let form = if json { doctor::Form::Json } else { doctor::Form::Text };
             doctor::doctor(find_config(file.as_deref(), run_dir.clone())?, run_dir, form)
         }
-        Command::Plan => Ok(work::plan(&load(&config_file(), run_dir)?)?),
+        Command::Plan(form) => plan::plan(&load(&config_file(), run_dir)?, form),
+        Command::Why { host, json } => {
+            let form = if json { why::Form::Json } else { why::Form::Text };
+            why::why(&client()?, &load(&config_file(), run_dir)?, &host, form)
+        }
         Command::Status { json: true, watch: false } => status::json(&client()?),
         Command::Status { json: false, watch: false } => status::show(&client()?),
         Command::Status { json: true, watch: true } => watch::watch(&client()?, watch::Form::Json),
@@ -120,22 +126,7 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
         Command::Notify(what) => notify::notify(&client()?, what),
         Command::History(asked) => tell_history(run_dir, file.as_deref(), &asked),
         Command::Report(asked) => tell_report(run_dir, file.as_deref(), &asked),
-        Command::Replay(recording) => {
-            let recording = match recording {
-                Recording::Last => {
-                    let last = find_run_dir(run_dir, file.as_deref())?.join(LAST_RECORDING);
-                    if !last.exists() {
-                        return Err(Failure::plain(
-                            "no switch is recorded yet; a recording is complete 10 s after its switch"
-                                .to_owned(),
-                        ));
-                    }
-                    last
-                }
-                Recording::File(path) => path,
-            };
-            replay(&recording)
-        }
+        Command::Replay(recording) => replay_one(recording, run_dir, file.as_deref()),
         Command::Purge => Ok(work::purge(&find_run_dir(run_dir, file.as_deref())?)?),
         #[cfg(feature = "lab")]
         Command::Lab { tour, stay, json } => {
@@ -151,6 +142,21 @@ fn begin(client: &Client) -> Result<ExitCode, Failure> {
             terminal::print(&help::short(terminal::colour()))
         }
         other => other,
+    }
+}
+
+fn replay_one(
+    recording: Recording,
+    run_dir: Option<PathBuf>,
+    config: Option<&Path>,
+) -> Result<ExitCode, Failure> {
+    const NONE: &str = "no switch is recorded yet; a recording is complete 10 s after its switch";
+    match recording {
+        Recording::File(path) => replay(&path),
+        Recording::Last => {
+            let last = find_run_dir(run_dir, config)?.join(LAST_RECORDING);
+            if last.exists() { replay(&last) } else { Err(Failure::plain(NONE)) }
+        }
     }
 }
 

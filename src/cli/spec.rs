@@ -73,6 +73,7 @@ pub(super) const JSON: Flag = switch("json", None, "print JSON, for programs");
 pub(super) const WATCH: Flag =
     switch("watch", Some('w'), "show it again every second, until Ctrl-C");
 pub(super) const ALL: Flag = switch("all", None, "details as well");
+pub(super) const FULL: Flag = switch("full", None, "everything, as ip and nft text");
 pub(super) const LINES: Flag =
     Flag { long: "lines", short: Some('n'), value: Some("N"), about: "only the last N of them" };
 pub(super) const SINCE: Flag =
@@ -110,6 +111,17 @@ pub(super) const COMMANDS: &[Command] = &[
         about: "show which uplink is in use and what could take over",
         more: "Exit code: 0 if some uplink works, 1 if none does, 2 if no agent runs.",
         flags: &[&JSON, &WATCH, &CONFIG, &RUN_DIR],
+        group: Group::Show,
+    },
+    Command {
+        name: "why",
+        argument: Some("HOST"),
+        about: "show which uplink a host's traffic takes, and why",
+        more: "HOST is an address or a name in the Internet, or a device in the LAN. The kernel is asked, as for\n\
+               a packet from the LAN where there is one, else from this box.\n\
+               Exit code: 0 if it has a way, 1 if it has none, 2 if nobody can say.\n\n\
+               Example: sparelink why 192.168.77.23",
+        flags: &[&JSON, &CONFIG, &RUN_DIR],
         group: Group::Show,
     },
     Command {
@@ -170,8 +182,9 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "plan",
         argument: None,
         about: "show the routes and nftables rules it would install",
-        more: "Changes nothing.",
-        flags: &[&CONFIG, &RUN_DIR],
+        more: "What it comes to, and the difference to the kernel as it is now: - would go, + would come. The\n\
+               difference is seen as root. Changes nothing.",
+        flags: &[&FULL, &CONFIG, &RUN_DIR],
         group: Group::Show,
     },
     Command {

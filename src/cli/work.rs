@@ -1,7 +1,5 @@
-//! The entries from the command line to the rest of the program: what `run`, `plan`, `purge` and
-//! `lab` call.
+//! The entries from the command line to the rest of the program: what `run`, `purge` and `lab` call.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,43 +7,20 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 use super::terminal;
-use crate::config::Config;
 use crate::daemon::{self, Options};
-use crate::engine::input::Input;
-use crate::engine::state::Restored;
-use crate::engine::{Engine, Mode, dataplane::render};
 use crate::io::lock::Lock;
-use crate::io::netlink::{Monitor, Reconciler, in_words};
-use crate::io::{clock, leds, store, sysctl};
+use crate::io::netlink::{Reconciler, in_words};
+use crate::io::{leds, sysctl};
 #[cfg(feature = "lab")]
 use crate::lab::{
     LabArgs,
     script::{Kind, Settings},
 };
-use crate::units::{Gather as _, PerFamily};
 
 /// Is the agent, until a signal ends it.
 pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(daemon::run(options))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Prints the desired dataplane as `ip` and `nft` text: what an agent that starts now would put into
-/// the kernel before anything is proven.
-pub(super) fn plan(config: &Config) -> anyhow::Result<ExitCode> {
-    let (_, view) = runtime()?.block_on(Monitor::open())?;
-    let names: BTreeMap<_, _> =
-        view.links.values().map(|link| (link.index, link.name.clone())).gather();
-    let now = clock::now();
-    let run = store::restore(&config.state_dir, &config.run_dir).run;
-    let restored = Restored { run, ..Restored::default() };
-    let mut engine = Engine::new(config.clone(), Mode::Steer, restored, 0, now);
-    engine.handle(
-        Input::Started { view, adopted: PerFamily::default(), spares: PerFamily::default() },
-        now,
-    );
-    let text = render::dataplane(engine.desired(), &names);
-    terminal::print(&text).map_err(|failure| anyhow::anyhow!("{failure:?}"))
 }
 
 /// What sparelink switches on for a LAN.

@@ -18,7 +18,7 @@ mod passwd;
 #[cfg(feature = "lab")]
 fn help_reads_well() {
     let mut text = String::new();
-    let commands = "status history report notify check doctor plan replay switch pause resume note probe reload run \
+    let commands = "status why history report notify check doctor plan replay switch pause resume note probe reload run \
                     passwd completions purge lab";
     for command in std::iter::once("").chain(commands.split(' ')) {
         let words = format!("{command} --help");

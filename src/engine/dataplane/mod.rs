@@ -37,6 +37,13 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
+    /// Leaves out the sysctls that are not there: one of a device that has just gone, or of a part that is not
+    /// built in, is not missed. Those of netfilter appear with the table.
+    pub fn keep_only_settable(&mut self, observed: &Self) {
+        let is_there = |path: &String| observed.sysctls.contains_key(path);
+        self.sysctls.retain(|path, _| is_there(path) || path.starts_with("net/netfilter/"));
+    }
+
     /// Takes over the active default of a family from what is observed if this has none: with nothing
     /// to put in its place, the last one stays. Who decides may not know what stands: an interface
     /// vanishes before that is told, an earlier run or another configuration left a route.

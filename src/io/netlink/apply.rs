@@ -154,11 +154,7 @@ impl Reconciler {
         let mut report = ApplyReport { generation, ..ApplyReport::default() };
         let mut possible = self.possible(desired);
         if let Some(observed) = self.look(&possible, &mut report).await {
-            // A sysctl of a device that has just gone, or of a part that is not built in, is not
-            // missed; those of netfilter appear with the table.
-            possible.sysctls.retain(|path, _| {
-                observed.sysctls.contains_key(path) || path.starts_with("net/netfilter/")
-            });
+            possible.keep_only_settable(&observed);
             leave(&mut possible, &observed);
             let changes = diff(&possible, &observed);
             let rebuilds = changes.iter().any(|change| matches!(change, Change::BuildTable(_)));
@@ -181,6 +177,23 @@ impl Reconciler {
     pub async fn observe(&mut self, desired: &Dataplane) -> Result<Dataplane, ReconcileError> {
         let nft = self.observe_nft(&desired.nft)?;
         Ok(Dataplane { nft, ..self.observe_routing(desired, Look::Thorough).await? })
+    }
+
+    /// What there is of ours, and what [`converge`](Self::converge) would change now. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell.
+    pub async fn preview(
+        &mut self,
+        desired: &Dataplane,
+    ) -> Result<(Dataplane, Vec<Change>), ReconcileError> {
+        let mut possible = self.possible(desired);
+        let observed = self.observe(&possible).await?;
+        possible.keep_only_settable(&observed);
+        possible.keep_last_default(&observed);
+        let changes = diff(&possible, &observed);
+        Ok((observed, changes))
     }
 
     /// Refuses new LAN flows of these families for some seconds from now, and of no others.

@@ -28,6 +28,7 @@ mod rules;
 pub mod sock_diag;
 mod subscribe;
 mod talk;
+pub mod way;
 mod wifi;
 
 pub use apply::{ReconcileError, Reconciler, in_words};
