@@ -13,7 +13,6 @@ use super::failure::Failure;
 use super::history::{Asked, Form};
 use super::note::What;
 use super::notify::Notify;
-use super::report;
 use super::setup::How;
 use super::spec::{self, COMMANDS, EARLY, Flag};
 use super::{help, plan, report, spec::Command as Spec};

@@ -4,5 +4,6 @@
 mod cli;
 mod config;
 mod converge;
+mod manual;
 mod papers;
 mod tidy;
