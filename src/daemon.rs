@@ -455,12 +455,12 @@ impl Agent {
         self.web.feed().entry(&entry);
         self.shown.outdate();
         self.shared.outdate();
-        let code = event.fact.code().word();
+        let (code, uplink) = (event.fact.code().word(), event.fact.uplink());
         match event.fact.severity() {
-            Severity::Debug => tracing::debug!(code, "{}", event.fact),
-            Severity::Info | Severity::Notice => tracing::info!(code, "{}", event.fact),
-            Severity::Warning => tracing::warn!(code, "{}", event.fact),
-            Severity::Critical => tracing::error!(code, "{}", event.fact),
+            Severity::Debug => tracing::debug!(code, uplink, "{}", event.fact),
+            Severity::Info | Severity::Notice => tracing::info!(code, uplink, "{}", event.fact),
+            Severity::Warning => tracing::warn!(code, uplink, "{}", event.fact),
+            Severity::Critical => tracing::error!(code, uplink, "{}", event.fact),
         }
         if let Some(systemd) = &mut self.systemd {
             systemd.say(&self.engine.snapshot(now).sentence);

@@ -8,8 +8,8 @@ use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, 
 
 use super::failure::Failure;
 use super::table::Colour;
-use crate::io::clock;
 use crate::io::sys::terminal_columns;
+use crate::io::{clock, journald};
 use crate::time::Utc;
 
 /// What a terminal sends for Ctrl-C.
@@ -145,9 +145,9 @@ fn colour_of(stream: &impl IsTerminal) -> Colour {
     if stream.is_terminal() && !refused { Colour::Yes } else { Colour::No }
 }
 
-/// Whether stderr goes to the journal, which adds the time itself (systemd.exec(5)).
+/// Whether stderr goes to the journal, which adds the time itself.
 pub(super) fn logs_to_journal() -> bool {
-    !io::stderr().is_terminal() && variable("JOURNAL_STREAM").is_some()
+    variable("JOURNAL_STREAM").is_some_and(|told| journald::is_stream(io::stderr(), &told))
 }
 
 /// An environment variable, if it is set and not empty.

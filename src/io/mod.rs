@@ -11,6 +11,7 @@ pub mod flows;
 pub mod history;
 pub mod inspect;
 pub(crate) mod journal;
+pub mod journald;
 pub mod leds;
 pub mod lock;
 pub mod netlink;
