@@ -19,10 +19,11 @@ _sparelink() {
         --head) COMPREPLY=(); return ;;
         --for) COMPREPLY=(); return ;;
         --reason) COMPREPLY=(); return ;;
+        --within) COMPREPLY=(); return ;;
         --record) compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
     case $command in
-        '') COMPREPLY=($(compgen -W "status why history report notify check doctor plan replay switch pause resume note probe reload run passwd completions purge --help --version" -- "$word")) ;;
+        '') COMPREPLY=($(compgen -W "status why history report notify check doctor plan replay switch pause resume note probe reload setup run passwd completions purge --help --version" -- "$word")) ;;
         status) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--json --watch -w --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         why) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--json --config --run-dir --help -h" -- "$word")); else COMPREPLY=(); fi ;;
         history) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--lines -n --since --uplink --follow -f --all --json --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
@@ -38,7 +39,8 @@ _sparelink() {
         note) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--clear --reported --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "$(sparelink completions uplinks 2>/dev/null) " -- "$word")); fi ;;
         probe) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "$(sparelink completions uplinks 2>/dev/null) " -- "$word")); fi ;;
         reload) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
-        run) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--observe --record --verbose -v --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
+        setup) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--print --yes -y --keep --undo --within --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
+        run) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--auto --observe --record --verbose -v --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         passwd) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--remove --config --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         completions) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --help -h" -- "$word")); else COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); fi ;;
         purge) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;

@@ -13,9 +13,10 @@ use super::failure::Failure;
 use super::history::{Asked, Form};
 use super::note::What;
 use super::notify::Notify;
+use super::run::{Chain, Run};
 use super::setup::How;
 use super::spec::{self, COMMANDS, EARLY, Flag};
-use super::{help, plan, report, spec::Command as Spec};
+use super::{habits, help, plan, report, spec::Command as Spec};
 use crate::config::{nearest, parse_duration};
 use crate::engine::Mode;
 use crate::units::Severity;
@@ -34,24 +35,6 @@ pub(super) struct Line {
     pub(super) config: Option<PathBuf>,
     /// `--run-dir`.
     pub(super) run_dir: Option<PathBuf>,
-}
-
-/// How the agent is to run.
-#[derive(Debug, PartialEq)]
-pub(super) struct Run {
-    pub(super) by: Chain,
-    pub(super) mode: Mode,
-    pub(super) record: Option<PathBuf>,
-    pub(super) level: LevelFilter,
-}
-
-/// Where the chain comes from.
-#[derive(Debug, PartialEq)]
-pub(super) enum Chain {
-    /// The configuration.
-    Configured,
-    /// What the system itself uses (`--auto`).
-    Found,
 }
 
 /// A command with its arguments.
@@ -426,43 +409,12 @@ fn is(flag: &Flag, name: &str) -> bool {
         || flag.short.is_some_and(|short| name == format!("-{short}"))
 }
 
-/// Words that other programs taught people, and what they are here.
-const USUAL: [(&str, &str); 12] = [
-    ("start", START),
-    ("stop", "stop the agent with: sudo systemctl stop sparelink"),
-    ("restart", "restart the agent with: sudo systemctl restart sparelink"),
-    ("enable", "start the agent at boot with: sudo systemctl enable --now sparelink"),
-    ("log", LOG),
-    ("logs", LOG),
-    ("events", LOG),
-    ("version", "did you mean --version?"),
-    ("test", "did you mean probe UPLINK?"),
-    ("auto", "did you mean switch auto?"),
-    ("install", START),
-    ("config", "did you mean check? The file is /etc/sparelink/sparelink.toml"),
-];
-const START: &str =
-    "start the agent with: sudo systemctl start sparelink, or in a terminal: sudo sparelink run";
-const LOG: &str = "did you mean history? The agent's log: journalctl -u sparelink";
-
-/// The same for flags.
-const USUAL_FLAGS: [(&str, &str); 4] = [
-    ("-j", "did you mean --json?"),
-    ("-v", "did you mean --version? run -v logs more"),
-    ("-n", "did you mean history -n 20?"),
-    ("-f", "did you mean status --watch, or history --follow?"),
-];
-
-fn usual_flag(name: &str) -> Option<String> {
-    USUAL_FLAGS.iter().find(|(flag, _)| *flag == name).map(|(_, hint)| (*hint).to_owned())
-}
-
 fn find_command(word: &OsStr) -> Result<&'static Spec, Failure> {
     if let Some(spec) = COMMANDS.iter().find(|spec| word == spec.name) {
         return Ok(spec);
     }
     let word = word.to_string_lossy();
-    let usual = USUAL.iter().find(|(other, _)| *other == word).map(|(_, hint)| (*hint).to_owned());
+    let usual = habits::command(&word);
     let near = || nearest(&word, COMMANDS.iter().map(|spec| spec.name));
     let hint = usual.or_else(|| near().map(|near| format!("did you mean {near}?")));
     let hint = hint.unwrap_or_else(|| "sparelink --help lists the commands".to_owned());
@@ -478,7 +430,7 @@ fn find_flag(spec: Option<&'static Spec>, name: &str) -> Result<&'static Flag, F
         Some(spec) => Err(unknown_flag(spec, name)),
         None => {
             let belongs = COMMANDS.iter().any(|spec| spec.flags.iter().any(|f| is(f, name)));
-            let hint = match usual_flag(name) {
+            let hint = match habits::flag(name) {
                 Some(hint) => hint,
                 None if belongs => {
                     "it belongs behind a command, as in sparelink status --json".into()
@@ -492,7 +444,7 @@ fn find_flag(spec: Option<&'static Spec>, name: &str) -> Result<&'static Flag, F
 
 fn unknown_flag(spec: &Spec, name: &str) -> Failure {
     let near = nearest(name.trim_start_matches('-'), spec.flags.iter().map(|flag| flag.long));
-    let usual = usual_flag(name).filter(|hint| {
+    let usual = habits::flag(name).filter(|hint| {
         // Only what the command has.
         name != "-j" || spec.flags.iter().any(|f| hint.contains(f.long))
     });

@@ -22,6 +22,7 @@ mod completions;
 mod control;
 mod doctor;
 mod failure;
+mod habits;
 mod help;
 mod history;
 mod logs;
@@ -49,6 +50,7 @@ use args::{Command, Line, Recording};
 use client::Client;
 use failure::Failure;
 use history::Asked;
+use run::Chain;
 use spec::CONFIG_FILE;
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
@@ -96,7 +98,13 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
             let run_dir = find_run_dir(run_dir, None)?;
             setup::setup(how, &config_file(), &run_dir)
         }
-        Command::Run(how) => run::run(how, config_file(), run_dir, no_zone),
+        Command::Run(how) => {
+            let configured = match how.by {
+                Chain::Configured => Some(load(&config_file(), run_dir.clone())?),
+                Chain::Found => None,
+            };
+            run::run(how, configured, config_file(), run_dir, no_zone)
+        }
         Command::Doctor { json } => {
             let form = if json { doctor::Form::Json } else { doctor::Form::Text };
             doctor::doctor(find_config(file.as_deref(), run_dir.clone())?, run_dir, form)

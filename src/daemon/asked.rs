@@ -87,4 +87,31 @@ impl Agent {
             }
         }
     }
+
+    /// Follows the system's own routes, where no configuration says what to do.
+    pub(super) fn follow_system(&mut self) {
+        let view = self.engine.view();
+        let Some(auto) = self.options.auto.as_mut().filter(|auto| auto.is_news(view)) else {
+            return;
+        };
+        match auto.configure(view) {
+            Ok(mut config) => {
+                board::fit(&mut config);
+                notify::add_hooks(&mut config, &self.options.config_file);
+                if config != *self.engine.config() {
+                    self.take(Input::Reload(Box::new(config)));
+                }
+            }
+            Err(error) => tracing::error!("the automatic configuration is wrong: {error}"),
+        }
+    }
+
+    /// What a reload is, where there is no file to read.
+    fn look_again(&mut self) -> String {
+        if let Some(auto) = &mut self.options.auto {
+            auto.forget();
+        }
+        self.follow_system();
+        "there is no configuration (--auto): the default routes were looked at again".to_owned()
+    }
 }

@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Agent;
 use crate::config::{self, Config};
-use crate::engine::input::Input;
+use crate::engine::doctor::proposal::{self, Proposal, Uplink};
 use crate::engine::kernel::view::{Address, ForeignRoute, KernelView, Link};
-use crate::engine::proposal::{self, Proposal, Uplink};
 use crate::io::inspect::{Roots, survey};
 use crate::units::{Gather as _, TableId};
 
@@ -63,8 +61,13 @@ impl Auto {
         Ok(config)
     }
 
+    /// Everything is news again.
+    pub(super) fn forget(&mut self) {
+        self.brief = None;
+    }
+
     /// Whether a view differs from the one before in what matters here.
-    fn is_news(&self, view: &KernelView) -> bool {
+    pub(super) fn is_news(&self, view: &KernelView) -> bool {
         self.brief.as_ref() != Some(&Brief::of(view))
     }
 }
@@ -97,33 +100,4 @@ fn in_words(proposal: &Proposal) -> String {
         if chain.is_empty() { "no default route yet".to_owned() } else { chain.join(" > ") };
     let lan = if lan.is_empty() { "nothing is forwarded".to_owned() } else { lan.join(", ") };
     format!("{chain}; LAN: {lan}")
-}
-
-impl Agent {
-    /// Follows the system's own routes, where no configuration says what to do.
-    pub(super) fn follow_system(&mut self) {
-        let view = self.engine.view();
-        let Some(auto) = self.options.auto.as_mut().filter(|auto| auto.is_news(view)) else {
-            return;
-        };
-        match auto.configure(view) {
-            Ok(mut config) => {
-                super::board::fit(&mut config);
-                crate::io::notify::add_hooks(&mut config, &self.options.config_file);
-                if config != *self.engine.config() {
-                    self.take(Input::Reload(Box::new(config)));
-                }
-            }
-            Err(error) => tracing::error!("the automatic configuration is wrong: {error}"),
-        }
-    }
-
-    /// What a reload is, where there is no file to read.
-    pub(super) fn look_again(&mut self) -> String {
-        if let Some(auto) = &mut self.options.auto {
-            auto.brief = None;
-        }
-        self.follow_system();
-        "there is no configuration (--auto): the default routes were looked at again".to_owned()
-    }
 }

@@ -35,7 +35,6 @@ pub mod notify;
 pub mod output;
 pub mod policy;
 pub mod probe;
-pub mod proposal;
 pub mod report;
 pub mod state;
 pub mod status;

@@ -32,14 +32,13 @@ const IMPORTS: [(&str, &[&str]); 9] = [
 ];
 
 /// The floors of the engine: a room may import from floors below its own, and itself.
-const FLOORS: [(&str, usize); 19] = [
+const FLOORS: [(&str, usize); 18] = [
     ("step", 9),
     ("input", 7),
     ("output", 7),
     ("state", 6),
     ("status", 6),
     ("doctor", 6),
-    ("proposal", 6),
     ("notify", 5),
     ("dataplane", 5),
     ("lan", 5),

@@ -4,25 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Found, chosen, dnsmasq_file, put, shown, trial};
+use super::found::{Found, chosen, put, shown};
+use super::plan::{Plan, dnsmasq_file};
+use super::trial;
 use crate::cli::failure::Failure;
 use crate::cli::{passwd, terminal};
 use crate::config;
 use crate::engine::doctor::Follows;
-use crate::engine::proposal::{self, Extras, Proposal};
+use crate::engine::doctor::proposal::{self, Extras, Proposal};
 use crate::io::inspect::{self, Roots};
 use crate::io::service::Manager;
 use crate::time::human;
-
-/// Everything that is to be written.
-pub(super) struct Plan {
-    /// The configuration.
-    pub(super) text: String,
-    /// The page's password, if one was given.
-    pub(super) password: Option<String>,
-    /// What dnsmasq is to be told.
-    pub(super) dnsmasq: Option<(PathBuf, String)>,
-}
 
 /// Asks, writes, and starts on trial.
 pub(super) fn settle(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cli::client::Client;
-use crate::engine::proposal::{self, Extras, Proposal};
+use crate::engine::doctor::proposal::{self, Extras, Proposal};
 use crate::io::service::Observer;
 use crate::io::{clock, disk};
 

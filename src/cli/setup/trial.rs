@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use super::ask::Plan;
-use super::dnsmasq_file;
+use super::plan::{Plan, dnsmasq_file};
 use crate::cli::failure::{Failure, NO};
 use crate::cli::{passwd, terminal};
 use crate::io::service::{self, Manager};

@@ -1,8 +1,8 @@
 //! What was looked at and is as it should be: silence could as well mean that nobody looked.
 
 use super::facts::{Facts, Follows};
-use super::finding::listed;
-use super::{Finding, Level, firewalls};
+use super::finding::{Finding, Level, listed};
+use super::firewalls;
 use crate::config::{Config, Listen};
 use crate::engine::uplink::attachment::Attachment;
 use crate::units::{Family, IfName};

@@ -12,6 +12,7 @@
 //! household  the uplinks and the LAN as they are; directories, the clock
 //! exposed    what of the box itself the Internet can reach
 //! fine       what was looked at and is as it should be
+//! proposal   what a configuration would say, where there is none
 //! ```
 
 use crate::config::Config;
@@ -27,6 +28,7 @@ mod missing;
 pub mod neighbours;
 mod others;
 pub mod parts;
+pub mod proposal;
 mod settings;
 mod wishes;
 

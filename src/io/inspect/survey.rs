@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::Roots;
+use crate::engine::doctor::proposal::{Device, Seen, Usb};
 use crate::engine::kernel::view::{KernelView, Link};
-use crate::engine::proposal::{Device, Seen, Usb};
 use crate::units::{Family, Gather as _, IfIndex, IfName, TableId};
 
 /// What Android puts into its leases where traffic costs (DHCP option 43).

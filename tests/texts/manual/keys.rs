@@ -355,6 +355,13 @@ pub(super) const SECTIONS: &[Section] = &[
                 "Names by which browsers reach it, besides its addresses.",
                 &[],
             ),
+            key(
+                "trusted_proxy",
+                Value("[]"),
+                "[\"192.168.1.5\"]",
+                "Reverse proxies whose word on who asks, and by which name, is taken.",
+                &[],
+            ),
         ],
     },
     Section {

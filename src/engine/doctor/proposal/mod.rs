@@ -20,21 +20,10 @@ mod tests;
 pub use chain::{Reach, Skipped, Uplink, Why};
 use chain::{ordered_for_people, uplinks};
 pub use facts::{Device, Seen, Usb};
-pub use file::{Extras, configuration, text};
+pub use file::{Extras, Proposal, configuration, text};
 pub use lan::Lan;
 use lan::lans;
 pub use nature::Nature;
-
-/// What a box could be told to do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Proposal {
-    /// The chain: order is priority.
-    pub uplinks: Vec<Uplink>,
-    /// The networks behind the box.
-    pub lan: Vec<Lan>,
-    /// What looked like an uplink and is none, or not yet.
-    pub skipped: Vec<Skipped>,
-}
 
 /// What an agent without a configuration does: `main`'s default routes in the order of their metrics, and a LAN where
 /// the box forwards. `before` is what it did until now: an uplink that has lost its route has not lost its place.

@@ -2,12 +2,23 @@
 
 use std::fmt::Write as _;
 
-use super::Proposal;
-use super::chain::{Reach, Uplink};
+use super::chain::{Reach, Skipped, Uplink};
+use super::lan::Lan;
 use crate::config::{self, Config, Kind};
 
 /// What a configuration needs at least, to be taken out of it again.
 const NONE_YET: &str = "[[uplink]]\nname = \"none\"\ninterface = \"none\"\n";
+
+/// What a box could be told to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proposal {
+    /// The chain: order is priority.
+    pub uplinks: Vec<Uplink>,
+    /// The networks behind the box.
+    pub lan: Vec<Lan>,
+    /// What looked like an uplink and is none, or not yet.
+    pub skipped: Vec<Skipped>,
+}
 
 /// What a person adds to what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

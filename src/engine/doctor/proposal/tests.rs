@@ -22,7 +22,7 @@ struct Known {
 }
 
 fn boxes() -> Vec<Known> {
-    let text = include_str!("../../../tests/boxes/boxes.txt");
+    let text = include_str!("../../../../tests/boxes/boxes.txt");
     let paragraphs = text.split("\n\n").filter(|text| !text.starts_with('#'));
     paragraphs.map(known).collect()
 }
