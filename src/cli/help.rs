@@ -12,7 +12,7 @@ const PURPOSE: &str = "sparelink moves a home or small office to the next uplink
 /// What to do where no agent runs.
 pub(super) fn short(colour: Colour) -> String {
     let mut rows = vec![
-        ("sparelink check [FILE]".to_owned(), "check the configuration"),
+        ("sudo sparelink setup".to_owned(), "find the uplinks and write the configuration"),
         ("sparelink doctor".to_owned(), "check this box for problems and show fixes"),
         ("sudo systemctl start sparelink".to_owned(), "start the agent"),
         ("sparelink --help".to_owned(), "list all commands"),

@@ -143,8 +143,8 @@ pub fn parse(text: &str, file: &str) -> Result<Config, Error> {
 fn unreadable(file: String, source: io::Error) -> Error {
     const OTHER: &str = "name another file with --config FILE";
     let (what, hint) = if source.kind() == io::ErrorKind::NotFound {
-        let hint = "sparelink run --auto needs none; ten lines are enough, see the README; or name \
-                    another file with --config FILE";
+        let hint = "sudo sparelink setup writes one; sparelink run --auto needs none; or name another \
+                    file with --config FILE";
         ("there is no such file".to_owned(), hint)
     } else if source.kind() == io::ErrorKind::PermissionDenied {
         ("this file may not be read by you".to_owned(), "try it as root, for example with sudo")
