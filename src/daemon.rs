@@ -284,6 +284,7 @@ impl Agent {
         self.drain(clock::now());
         self.take(Input::Resolvers(named));
         self.take(Input::Started { view, adopted: left.active, spares: left.spares });
+        self.follow_system();
         if let Some(systemd) = &mut self.systemd {
             systemd.ready();
             systemd.alive(clock::now().mono);

@@ -379,7 +379,7 @@ impl Low {
             (&spec::PRINT, How::Print),
             (&spec::YES, How::Yes),
             (&spec::KEEP, How::Keep),
-            (&spec::UNDO, How::Undo),
+            (&spec::UNDO, How::Undo { after: Duration::ZERO }),
         ];
         let mut ways = ways.into_iter().filter(|(flag, _)| given(flag));
         let way = ways.next();
@@ -394,8 +394,12 @@ impl Low {
             let hint = "between 10s and 1h are possible";
             return Err(Failure::new(format!("--within: {typed} is out of range"), hint));
         }
-        let within = within.map_or(TRIAL, |(_, within)| within);
-        Ok(way.map_or(How::Ask { within }, |(_, way)| way))
+        let within = within.map(|(_, within)| within);
+        Ok(match way {
+            None => How::Ask { within: within.unwrap_or(TRIAL) },
+            Some((_, How::Undo { .. })) => How::Undo { after: within.unwrap_or_default() },
+            Some((_, way)) => way,
+        })
     }
 }
 

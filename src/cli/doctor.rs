@@ -14,7 +14,7 @@ use crate::config::{BoardChoice, Config};
 use crate::engine::doctor::neighbours::{self, Neighbour};
 use crate::engine::doctor::parts::{Part, Presence};
 use crate::engine::doctor::proposal;
-use crate::engine::doctor::{Facts, Finding, Hidden, Level, fine, judge};
+use crate::engine::doctor::{Facts, Finding, Hidden, Level, TABLES, fine, judge};
 use crate::engine::kernel::view::KernelView;
 use crate::io::inspect::{self, Roots, survey};
 use crate::io::netlink::nft::Nft;
@@ -200,7 +200,7 @@ fn gather(config: &Config, view: KernelView, mut hidden: Vec<Hidden>) -> Facts {
     let look = |nft: &mut Nft| Ok((nft.foreign_tables()?, nft.forwarding()?));
     match Nft::open().and_then(|mut nft| look(&mut nft)) {
         Ok((tables, forwarding)) => (facts.tables, facts.forwarding) = (tables, forwarding),
-        Err(error) => hide("nftables tables of others", as_root(&error.to_string())),
+        Err(error) => hide(TABLES, as_root(&error.to_string())),
     }
     match kernel::try_parts() {
         Ok(parts) => facts.parts = parts,

@@ -232,7 +232,15 @@ fn replay(recording: &Path) -> Result<ExitCode, Failure> {
 /// The configuration; `None`: none was named, and there is none in the usual place.
 fn find_config(named: Option<&Path>, run_dir: Option<PathBuf>) -> Result<Option<Config>, Failure> {
     let usual = Path::new(CONFIG_FILE);
-    if named.is_none() && !usual.exists() {
+    // The package's own says nothing: every line is a comment.
+    let says_nothing = |text: String| {
+        text.lines().all(|line| {
+            let line = line.trim();
+            line.is_empty() || line.starts_with('#')
+        })
+    };
+    let text = std::fs::read_to_string(usual);
+    if named.is_none() && (!usual.exists() || text.is_ok_and(says_nothing)) {
         return Ok(None);
     }
     load(named.unwrap_or(usual), run_dir).map(Some)

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nix::unistd::geteuid;
+use nix::unistd::{User, geteuid};
 
 use super::failure::Failure;
 use super::spec::CONFIG_FILE;
@@ -15,6 +15,8 @@ use crate::io::web::password::{self, Error};
 
 /// Where the agent keeps its state, if the configuration does not say.
 const STATE_DIR: &str = "/var/lib/sparelink";
+/// Whom the unit runs it as.
+const USER: &str = "sparelink";
 
 /// Sets the password.
 pub(super) fn set(config: Option<&Path>) -> Result<ExitCode, Failure> {
@@ -100,8 +102,10 @@ pub(super) fn owner(config_file: &Path) -> Option<(u32, u32)> {
     }
     let configured = config::load(config_file).map(|config| config.state_dir);
     let directory = configured.unwrap_or_else(|_| PathBuf::from(STATE_DIR));
-    let meta = directory.metadata().ok()?;
-    Some((meta.uid(), meta.gid()))
+    let of_directory = directory.metadata().ok().map(|meta| (meta.uid(), meta.gid()));
+    // The unit makes the directory at its first start; its user is there before.
+    let of_user = || User::from_name(USER).ok()?.map(|user| (user.uid.as_raw(), user.gid.as_raw()));
+    of_directory.or_else(of_user)
 }
 
 fn told(error: Error) -> Failure {

@@ -50,6 +50,7 @@ impl Auto {
             tracing::info!("automatic: {said}");
             self.said = said;
         }
+        self.brief = Some(Brief::of(view));
         let mut config = proposal::configuration(&proposal)?;
         if let Some(run_dir) = &self.run_dir {
             config.run_dir.clone_from(run_dir);
@@ -57,7 +58,6 @@ impl Auto {
             config.state_dir = run_dir.join("state");
         }
         self.before = proposal.uplinks;
-        self.brief = Some(Brief::of(view));
         Ok(config)
     }
 

@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 /// Where systemd says that it runs (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
 
@@ -89,6 +92,9 @@ fn command(program: &str) -> Command {
     Command::new(program)
 }
 
+/// An observer ends after this, whatever becomes of whoever started it.
+const LIFE: Duration = Duration::from_secs(30);
+
 /// An agent that only looks (`run --observe`); it ends with this.
 #[derive(Debug)]
 pub struct Observer(std::process::Child);
@@ -100,7 +106,9 @@ impl Observer {
     ///
     /// When this very program cannot be started.
     pub fn start(config: &Path, run_dir: &Path) -> io::Result<Self> {
-        let mut command = command(&std::env::current_exe()?.display().to_string());
+        // It ends although nobody is left to end it.
+        let mut command = command("timeout");
+        command.arg(LIFE.as_secs().to_string()).arg(std::env::current_exe()?);
         command.args(["run", "--observe", "--config"]).arg(config).arg("--run-dir").arg(run_dir);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().map(Self)
@@ -109,8 +117,10 @@ impl Observer {
 
 impl Drop for Observer {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.0.kill());
+        // It may have ended by itself. What timeout is told it hands on.
+        if let Ok(pid) = i32::try_from(self.0.id()) {
+            kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap_or_default();
+        }
         drop(self.0.wait());
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn settle(
     }
     let plan = Plan { text, password, dnsmasq };
     if Manager::find() == Manager::Nobody {
-        trial::write_all(file, &plan)?;
+        trial::write_all(file, &unstarted(plan))?;
         return terminal::print("written; start it: sparelink run\n");
     }
     let question = format!(
@@ -50,10 +50,15 @@ pub(super) fn settle(
         human(within)
     );
     if !yes(&question)? {
-        trial::write_all(file, &plan)?;
+        trial::write_all(file, &unstarted(plan))?;
         return terminal::print("written; start it: systemctl enable --now sparelink\n");
     }
     trial::play(file, run_dir, &plan, within)
+}
+
+/// Without an agent nobody writes the file that dnsmasq would read; `doctor` has the line for later.
+fn unstarted(plan: Plan) -> Plan {
+    Plan { dnsmasq: None, ..plan }
 }
 
 /// Which uplinks, in which order.
@@ -98,7 +103,10 @@ fn in_order(all: &Proposal, typed: &str) -> Result<Proposal, String> {
 fn names(run_dir: &Path) -> Result<Option<(PathBuf, String)>, Failure> {
     let roots = Roots::default();
     let readers = inspect::readers(&roots, &inspect::programs(&roots), run_dir);
-    if readers.iter().all(|reader| reader.follows == Follows::Yes) {
+    let strays = readers.iter().any(|reader| reader.follows == Follows::No);
+    // Others have a dnsmasq of their own (libvirt, NetworkManager), which reads none of these files.
+    let is_service = Manager::find().runs("dnsmasq") && Path::new("/etc/dnsmasq.d").is_dir();
+    if !strays || !is_service {
         return Ok(None);
     }
     let (file, source) = (dnsmasq_file(), run_dir.join("resolv.conf"));

@@ -33,15 +33,21 @@ pub(super) enum How {
     Print,
     /// What was started on trial stays (`--keep`).
     Keep,
-    /// What is on trial is undone now (`--undo`).
-    Undo,
+    /// What has been on trial for so long at least is undone (`--undo`, with `--within`).
+    Undo { after: Duration },
 }
 
 /// Sets the box up.
 pub(super) fn setup(how: How, file: &Path, run_dir: &Path) -> Result<ExitCode, Failure> {
+    // Whoever undoes it later stands in another directory.
+    let absolute = |path: &Path| {
+        let path = std::path::absolute(path);
+        path.map_err(|error| Failure::plain(format!("the directory is not known: {error}")))
+    };
+    let (file, run_dir) = (&*absolute(file)?, &*absolute(run_dir)?);
     match how {
         How::Keep => return trial::keep(file),
-        How::Undo => return trial::undo(file, run_dir),
+        How::Undo { after } => return trial::undo(file, run_dir, after),
         How::Ask { .. } if !terminal::can_ask() => {
             let hint = "--print shows the configuration, --yes writes it without questions";
             return Err(Failure::new("setup asks questions, and this is no terminal", hint));
@@ -52,8 +58,12 @@ pub(super) fn setup(how: How, file: &Path, run_dir: &Path) -> Result<ExitCode, F
         }
         How::Ask { .. } | How::Yes | How::Print => {}
     }
+    if matches!(how, How::Ask { .. } | How::Yes) && trial::is_on(file) {
+        let hint = "sparelink setup --keep, or --undo";
+        return Err(Failure::new("a setup is on trial already; nothing is written", hint));
+    }
     let found = find()?;
-    let header = "Written by sparelink setup.".to_owned();
+    let header = trial::HEADER.to_owned();
     match how {
         How::Ask { within } => ask::settle(found, header, file, run_dir, within),
         How::Yes => {
@@ -62,7 +72,7 @@ pub(super) fn setup(how: How, file: &Path, run_dir: &Path) -> Result<ExitCode, F
             trial::write(file, &text)?;
             terminal::print(&format!("written: {}\n", file.display()))
         }
-        How::Print | How::Keep | How::Undo => {
+        How::Print | How::Keep | How::Undo { .. } => {
             terminal::print_error(&shown(&found));
             let extras = Extras { header, notify: None };
             terminal::print(&proposal::text(&chosen(found), &extras))

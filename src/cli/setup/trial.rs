@@ -16,8 +16,15 @@ use crate::io::web::password;
 use crate::io::{clock, disk, trial};
 use crate::time::human;
 
+/// The first line of what setup writes.
+pub(super) const HEADER: &str = "Written by sparelink setup.";
 const SERVICE: &str = "sparelink";
 const DNSMASQ: &str = "dnsmasq";
+
+/// Whether something waits to be kept or undone.
+pub(super) fn is_on(file: &Path) -> bool {
+    trial::is_on(&trial::record(file))
+}
 
 /// Where an older configuration stays.
 pub(super) fn old(file: &Path) -> PathBuf {
@@ -35,7 +42,9 @@ pub(super) fn write(file: &Path, text: &str) -> Result<(), Failure> {
         if let Some(dir) = file.parent() {
             fs::create_dir_all(dir)?;
         }
-        if file.exists() {
+        // What a person has written stays, however often setup runs.
+        let is_ours = |text: String| text.lines().next().is_some_and(|line| line.contains(HEADER));
+        if file.exists() && !fs::read_to_string(file).is_ok_and(is_ours) {
             fs::copy(file, old(file))?;
         }
         if secret {
@@ -96,7 +105,7 @@ pub(super) fn play(
         start().map_err(|error| Failure::plain(format!("it does not start: {error}")))
     });
     if let Err(failure) = begun {
-        undo(file, run_dir)?;
+        take_back(file, run_dir, Duration::ZERO)?;
         return Err(failure);
     }
     terminal::print(&format!(
@@ -106,7 +115,10 @@ pub(super) fn play(
     ))?;
     match word(within) {
         Word::Keep => keep(file),
-        Word::Undo => undo(file, run_dir),
+        // Somebody else may have been a moment faster.
+        Word::Undo => {
+            take_back(file, run_dir, Duration::ZERO).and_then(|_| terminal::print(UNDONE))
+        }
         // The session is gone. Whoever undoes it after the time is on the way.
         Word::Nobody => Ok(ExitCode::from(NO)),
     }
@@ -115,7 +127,9 @@ pub(super) fn play(
 /// Another process that undoes everything when the time is over, whatever becomes of this one.
 fn guard(file: &Path, run_dir: &Path, within: Duration) -> io::Result<()> {
     let program = std::env::current_exe()?;
-    let words = ["setup", "--undo", "--config", &file.display().to_string(), "--run-dir"];
+    let within_s = format!("{}s", within.as_secs());
+    let file = file.display().to_string();
+    let words = ["setup", "--undo", "--within", &within_s, "--config", &file, "--run-dir"];
     let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
     words.push(run_dir.display().to_string());
     service::later(within, &program, &words)
@@ -169,15 +183,22 @@ pub(super) fn keep(file: &Path) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Everything is as before.
-pub(super) fn undo(file: &Path, run_dir: &Path) -> Result<ExitCode, Failure> {
+/// Everything is as before, if it has been on trial for so long.
+pub(super) fn undo(file: &Path, run_dir: &Path, after: Duration) -> Result<ExitCode, Failure> {
+    let undone = take_back(file, run_dir, after)?;
+    terminal::print(if undone { UNDONE } else { "nothing is on trial\n" })
+}
+
+const UNDONE: &str = "undone: everything is as before\n";
+
+/// Puts files and services back; whether there was something to put back.
+fn take_back(file: &Path, run_dir: &Path, after: Duration) -> Result<bool, Failure> {
     let failed = |error: io::Error| {
         let text = format!("not everything could be undone: {error}");
         Failure::new(text, "sparelink setup --undo tries it again")
     };
-    let Some(before) = trial::undo(&trial::record(file)).map_err(failed)? else {
-        return terminal::print("nothing is on trial\n");
-    };
+    let record = trial::record(file);
+    let Some(before) = trial::undo(&record, after).map_err(failed)? else { return Ok(false) };
     let manager = Manager::find();
     let mut left = Vec::new();
     for service in &before.stopped {
@@ -192,7 +213,7 @@ pub(super) fn undo(file: &Path, run_dir: &Path) -> Result<ExitCode, Failure> {
         left.extend(manager.tell("restart", service).err());
     }
     match left.into_iter().next() {
-        None => terminal::print("undone: everything is as before\n"),
+        None => trial::done(&record).map(|()| true).map_err(failed),
         Some(error) => Err(failed(error)),
     }
 }

@@ -7,6 +7,9 @@ use crate::config::{Config, Listen};
 use crate::engine::uplink::attachment::Attachment;
 use crate::units::{Family, IfName};
 
+/// What could not be looked at, where nftables tells only root.
+pub const TABLES: &str = "nftables tables of others";
+
 /// What is fine, a line each.
 #[must_use]
 pub fn fine(config: &Config, facts: &Facts) -> Vec<String> {
@@ -32,7 +35,9 @@ pub fn fine(config: &Config, facts: &Facts) -> Vec<String> {
     }));
     let lans = config.lan.as_ref().map(|lan| lan.interfaces.as_slice()).unwrap_or_default();
     fine.extend(lans.iter().filter_map(|lan| in_lan(lan, facts)));
-    if !firewalls::judge(config, facts).iter().any(is_wrong) && !lans.is_empty() {
+    let unseen = facts.hidden.iter().any(|hidden| hidden.what == TABLES);
+    let barred = firewalls::judge(config, facts).iter().any(is_wrong);
+    if !unseen && !barred && !lans.is_empty() {
         fine.push("no firewall keeps the LAN from an uplink".to_owned());
     }
     let followers = facts.readers.iter().filter(|reader| reader.follows == Follows::Yes);

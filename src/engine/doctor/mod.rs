@@ -35,7 +35,7 @@ mod wishes;
 pub use facts::{Directory, Facts, Flowtable, Follows, ForeignTable, Hidden, Networkd, Reader};
 pub use facts::{Mark, MarkClash, MarkUse};
 pub use finding::{Finding, Level};
-pub use fine::fine;
+pub use fine::{TABLES, fine};
 
 /// What stands in the way, the worst first.
 #[must_use]

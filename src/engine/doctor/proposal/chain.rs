@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
+
 use super::facts::Seen;
 use super::nature::Nature;
 use crate::config::Kind;
 use crate::engine::kernel::view::{ForeignRoute, Link};
 use crate::units::{Family, IfName, Metric, TableId, UplinkId};
+
+/// What NetworkManager adds to a metric, see [`best_default`].
+const PENALTY: u32 = 20_000;
 
 /// A device that leads to the Internet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,13 +86,26 @@ pub(super) fn uplinks(seen: &Seen, before: &[Uplink]) -> (Vec<Uplink>, Vec<Skipp
     }
     found.sort_by_key(|uplink| (uplink.metric, uplink.nature));
     drop_same_lines(seen, &mut found, &mut skipped);
-    let gone = before.iter().filter(|old| !found.iter().any(|new| new.interface == old.interface));
+    let same = |old: &Uplink, new: &Uplink| {
+        new.interface == old.interface || (old.mac.is_some() && new.mac == old.mac)
+    };
+    let gone = before
+        .iter()
+        .filter(|old| !found.iter().any(|new| same(old, new)) && waits(seen, &old.interface));
     let gone: Vec<Uplink> = gone.cloned().collect();
     found.extend(gone);
     found.sort_by_key(|uplink| (uplink.metric, uplink.nature));
     leave_room(seen, &mut found, &mut skipped);
     skipped.extend(idle(seen, &found));
     (found, skipped)
+}
+
+/// Whether a device that was an uplink may be one again: it is gone, or unplugged, or has no address. One that has an
+/// address and no default route is something else now, a LAN for example.
+fn waits(seen: &Seen, name: &IfName) -> bool {
+    let Some(link) = seen.view.links.values().find(|link| link.name == *name) else { return true };
+    let addressed = seen.view.addresses.iter().any(|a| a.index == link.index && a.global);
+    !link.up || !link.carrier || !addressed
 }
 
 /// As people would order them: what costs nothing first, then by what is steadier, then as the system has them; with names
@@ -107,6 +125,13 @@ pub(super) fn ordered_for_people(mut uplinks: Vec<Uplink>) -> Vec<Uplink> {
     uplinks
 }
 
+/// A private network that is forwarded for: an advertisement that some router sends into it makes it no way out.
+fn is_lan(seen: &Seen, link: &Link) -> bool {
+    let private = |net: &IpNet| matches!(net.addr(), IpAddr::V4(at) if at.is_private());
+    let mut addresses = seen.view.addresses.iter().filter(|a| a.index == link.index && a.global);
+    seen.forwards.contains(&link.name) && addresses.any(|a| private(&a.net))
+}
+
 /// The metric of the best default route of `main` by a link, and its IPv4 gateway.
 fn best_default(seen: &Seen, link: &Link) -> Option<(Metric, Option<IpAddr>)> {
     let leads = |route: &&ForeignRoute| {
@@ -118,8 +143,14 @@ fn best_default(seen: &Seen, link: &Link) -> Option<(Metric, Option<IpAddr>)> {
     let routes = || seen.view.routes.iter().filter(leads);
     let metric =
         |family| routes().filter(|route| route.family() == family).map(|route| route.metric).min();
+    let only_v6 = metric(Family::V4).is_none();
+    if only_v6 && is_lan(seen, link) {
+        return None;
+    }
     // IPv6 counts in other steps (a router advertisement's route has 1024), so that IPv4's word is the first.
     let metric = metric(Family::V4).or_else(|| metric(Family::V6))?;
+    // NetworkManager adds so much while its own check of a connection fails (nm-device.c).
+    let metric = Metric(if metric.0 >= PENALTY { metric.0 - PENALTY } else { metric.0 });
     let gateway = routes().filter(|route| route.family() == Family::V4);
     Some((metric, gateway.min_by_key(|route| route.metric).and_then(|route| route.gateway)))
 }
@@ -165,7 +196,12 @@ fn drop_same_lines(seen: &Seen, found: &mut Vec<Uplink>, skipped: &mut Vec<Skipp
     let mut kept: Vec<Uplink> = Vec::new();
     for uplink in found.drain(..) {
         let own = router(&uplink);
-        let twin = kept.iter().find(|other| own.is_some() && router(other) == own);
+        // Mobile routers of one make may have one address, and even one hardware address.
+        let apart = |other: &Uplink| {
+            let cellular = |one: &Uplink| one.nature.kind() == Kind::Cellular;
+            cellular(other) || cellular(&uplink)
+        };
+        let twin = kept.iter().find(|other| own.is_some() && router(other) == own && !apart(other));
         match twin {
             Some(twin) => skipped.push(Skipped {
                 interface: uplink.interface,

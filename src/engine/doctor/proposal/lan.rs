@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use super::chain::Uplink;
 use super::facts::Seen;
 use super::nature::Nature;
-use crate::engine::kernel::view::Link;
-use crate::units::IfName;
+use crate::engine::kernel::view::{ForeignRoute, Link};
+use crate::units::{Family, IfName};
 
 /// A network behind the box.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,12 @@ pub struct Lan {
     pub forwards: bool,
 }
 
-/// Names of bridges that containers and virtual machines hang on: Docker, libvirt, LXC, CNI, Podman.
-const GUESTS: [&str; 7] = ["docker", "virbr", "lxcbr", "lxdbr", "cni", "podman", "veth"];
+/// Names of bridges that containers and virtual machines hang on: Docker, libvirt, LXC, Incus, CNI, Podman, nerdctl, Home
+/// Assistant, VirtualBox, VMware.
+const GUESTS: [&str; 12] = [
+    "docker", "virbr", "lxcbr", "lxdbr", "incusbr", "cni", "podman", "nerdctl", "hassio",
+    "vboxnet", "vmnet", "veth",
+];
 
 /// The networks in which the box has a private address of its own and no default route, in the order of the kernel's
 /// numbers.
@@ -55,8 +59,10 @@ fn is_guests(name: &str) -> bool {
     network || GUESTS.iter().any(|word| name.starts_with(word))
 }
 
+/// By IPv6 somebody's router may advertise itself into a LAN, which makes it no way out.
 fn has_no_default(seen: &Seen, link: &Link) -> bool {
-    !seen.view.routes.iter().any(|route| route.dev == link.index && route.is_default())
+    let leads = |route: &ForeignRoute| route.is_default() && route.family() == Family::V4;
+    !seen.view.routes.iter().any(|route| route.dev == link.index && leads(route))
 }
 
 /// A private IPv4 address with room for others beside it.

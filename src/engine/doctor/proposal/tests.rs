@@ -184,6 +184,14 @@ fn what_has_lost_its_route_keeps_its_place_and_what_is_new_gets_its_own() {
     };
     // Unplugged: it is down, and not forgotten.
     assert_eq!(automatic(&without("eth1"), &both).uplinks, both);
+    // It has an address, and nothing leads out by it any more: it is no uplink now.
+    let mut lan = known.seen.clone();
+    lan.view.routes.retain(|route| route.dev != IfIndex(3));
+    assert_eq!(automatic(&lan, &both).uplinks, both[1..]);
+    // Back under another name, it is there once.
+    let mut renamed = both.clone();
+    renamed[0].interface = IfName::new("eth7").unwrap();
+    assert_eq!(automatic(&known.seen, &renamed).uplinks, both);
     // It was never there, and comes: before the phone, as its metric says.
     let phone = automatic(&without("eth1"), &[]).uplinks;
     assert_eq!(phone.len(), 1);
