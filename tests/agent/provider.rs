@@ -68,7 +68,7 @@ async fn a_note_outlives_the_agent_and_is_told_everywhere() -> Result<()> {
     let shown = stage.command(&["note", "cable"]).await?.must(0)?;
     ensure!(shown.out.starts_with(&format!("{words} (in 3 days)  (written ")), "{shown:?}");
     let told = stage.command(&["status"]).await?;
-    ensure!(told.out.contains("cable: note: ticket 4711"), "{told:?}");
+    ensure!(told.out.contains("Note:  cable: ticket 4711"), "{told:?}");
     let wrong = stage.command(&["note", "cabel", "x"]).await?.must(2)?;
     ensure!(wrong.err.contains("did you mean cable?"), "{wrong:?}");
     let wrong = stage.command(&["note", "cable", "a\u{1b}b"]).await?.must(2)?;

@@ -271,8 +271,19 @@ async fn what_setup_starts_stays_only_if_it_is_confirmed() -> Result<()> {
             Some(text) => fs::read_to_string(place.config()).is_ok_and(|now| now == text),
             None => !place.config().exists(),
         };
-        while !kept && (place.runs() || !as_before()) {
-            ensure!(begun.elapsed() < PATIENCE, "{:?}", fs::read_to_string(place.config()));
+        // Services are seen to after the files.
+        let is_over = || {
+            !["json", "undoing"]
+                .iter()
+                .any(|end| place.0.join(format!("setup-undo.{end}")).exists())
+        };
+        while !kept && (place.runs() || !as_before() || !is_over()) {
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "{:?} {}",
+                fs::read_to_string(place.config()),
+                is_over()
+            );
             sleep(Duration::from_millis(50)).await;
         }
         if kept {
