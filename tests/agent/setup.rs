@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
 use sparelink::lab::netns::Netns;
@@ -25,6 +25,7 @@ use crate::stage::{AGENT, Said};
 crate::tests![
     setup_proposes_what_works,
     setup_without_a_way_out_writes_nothing,
+    what_is_refused_at_a_question_is_not_written,
     what_setup_starts_stays_only_if_it_is_confirmed,
 ];
 
@@ -90,6 +91,19 @@ impl Place {
         let running = router.run(async move { command.spawn() }).await??;
         let output = tokio::task::spawn_blocking(move || running.wait_with_output()).await??;
         Ok(Said::from(output))
+    }
+
+    /// Ends the agent.
+    fn stop(&self) -> Result<()> {
+        let script = format!("{}/bin/systemctl stop", self.0.display());
+        let status = child(Path::new("/bin/sh"), &["-c".into(), script.into()]).status()?;
+        ensure!(status.success(), "the agent does not stop");
+        Ok(())
+    }
+
+    /// Whether setup has something to keep or to undo.
+    fn is_on_trial(&self) -> bool {
+        ["json", "undoing"].iter().any(|end| self.0.join(format!("setup-undo.{end}")).exists())
     }
 
     /// Whether the agent runs.
@@ -229,18 +243,24 @@ enum Then {
     Kill,
 }
 
+/// Given up at a question: nothing is there.
+async fn what_is_refused_at_a_question_is_not_written() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    let place = Place::new()?;
+    let mut terminal = Terminal::open(&place, &home.router).await?;
+    let refuses = BTreeMap::from_iter(ANSWERS.into_iter().chain([("Write it to", "n")]));
+    terminal.until("nothing is written", &refuses).await?;
+    terminal.ends().await?;
+    ensure!(!place.config().exists() && !place.runs(), "{}", terminal.said);
+    Ok(())
+}
+
 async fn what_setup_starts_stays_only_if_it_is_confirmed() -> Result<()> {
     const BEFORE: &str = "# mine\n";
     let home = Home::build(&Plan::default()).await?;
     let place = Place::new()?;
     let answers: BTreeMap<&str, &str> = ANSWERS.into();
     let mut longest = Duration::ZERO;
-    // Given up at a question: nothing is there.
-    let mut terminal = Terminal::open(&place, &home.router).await?;
-    let refuses = BTreeMap::from_iter(ANSWERS.into_iter().chain([("Write it to", "n")]));
-    terminal.until("nothing is written", &refuses).await?;
-    terminal.ends().await?;
-    ensure!(!place.config().exists() && !place.runs(), "{}", terminal.said);
     for (then, before) in [
         (Then::Silent, None),
         (Then::HangUp, None),
@@ -272,18 +292,8 @@ async fn what_setup_starts_stays_only_if_it_is_confirmed() -> Result<()> {
             None => !place.config().exists(),
         };
         // Services are seen to after the files.
-        let is_over = || {
-            !["json", "undoing"]
-                .iter()
-                .any(|end| place.0.join(format!("setup-undo.{end}")).exists())
-        };
-        while !kept && (place.runs() || !as_before() || !is_over()) {
-            ensure!(
-                begun.elapsed() < PATIENCE,
-                "{:?} {}",
-                fs::read_to_string(place.config()),
-                is_over()
-            );
+        while !kept && (place.runs() || !as_before() || place.is_on_trial()) {
+            ensure!(begun.elapsed() < PATIENCE, "{:?}", fs::read_to_string(place.config()));
             sleep(Duration::from_millis(50)).await;
         }
         if kept {
@@ -297,13 +307,7 @@ async fn what_setup_starts_stays_only_if_it_is_confirmed() -> Result<()> {
     ensure!(undone.out.contains("nothing is on trial"), "{undone:?}");
     let late = place.setup(&home.router, &["--keep"]).await?.must(1)?;
     ensure!(late.err.contains("undone already"), "{late:?}");
-    let mut stop = child(
-        Path::new("/bin/sh"),
-        &["-c".into(), format!("{}/bin/systemctl stop", place.0.display()).into()],
-    );
-    if !stop.status()?.success() {
-        bail!("the agent does not stop");
-    }
+    place.stop()?;
     figure(&format!(
         "4 of 4 undone within {:.1} s of {} s",
         longest.as_secs_f64(),
