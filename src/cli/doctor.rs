@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::failure::{Failure, NO};
 use super::table::{Colour, Style, printable};
-use super::{terminal, work};
+use super::terminal::{self, Form};
+use super::work;
 use crate::config::board::Board;
 use crate::config::{BoardChoice, Config};
 use crate::engine::doctor::neighbours::{self, Neighbour};
@@ -20,13 +21,6 @@ use crate::io::inspect::{self, Roots, survey};
 use crate::io::netlink::nft::Nft;
 use crate::io::netlink::{Monitor, Neighbours, inspect as kernel};
 use crate::io::{clock, lock};
-
-/// How it is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Text,
-    Json,
-}
 
 #[derive(Debug, Serialize)]
 struct Report {

@@ -52,6 +52,7 @@ use failure::Failure;
 use history::Asked;
 use run::Chain;
 use spec::CONFIG_FILE;
+use terminal::Form;
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 #[must_use]
@@ -106,12 +107,12 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
             run::run(how, configured, config_file(), run_dir, no_zone)
         }
         Command::Doctor { json } => {
-            let form = if json { doctor::Form::Json } else { doctor::Form::Text };
+            let form = if json { Form::Json } else { Form::Text };
             doctor::doctor(find_config(file.as_deref(), run_dir.clone())?, run_dir, form)
         }
         Command::Plan(form) => plan::plan(&load(&config_file(), run_dir)?, form),
         Command::Why { host, json } => {
-            let form = if json { why::Form::Json } else { why::Form::Text };
+            let form = if json { Form::Json } else { Form::Text };
             why::why(&client()?, &load(&config_file(), run_dir)?, &host, form)
         }
         Command::Status { json: true, watch: false } => status::json(&client()?),

@@ -17,6 +17,15 @@ const CTRL_C: u8 = 3;
 /// The longest line that is read, in bytes. No terminal lets a person type more (termios(3)).
 const LONGEST_LINE: u64 = 4096;
 
+/// For whom an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
 /// How text looks where it is shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {

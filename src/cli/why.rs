@@ -10,7 +10,7 @@ use super::client::Client;
 use super::failure::{Failure, NO};
 use super::status::{ROUTE, Status};
 use super::table::{Style, printable, wrapped};
-use super::terminal::{self, Look};
+use super::terminal::{self, Form, Look};
 use super::work;
 use crate::config::Config;
 use crate::io::netlink::Monitor;
@@ -21,13 +21,6 @@ use crate::units::{Family, PerFamily};
 mod around;
 
 use around::{Answer, Around};
-
-/// How it is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Text,
-    Json,
-}
 
 #[derive(Debug, Serialize)]
 struct Report {

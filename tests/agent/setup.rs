@@ -101,6 +101,16 @@ impl Place {
         Ok(())
     }
 
+    /// Starts the agent in the router.
+    async fn start(&self, router: &Netns) -> Result<()> {
+        let script = format!("{}/bin/systemctl restart", self.0.display());
+        let mut command = child(Path::new("/bin/sh"), &["-c".into(), script.into()]);
+        let mut running = router.run(async move { command.spawn() }).await??;
+        let status = tokio::task::spawn_blocking(move || running.wait()).await??;
+        ensure!(status.success(), "the agent does not start");
+        Ok(())
+    }
+
     /// Whether setup has something to keep or to undo.
     fn is_on_trial(&self) -> bool {
         ["json", "undoing"].iter().any(|end| self.0.join(format!("setup-undo.{end}")).exists())
@@ -216,6 +226,20 @@ async fn setup_proposes_what_works() -> Result<()> {
     ensure!(said.err.contains("sign-in"), "{said:?}");
     let written = place.setup(&home.router, &["--yes"]).await?.must(0)?;
     ensure!(fs::read_to_string(place.config())? == said.out, "{written:?}");
+    // Beside an agent there is no room for another: it is asked what it knows.
+    place.start(&home.router).await?;
+    let begun = Instant::now();
+    loop {
+        let beside = place.setup(&home.router, &["--print"]).await?.must(0)?;
+        let strange = beside.err.contains("none of its uplinks");
+        let works = beside.err.matches("Internet works, ").count() == 2;
+        if strange && works && beside.out == said.out {
+            break;
+        }
+        ensure!(begun.elapsed() < PATIENCE, "beside an agent: {beside:?}");
+        sleep(Duration::from_millis(200)).await;
+    }
+    place.stop()?;
     // No terminal, and no flag that says what to do.
     let asked = place.setup(&home.router, &[]).await?.must(2)?;
     ensure!(asked.err.contains("this is no terminal"), "{asked:?}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::config::BoardChoice;
-use crate::config::board::Board;
+use crate::config::board::{Board, GENERIC};
 use crate::io::inspect::{self, Roots};
 
 /// Who configures interfaces, by the name of the program, at most 15 bytes as the kernel keeps it.
@@ -20,7 +20,7 @@ const MANAGERS: [(&str, &str); 5] = [
 pub(super) fn the_box() -> String {
     let roots = Roots::default();
     let board = Board::choose(&BoardChoice::Auto, &inspect::compatible(&roots));
-    let board = board.map(|board| board.title).filter(|title| !title.is_empty());
+    let board = board.filter(|board| board.name != GENERIC).map(|board| board.title);
     let system = fs::read_to_string(roots.root.join("etc/os-release")).ok();
     let system = system.and_then(|text| pretty_name(&text));
     let netplan = roots.root.join("etc/netplan").is_dir().then(|| "netplan".to_owned());

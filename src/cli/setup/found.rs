@@ -1,6 +1,7 @@
 //! What was found on the box, and how it is told.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::box_words;
 use super::proof::{self, Proof};
@@ -21,7 +22,7 @@ pub(super) struct Found {
 }
 
 /// Looks at the box, and tries each uplink.
-pub(super) fn find() -> Result<Found, Failure> {
+pub(super) fn find(run_dir: &Path) -> Result<Found, Failure> {
     let opened = work::runtime()?.block_on(Monitor::open());
     let (_, view) = opened.map_err(anyhow::Error::from)?;
     let table = Neighbours::open().ok();
@@ -45,7 +46,7 @@ pub(super) fn find() -> Result<Found, Failure> {
         "{}. I try each way out for some seconds …\n",
         box_words::the_box()
     ));
-    let proofs = proof::of(&proposal);
+    let proofs = proof::of(&proposal, run_dir);
     Ok(Found { proposal, proofs, own })
 }
 

@@ -62,7 +62,7 @@ pub(super) fn setup(how: How, file: &Path, run_dir: &Path) -> Result<ExitCode, F
         let hint = "sparelink setup --keep, or --undo";
         return Err(Failure::new("a setup is on trial already; nothing is written", hint));
     }
-    let found = find()?;
+    let found = find(run_dir)?;
     let header = trial::HEADER.to_owned();
     match how {
         How::Ask { within } => ask::settle(found, header, file, run_dir, within),

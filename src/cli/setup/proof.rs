@@ -1,5 +1,5 @@
-//! Tries each uplink of a proposal: an agent that only looks is started for some seconds, and asked what it found. So
-//! setup, `status` and the page mean the same by every word.
+//! Tries each uplink of a proposal: an agent that only looks is started for some seconds, and asked what it found, or the
+//! one that runs, beside which there is no room for another. So setup, `status` and the page mean the same by every word.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cli::client::Client;
-use crate::engine::doctor::proposal::{self, Extras, Proposal};
+use crate::engine::doctor::proposal::{self, Extras, Proposal, Uplink};
 use crate::io::service::Observer;
 use crate::io::{clock, disk};
 
@@ -18,6 +18,16 @@ const TRIED: Duration = Duration::from_secs(8);
 /// At least so long, so that a sign-in page shows itself.
 const AT_LEAST: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(200);
+const STATUS: &str = "/api/v1/status";
+const NOT_TRIED: &str = "not tried";
+const STRANGE: &str = "not tried: an agent is running, and this is none of its uplinks";
+
+/// What an agent knows of one uplink.
+struct Known {
+    name: String,
+    interface: String,
+    proof: Proof,
+}
 
 /// What was found of one uplink.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,14 +49,23 @@ impl Proof {
         match (self.works(), self.rtt_ms) {
             (true, Some(ms)) => format!("Internet works, {ms:.0} ms"),
             (true, None) => "Internet works".to_owned(),
-            (false, _) if self.reason.is_empty() => "not tried".to_owned(),
+            (false, _) if self.reason.is_empty() => NOT_TRIED.to_owned(),
             (false, _) => self.reason.clone(),
         }
     }
 }
 
 /// Tries all uplinks at once. One of which nothing could be learned is not tried.
-pub(super) fn of(proposal: &Proposal) -> Vec<Proof> {
+pub(super) fn of(proposal: &Proposal, run_dir: &Path) -> Vec<Proof> {
+    if let Ok(status) = Client::new(run_dir).get(STATUS) {
+        let known = read(&status);
+        let find = |uplink: &Uplink| {
+            let proof = known.iter().find(|one| one.interface == uplink.interface.as_str());
+            let strange = || Proof { reason: STRANGE.to_owned(), ..Proof::default() };
+            proof.map_or_else(strange, |one| one.proof.clone())
+        };
+        return proposal.uplinks.iter().map(find).collect();
+    }
     let none = || vec![Proof::default(); proposal.uplinks.len()];
     let dir = std::env::temp_dir().join(format!("sparelink-setup-{}", std::process::id()));
     // Nobody else may put anything into it.
@@ -56,11 +75,11 @@ pub(super) fn of(proposal: &Proposal) -> Vec<Proof> {
     let found = observed(proposal, &dir).unwrap_or_default();
     drop(std::fs::remove_dir_all(&dir));
     let find =
-        |name: &String| found.iter().find(|(of, _)| of == name).map(|(_, proof)| proof.clone());
+        |name: &String| found.iter().find(|one| one.name == *name).map(|one| one.proof.clone());
     proposal.uplinks.iter().map(|uplink| find(&uplink.name).unwrap_or_default()).collect()
 }
 
-fn observed(proposal: &Proposal, dir: &Path) -> std::io::Result<Vec<(String, Proof)>> {
+fn observed(proposal: &Proposal, dir: &Path) -> std::io::Result<Vec<Known>> {
     let file: PathBuf = dir.join("sparelink.toml");
     let text =
         proposal::text(&Proposal { lan: Vec::new(), ..proposal.clone() }, &Extras::default());
@@ -74,17 +93,16 @@ fn observed(proposal: &Proposal, dir: &Path) -> std::io::Result<Vec<(String, Pro
     let begun = clock::now().mono;
     loop {
         std::thread::sleep(LOOK);
-        let found = client.get("/api/v1/status").map(|status| read(&status)).unwrap_or_default();
+        let found = client.get(STATUS).map(|status| read(&status)).unwrap_or_default();
         let tried = clock::now().mono.since(begun);
-        let all_known =
-            !found.is_empty() && found.iter().all(|(_, proof)| proof.health != "unknown");
+        let all_known = !found.is_empty() && found.iter().all(|one| one.proof.health != "unknown");
         if tried >= TRIED || (tried >= AT_LEAST && all_known) {
             return Ok(found);
         }
     }
 }
 
-fn read(status: &Value) -> Vec<(String, Proof)> {
+fn read(status: &Value) -> Vec<Known> {
     let uplinks = status["uplinks"].as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of = |uplink: &Value| {
@@ -94,7 +112,7 @@ fn read(status: &Value) -> Vec<(String, Proof)> {
             condition: text(&uplink["condition"]),
             rtt_ms: uplink["rtt_ms"].as_f64(),
         };
-        (text(&uplink["name"]), proof)
+        Known { name: text(&uplink["name"]), interface: text(&uplink["interface"]), proof }
     };
     uplinks.iter().map(of).collect()
 }

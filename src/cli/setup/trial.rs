@@ -90,11 +90,14 @@ pub(super) fn play(
         services.iter().partition(|service| manager.runs(service));
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     let dir = file.parent().map_or(Ok(()), fs::create_dir_all);
+    let failed = |error| Failure::plain(format!("setup cannot begin: {error}; nothing is written"));
     dir.and_then(|()| trial::begin(&record, &files, owned(running), owned(stopped)))
-        .and_then(|()| guard(file, run_dir, within))
-        .map_err(|error| {
-            Failure::plain(format!("setup cannot begin: {error}; nothing is written"))
-        })?;
+        .map_err(failed)?;
+    if let Err(error) = guard(file, run_dir, within) {
+        // Nothing has been changed: what is left of it would only be in the way of the next one.
+        drop(trial::keep(&record));
+        return Err(failed(error));
+    }
     let begun = write_all(file, plan).and_then(|()| {
         let start = || {
             if plan.dnsmasq.is_some() {

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config;
 use crate::engine::kernel::rule::Selector;
-use crate::engine::kernel::view::{Address, Hardware, Link, LinkKind};
+use crate::engine::kernel::view::{Address, Link};
 use crate::units::RulePriority;
 
 const CONFIG: &str = "[[uplink]]\nname = \"cable\"\ninterface = \"eth1\"\nkeep_routes = [\"203.0.113.9\"]\n\
@@ -12,20 +12,7 @@ const CONFIG: &str = "[[uplink]]\nname = \"cable\"\ninterface = \"eth1\"\nkeep_r
 const OPEN: PerFamily<bool> = PerFamily { v4: true, v6: true };
 
 fn link(index: u32, name: &str) -> (IfIndex, Link) {
-    let link = Link {
-        index: IfIndex(index),
-        name: IfName::new(name).unwrap(),
-        up: true,
-        carrier: true,
-        point_to_point: false,
-        loopback: false,
-        mtu: 1500,
-        mac: None,
-        hardware: Hardware::default(),
-        master: None,
-        parent: None,
-        kind: LinkKind::Other,
-    };
+    let link = Link::wired(IfIndex(index), name);
     (link.index, link)
 }
 
