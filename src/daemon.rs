@@ -142,8 +142,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         }
     };
     let (mut changed, view) = watching::start().await?;
-    let password = web::password::file(&options.config_file);
-    let web = Web::start(web::listen(&run_dir)?, asks, password, watching::neighbours())
+    let files = web::Files {
+        password: web::password::file(&options.config_file),
+        configuration: options.auto.is_none().then(|| options.config_file.clone()),
+    };
+    let web = Web::start(web::listen(&run_dir)?, asks, files, watching::neighbours())
         .context("cannot start to serve")?;
     web.configure(&options.config.web);
     if options.mode == Mode::Steer

@@ -30,12 +30,13 @@ function hear(status) {
   page.live = "yes";
   const own = status.login?.in; // said to this browser only, when it asks or begins to listen
   if (typeof own === "boolean" && own !== page.loggedIn) setLoggedIn(own);
+  note("trial", status.settings?.trial?.seconds_left);
   for (const u of status.uplinks) {
     note(`${u.name}/next`, u.next_in_s);
     note(`${u.name}/drain`, u.draining?.seconds_left);
   }
   for (const key of page.ends.keys()) {
-    if (!status.uplinks.some((u) => key.startsWith(`${u.name}/`))) page.ends.delete(key);
+    if (key !== "trial" && !status.uplinks.some((u) => key.startsWith(`${u.name}/`))) page.ends.delete(key);
   }
   render();
   if (comesBack && source.readyState !== EventSource.OPEN) catchUp();

@@ -27,7 +27,7 @@ export function readLoggedIn() {
   }
 }
 
-async function post(path, body) {
+export async function post(path, body) {
   try {
     const answer = await fetch(`/api/v1/${path}`, {
       method: "POST",
@@ -41,6 +41,7 @@ async function post(path, body) {
     return {
       ok: answer.ok,
       status: answer.status,
+      body: said,
       text: sentence(text || (answer.ok ? "done" : `the box refused (${answer.status})`), []),
     };
   } catch {
@@ -58,7 +59,7 @@ export function say(text, bad = false) {
 }
 
 /** Carries it out, after a login if the box wants one. Resolves to the answer, or null if the person gave up. */
-async function steer(path, body) {
+export async function steer(path, body) {
   if (page.status?.login?.needed !== false && page.status?.login?.set === false)
     return (await logIn()) ? post(path, body) : null;
   const answer = await post(path, body);
@@ -68,6 +69,24 @@ async function steer(path, body) {
   }
   setLoggedIn(false);
   return (await logIn()) ? post(path, body) : null;
+}
+
+/** What can be set, after a login. */
+export async function fetchSettings() {
+  const ask = async () => {
+    try {
+      const answer = await fetch("/api/v1/settings", { cache: "no-store", signal: AbortSignal.timeout(10_000) });
+      const body = await answer.json();
+      const text = [body.detail, body.hint].filter(Boolean).join("; ");
+      return { ok: answer.ok, status: answer.status, body, text: sentence(text || "the box refused", []) };
+    } catch {
+      return { ok: false, status: 0, text: "The box did not answer" };
+    }
+  };
+  const answer = await ask();
+  if (answer.status !== 401) return answer;
+  setLoggedIn(false);
+  return (await logIn()) ? ask() : answer;
 }
 
 /** With a button that must not be pressed twice. */
@@ -113,6 +132,7 @@ function openAsk(act, u) {
   $("ask-for").value = pausing ? "86400" : "3600";
   $("ask-reason").value = noting ? clean(u.note?.text ?? "", 200) : "";
   put($("ask-error"), "");
+  show($("ask-day"), false);
   $("ask").showModal();
 }
 
@@ -122,7 +142,11 @@ async function submitAsk(event, reported = false) {
   const reason = $("ask-reason").value.trim();
   if (act === "note") return send(act, reported ? { uplink, reported } : { uplink, text: reason });
   const body = { uplink };
-  if ($("ask-for").value) body.for_s = Number($("ask-for").value);
+  if ($("ask-for").value === "day") {
+    const seconds = Math.round((Date.parse($("ask-until").value) - Date.now()) / 1000);
+    if (!(seconds > 0)) return put($("ask-error"), "Choose a day and a time to come");
+    body.for_s = seconds;
+  } else if ($("ask-for").value) body.for_s = Number($("ask-for").value);
   if (act === "pause" && reason) body.reason = reason;
   return send(act, body);
 }
@@ -146,20 +170,19 @@ let entered = null; // what waits for a login: called with whether it came
 /** A password may be set, or taken away, while the dialog asks for it. */
 export function renderEnter(s) {
   const unset = s?.login?.set === false;
-  const appears = $("enter-password").disabled && !unset;
   show($("enter-unset"), unset);
-  show($("enter-field"), !unset);
-  show($("enter-do"), !unset);
-  $("enter-password").disabled = unset;
-  if (appears && $("enter").open) $("enter-password").focus();
+  put($("enter-label"), unset ? "New password (8 characters at least)" : "Password");
+  put($("enter-do"), unset ? "Set the password" : "Log in");
+  set($("enter-password"), "autocomplete", unset ? "new-password" : "current-password");
 }
 
 function logIn() {
   entered?.(false);
   renderEnter(page.status);
-  $("enter-password").value = "";
+  $("enter-password").value = $("enter-code").value = "";
   put($("enter-error"), "");
   $("enter").showModal();
+  if (page.status?.login?.set === false) $("enter-code").focus();
   return new Promise((resolve) => (entered = resolve));
 }
 
@@ -169,7 +192,10 @@ async function submitEnter(event) {
   if (button.dataset.busy !== undefined) return;
   button.dataset.busy = "";
   put($("enter-error"), "");
-  const answer = await post("login", { password: $("enter-password").value });
+  const password = $("enter-password").value;
+  const code = $("enter-code").value;
+  const first = page.status?.login?.set === false;
+  const answer = await (first ? post("password", { code, password }) : post("login", { password }));
   delete button.dataset.busy;
   $("enter-password").value = "";
   if (!answer.ok) {
@@ -200,9 +226,16 @@ export function listen() {
   $("auto").addEventListener("click", (event) =>
     press(event.currentTarget, () => steer("switch", { uplink: "auto" })),
   );
+  $("trial-keep").addEventListener("click", (event) => press(event.currentTarget, () => steer("settings/keep", {})));
+  $("trial-undo").addEventListener("click", (event) => press(event.currentTarget, () => steer("settings/undo", {})));
+  $("settings").addEventListener("click", async () => {
+    const { openSettings } = await import("/settings.js");
+    return openSettings();
+  });
   $("led").addEventListener("click", (event) => press(event.currentTarget, () => steer("led_test", {})));
   $("tell").addEventListener("click", (event) => press(event.currentTarget, () => steer("notify/test", {})));
   $("seen").addEventListener("click", (event) => press(event.currentTarget, () => steer("notify/ack", {})));
+  $("ask-for").addEventListener("change", () => show($("ask-day"), $("ask-for").value === "day"));
   $("ask-form").addEventListener("submit", submitAsk);
   $("ask-told").addEventListener("click", (event) => submitAsk(event, true));
   $("enter-form").addEventListener("submit", submitEnter);

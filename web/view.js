@@ -1,7 +1,7 @@
 // What is drawn at each status: the sentence, the chain, the box.
 
 import { $, cells, icon, keyed, make, put, set, show } from "/nodes.js";
-import { SECONDS, boxNow, moment, page, parsed, passed, steady } from "/page.js";
+import { SECONDS, boxNow, left, moment, page, parsed, passed, steady } from "/page.js";
 import { outages, recorded } from "/record.js";
 import {
   alarmWords,
@@ -16,6 +16,7 @@ import {
   isFine,
   lasted,
   manualWords,
+  trialWords,
   median,
   messageWords,
   nextOf,
@@ -61,6 +62,10 @@ export function renderHero(s) {
   show($("because"), said !== "");
   show($("manual"), Boolean(s.manual));
   put($("manual-words"), manualWords(s));
+  show($("trial"), Boolean(s.settings?.trial));
+  put($("trial-words"), trialWords(s, left("trial")));
+  // What setup tries only the box itself can undo.
+  show($("trial-undo"), s.settings?.trial?.of === "page");
   show($("observing"), s.observing === true);
   const alarm = s.messages?.alarm;
   show($("alarm"), Boolean(alarm));
@@ -346,6 +351,7 @@ export function renderBox(s) {
   set(document.body, "data-reading", s.login === null ? "only" : null);
   const needed = s.login?.needed !== false;
   show($("login"), needed);
+  show($("settings"), s.settings?.can === true);
   // A box without LEDs has none to test; one that says nothing of them may have some.
   show($("led"), s.leds?.length !== 0);
   put($("login"), page.loggedIn ? "Log out" : "Log in");
@@ -364,7 +370,7 @@ export function renderLive() {
   );
   const age = Math.floor((steady() - page.heard) / 1000);
   put($("live-age"), live === "no" && status ? `What you see is ${span(age)} old.` : "");
-  for (const button of document.querySelectorAll("main button[data-act], #auto, #led")) {
+  for (const button of document.querySelectorAll("main button[data-act], #auto, #led, #trial button")) {
     const off = live !== "yes" || button.dataset.busy !== undefined;
     if (button.disabled !== off && button !== document.activeElement) button.disabled = off;
     set(button, "aria-disabled", off ? "true" : null);

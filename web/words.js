@@ -188,6 +188,14 @@ export function because(s) {
   return typeof first.next_in_s === "number" ? `${called(first.name)} works again` : "";
 }
 
+/** What is on trial, and what becomes of it. `left` is in seconds. */
+export function trialWords(s, left) {
+  const trial = s.settings?.trial;
+  if (!trial) return "";
+  const what = trial.of === "setup" ? "A set-up is on trial" : `New settings are on trial (by ${clean(trial.by ?? "", 60)})`;
+  return `${what}: undone ${left === null ? "soon" : `in ${left} s`} unless somebody keeps it.`;
+}
+
 /** That a person chose, and until when. */
 export function manualWords(s) {
   if (!s.manual) return "";

@@ -41,7 +41,7 @@ _sparelink() {
         reload) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         setup) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--print --yes -y --keep --undo --within --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         run) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--auto --observe --record --verbose -v --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
-        passwd) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--remove --config --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
+        passwd) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--remove --code --config --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         completions) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --help -h" -- "$word")); else COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); fi ;;
         purge) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
     esac

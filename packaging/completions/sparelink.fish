@@ -111,6 +111,7 @@ complete -c sparelink -n '__fish_seen_subcommand_from run' -l run-dir -x -a '(__
 complete -c sparelink -n '__fish_seen_subcommand_from run' -l help -s h -d 'print this help'
 complete -c sparelink -n __fish_use_subcommand -a passwd -d 'set the password of the page'
 complete -c sparelink -n '__fish_seen_subcommand_from passwd' -l remove -d 'delete the password; then no login is possible'
+complete -c sparelink -n '__fish_seen_subcommand_from passwd' -l code -d 'print a code by which a password can be set once, on the page'
 complete -c sparelink -n '__fish_seen_subcommand_from passwd' -l config -r -F -d 'the configuration [default: /etc/sparelink/sparelink.toml]'
 complete -c sparelink -n '__fish_seen_subcommand_from passwd' -l help -s h -d 'print this help'
 complete -c sparelink -n __fish_use_subcommand -a completions -d 'print what completes commands in a shell'

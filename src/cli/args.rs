@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::history::{Asked, Form};
 use super::note::What;
 use super::notify::Notify;
+use super::passwd::Passwd;
 use super::run::{Chain, Run};
 use super::setup::How;
 use super::spec::{self, COMMANDS, EARLY, Flag};
@@ -87,9 +88,7 @@ pub(super) enum Command {
     Reload,
     /// Who is told, and whether that works.
     Notify(Notify),
-    Passwd {
-        remove: bool,
-    },
+    Passwd(Passwd),
     History(Asked),
     Report(report::Asked),
     Replay(Recording),
@@ -263,7 +262,17 @@ fn meant(low: &Low) -> Result<Command, Failure> {
             }
             Some(word) => return Err(surplus(low.spec, word)),
         },
-        "passwd" => Command::Passwd { remove: given(&spec::REMOVE) },
+        "passwd" => Command::Passwd(match (given(&spec::REMOVE), given(&spec::CODE)) {
+            (false, false) => Passwd::Set,
+            (true, false) => Passwd::Remove,
+            (false, true) => Passwd::Code,
+            (true, true) => {
+                return Err(Failure::new(
+                    "--remove and --code do not go together",
+                    "use one of them",
+                ));
+            }
+        }),
         "history" => Command::History(low.history()?),
         "report" => Command::Report(low.report()?),
         "replay" => match low.required()? {
@@ -560,8 +569,9 @@ mod tests {
             ("plan", Command::Plan(plan::Form::Summary)),
             ("plan --full", Command::Plan(plan::Form::Full)),
             ("why 192.0.2.1", Command::Why { host: name("192.0.2.1"), json: false }),
-            ("passwd", Command::Passwd { remove: false }),
-            ("passwd --remove", Command::Passwd { remove: true }),
+            ("passwd", Command::Passwd(Passwd::Set)),
+            ("passwd --remove", Command::Passwd(Passwd::Remove)),
+            ("passwd --code", Command::Passwd(Passwd::Code)),
             ("replay last", Command::Replay(Recording::Last)),
             ("replay x.jsonl", Command::Replay(Recording::File("x.jsonl".into()))),
             (
@@ -623,6 +633,7 @@ mod tests {
             ("check a b", "\"b\" is one more"),
             ("check a --config b", "\"a\" is one more"),
             ("passwd secret", "takes no argument"),
+            ("passwd --code --remove", "do not go together"),
             ("switch", "needs UPLINK|auto"),
             ("switch a b", "\"b\" is one more"),
             ("switch a --for", "--for needs a DURATION"),

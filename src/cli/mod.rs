@@ -71,7 +71,9 @@ fn version() -> String {
     let parts = [
         ("dbus", cfg!(feature = "dbus")),
         ("ddns", cfg!(feature = "ddns")),
+        ("qr", cfg!(feature = "qr")),
         ("replay", cfg!(feature = "replay")),
+        ("settings", cfg!(feature = "settings")),
         ("tls", cfg!(feature = "tls")),
         ("lab", cfg!(feature = "lab")),
         ("faults", cfg!(feature = "faults")),
@@ -100,6 +102,7 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
             setup::setup(how, &config_file(), &run_dir)
         }
         Command::Run(how) => {
+            run::end_trial(&config_file());
             let configured = match how.by {
                 Chain::Configured => Some(load(&config_file(), run_dir.clone())?),
                 Chain::Found => None,
@@ -128,8 +131,7 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
         Command::Resume { uplink } => control::resume(&client()?, &uplink),
         Command::Probe { uplink } => control::probe(&client()?, &uplink),
         Command::Note { uplink, what } => note::note(&client()?, &uplink, what),
-        Command::Passwd { remove: false } => passwd::set(file.as_deref()),
-        Command::Passwd { remove: true } => passwd::remove(file.as_deref()),
+        Command::Passwd(what) => passwd::passwd(what, file.as_deref()),
         Command::Completions(word) => completions::print(&word, &config_file()),
         Command::Reload => control::reload(&client()?),
         Command::Notify(what) => notify::notify(&client()?, what),

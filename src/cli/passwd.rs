@@ -18,8 +18,36 @@ const STATE_DIR: &str = "/var/lib/sparelink";
 /// Whom the unit runs it as.
 const USER: &str = "sparelink";
 
+/// What becomes of the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passwd {
+    Set,
+    Remove,
+    /// Somebody may set it once on the page (`--code`).
+    Code,
+}
+
+/// Sets the password, takes it away, or lets somebody set it on the page.
+pub(super) fn passwd(what: Passwd, config: Option<&Path>) -> Result<ExitCode, Failure> {
+    match what {
+        Passwd::Set => set(config),
+        Passwd::Remove => remove(config),
+        Passwd::Code => code(config),
+    }
+}
+
+/// Prints a code by which the password can be set once on the page.
+fn code(config: Option<&Path>) -> Result<ExitCode, Failure> {
+    let config_file = find_config(config)?;
+    let code =
+        password::new_code(&password::file(&config_file), owner(&config_file)).map_err(told)?;
+    terminal::print(&format!("{code}\n"))?;
+    terminal::print_error("type it on the page under Log in; it is good once\n");
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Sets the password.
-pub(super) fn set(config: Option<&Path>) -> Result<ExitCode, Failure> {
+fn set(config: Option<&Path>) -> Result<ExitCode, Failure> {
     let config_file = find_config(config)?;
     let file = password::file(&config_file);
     let password = ask()?;
@@ -28,7 +56,7 @@ pub(super) fn set(config: Option<&Path>) -> Result<ExitCode, Failure> {
 }
 
 /// Takes the password away.
-pub(super) fn remove(config: Option<&Path>) -> Result<ExitCode, Failure> {
+fn remove(config: Option<&Path>) -> Result<ExitCode, Failure> {
     let file = password::file(&find_config(config)?);
     let was_there = password::remove(&file).map_err(told)?;
     let shown = file.display();

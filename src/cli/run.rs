@@ -1,16 +1,18 @@
 //! `sparelink run`: is the agent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
 use super::failure::Failure;
-use super::{logs, when, work};
+use super::{logs, terminal, when, work};
 use crate::config::Config;
 use crate::daemon::{Auto, Options};
 use crate::engine::Mode;
 use crate::io::netlink::Monitor;
+use crate::io::trial::{self, By, OnTrial};
 
 /// How the agent is to run.
 #[derive(Debug, PartialEq)]
@@ -28,6 +30,24 @@ pub(super) enum Chain {
     Configured,
     /// What the system itself uses (`--auto`).
     Found,
+}
+
+/// Undoes settings that were on trial when the power went, or an agent died for good: nobody has confirmed that a box
+/// works with them.
+pub(super) fn end_trial(config_file: &Path) {
+    let record = trial::record(config_file);
+    let Ok(Some(OnTrial { by: By::Page(_), left })) = trial::state(&record) else { return };
+    if left.is_some_and(|left| !left.is_zero()) {
+        return;
+    }
+    let undone = trial::undo(&record, Duration::ZERO).and_then(|_| trial::done(&record));
+    let file = config_file.display();
+    match undone {
+        Ok(()) => terminal::print_error(&format!(
+            "settings that nobody confirmed are undone: {file} is as before\n"
+        )),
+        Err(error) => terminal::print_error(&format!("{file} cannot be put back: {error}\n")),
+    }
 }
 
 /// Is the agent until a signal ends it. Not `configured`, it follows what the system uses. `no_zone` is the zone of the configuration, if this box does not have it.

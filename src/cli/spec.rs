@@ -95,6 +95,8 @@ pub(super) const REPORTED: Flag =
     switch("reported", None, "you have just told the provider that it is down");
 pub(super) const REMOVE: Flag =
     switch("remove", None, "delete the password; then no login is possible");
+pub(super) const CODE: Flag =
+    switch("code", None, "print a code by which a password can be set once, on the page");
 #[cfg(feature = "lab")]
 pub(super) const TOUR: Flag = switch("tour", None, "play a 25-second demo");
 #[cfg(feature = "lab")]
@@ -280,8 +282,9 @@ pub(super) const COMMANDS: &[Command] = &[
         more: "Anyone in the LAN can see the page; to change something there, the password is needed.\n\
                Asks for it twice, or takes one line of stdin if that is no terminal. It is valid at once, and\n\
                every session has to log in again. It is kept, as a hash, in the file password beside the\n\
-               configuration.",
-        flags: &[&REMOVE, &CONFIG],
+               configuration. With --code it prints a code instead, for somebody who has a browser but\n\
+               no shell: it is good for setting the password once, and replaces an older code.",
+        flags: &[&REMOVE, &CODE, &CONFIG],
         group: Group::Service,
     },
     Command {

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::model::{
     Config, DeviceMatch, FailbackConfig, HistoryOn, HttpCheck, HttpExpect, Kind, LanConfig, Listen,
-    OnReturn, ProbeConfig, RUN_DIR, STATE_DIR, UplinkConfig, WebConfig,
+    OnReturn, PAGE_PORT, ProbeConfig, RUN_DIR, STATE_DIR, UplinkConfig, WebConfig,
 };
 use super::notes::{Notes, Wrong};
 use super::raw::{Reader, Section, plain};
@@ -29,8 +29,6 @@ const HOLD: Duration = Duration::from_secs(60);
 const HOLD_MAX: Duration = Duration::from_secs(30 * 60);
 /// How long flows may stay on a metered spare after failback.
 const METERED_DRAIN: Duration = Duration::from_secs(10 * 60);
-/// The page's port, where nothing else is said.
-const PAGE_PORT: u16 = 8300;
 
 /// Builds the configuration. What is wrong is noted, and then the result means nothing.
 pub(super) fn config<'d>(document: &'d DeTable<'d>, notes: &'d Notes<'d>) -> Config {

@@ -12,6 +12,7 @@ use std::path::Path;
 mod address;
 pub mod board;
 mod boards;
+mod changes;
 mod channel_url;
 mod channels;
 mod check;
@@ -26,6 +27,8 @@ mod notes;
 mod notify;
 mod provider;
 mod raw;
+#[cfg(feature = "settings")]
+pub mod settings;
 mod syntax;
 mod template;
 mod value;

@@ -20,6 +20,9 @@ pub const RUN_DIR: &str = "/run/sparelink";
 /// The state directory if the configuration does not name another.
 pub const STATE_DIR: &str = "/var/lib/sparelink";
 
+/// The page's port, where nothing else is said.
+pub const PAGE_PORT: u16 = 8300;
+
 /// Everything a configuration file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {

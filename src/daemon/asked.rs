@@ -3,6 +3,7 @@
 use super::{Agent, LOOKING, board};
 use crate::config;
 use crate::engine::Mode;
+use crate::engine::events::causes::{Deed, Undoing};
 use crate::engine::input::Input;
 use crate::io::notify::Wants;
 use crate::io::web::{self, Ask};
@@ -42,6 +43,11 @@ impl Agent {
                 self.web.feed().outdate();
                 drop(reply.send(self.notifier.acknowledge(what)));
             }
+            Ask::Settings(deed, reply) => {
+                self.web.feed().outdate();
+                let done = self.did(deed);
+                self.answers.give(reply, done);
+            }
             Ask::Reload(reply) => {
                 let done = self.reload();
                 self.answers.give(reply, done);
@@ -58,6 +64,26 @@ impl Agent {
             let number = self.answers.expect(reply);
             self.take(Input::Command(number, command));
         }
+    }
+
+    /// A person did something on the page that is done already: it is told, and the file read again where it is another
+    /// one.
+    fn did(&mut self, deed: Deed) -> Result<String, String> {
+        let is_news = match &deed {
+            Deed::Set { .. } | Deed::Keep { by: None } => true,
+            Deed::Undo { why } => *why != Undoing::Edited,
+            Deed::Keep { by: Some(_) }
+            | Deed::Password { .. }
+            | Deed::Choose { .. }
+            | Deed::Automatic { .. }
+            | Deed::ChoiceOver
+            | Deed::Pause { .. }
+            | Deed::Resume { .. }
+            | Deed::PauseOver { .. }
+            | Deed::TestLeds { .. } => false,
+        };
+        self.take(Input::Did(deed));
+        if is_news { self.reload() } else { Ok("told".to_owned()) }
     }
 
     /// Reads the configuration again. A wrong one changes nothing.
@@ -77,7 +103,13 @@ impl Agent {
                 if self.options.mode == Mode::Steer {
                     self.notifier.configure(config.notify.clone());
                 }
-                let message = format!("configuration reloaded: {}", file.display());
+                let changes = config.changes_from(self.engine.config());
+                let changes = if changes.is_empty() {
+                    "nothing is different".to_owned()
+                } else {
+                    changes.join("; ")
+                };
+                let message = format!("configuration reloaded: {} ({changes})", file.display());
                 self.take(Input::Reload(Box::new(config)));
                 Ok(message)
             }

@@ -331,7 +331,7 @@ mod tests {
         assert_eq!((last, history.due()), (0, None));
         history.take(&event(1, start, Fact::Stalled { gap: MINUTE }), start);
         assert_eq!(history.due(), None, "a detail is for RAM only");
-        history.take(&event(2, start, Fact::Reloaded), start);
+        history.take(&event(2, start, Fact::Reloaded { changes: Vec::new() }), start);
         assert_eq!(history.due(), Some(start.mono + MINUTE));
         history.run(&keeper, at(159, None));
         let down = Fact::NoSpareLeft { others: Vec::new() };
@@ -362,7 +362,7 @@ mod tests {
         let (config, start) = (a_box("marks", ""), at(100, None));
         let (mut history, _) = History::open(&config, start);
         let (keeper, dir) = (Keeper::start().unwrap(), config.state_dir);
-        history.take(&event(1, start, Fact::Reloaded), start);
+        history.take(&event(1, start, Fact::Reloaded { changes: Vec::new() }), start);
         for second in (100..100 + 86_400).step_by(10) {
             history.run(&keeper, at(second, None));
         }
@@ -380,7 +380,7 @@ mod tests {
         for id in 0..5000 {
             let now = at(id, None);
             let detail = Fact::Stalled { gap: MINUTE };
-            let fact = if id % 50 == 0 { Fact::Reloaded } else { detail };
+            let fact = if id % 50 == 0 { Fact::Reloaded { changes: Vec::new() } } else { detail };
             make_room(&mut shown);
             shown.push_back(Entry::new(&event(id, now, fact), "b"));
         }
@@ -394,7 +394,7 @@ mod tests {
         let config = a_box("ram", "history = \"ram\"\n");
         let (mut history, last) = History::open(&config, at(1, None));
         let keeper = Keeper::start().unwrap();
-        history.take(&event(1, at(1, None), Fact::Reloaded), at(1, None));
+        history.take(&event(1, at(1, None), Fact::Reloaded { changes: Vec::new() }), at(1, None));
         history.run(&keeper, at(100, Some(1_700_000_000)));
         history.end(&keeper);
         settle(keeper);
@@ -407,7 +407,10 @@ mod tests {
         let mut desk = Desk::default();
         let line = |id| {
             let now = at(id, None);
-            Line::Happened(Box::new(Entry::new(&event(id, now, Fact::Reloaded), "b")))
+            Line::Happened(Box::new(Entry::new(
+                &event(id, now, Fact::Reloaded { changes: Vec::new() }),
+                "b",
+            )))
         };
         (0..700).for_each(|id| desk.put(line(id)));
         let ids = |desk: &Desk| -> Vec<u64> {

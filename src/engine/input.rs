@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::engine::dataplane::report::ApplyReport;
+use crate::engine::events::causes::Deed;
 use crate::engine::events::note::Note;
 use crate::engine::kernel::flow::{FlowCount, FlushScope};
 use crate::engine::kernel::view::{KernelChange, KernelView};
@@ -56,6 +57,8 @@ pub enum Input {
     Watched,
     /// A person wants something; the answer carries the same number.
     Command(u64, Command),
+    /// What a person did that others carry out; it belongs to the history.
+    Did(Deed),
     /// A new configuration, already checked.
     Reload(Box<Config>),
     /// The agent is about to stop.

@@ -214,6 +214,7 @@ impl Engine {
             Input::Outside(reply) => self.seen_outside(&reply, now),
             Input::Watched => self.watched(now),
             Input::Command(number, command) => self.command(number, command, now),
+            Input::Did(deed) => self.record(Fact::Manual { deed }, now),
             Input::Reload(config) => self.reload(*config, now),
             Input::Stop => self.stop(now),
         }

@@ -19,16 +19,51 @@ const FILE: &str = "setup-undo.json";
 /// The largest record that is read, in bytes: some files of a few kilobytes.
 const MOST: u64 = 4 << 20;
 
+/// Who tries something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// `sparelink setup`, which has somebody at hand who undoes it, services and all.
+    Setup,
+    /// Somebody at this address, on the page. The agent undoes it.
+    Page(String),
+}
+
+/// What is about to be tried.
+#[derive(Debug)]
+pub struct Attempt<'a> {
+    pub by: By,
+    /// Without a confirmation it is undone after so long.
+    pub within: Duration,
+    pub files: &'a [PathBuf],
+    /// What the first file will be. What somebody else writes there meanwhile is theirs, and stays.
+    pub becomes: Option<&'a [u8]>,
+    /// Services that run, and are to run again with the old files.
+    pub running: Vec<String>,
+    /// Services that do not run, and are to be stopped.
+    pub stopped: Vec<String>,
+    /// Who may read and end it besides root: the agent's user and group.
+    pub owner: Option<(u32, u32)>,
+}
+
 /// What was there before.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Before {
+    by: By,
     /// When it began, in microseconds of the monotonic clock. After a boot that is ahead, and the trial is over.
     begun: u64,
+    within: Duration,
     files: Vec<Kept>,
     /// Services that ran, and are to run again with the old files.
     pub running: Vec<String>,
     /// Services that did not run, and are to be stopped.
     pub stopped: Vec<String>,
+    /// It began before this boot: no service has seen what was tried.
+    #[serde(skip)]
+    pub is_of_another_boot: bool,
+    /// Somebody else wrote to a file meanwhile, which stays as it is.
+    #[serde(skip)]
+    pub was_edited: bool,
 }
 
 /// A file as it was.
@@ -37,6 +72,8 @@ struct Kept {
     path: PathBuf,
     /// `None`: there was none.
     content: Option<Content>,
+    /// The checksum of what was tried; with another it is somebody else's work.
+    becomes: Option<u32>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,10 +83,33 @@ struct Content {
     owner: (u32, u32),
 }
 
+/// Something on trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnTrial {
+    pub by: By,
+    /// Until it is undone; `None`: it began before this boot.
+    pub left: Option<Duration>,
+}
+
 /// Whether something is on trial, or half undone.
 #[must_use]
 pub fn is_on(record: &Path) -> bool {
     record.exists() || undoing(record).exists()
+}
+
+/// What is on trial.
+///
+/// # Errors
+///
+/// When there is a record that cannot be read.
+pub fn state(record: &Path) -> io::Result<Option<OnTrial>> {
+    let at = if record.exists() { record.to_owned() } else { undoing(record) };
+    if !at.exists() {
+        return Ok(None);
+    }
+    let before = read(&at)?;
+    let left = age(&before).map(|age| before.within.saturating_sub(age));
+    Ok(Some(OnTrial { by: before.by, left }))
 }
 
 /// Where the record is while it is undone.
@@ -63,27 +123,36 @@ pub fn record(config_file: &Path) -> PathBuf {
     config_file.with_file_name(FILE)
 }
 
-/// Keeps what stands in `files`, and which services ran, before anything is changed.
+/// Keeps what stands in the files, and which services ran, before anything is changed.
 ///
 /// # Errors
 ///
 /// When a file cannot be read or the record not be written, or something is on trial already, whose record knows what
 /// was before all; nothing has been changed then.
-pub fn begin(
-    record: &Path,
-    files: &[PathBuf],
-    running: Vec<String>,
-    stopped: Vec<String>,
-) -> io::Result<()> {
+pub fn begin(record: &Path, attempt: Attempt<'_>) -> io::Result<()> {
     if is_on(record) {
         let text = "something is on trial already: sparelink setup --keep, or --undo";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
-    let begun = clock::now().mono.as_micros();
-    let files = files.iter().map(|path| Ok(Kept { path: path.clone(), content: content(path)? }));
-    let before = Before { begun, files: files.collect::<io::Result<_>>()?, running, stopped };
+    was_kept_for(record)?;
+    let Attempt { by, within, files, becomes, running, stopped, owner } = attempt;
+    let mut kept = Vec::new();
+    for (at, path) in files.iter().enumerate() {
+        let becomes = becomes.filter(|_| at == 0).map(disk::checksum);
+        kept.push(Kept { path: path.clone(), content: content(path)?, becomes });
+    }
+    let before = Before {
+        by,
+        begun: clock::now().mono.as_micros(),
+        within,
+        files: kept,
+        running,
+        stopped,
+        is_of_another_boot: false,
+        was_edited: false,
+    };
     let bytes = serde_json::to_vec(&before).map_err(io::Error::other)?;
-    disk::replace_private(record, &bytes, None)
+    disk::replace_private(record, &bytes, owner)
 }
 
 fn content(path: &Path) -> io::Result<Option<Content>> {
@@ -105,6 +174,35 @@ pub fn keep(record: &Path) -> io::Result<bool> {
     disk::remove(record)
 }
 
+/// The new state stays, said by somebody who may not see to services: whoever waits to undo it does what is left to
+/// do. `false`: it was undone already, or there is none.
+///
+/// # Errors
+///
+/// When the directory cannot be written.
+#[cfg(feature = "settings")]
+pub fn keep_for(record: &Path) -> io::Result<bool> {
+    match fs::rename(record, kept_for(record)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether somebody said so; asked once.
+///
+/// # Errors
+///
+/// When the directory cannot be written.
+pub fn was_kept_for(record: &Path) -> io::Result<bool> {
+    disk::remove(&kept_for(record))
+}
+
+/// Where the record is once somebody else has kept it.
+fn kept_for(record: &Path) -> PathBuf {
+    record.with_extension("kept")
+}
+
 /// Nothing is left to be undone: the services are as before, too.
 ///
 /// # Errors
@@ -123,7 +221,7 @@ pub fn done(record: &Path) -> io::Result<()> {
 pub fn undo(record: &Path, for_at_least: Duration) -> io::Result<Option<Before>> {
     let taken = undoing(record);
     if record.exists() {
-        if age(record)?.is_some_and(|age| age < for_at_least) {
+        if age(&read(record)?).is_some_and(|age| age < for_at_least) {
             return Ok(None);
         }
         match fs::rename(record, &taken) {
@@ -136,10 +234,15 @@ pub fn undo(record: &Path, for_at_least: Duration) -> io::Result<Option<Before>>
     if !taken.exists() {
         return Ok(None);
     }
-    let before = read(&taken)?;
+    let mut before = read(&taken)?;
+    before.is_of_another_boot = age(&before).is_none();
     let mut failed = None;
     for kept in &before.files {
-        failed = put_back(kept).err().or(failed);
+        match put_back(kept) {
+            Ok(Put::Back) => {}
+            Ok(Put::Left) => before.was_edited = true,
+            Err(error) => failed = Some(error),
+        }
     }
     failed.map_or(Ok(Some(before)), Err)
 }
@@ -150,19 +253,33 @@ fn read(path: &Path) -> io::Result<Before> {
 }
 
 /// How long something has been on trial; `None`: since before this boot.
-fn age(record: &Path) -> io::Result<Option<Duration>> {
-    let now = clock::now().mono.as_micros();
-    Ok(now.checked_sub(read(record)?.begun).map(Duration::from_micros))
+fn age(before: &Before) -> Option<Duration> {
+    clock::now().mono.as_micros().checked_sub(before.begun).map(Duration::from_micros)
 }
 
-fn put_back(kept: &Kept) -> io::Result<()> {
+/// What became of a file that was to be put back.
+enum Put {
+    Back,
+    /// Somebody else wrote to it meanwhile.
+    Left,
+}
+
+fn put_back(kept: &Kept) -> io::Result<Put> {
     let Some(content) = &kept.content else {
-        return disk::remove(&kept.path).map(drop);
+        return disk::remove(&kept.path).map(|_| Put::Back);
     };
+    let now = fs::read(&kept.path).ok();
+    let is_theirs = |now: Vec<u8>| {
+        kept.becomes.is_some_and(|becomes| disk::checksum(&now) != becomes) && now != content.bytes
+    };
+    if now.is_some_and(is_theirs) {
+        return Ok(Put::Left);
+    }
     // Readable for nobody else at any moment; only root can give files away.
     let owner = geteuid().is_root().then_some(content.owner);
     disk::replace_private(&kept.path, &content.bytes, owner)?;
-    fs::set_permissions(&kept.path, fs::Permissions::from_mode(content.mode))
+    fs::set_permissions(&kept.path, fs::Permissions::from_mode(content.mode))?;
+    Ok(Put::Back)
 }
 
 #[cfg(test)]
@@ -176,6 +293,19 @@ mod tests {
         dir
     }
 
+    /// By setup, of files that nobody else writes.
+    fn attempt(files: &[PathBuf]) -> Attempt<'_> {
+        Attempt {
+            by: By::Setup,
+            within: Duration::from_secs(120),
+            files,
+            becomes: None,
+            running: Vec::new(),
+            stopped: Vec::new(),
+            owner: None,
+        }
+    }
+
     #[test]
     fn what_is_not_kept_is_as_before() {
         let dir = place("undo");
@@ -183,11 +313,14 @@ mod tests {
         fs::write(&old, "before").unwrap();
         fs::set_permissions(&old, fs::Permissions::from_mode(0o640)).unwrap();
         let record = record(&dir.join("sparelink.toml"));
-        begin(&record, &[old.clone(), new.clone()], vec!["a".to_owned()], Vec::new()).unwrap();
+        let files = [old.clone(), new.clone()];
+        begin(&record, Attempt { running: vec!["a".to_owned()], ..attempt(&files) }).unwrap();
+        let seen = state(&record).unwrap().unwrap();
+        assert!(seen.by == By::Setup && seen.left > Some(Duration::from_secs(60)), "{seen:?}");
         fs::write(&old, "after").unwrap();
         fs::write(&new, "after").unwrap();
         // Another one would take what is on trial for what was before.
-        let twice = begin(&record, std::slice::from_ref(&old), Vec::new(), Vec::new()).unwrap_err();
+        let twice = begin(&record, attempt(&files)).unwrap_err();
         assert_eq!(twice.kind(), io::ErrorKind::AlreadyExists);
         // Who was to undo an earlier one comes too early for this one.
         assert!(undo(&record, Duration::from_secs(60)).unwrap().is_none());
@@ -208,10 +341,48 @@ mod tests {
         let dir = place("keep");
         let record = record(&dir.join("sparelink.toml"));
         let file = dir.join("file");
-        begin(&record, std::slice::from_ref(&file), Vec::new(), Vec::new()).unwrap();
+        begin(&record, attempt(std::slice::from_ref(&file))).unwrap();
         fs::write(&file, "after").unwrap();
         assert!(keep(&record).unwrap());
         assert!(undo(&record, Duration::ZERO).unwrap().is_none() && file.exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_meanwhile_stays() {
+        let dir = place("theirs");
+        let record = record(&dir.join("sparelink.toml"));
+        let file = dir.join("file");
+        let files = [file.clone()];
+        for (meanwhile, edited, left) in
+            [("tried", false, "before"), ("theirs", true, "theirs"), ("before", false, "before")]
+        {
+            fs::write(&file, "before").unwrap();
+            let by = By::Page("192.168.1.20".to_owned());
+            begin(&record, Attempt { by, becomes: Some(b"tried"), ..attempt(&files) }).unwrap();
+            fs::write(&file, meanwhile).unwrap();
+            let before = undo(&record, Duration::ZERO).unwrap().unwrap();
+            done(&record).unwrap();
+            assert_eq!(before.was_edited, edited, "{meanwhile}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), left);
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_began_before_this_boot_is_over() {
+        let dir = place("boot");
+        let record = record(&dir.join("sparelink.toml"));
+        let files = [dir.join("file")];
+        begin(&record, attempt(&files)).unwrap();
+        fs::write(&files[0], "after").unwrap();
+        // As if the clock had begun anew.
+        let mut before = read(&record).unwrap();
+        before.begun = u64::MAX / 2;
+        fs::write(&record, serde_json::to_vec(&before).unwrap()).unwrap();
+        assert_eq!(state(&record).unwrap().unwrap().left, None);
+        let before = undo(&record, Duration::from_secs(120)).unwrap().unwrap();
+        assert!(before.is_of_another_boot && !files[0].exists());
         fs::remove_dir_all(&dir).unwrap();
     }
 
@@ -222,7 +393,7 @@ mod tests {
         let file = dir.join("gone/file");
         fs::create_dir_all(dir.join("gone")).unwrap();
         fs::write(&file, "before").unwrap();
-        begin(&record, &[file], Vec::new(), Vec::new()).unwrap();
+        begin(&record, attempt(&[file])).unwrap();
         fs::remove_dir_all(dir.join("gone")).unwrap();
         assert!(undo(&record, Duration::ZERO).is_err());
         fs::create_dir_all(dir.join("gone")).unwrap();

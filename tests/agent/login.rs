@@ -16,11 +16,11 @@ use crate::stage::{AGENT, PROVEN, SOON, Stage};
 
 crate::tests![who_knows_the_password_steers, looking_at_passwords_costs_little];
 
-const LAN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 77, 1));
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const LAN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 77, 1));
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// Sets the password as a person would.
-async fn passwd(stage: &Stage, typed: &'static str) -> Result<()> {
+pub(crate) async fn passwd(stage: &Stage, typed: &'static str) -> Result<()> {
     let mut command = Command::new(AGENT);
     command.arg("passwd").arg("--config").arg(stage.agent.config_file()).env_clear();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -37,7 +37,7 @@ async fn passwd(stage: &Stage, typed: &'static str) -> Result<()> {
 }
 
 /// As the page asks.
-async fn post(stage: &Stage, path: &str, cookie: &str, body: &Value) -> Result<Answer> {
+pub(crate) async fn post(stage: &Stage, path: &str, cookie: &str, body: &Value) -> Result<Answer> {
     let host = host(LAN);
     let headers = format!(
         "Host: {host}\r\nOrigin: http://{host}\r\nSec-Fetch-Site: same-origin\r\nX-Sparelink: 1\r\n\
@@ -48,7 +48,7 @@ async fn post(stage: &Stage, path: &str, cookie: &str, body: &Value) -> Result<A
     ask(&stage.home.client, to, &line, &headers, &body.to_string()).await
 }
 
-async fn log_in(stage: &Stage, password: &str) -> Result<Answer> {
+pub(crate) async fn log_in(stage: &Stage, password: &str) -> Result<Answer> {
     post(stage, "login", "", &serde_json::json!({ "password": password })).await
 }
 
@@ -70,7 +70,7 @@ fn header<'a>(answer: &'a Answer, name: &str) -> Result<&'a str> {
 }
 
 /// The cookie of a login that worked, as a browser sends it back.
-fn cookie(answer: &Answer) -> Result<String> {
+pub(crate) fn cookie(answer: &Answer) -> Result<String> {
     ensure!(answer.status == 200, "{answer:?}");
     let whole = header(answer, "set-cookie")?;
     let (cookie, rest) = whole.split_once(';').context("no flags")?;

@@ -52,6 +52,7 @@ mod room;
 mod routed;
 mod runner;
 mod scenarios;
+mod settings;
 mod setup;
 mod siege;
 mod soak;
@@ -102,6 +103,7 @@ fn all() -> Result<Vec<Test>> {
         soak::tests(),
         room::tests(),
         scenarios::tests()?,
+        settings::tests(),
         setup::tests(),
         guard::tests(),
         survival::tests(),

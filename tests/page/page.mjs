@@ -2,101 +2,32 @@
 
 import assert from "node:assert/strict";
 import { mkdir, readFile, readdir } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { watchFrom } from "./browser.mjs";
 import { HOSTILE } from "./hostile.mjs";
+import {
+  COLOURS,
+  DESK,
+  EVERYTHING,
+  PHONE,
+  SHOTS,
+  TABLET,
+  WEB,
+  card,
+  faults,
+  fits,
+  live,
+  meet,
+  more,
+  names,
+  part,
+  poll,
+  shoot,
+  text,
+} from "./meet.mjs";
 import { Box, PASSWORD } from "./server.mjs";
+import { settings } from "./settings.mjs";
 import { STATES, line, named, status, uplink } from "./states.mjs";
-
-const WEB = new URL("../../web/", import.meta.url);
-const SHOTS = fileURLToPath(new URL("../../target/page/", import.meta.url));
-const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const PHONE = { width: 360, height: 740 };
-const TABLET = { width: 768, height: 1024 };
-const DESK = { width: 1280, height: 860 };
-
-/** A page on a box in this state, live, and what went wrong in it. */
-async function meet(context, state, { size = PHONE, theme = "light", before = null } = {}) {
-  const box = await new Box(state).listen();
-  const page = await context.newPage();
-  page.errors = [];
-  page.on("pageerror", (error) => page.errors.push(String(error)));
-  await page.setViewportSize(size);
-  await page.emulateMedia({ colorScheme: theme });
-  await page.addInitScript(watchFrom);
-  if (before) await page.addInitScript(before);
-  await page.goto(box.url);
-  await live(page);
-  return { box, page };
-}
-
-const live = (page) => page.waitForSelector("body[data-live=yes] #cards");
-const text = (page, selector) => page.locator(selector).innerText();
-const names = (state) => state.status.uplinks.map((u) => u.name);
-const more = (page, name) => card(page, name).getByRole("button", { name: "More" }).click();
-const card = (page, name) => page.locator(".card", { has: page.locator("h3", { hasText: name }) });
-
-async function part({ box, page }) {
-  const seen = await page.evaluate(() => window.seen);
-  await page.close();
-  await box.stop();
-  assert.deepEqual(page.errors, [], "the page's script ran without an error");
-  assert.deepEqual(seen.violations, [], "nothing ran into the content security policy");
-  assert.equal(seen.dialogs, 0, "no foreign script ran");
-  return seen;
-}
-
-async function poll(what, check, limit = 5000) {
-  const until = Date.now() + limit;
-  for (;;) {
-    const value = await check();
-    if (value) return value;
-    if (Date.now() > until) throw new Error(`did not come: ${what}`);
-    await new Promise((done) => setTimeout(done, 20));
-  }
-}
-
-const EVERYTHING = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-// Another theme changes colours only.
-const COLOURS = { type: "rule", values: ["color-contrast"] };
-
-/** What axe finds, as one line each. */
-async function faults(page, rules = EVERYTHING) {
-  if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(AXE);
-  const found = await page.evaluate((runOnly) => {
-    // Of a long chain the first cards are enough for the eye: the others are made alike.
-    const where = {
-      include: [["html"]],
-      exclude: runOnly.type ? [[".card:nth-child(n + 5)"], ["#entries li:nth-child(n + 9)"]] : [],
-    };
-    return window.axe.run(where, { resultTypes: ["violations"], preload: false, iframes: false, runOnly });
-  }, rules);
-  return found.violations.map(
-    (v) =>
-      `${v.id}: ${v.nodes
-        .slice(0, 3)
-        .map((n) => `${n.html.slice(0, 120)} ${n.any[0]?.message ?? ""}`)
-        .join(" | ")}`,
-  );
-}
-
-async function fits(page, what) {
-  const { wide, room } = await page.evaluate(() => ({
-    wide: document.documentElement.scrollWidth,
-    room: window.innerWidth,
-  }));
-  assert.ok(wide <= room, `${what}: ${wide} px wide in ${room}`);
-}
-
-async function shoot(page, name) {
-  await mkdir(SHOTS, { recursive: true });
-  // Of a very long page the top is enough.
-  const { width } = page.viewportSize();
-  const height = Math.min(4500, await page.evaluate(() => document.documentElement.scrollHeight));
-  await page.screenshot({ path: `${SHOTS}${name}.png`, fullPage: true, clip: { x: 0, y: 0, width, height } });
-}
 
 const hostileState = (from) => {
   const h = (i) => HOSTILE[(from + i) % HOSTILE.length];
@@ -136,6 +67,8 @@ const hostileState = (from) => {
 };
 
 export const tests = {
+  ...settings,
+
   "every state is readable for everyone, in both themes, on phone and desk": async (context, say) => {
     const { box, page } = await meet(context, STATES.ok());
     let [count, bad] = [0, []];
@@ -503,6 +436,32 @@ export const tests = {
     await page.waitForSelector("body[data-live=no]");
     assert.equal(await href(), "/icon-idle.svg");
     await page.close();
+  },
+
+  "five questions are answered by labels, in every state": async (context, say) => {
+    const { box, page } = await meet(context, STATES.ok(), { size: DESK });
+    for (const [name, state] of Object.entries(STATES)) {
+      box.play(state());
+      await page.goto(box.url);
+      await live(page);
+      const { status } = state();
+      const hero = await text(page, "#hero");
+      // Which uplink, or that there is none, and since when.
+      const carries = status.active ?? status.active6;
+      const head = await text(page, "#head");
+      assert.match(head, carries ? new RegExp(`on ${carries}`) : /No Internet|Looking|Starting|Checking/i, name);
+      if (carries && status.since) assert.match(head, /since|for/, name);
+      // Why that one: the first of the chain needs no reason but that it is; every other has a sentence.
+      const first = status.uplinks[0].name;
+      const why = `${await text(page, "#because")}${status.manual ? await text(page, "#manual") : ""}`;
+      if (carries !== first) assert.ok(why.length > 10, `${name}: ${hero}`);
+      assert.match(await text(page, ".chain h2"), /the first that works carries the traffic/i);
+      // Which spare, and what comes next: each by its label.
+      assert.match(await text(page, "#fact-spares"), /^Spares ready\s+\S/, name);
+      assert.match(hero, /\nNext \S|^Next \S/m, `${name}: ${hero}`);
+    }
+    say(`${Object.keys(STATES).length} states`);
+    await part({ box, page });
   },
 
   "of what changes it needs no more than that": async (context, say) => {
@@ -1031,23 +990,28 @@ export const tests = {
     await part({ box, page });
   },
 
-  "without a password it says how to set one": async (context) => {
+  "without a password it says how to set one, here too": async (context) => {
     const { box, page } = await meet(context, STATES.first_boot());
     await more(page, "mifi");
     await card(page, "mifi").getByRole("button", { name: "Test" }).click();
     await page.waitForSelector("#enter[open]");
-    assert.match(await text(page, "#enter"), /No password is set yet[\s\S]*sparelink passwd/);
-    assert.equal(await page.locator("#enter-password").isVisible(), false);
+    assert.match(await text(page, "#enter"), /No password is set yet[\s\S]*sparelink passwd --code/);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "enter-code");
     // Somebody sets one while the dialog is open.
     const unset = STATES.first_boot().status;
     box.say({ ...unset, login: { needed: true, set: true } });
-    await page.waitForSelector("#enter-password:visible");
-    assert.equal(await page.evaluate(() => document.activeElement.id), "enter-password");
+    await page.waitForSelector("#enter-unset", { state: "hidden" });
+    assert.equal(await text(page, "#enter-do"), "Log in");
     box.say(unset);
     await page.waitForSelector("#enter-unset:visible");
-    await page.keyboard.press("Escape");
-    await poll("the button", () => card(page, "mifi").getByRole("button", { name: "Test" }).isEnabled());
-    assert.deepEqual(box.asked, []);
+    for (const [code, answer] of [["0000-0000", /code is not right/], ["7K2M-9QXD", /^$/]]) {
+      await page.locator("#enter-code").fill(code);
+      await page.locator("#enter-password").fill("correct horse");
+      await page.locator("#enter-do").click();
+      await poll("the answer", async () => answer.test(await text(page, "#enter-error")) && !(await page.locator("#enter-do[data-busy]").count()));
+    }
+    assert.deepEqual(box.asked[0], { path: "password", body: { code: "7K2M-9QXD", password: "correct horse" } });
+    await page.context().clearCookies();
     await part({ box, page });
   },
 
@@ -1250,15 +1214,18 @@ export const tests = {
   },
 
   "it is small, and needs nobody else": async (_context, say) => {
-    let [total, wire] = [0, 0];
+    let [total, wire, later] = [0, 0, 0];
     // What a telephone keeps on its home screen is fetched once, when it is put there.
     for (const file of (await readdir(WEB)).filter((name) => !/\.(png|ico)$/.test(name))) {
       const content = await readFile(new URL(file, WEB));
+      const packed = gzipSync(content, { level: 9 }).length;
       total += content.length;
-      wire += gzipSync(content, { level: 9 }).length;
+      // Settings are fetched by who opens them.
+      if (file.startsWith("settings.")) later += packed;
+      else wire += packed;
     }
-    say(`${total} bytes in all, ${wire} on the wire`);
-    assert.ok(wire <= 40_000);
+    say(`${total} bytes in all, ${wire} on the wire, and ${later} for who opens the settings`);
+    assert.ok(wire <= 40_000 && later <= 8_000);
     const html = await readFile(new URL("index.html", WEB), "utf8");
     const scripts = (await readdir(WEB)).filter((file) => file.endsWith(".js"));
     const script = (await Promise.all(scripts.map((file) => readFile(new URL(file, WEB), "utf8")))).join(

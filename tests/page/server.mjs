@@ -33,7 +33,52 @@ export class Box {
     this.known = new Set();
     this.refuseStreams = false;
     this.requests = []; // the address of each GET
+    this.revision = 0;
+    this.settings = null;
     this.play(state);
+  }
+
+  /** What the file has; a test may give it another content, which is another revision. */
+  file(change = () => {}) {
+    this.revision += 1;
+    this.settings ??= {
+      uplinks: ["cable", "mifi", "phone"].map((name) => ({
+        name,
+        kind: name === "cable" ? "wired" : "cellular",
+        metered: name === "phone",
+        provider: { name: "", account: "", phone: "", monthly: "" },
+      })),
+      hold: "60s",
+      notify: [{ name: "ntfy", to: "ntfy (our-h…)", min: "warning", quiet: "22:00-07:00" }],
+      leds: { board: "auto", status: "", uplinks: { cable: "green:wan" } },
+    };
+    change(this.settings);
+  }
+
+  /** What the real one answers to who may see it. */
+  shown() {
+    if (!this.settings) this.file();
+    const { revision, settings } = this;
+    return { file: "/etc/sparelink/sparelink.toml", revision: String(revision), settings, leds: ["ACT", "green:wan"] };
+  }
+
+  /** Settings that are tried: what they would change is told, or they are on trial. */
+  tries(body, problem, response) {
+    if (body.revision !== String(this.revision))
+      return problem(409, "the file was changed meanwhile; nothing was written", "look at it again");
+    if (body.settings.hold === "5") return problem(422, "hold: \"5\" has no unit", "for example 5s, 5m or 5h");
+    const changes = body.settings.hold === this.settings.hold ? [] : [`hold ${this.settings.hold} → ${body.settings.hold}`];
+    const difference = [
+      { sign: " ", text: "[failback]" },
+      { sign: "-", text: `hold = "${this.settings.hold}"` },
+      { sign: "+", text: `hold = "${body.settings.hold}" # <b>mine</b>` },
+    ];
+    if (!body.preview) {
+      const trial = { of: "page", by: "192.168.77.20", seconds_left: 60 };
+      this.say({ ...this.state.status, settings: { can: true, trial } });
+    }
+    const message = body.preview ? "this would change" : "in force; confirm it within 60 s";
+    return this.json(response, 200, { message, changes, difference, confirm_within_s: body.preview ? null : 60 });
   }
 
   play(state) {
@@ -84,6 +129,11 @@ export class Box {
       return response.end(await readFile(new URL(file, WEB)));
     }
     if (pathname === "/api/v1/events") return this.stream(request, response);
+    if (pathname === "/api/v1/settings") {
+      const known = this.known.has(request.headers.cookie?.match(/session=(\d+)/)?.[1]);
+      if (!known) return this.json(response, 401, { status: 401, detail: "changing things needs a login" });
+      return this.json(response, 200, this.shown());
+    }
     const part = pathname.match(/^\/api\/v1\/(status|history|timeline|days)$/)?.[1];
     if (part === "days" && !this.state.days) return this.json(response, 503, { status: 503, detail: "busy" });
     if (part) return this.json(response, 200, this.state[part]);
@@ -115,6 +165,11 @@ export class Box {
     const problem = (status, detail, hint) =>
       this.json(response, status, { type: "about:blank", status, detail, hint });
     if (request.headers["x-sparelink"] !== "1") return problem(403, "a write needs the header X-Sparelink");
+    if (pathname === "/api/v1/password" && body.code !== undefined) {
+      if (body.code !== "7K2M-9QXD") return problem(401, "the code is not right", "try again in 1 s");
+      this.asked.push({ path: "password", body });
+      return this.json(response, 200, { message: "logged in" });
+    }
     if (pathname === "/api/v1/login") {
       if (body.password !== PASSWORD) return problem(401, "the password is not right", "try again in 1 s");
       this.sessions += 1;
@@ -144,6 +199,8 @@ export class Box {
       return problem(404, "there is no uplink of that name", "the uplinks are cable, mifi, phone");
     }
     this.asked.push({ path, body });
+    if (path === "settings") return this.tries(body, problem, response);
+    if (path.startsWith("settings/")) this.say({ ...this.state.status, settings: { can: true, trial: null } });
     return this.json(response, 200, { message: `${path} is done` });
   }
 }

@@ -86,6 +86,7 @@ export function status(uplinks, more = {}) {
       named("home.example.net", "home.example.net → 84.12.9.70 and 2001:db8:10::2 (cable), seen by the name server after 1.0 s"),
     ],
     login: { needed: true, set: true },
+    settings: { can: true, trial: null },
     uplinks,
     ...more,
   };

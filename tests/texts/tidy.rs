@@ -54,8 +54,18 @@ const FLOORS: [(&str, usize); 18] = [
 ];
 
 /// The rooms of `io` that every other room of `io` may use.
-const SHARED_IO: [&str; 9] =
-    ["client", "clock", "disk", "faults", "journal", "resolv_conf", "socket", "sys", "sysctl"];
+const SHARED_IO: [&str; 10] = [
+    "client",
+    "clock",
+    "disk",
+    "faults",
+    "journal",
+    "resolv_conf",
+    "socket",
+    "sys",
+    "sysctl",
+    "trial",
+];
 
 /// Other imports inside `io`: the room, and what it may use.
 const IO_EXCEPTIONS: [(&str, &[&str]); 5] = [

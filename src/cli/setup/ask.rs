@@ -1,5 +1,6 @@
 //! The questions. Enter takes what is proposed; nothing is written before the last one.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,7 +41,8 @@ pub(super) fn settle(
     if !yes(&format!("\nWrite it to {}? [Y/n] ", file.display()))? {
         return terminal::print("nothing is written\n");
     }
-    let plan = Plan { text, password, dnsmasq };
+    let page = proposal.lan.first().map(|lan| page_of(lan.address.addr()));
+    let plan = Plan { text, password, dnsmasq, page };
     if Manager::find() == Manager::Nobody {
         trial::write_all(file, &unstarted(plan))?;
         return terminal::print("written; start it: sparelink run\n");
@@ -59,6 +61,11 @@ pub(super) fn settle(
 /// Without an agent nobody writes the file that dnsmasq would read; `doctor` has the line for later.
 fn unstarted(plan: Plan) -> Plan {
     Plan { dnsmasq: None, ..plan }
+}
+
+/// Where the page is at an address of the LAN.
+fn page_of(ip: IpAddr) -> String {
+    format!("http://{}/", SocketAddr::new(ip, config::PAGE_PORT))
 }
 
 /// Which uplinks, in which order.

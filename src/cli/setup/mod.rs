@@ -18,6 +18,8 @@ mod box_words;
 mod found;
 mod plan;
 mod proof;
+#[cfg(feature = "qr")]
+mod qr;
 mod trial;
 
 use found::{chosen, find, shown};

@@ -10,6 +10,8 @@ pub(super) struct Plan {
     pub(super) password: Option<String>,
     /// What dnsmasq is to be told.
     pub(super) dnsmasq: Option<(PathBuf, String)>,
+    /// Where the page will be, if there is a LAN.
+    pub(super) page: Option<String>,
 }
 
 /// The file that dnsmasq is told by to ask the name servers of the uplink in use.

@@ -62,6 +62,10 @@ pub(super) fn write_all(file: &Path, plan: &Plan) -> Result<(), Failure> {
     if let Some(word) = &plan.password {
         let kept = password::set(&password::file(file), word, passwd::owner(file));
         kept.map_err(|error| Failure::plain(format!("the password is not set: {error}")))?;
+    } else if !password::file(file).exists() {
+        let code = password::new_code(&password::file(file), passwd::owner(file));
+        let code = code.map_err(|error| Failure::plain(format!("there is no code: {error}")))?;
+        terminal::print(&format!("To set a password on the page later: the code {code}\n"))?;
     }
     if let Some((file, text)) = &plan.dnsmasq {
         let put = disk::replace(file, text.as_bytes())
@@ -80,7 +84,8 @@ pub(super) fn play(
 ) -> Result<ExitCode, Failure> {
     let manager = Manager::find();
     let record = trial::record(file);
-    let mut files = vec![file.to_owned(), password::file(file)];
+    let password = password::file(file);
+    let mut files = vec![file.to_owned(), password::code_file(&password), password];
     let mut services = vec![SERVICE];
     if plan.dnsmasq.is_some() {
         files.push(dnsmasq_file());
@@ -91,8 +96,17 @@ pub(super) fn play(
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     let dir = file.parent().map_or(Ok(()), fs::create_dir_all);
     let failed = |error| Failure::plain(format!("setup cannot begin: {error}; nothing is written"));
-    dir.and_then(|()| trial::begin(&record, &files, owned(running), owned(stopped)))
-        .map_err(failed)?;
+    let attempt = trial::Attempt {
+        by: trial::By::Setup,
+        within,
+        files: &files,
+        becomes: None,
+        running: owned(running),
+        stopped: owned(stopped),
+        // So that the page can show it, and confirm.
+        owner: passwd::owner(file),
+    };
+    dir.and_then(|()| trial::begin(&record, attempt)).map_err(failed)?;
     if let Err(error) = guard(file, run_dir, within) {
         // Nothing has been changed: what is left of it would only be in the way of the next one.
         drop(trial::keep(&record));
@@ -112,19 +126,30 @@ pub(super) fn play(
         return Err(failure);
     }
     terminal::print(&format!(
-        "Started. Look whether everything works, then type \"keep\" within {} (or, from elsewhere:\n\
-         sparelink setup --keep). \"undo\" takes everything back now.\n",
+        "Started. Look whether everything works, then type \"keep\" within {}, or keep it on the\n\
+         page, or from elsewhere: sparelink setup --keep. \"undo\" takes everything back now.\n",
         human(within)
     ))?;
+    if let Some(page) = &plan.page {
+        terminal::print(&format!("Page: {page}\n{}", picture(page)))?;
+    }
     match word(within) {
         Word::Keep => keep(file),
         // Somebody else may have been a moment faster.
-        Word::Undo => {
-            take_back(file, run_dir, Duration::ZERO).and_then(|_| terminal::print(UNDONE))
-        }
+        Word::Undo => undo(file, run_dir, Duration::ZERO),
         // The session is gone. Whoever undoes it after the time is on the way.
         Word::Nobody => Ok(ExitCode::from(NO)),
     }
+}
+
+/// An address as a picture, for whoever has a phone in the hand and a terminal before them.
+fn picture(page: &str) -> String {
+    #[cfg(feature = "qr")]
+    if terminal::is_terminal() {
+        return super::qr::picture(page);
+    }
+    let _ = page;
+    String::new()
 }
 
 /// Another process that undoes everything when the time is over, whatever becomes of this one.
@@ -174,22 +199,40 @@ fn word(within: Duration) -> Word {
 
 /// What was started stays, also after a boot.
 pub(super) fn keep(file: &Path) -> Result<ExitCode, Failure> {
-    let kept = trial::keep(&trial::record(file));
+    let record = trial::record(file);
+    let is_settings =
+        matches!(trial::state(&record), Ok(Some(trial::OnTrial { by: trial::By::Page(_), .. })));
+    let kept = trial::keep(&record);
     let kept = kept.map_err(|error| Failure::plain(format!("it cannot be kept: {error}")))?;
     if !kept {
         let text = "nothing is on trial: it was undone already, or never started";
         return Err(Failure::plain(text).with_code(NO));
     }
-    match Manager::find().tell("enable", SERVICE) {
-        Ok(()) => terminal::print("kept\n"),
-        Err(error) => terminal::print(&format!("kept; at boot it does not start: {error}\n")),
+    if is_settings {
+        return terminal::print("kept\n");
     }
+    begin_at_boot()
 }
 
 /// Everything is as before, if it has been on trial for so long.
 pub(super) fn undo(file: &Path, run_dir: &Path, after: Duration) -> Result<ExitCode, Failure> {
-    let undone = take_back(file, run_dir, after)?;
-    terminal::print(if undone { UNDONE } else { "nothing is on trial\n" })
+    if take_back(file, run_dir, after)? {
+        return terminal::print(UNDONE);
+    }
+    let failed = |error: io::Error| Failure::plain(format!("it cannot be kept: {error}"));
+    if trial::was_kept_for(&trial::record(file)).map_err(failed)? {
+        begin_at_boot()
+    } else {
+        terminal::print("nothing is on trial\n")
+    }
+}
+
+/// What is kept starts at boot, too.
+fn begin_at_boot() -> Result<ExitCode, Failure> {
+    match Manager::find().tell("enable", SERVICE) {
+        Ok(()) => terminal::print("kept\n"),
+        Err(error) => terminal::print(&format!("kept; at boot it does not start: {error}\n")),
+    }
 }
 
 const UNDONE: &str = "undone: everything is as before\n";
@@ -202,6 +245,10 @@ fn take_back(file: &Path, run_dir: &Path, after: Duration) -> Result<bool, Failu
     };
     let record = trial::record(file);
     let Some(before) = trial::undo(&record, after).map_err(failed)? else { return Ok(false) };
+    if before.is_of_another_boot {
+        // No service runs with what was tried: they come up with the old files.
+        return trial::done(&record).map(|()| true).map_err(failed);
+    }
     let manager = Manager::find();
     let mut left = Vec::new();
     for service in &before.stopped {

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::causes::{Cause, Deed};
+use super::causes::{Cause, Deed, Undoing};
 use super::facts::Fact;
 use super::note::Note;
 use super::undone::Undone;
@@ -39,11 +39,9 @@ impl Fact {
     pub fn args(&self) -> Args {
         match self {
             Self::Started { chain } => vec![("chain", Arg::List(chain.clone()))],
-            Self::Stopped
-            | Self::FightOver
-            | Self::Reloaded
-            | Self::SpareBack { .. }
-            | Self::Reported { .. } => Vec::new(),
+            Self::Stopped | Self::FightOver | Self::SpareBack { .. } | Self::Reported { .. } => {
+                Vec::new()
+            }
             Self::Health { family, from, to, condition, .. } => vec![
                 ("family", version(*family)),
                 ("from", Arg::Word(from.word())),
@@ -80,6 +78,7 @@ impl Fact {
                 ("silent", Arg::Flag(*silent)),
                 ("in_use", Arg::Flag(*in_use)),
             ],
+            Self::Reloaded { changes } => vec![("changes", texts(changes))],
             Self::Stalled { gap } => vec![("gap_ms", time(*gap))],
             Self::Manual { deed } => person(deed),
             Self::NoSpareLeft { others } => {
@@ -211,6 +210,17 @@ fn person(deed: &Deed) -> Args {
         Deed::TestLeds { leds, lasts } => {
             args.push(("leds", Arg::List(leds.clone())));
             args.push(("lasts_ms", time(*lasts)));
+        }
+        Deed::Set { by, changes, within } => {
+            args.push(("by", text(by)));
+            args.push(("changes", texts(changes)));
+            args.push(("lasts_ms", time(*within)));
+        }
+        Deed::Password { by } => args.push(("by", text(by))),
+        Deed::Keep { by } => args.push(("by", maybe(by.as_ref()))),
+        Deed::Undo { why } => {
+            let by = if let Undoing::Asked { by } = why { Some(by) } else { None };
+            args.push(("by", maybe(by)));
         }
         Deed::Automatic { .. }
         | Deed::ChoiceOver

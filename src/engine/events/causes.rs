@@ -76,6 +76,39 @@ pub enum Deed {
         leds: Vec<String>,
         lasts: Duration,
     },
+    /// Settings were changed on the page, on trial.
+    Set {
+        /// By whom: an address.
+        by: String,
+        /// What, in words.
+        changes: Vec<String>,
+        /// Without a confirmation they are undone after so long.
+        within: Duration,
+    },
+    /// What was on trial stays.
+    Keep {
+        /// Who said so; `None`: somebody on the box ended the trial, one way or the other.
+        by: Option<String>,
+    },
+    /// What was on trial is undone.
+    Undo { why: Undoing },
+    /// The password of the page was set on the page.
+    Password {
+        /// By whom: an address.
+        by: String,
+    },
+}
+
+/// Why what was on trial is undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undoing {
+    /// Somebody said so.
+    Asked { by: String },
+    /// Nobody confirmed it in time.
+    Unconfirmed,
+    /// Nobody did, but somebody edited the file meanwhile, which stays as it is.
+    Edited,
 }
 
 /// Whether a move begins a story or belongs to one.
@@ -140,6 +173,10 @@ impl Deed {
             Self::Resume { .. } => "resume",
             Self::PauseOver { .. } => "pause_over",
             Self::TestLeds { .. } => "test_leds",
+            Self::Set { .. } => "set",
+            Self::Keep { .. } => "keep",
+            Self::Undo { .. } => "undo",
+            Self::Password { .. } => "password",
         }
     }
 
@@ -152,7 +189,12 @@ impl Deed {
             | Self::Resume { uplink }
             | Self::PauseOver { uplink } => Some(uplink),
             Self::Automatic { chosen } => chosen.as_deref(),
-            Self::ChoiceOver | Self::TestLeds { .. } => None,
+            Self::ChoiceOver
+            | Self::TestLeds { .. }
+            | Self::Set { .. }
+            | Self::Keep { .. }
+            | Self::Undo { .. }
+            | Self::Password { .. } => None,
         }
     }
 }

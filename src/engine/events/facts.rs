@@ -239,7 +239,10 @@ pub enum Fact {
     /// The agent stood still for so long; what it did not hear meanwhile proves nothing.
     Stalled { gap: Duration },
     /// A new configuration is in force.
-    Reloaded,
+    Reloaded {
+        /// What is different now, in words.
+        changes: Vec<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -300,7 +303,7 @@ impl Fact {
             | Self::Manual { .. }
             | Self::Noted { .. }
             | Self::Reported { .. }
-            | Self::Reloaded => Severity::Info,
+            | Self::Reloaded { .. } => Severity::Info,
             Self::Claimed { claim } if claim.overrules() => Severity::Warning,
             Self::Claimed { claim } if !claim.is_whole() => Severity::Info,
             Self::ClaimOver { .. } | Self::HostFollows { .. } => Severity::Info,
@@ -376,7 +379,7 @@ impl Fact {
             Self::Noted { .. } => Code::Noted,
             Self::Reported { .. } => Code::Reported,
             Self::Stalled { .. } => Code::Stalled,
-            Self::Reloaded => Code::Reloaded,
+            Self::Reloaded { .. } => Code::Reloaded,
         }
     }
 
@@ -420,7 +423,7 @@ impl Fact {
             | Self::NameWritten { .. }
             | Self::NameFails { .. }
             | Self::Stalled { .. }
-            | Self::Reloaded => None,
+            | Self::Reloaded { .. } => None,
             Self::Manual { deed } => deed.uplink(),
         }
     }
@@ -469,7 +472,7 @@ impl Fact {
             | Self::Noted { .. }
             | Self::Reported { .. }
             | Self::Stalled { .. }
-            | Self::Reloaded => None,
+            | Self::Reloaded { .. } => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::causes::{Cause, Deed, Scope, Trouble};
+use super::causes::{Cause, Deed, Scope, Trouble, Undoing};
 use super::facts::{Fact, SwitchKind};
 use super::name_words::name_written;
 use super::undone::{Count, Damage, Undone};
@@ -58,7 +58,12 @@ impl fmt::Display for Fact {
                 let gap = human(*gap);
                 write!(f, "the agent stalled for {gap}; probes of that time are ignored")
             }
-            Self::Reloaded => f.write_str("Configuration reloaded"),
+            Self::Reloaded { changes } if changes.is_empty() => {
+                f.write_str("Configuration reloaded: nothing is different")
+            }
+            Self::Reloaded { changes } => {
+                write!(f, "Configuration reloaded: {}", changes.join("; "))
+            }
             Self::Flushed { .. }
             | Self::FlowsLeft { .. }
             | Self::Draining { .. }
@@ -239,6 +244,26 @@ impl fmt::Display for Deed {
                 let noun = if leds.len() == 1 { "LED" } else { "LEDs" };
                 write!(f, "{noun} {}: on and off for {} s", leds.join(", "), lasts.as_secs())
             }
+            Self::Set { by, changes, within } => write!(
+                f,
+                "Settings changed on the page by {by}, on trial for {} s: {}",
+                within.as_secs(),
+                changes.join("; ")
+            ),
+            Self::Keep { by: Some(by) } => write!(f, "The new settings stay: confirmed by {by}"),
+            Self::Keep { by: None } => {
+                f.write_str("The trial was ended on the box; the configuration counts as it is now")
+            }
+            Self::Undo { why: Undoing::Asked { by } } => {
+                write!(f, "The new settings are undone by {by}")
+            }
+            Self::Undo { why: Undoing::Unconfirmed } => {
+                f.write_str("The new settings are undone: nobody confirmed them")
+            }
+            Self::Undo { why: Undoing::Edited } => f.write_str(
+                "The new settings were not confirmed, but the file was edited meanwhile: it stays as it is",
+            ),
+            Self::Password { by } => write!(f, "The password of the page was set by {by}"),
         }
     }
 }

@@ -68,7 +68,11 @@ impl Engine {
             | Deed::Choose { .. }
             | Deed::Pause { .. }
             | Deed::PauseOver { .. }
-            | Deed::TestLeds { .. } => return,
+            | Deed::TestLeds { .. }
+            | Deed::Set { .. }
+            | Deed::Keep { .. }
+            | Deed::Undo { .. }
+            | Deed::Password { .. } => return,
         };
         for family in Family::BOTH {
             self.choice.active.get_mut(family).let_go = Some((now.mono, cause.clone()));

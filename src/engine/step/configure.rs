@@ -93,6 +93,7 @@ impl Engine {
         if self.config.heartbeat != config.heartbeat {
             self.telling.heartbeats.reset();
         }
+        let changes = config.changes_from(&self.config);
         self.names.followers.configure(&self.config.ddns, &config.ddns);
         self.config = config;
         self.enrol(now);
@@ -104,7 +105,7 @@ impl Engine {
                 self.first_choice(family, None, now);
             }
         }
-        self.record(Fact::Reloaded, now);
+        self.record(Fact::Reloaded { changes }, now);
     }
 }
 

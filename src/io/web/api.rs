@@ -16,9 +16,11 @@ use super::ask::{Ask, Asks, ask};
 use super::days::DaysOf;
 use super::feed::Feed;
 use super::problem::{busy, malformed, problem, with_hint};
+#[cfg(feature = "settings")]
+use super::settings;
 use super::site::{Done, MAX_BODY, Site};
 use super::via::Via;
-use super::{ack, assets, events, guard, history, json, login, metrics, notice};
+use super::{ack, assets, events, guard, history, json, login, metrics, new_password, notice};
 use crate::config::nearest;
 use crate::engine::events::entry::plain;
 use crate::engine::events::note::Note;
@@ -85,7 +87,14 @@ pub(super) fn router(site: Site) -> Router {
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/led_test", post(led_test))
         .route("/api/v1/notify/test", post(test_channel))
-        .route("/api/v1/notify/ack", post(ack::all))
+        .route("/api/v1/notify/ack", post(ack::all));
+    #[cfg(feature = "settings")]
+    let changes = changes
+        .route("/api/v1/settings", get(settings::show))
+        .route("/api/v1/settings", post(settings::change))
+        .route("/api/v1/settings/keep", post(settings::keep))
+        .route("/api/v1/settings/undo", post(settings::undo));
+    let changes = changes
         .route_layer(axum::middleware::from_fn_with_state(site.access.clone(), guard::known));
     Router::new()
         .route("/api/v1/status", get(status))
@@ -96,6 +105,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/login", post(login::login))
         .route("/api/v1/logout", post(login::logout))
+        .route("/api/v1/password", post(new_password::set))
         .route("/ack/{token}", get(ack::look))
         .route("/ack/{token}", post(ack::one))
         .merge(changes)
@@ -127,7 +137,8 @@ async fn status(
 ) -> Response {
     match feed.latest.get(&asks).await {
         Some(snapshot) => {
-            Json(json::Status::new(&snapshot, access.state(via, &headers))).into_response()
+            let login = access.state(via, &headers);
+            Json(json::Status::new(&snapshot, login, feed.settings())).into_response()
         }
         None => busy(),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::engine::events::causes::Deed;
 use crate::engine::events::entry::{Entry, Wanted};
 use crate::engine::events::timeline::View;
 use crate::engine::input::Command;
@@ -29,6 +30,9 @@ pub enum Ask {
     TestChannel(Option<String>, oneshot::Sender<oneshot::Receiver<Vec<Tested>>>),
     /// Somebody has seen what is critical, or wants to know what there is. The answer comes by itself.
     Acknowledge(Acknowledge, oneshot::Sender<oneshot::Receiver<Acknowledged>>),
+    /// Settings were changed, kept or undone: it belongs to the history, and the file is read again where it is another
+    /// one. The error is the file's mistakes, in words.
+    Settings(Deed, oneshot::Sender<Result<String, String>>),
     /// Read the configuration again. The error is the file's mistakes, in words.
     Reload(oneshot::Sender<Result<String, String>>),
 }

@@ -109,6 +109,8 @@ mod tests {
             "/nodes.js",
             "/page.js",
             "/record.js",
+            "/settings.css",
+            "/settings.js",
             "/steer.js",
             "/view.js",
             "/words.js",
@@ -116,11 +118,15 @@ mod tests {
         assert_eq!(paths, all);
         // What a phone puts on its home screen is no part of what a browser loads.
         let once = |asset: &&Asset| asset.kind == "image/png" || asset.kind == "image/x-icon";
+        let opened = |asset: &&Asset| asset.path.starts_with("/settings.");
         let packed = |asset: &Asset| asset.packed.len();
-        let loaded: usize = ASSETS.iter().filter(|asset| !once(asset)).map(packed).sum();
+        let loaded: usize =
+            ASSETS.iter().filter(|asset| !once(asset) && !opened(asset)).map(packed).sum();
         assert!(loaded <= 40_000, "{loaded} bytes; 40 kB are enough for a page");
         let rest: usize = ASSETS.iter().filter(once).map(packed).sum();
         assert!(rest <= 5_000, "{rest} bytes for icons");
+        let later: usize = ASSETS.iter().filter(opened).map(packed).sum();
+        assert!(later <= 8_000, "{later} bytes for who opens the settings");
     }
 
     #[test]

@@ -87,13 +87,13 @@ pub(super) async fn events(
     };
     let states = site.feed.states.subscribe();
     let (entries, access) = (site.feed.entries.subscribe(), site.access);
-    let latest = site.feed.latest;
+    let feed = site.feed;
     let mut listener = Listener { wanted: Wanted::Whole, states, entries, access, _slot: slot };
-    let Some(snapshot) = latest.get(&asks).await else {
+    let Some(snapshot) = feed.latest.get(&asks).await else {
         return busy();
     };
     let login = listener.access.state(via, &headers);
-    let status = json::Status::new(&snapshot, login);
+    let status = json::Status::new(&snapshot, login, feed.settings());
     if query.is_some_and(|query| query == CHANGES) {
         let document = serde_json::to_value(&status).unwrap_or_default();
         listener.wanted = Wanted::Changes(Arc::new(document));

@@ -1,7 +1,9 @@
 //! What is new, for every browser that watches.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(feature = "settings")]
+use std::time::Duration;
 
 use axum::body::Bytes;
 use serde::Serialize;
@@ -12,6 +14,9 @@ use super::json;
 use super::latest::Latest;
 use crate::engine::events::entry::Entry;
 use crate::engine::status::snapshot::Snapshot;
+use crate::io::clock;
+use crate::io::trial::By;
+use crate::time::Instant;
 
 /// News that may wait for a slow reader; one that falls further behind is let go and comes back.
 const BACKLOG: usize = 64;
@@ -25,7 +30,12 @@ pub struct Feed {
     pub(super) latest: Latest,
     /// There is a password for the page.
     has_password: Arc<AtomicBool>,
+    /// What is on trial, for everybody to see: who tries it, and until when.
+    trial: Arc<Mutex<Option<Trial>>>,
 }
+
+/// Who tries something, and until when; no time: it began before this boot.
+type Trial = (By, Option<Instant>);
 
 /// The state as it is told to all.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +49,13 @@ pub(super) struct Told {
 impl Default for Feed {
     fn default() -> Self {
         let (states, entries) = (watch::Sender::default(), broadcast::Sender::new(BACKLOG));
-        Self { states, entries, latest: Latest::default(), has_password: Arc::default() }
+        Self {
+            states,
+            entries,
+            latest: Latest::default(),
+            has_password: Arc::default(),
+            trial: Arc::default(),
+        }
     }
 }
 
@@ -59,7 +75,7 @@ impl Feed {
     pub fn state(&self, snapshot: &Snapshot) {
         let set = self.has_password.load(Ordering::Relaxed);
         let login = json::Login { needed: true, set, inside: None };
-        let status = json::Status::new(snapshot, login);
+        let status = json::Status::new(snapshot, login, self.settings());
         let document = Arc::new(serde_json::to_value(&status).unwrap_or_default());
         self.states.send_replace(Told { event: frame("status", &status), document });
     }
@@ -67,6 +83,21 @@ impl Feed {
     /// Where it is noted whether there is a password for the page.
     pub(super) fn has_password(&self) -> Arc<AtomicBool> {
         self.has_password.clone()
+    }
+
+    /// Something is on trial, for so long; `None`: nothing is.
+    #[cfg(feature = "settings")]
+    pub(super) fn trial(&self, trial: Option<(By, Option<Duration>)>) {
+        let now = clock::now().mono;
+        let trial = trial.map(|(by, left)| (by, left.map(|left| now + left)));
+        *self.trial.lock().unwrap_or_else(PoisonError::into_inner) = trial;
+        self.outdate();
+    }
+
+    /// What is on trial, as it is told.
+    pub(super) fn settings(&self) -> json::SettingsOf {
+        let trial = self.trial.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        json::SettingsOf::new(trial, clock::now().mono)
     }
 
     /// Something happened.

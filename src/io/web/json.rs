@@ -17,8 +17,10 @@ use crate::time::{Instant, Now, human};
 use crate::units::Gather as _;
 
 mod names;
+mod settings;
 
 use names::NameOf;
+pub(super) use settings::SettingsOf;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
@@ -26,6 +28,7 @@ pub(super) struct Status {
     time: Option<String>,
     host: Option<String>,
     login: Login,
+    settings: SettingsOf,
     works: bool,
     observing: bool,
     active: Option<String>,
@@ -181,13 +184,16 @@ impl From<Vec<Tested>> for Tests {
     }
 }
 
-/// The status document as messages carry it: without who has logged in.
+/// The status document as messages carry it: without what only the page needs.
 #[must_use]
 pub fn document(snapshot: &Snapshot) -> Value {
     let login = Login { needed: true, set: true, inside: None };
-    let mut document = serde_json::to_value(Status::new(snapshot, login)).unwrap_or_default();
+    let settings = SettingsOf::new(None, snapshot.now.mono);
+    let status = Status::new(snapshot, login, settings);
+    let mut document = serde_json::to_value(status).unwrap_or_default();
     if let Some(fields) = document.as_object_mut() {
         fields.remove("login");
+        fields.remove("settings");
     }
     document
 }
@@ -308,7 +314,7 @@ struct Silences {
 }
 
 impl Status {
-    pub(super) fn new(snapshot: &Snapshot, login: Login) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, login: Login, settings: SettingsOf) -> Self {
         let last_switch = snapshot.last_switch.as_ref().map(|(last, utc)| LastSwitch {
             at: utc.map(|utc| utc.to_string()),
             from: last.from.clone(),
@@ -325,6 +331,7 @@ impl Status {
             time: snapshot.now.utc.map(|utc| utc.to_string()),
             host: crate::io::clock::hostname(),
             login,
+            settings,
             works: snapshot.works,
             observing: snapshot.observing,
             active: snapshot.active.v4.clone(),

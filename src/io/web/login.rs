@@ -52,23 +52,43 @@ pub(super) async fn login(
             return with_hint(StatusCode::INTERNAL_SERVER_ERROR, words, Some(hint));
         }
     };
+    let line = stored.line().to_owned();
+    match try_secret(&access, peer, stored, password, "the password is not right").await {
+        Tried::Right => access.welcome(peer, scheme, &line),
+        Tried::Refused(response) => response,
+    }
+}
+
+/// What came of a try.
+pub(super) enum Tried {
+    Right,
+    Refused(Response),
+}
+
+/// Whether somebody knows a secret. Who does not waits longer each time; `wrong` is what they are told.
+pub(super) async fn try_secret(
+    access: &Access,
+    peer: IpAddr,
+    stored: Stored,
+    shown: String,
+    wrong: &str,
+) -> Tried {
     let admitted = access.known().tries.admit(peer, clock::now().mono);
     let failures = match admitted {
         Ok(failures) => failures,
-        Err(wait) => return too_soon(wait),
+        Err(wait) => return Tried::Refused(too_soon(wait)),
     };
-    let line = stored.line().to_owned();
-    match tokio::time::timeout(PATIENCE, is_right(&access, stored, password)).await {
-        Ok(Some(true)) => access.welcome(peer, scheme, &line),
+    match tokio::time::timeout(PATIENCE, is_right(access, stored, shown)).await {
+        Ok(Some(true)) => Tried::Right,
         Ok(Some(false)) => {
             access.known().tries.refuse(peer, clock::now().mono);
             if failures >= 4 && failures.is_power_of_two() {
                 tracing::warn!(%peer, failures, "wrong passwords for the page");
             }
             let hint = format!("try again in {}", span(pause(failures)));
-            with_hint(StatusCode::UNAUTHORIZED, "the password is not right", Some(hint))
+            Tried::Refused(with_hint(StatusCode::UNAUTHORIZED, wrong, Some(hint)))
         }
-        Ok(None) | Err(_) => busy(),
+        Ok(None) | Err(_) => Tried::Refused(busy()),
     }
 }
 
@@ -94,7 +114,8 @@ pub(super) async fn logout(
 }
 
 impl Access {
-    fn welcome(&self, peer: IpAddr, scheme: Scheme, password: &str) -> Response {
+    /// Begins a session.
+    pub(super) fn welcome(&self, peer: IpAddr, scheme: Scheme, password: &str) -> Response {
         let Ok(random) = clock::random() else {
             let words = "the box has no random numbers, so no login is possible";
             return problem(StatusCode::INTERNAL_SERVER_ERROR, words);

@@ -30,6 +30,7 @@ mod json;
 mod latest;
 mod login;
 mod metrics;
+mod new_password;
 mod notice;
 mod own_names;
 pub mod password;
@@ -38,6 +39,8 @@ mod proxy;
 mod said;
 mod server;
 mod sessions;
+#[cfg(feature = "settings")]
+mod settings;
 mod site;
 mod slots;
 mod tries;
@@ -46,6 +49,7 @@ mod via;
 pub use ask::Ask;
 pub use feed::Feed;
 pub use json::document;
+pub use site::Files;
 pub use slots::Neighbours;
 
 /// The name of the socket in the run directory.
@@ -92,7 +96,7 @@ pub struct Web {
 
 impl Web {
     /// Starts the thread. It answers on `socket` at once, and nowhere else until it is told where.
-    /// `password` is the file of the page's password; `neighbours` tells machines apart that have many addresses.
+    /// `neighbours` tells machines apart that have many addresses.
     ///
     /// # Errors
     ///
@@ -100,13 +104,13 @@ impl Web {
     pub fn start(
         socket: UnixListener,
         asks: mpsc::Sender<Ask>,
-        password: PathBuf,
+        files: Files,
         neighbours: Neighbours,
     ) -> io::Result<Self> {
         let (places, places_seen) = watch::channel(BTreeSet::new());
         let feed = Feed::default();
         let config = watch::Sender::default();
-        let site = site::Site::new(asks, feed.clone(), password, config.subscribe());
+        let site = site::Site::new(asks, feed.clone(), files, config.subscribe());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("web".to_owned());
         thread.spawn(move || {

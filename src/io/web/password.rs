@@ -14,6 +14,12 @@ use crate::io::{clock, disk};
 
 /// The file's name, in the configuration file's directory.
 const FILE: &str = "password";
+/// That of the code by which a first one is set without a shell, beside it.
+const CODE_FILE: &str = "password-code";
+/// What a code is of: no letter is taken for another one (Crockford's base 32).
+const CODE_LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// Characters of a code: 40 bits, of which some tries an hour find nothing.
+const CODE_LENGTH: usize = 8;
 /// The fewest characters of a password (NIST SP 800-63B, 3.1.1.2).
 const SHORTEST: usize = 8;
 /// The most; the page's own field takes no more.
@@ -125,6 +131,51 @@ pub fn set(file: &Path, password: &str, owner: Option<(u32, u32)>) -> Result<(),
 /// When the file cannot be removed.
 pub fn remove(file: &Path) -> Result<bool, Error> {
     disk::remove(file).map_err(|source| Error::Write { path: file.to_owned(), source })
+}
+
+/// Where the code is for the password of this file.
+#[must_use]
+pub fn code_file(password: &Path) -> PathBuf {
+    password.with_file_name(CODE_FILE)
+}
+
+/// A new code by which the password can be set once on the page, as people read it: `7K2M-9QXD`. It replaces an older
+/// one. Only its hash is kept, for `owner` as the password's is.
+///
+/// # Errors
+///
+/// When the file cannot be written; an older code stays then.
+pub fn new_code(password: &Path, owner: Option<(u32, u32)>) -> Result<String, Error> {
+    let random = clock::random::<CODE_LENGTH>().map_err(Error::Salt)?;
+    let code: String = random
+        .iter()
+        .filter_map(|byte| CODE_LETTERS.get(usize::from(byte % 32)).copied().map(char::from))
+        .collect();
+    set(&code_file(password), &code, owner)?;
+    let (first, second) = code.split_at(CODE_LENGTH / 2);
+    Ok(format!("{first}-{second}"))
+}
+
+/// The code is used: it opens nothing any more.
+///
+/// # Errors
+///
+/// When its file cannot be removed.
+pub fn use_code(password: &Path) -> Result<(), Error> {
+    remove(&code_file(password)).map(drop)
+}
+
+/// A code as people type it: in small letters, with or without what is between its halves, and with letters that look
+/// like the ones it has.
+#[must_use]
+pub fn plain_code(typed: &str) -> String {
+    let letters = typed.chars().filter(char::is_ascii_alphanumeric);
+    let plain = letters.map(|letter| match letter.to_ascii_uppercase() {
+        'O' => '0',
+        'I' | 'L' => '1',
+        letter => letter,
+    });
+    plain.take(2 * CODE_LENGTH).collect()
 }
 
 fn hash(cost: &Params, salt: &[u8], password: &str) -> argon2::Result<[u8; HASH]> {
@@ -256,6 +307,26 @@ mod tests {
         assert_eq!(format!("{second:?}"), "Stored(…)");
         assert!(remove(&file).unwrap());
         assert!(Stored::read(&file).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_code_is_known_however_it_is_typed() {
+        let dir = Dir::new("code");
+        let file = file(&dir.0.join("sparelink.toml"));
+        let code = new_code(&file, None).unwrap();
+        assert!(code.len() == 9 && code.chars().nth(4) == Some('-'), "{code}");
+        let kept = Stored::read(&code_file(&file)).unwrap().unwrap();
+        for typed in [code.clone(), code.to_lowercase().replace('-', ""), format!(" {code} ")] {
+            assert!(kept.is(&plain_code(&typed)), "{typed}");
+        }
+        let ambiguous = code.replace('0', "o").replace('1', "l");
+        assert!(kept.is(&plain_code(&ambiguous)), "{ambiguous}");
+        let second = new_code(&file, None).unwrap();
+        assert_ne!(code, second);
+        let kept = Stored::read(&code_file(&file)).unwrap().unwrap();
+        assert!(!kept.is(&plain_code(&code)) && kept.is(&plain_code(&second)));
+        use_code(&file).unwrap();
+        assert!(Stored::read(&code_file(&file)).unwrap().is_none());
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(super) async fn run(
     site: Site,
     neighbours: Neighbours,
 ) -> io::Result<()> {
+    #[cfg(feature = "settings")]
+    tokio::spawn(site.desk.clone().watch());
     let router = api::router(site);
     let socket = UnixListener::from_std(socket)?;
     tokio::join!(answer_socket(socket, router.clone()), follow(places, router, neighbours));

@@ -22,6 +22,15 @@ pub(super) struct Done {
     pub(super) message: String,
 }
 
+/// The files that the page reads and writes.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The file of the page's password.
+    pub password: PathBuf,
+    /// The configuration; `None`: the agent runs without one.
+    pub configuration: Option<PathBuf>,
+}
+
 /// What the routes stand on.
 #[derive(Clone, Debug)]
 pub(super) struct Site {
@@ -30,21 +39,30 @@ pub(super) struct Site {
     pub(super) streams: Arc<Semaphore>,
     pub(super) access: Access,
     pub(super) config: Config,
+    #[cfg(feature = "settings")]
+    pub(super) desk: super::settings::desk::Desk,
 }
 
 /// What the configuration says of the page now.
 pub(super) type Config = watch::Receiver<WebConfig>;
 
 impl Site {
-    /// With the password of this file.
-    pub(super) fn new(
-        asks: mpsc::Sender<Ask>,
-        feed: Feed,
-        password: PathBuf,
-        config: Config,
-    ) -> Self {
-        let access = Access::new(password, feed.has_password());
-        Self { asks, feed, streams: Arc::new(Semaphore::new(STREAMS)), access, config }
+    /// With these files.
+    pub(super) fn new(asks: mpsc::Sender<Ask>, feed: Feed, files: Files, config: Config) -> Self {
+        let access = Access::new(files.password, feed.has_password());
+        let streams = Arc::new(Semaphore::new(STREAMS));
+        #[cfg(feature = "settings")]
+        let desk =
+            super::settings::desk::Desk::new(files.configuration, asks.clone(), feed.clone());
+        Self {
+            asks,
+            feed,
+            streams,
+            access,
+            config,
+            #[cfg(feature = "settings")]
+            desk,
+        }
     }
 }
 
@@ -63,5 +81,12 @@ impl FromRef<Site> for Feed {
 impl FromRef<Site> for Access {
     fn from_ref(site: &Site) -> Self {
         site.access.clone()
+    }
+}
+
+#[cfg(feature = "settings")]
+impl FromRef<Site> for super::settings::desk::Desk {
+    fn from_ref(site: &Site) -> Self {
+        site.desk.clone()
     }
 }

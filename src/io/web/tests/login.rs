@@ -4,21 +4,21 @@ use super::super::password;
 use super::super::via::Via;
 use super::*;
 
-const PASSWORD: &str = "correct horse battery";
+pub(super) const PASSWORD: &str = "correct horse battery";
 const HOST: &str = "Host: 192.168.1.1:8300";
 const JSON: &str = "Content-Type: application/json";
 const OWN: &str = "X-Sparelink: 1";
 const SWITCH: &str = "{\"uplink\":\"cable\"}";
 
 /// A box with a directory for its password.
-struct Home {
-    dir: PathBuf,
-    site: Site,
+pub(super) struct Home {
+    pub(super) dir: PathBuf,
+    pub(super) site: Site,
     _feed: Feed,
 }
 
 impl Home {
-    fn new(name: &str, password: Option<&str>) -> Self {
+    pub(super) fn new(name: &str, password: Option<&str>) -> Self {
         let name = format!("sparelink-login-{}-{name}", std::process::id());
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&dir).unwrap();
@@ -34,26 +34,26 @@ impl Home {
     }
 
     /// As the page of a machine with this last number in its address.
-    async fn post(&self, from: u8, path: &str, cookie: &str, body: &str) -> Answer {
+    pub(super) async fn post(&self, from: u8, path: &str, cookie: &str, body: &str) -> Answer {
         let cookie = format!("Cookie: {cookie}");
         let headers = [HOST, OWN, JSON, "Origin: http://192.168.1.1:8300", &cookie];
         request_to(&self.site, machine(from), &format!("POST /api/v1/{path}"), &headers, body).await
     }
 
-    async fn log_in(&self, from: u8, password: &str) -> Answer {
+    pub(super) async fn log_in(&self, from: u8, password: &str) -> Answer {
         let body = serde_json::json!({ "password": password }).to_string();
         self.post(from, "login", "", &body).await
     }
 
     /// Logs in and returns the cookie as a browser would send it.
-    async fn enter(&self, from: u8) -> String {
+    pub(super) async fn enter(&self, from: u8) -> String {
         let answer = self.log_in(from, PASSWORD).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let cookie = answer.header("set-cookie").unwrap();
         cookie.split(';').next().unwrap().to_owned()
     }
 
-    async fn get(&self, path: &str, cookie: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str, cookie: &str) -> Answer {
         let cookie = format!("Cookie: {cookie}");
         request_to(&self.site, PAGE, &format!("GET {path}"), &[HOST, &cookie], "").await
     }

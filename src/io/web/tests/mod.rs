@@ -14,7 +14,7 @@ use super::ask::Ask;
 use super::feed::Feed;
 use super::json;
 use super::server::converse;
-use super::site::Site;
+use super::site::{Files, Site};
 use super::slots::ConnectionSlots;
 use super::via::Via;
 use crate::config::WebConfig;
@@ -35,7 +35,10 @@ use crate::units::{LossPercent, PerFamily, Rtt};
 mod access;
 mod input;
 mod login;
+mod new_password;
 mod numbers;
+#[cfg(feature = "settings")]
+mod settings;
 mod streams;
 
 /// At the page's address, from a machine in the LAN.
@@ -81,8 +84,10 @@ fn site() -> (Site, Feed) {
     site_with(PathBuf::from("/nonexistent/password"))
 }
 
-/// The same with this file for its password.
+/// The same with this file for its password, and the configuration beside it.
 fn site_with(password: PathBuf) -> (Site, Feed) {
+    let configuration = Some(password.with_file_name("sparelink.toml"));
+    let files = Files { password, configuration };
     let (asks, mut asked) = mpsc::channel(64);
     let feed = Feed::default();
     let (_, config) = tokio::sync::watch::channel(WebConfig {
@@ -90,7 +95,7 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
         names: vec!["gw.office.example".to_owned()],
         trusted_proxy: vec![PROXY],
     });
-    let site = Site::new(asks, feed.clone(), password, config);
+    let site = Site::new(asks, feed.clone(), files, config);
     tokio::spawn(async move {
         while let Some(ask) = asked.recv().await {
             match ask {
@@ -124,7 +129,9 @@ fn site_with(password: PathBuf) -> (Site, Feed) {
                     drop(tell.send(vec![Tested { channel: channel.unwrap_or_default(), result }]));
                     drop(reply.send(told));
                 }
-                Ask::Reload(reply) => drop(reply.send(Ok("in force".to_owned()))),
+                Ask::Reload(reply) | Ask::Settings(_, reply) => {
+                    drop(reply.send(Ok("in force".to_owned())));
+                }
             }
         }
     });

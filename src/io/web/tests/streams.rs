@@ -128,7 +128,9 @@ fn hostile_names_stay_text() {
     let mut hostile = snapshot();
     hostile.uplinks[0].reason = "set aside: <script>\u{202e}\u{1b}[2J\r\nevent: entry".to_owned();
     let login = json::Login { needed: true, set: false, inside: None };
-    let shown = serde_json::to_string(&json::Status::new(&hostile, login)).unwrap();
+    let shown =
+        serde_json::to_string(&json::Status::new(&hostile, login, Feed::default().settings()))
+            .unwrap();
     assert!(!shown.contains('\u{1b}') && !shown.contains("\\u001b"), "{shown}");
     assert!(!shown.contains('\n') && !shown.contains('\u{202e}'), "{shown}");
     assert!(shown.contains("set aside: <script>[2J  event: entry"), "{shown}");

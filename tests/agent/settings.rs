@@ -1,0 +1,142 @@
+//! Settings from the page of the real agent: in force at once, undone unless somebody keeps them, also over a death and
+//! a power cut.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::http::{Answer, PORT, ask, host};
+use crate::login::{LAN, PASSWORD, cookie, log_in, passwd, post};
+use crate::stage::{PROVEN, Stage};
+
+crate::tests![settings_of_the_page_are_in_force_and_undone];
+
+/// A minute, of which some has passed, on a busy machine.
+const UNDONE: Duration = Duration::from_secs(60);
+
+/// Somebody who has logged in.
+struct Person {
+    stage: Stage,
+    cookie: String,
+}
+
+impl Person {
+    async fn new() -> Result<Self> {
+        let stage = Stage::new().await?;
+        passwd(&stage, PASSWORD).await?;
+        let cookie = cookie(&log_in(&stage, PASSWORD).await?)?;
+        Ok(Self { stage, cookie })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.stage.agent.config_file()
+    }
+
+    fn file(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.path())?)
+    }
+
+    async fn shown(&self) -> Result<Value> {
+        let headers = format!("Host: {}\r\nCookie: {}\r\n", host(LAN), self.cookie);
+        let to = SocketAddr::new(LAN, PORT);
+        let answer = ask(&self.stage.home.client, to, "GET /api/v1/settings", &headers, "").await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// Tries settings of the file as it is now.
+    async fn tries(&self, wanted: Value) -> Result<Answer> {
+        let revision = self.shown().await?["revision"].clone();
+        let body = json!({"revision": revision, "settings": wanted});
+        post(&self.stage, "settings", &self.cookie, &body).await
+    }
+
+    async fn says(&self, word: &str) -> Result<()> {
+        let answer =
+            post(&self.stage, &format!("settings/{word}"), &self.cookie, &json!({})).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        Ok(())
+    }
+
+    /// What the history tells of persons.
+    async fn deeds(&self) -> Result<Vec<String>> {
+        let events = self.stage.events().await?;
+        let by_hand = events.iter().filter(|event| event["code"] == "by_hand");
+        Ok(by_hand.filter_map(|event| event["text"].as_str()).map(str::to_owned).collect())
+    }
+
+    /// Waits until the file is this one.
+    async fn becomes(&self, text: &str) -> Result<()> {
+        let begun = Instant::now();
+        while self.file()? != text {
+            ensure!(begun.elapsed() < UNDONE, "the file is still {}", self.file()?);
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Kills the agent, and starts another one with the file as it is now.
+    async fn dies_and_comes_back(&mut self) -> Result<()> {
+        self.stage.agent.end(Signal::SIGKILL).await?;
+        let text = self.file()?;
+        let state = text.rfind("[state]").context("no state directory")?;
+        self.stage.text = text[..state].to_owned();
+        self.stage.start_again().await?;
+        self.stage.agent.wait_proven(PROVEN).await?;
+        self.cookie = cookie(&log_in(&self.stage, PASSWORD).await?)?;
+        Ok(())
+    }
+}
+
+async fn settings_of_the_page_are_in_force_and_undone() -> Result<()> {
+    let mut person = Person::new().await?;
+    let before = person.file()?;
+    let order = json!({"uplinks": [{"was": "mifi"}, {"was": "cable"}, {"was": "phone"}]});
+    let tried = person.tries(order).await?;
+    ensure!(tried.status == 200 && tried.json()?["confirm_within_s"] == 60, "{tried:?}");
+    person.stage.on("mifi").await?;
+    let status = person.stage.json().await?;
+    ensure!(status["settings"]["trial"]["of"] == "page", "{status}");
+    person.says("undo").await?;
+    person.stage.on("cable").await?;
+    ensure!(person.file()? == before);
+    let deeds = person.deeds().await?;
+    let [set, undone] = &*deeds else { anyhow::bail!("{deeds:?}") };
+    ensure!(set.starts_with("Settings changed on the page by 192.168.77."), "{set}");
+    ensure!(set.ends_with("on trial for 60 s: order: mifi, cable, phone"), "{set}");
+    ensure!(undone.starts_with("The new settings are undone by 192.168.77."), "{undone}");
+
+    // A power cut in the middle: whoever starts next begins with the old file.
+    ensure!(person.tries(json!({"hold": "4s"})).await?.status == 200);
+    ensure!(person.file()? != before, "control");
+    let record = person.path().with_file_name("setup-undo.json");
+    let mut kept: Value = serde_json::from_slice(&fs::read(&record)?)?;
+    kept["begun"] = json!(u64::MAX / 2);
+    fs::write(&record, kept.to_string())?;
+    person.dies_and_comes_back().await?;
+    ensure!(person.file()? == before && !record.exists());
+
+    // A death is no end of the trial: the next agent undoes it in time, and what is kept stays.
+    ensure!(person.tries(json!({"hold": "5s"})).await?.status == 200);
+    let mut kept: Value = serde_json::from_slice(&fs::read(&record)?)?;
+    let begun = kept["begun"].as_u64().context("no begin")?;
+    kept["begun"] = json!(begun - 35_000_000);
+    fs::write(&record, kept.to_string())?;
+    person.dies_and_comes_back().await?;
+    ensure!(person.file()?.contains("5s"), "control: it is on trial still");
+    person.becomes(&before).await?;
+    let deeds = person.deeds().await?;
+    let last = deeds.last().context("no deed")?;
+    ensure!(last == "The new settings are undone: nobody confirmed them", "{last}");
+    ensure!(person.tries(json!({"hold": "6s"})).await?.status == 200);
+    person.says("keep").await?;
+    person.dies_and_comes_back().await?;
+    ensure!(person.shown().await?["settings"]["hold"] == "6s");
+    Ok(())
+}
