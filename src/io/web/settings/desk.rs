@@ -75,12 +75,14 @@ impl Desk {
         if tried.changes.is_empty() {
             return Ok(tried);
         }
+        // What is told of the change shows that it is on trial.
+        self.look().await;
         let deed = Deed::Set { by: who, changes: tried.changes.clone(), within: WITHIN };
         if let Err(refused) = self.tell(deed).await {
             self.aside(|store| store.undo(Duration::ZERO)).await?;
+            self.look().await;
             return Err(refused);
         }
-        self.look().await;
         self.0.begun.notify_one();
         Ok(tried)
     }
@@ -88,18 +90,16 @@ impl Desk {
     pub(super) async fn keep(self, who: String) -> Result<(), Refused> {
         let _only = self.0.one.lock().await;
         self.aside(Store::keep).await?;
-        self.tell(Deed::Keep { by: Some(who) }).await?;
         self.look().await;
-        Ok(())
+        self.tell(Deed::Keep { by: Some(who) }).await
     }
 
     pub(super) async fn undo(self, why: Undoing, after: Duration) -> Result<(), Refused> {
         let _only = self.0.one.lock().await;
         let was_edited = self.aside(move |store| store.undo(after)).await?;
         let why = if was_edited { Undoing::Edited } else { why };
-        self.tell(Deed::Undo { why }).await?;
         self.look().await;
-        Ok(())
+        self.tell(Deed::Undo { why }).await
     }
 
     /// Looks what is on trial, and shows it to everybody.
