@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,19 +14,14 @@ use super::note::What;
 use super::notify::Notify;
 use super::passwd::Passwd;
 use super::run::{Chain, Run};
-use super::setup::How;
 use super::spec::{self, COMMANDS, EARLY, Flag};
-use super::{habits, help, plan, report, spec::Command as Spec};
+use super::{habits, help, plan, report, setup, spec::Command as Spec};
 use crate::config::{nearest, parse_duration};
 use crate::engine::Mode;
 use crate::units::Severity;
 
 /// The longest `--for`; a longer one is as good as no limit.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
-
-/// How long a started setup is on trial, and how long it may be.
-const TRIAL: Duration = Duration::from_secs(120);
-const WITHIN: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(3600);
 
 #[derive(Debug, PartialEq)]
 pub(super) struct Line {
@@ -47,7 +41,7 @@ pub(super) enum Command {
     Help(Option<&'static Spec>),
     Version,
     Run(Run),
-    Setup(How),
+    Setup(setup::Asked),
     Check {
         /// Which file, if it was named without `--config`.
         file: Option<PathBuf>,
@@ -236,7 +230,7 @@ fn meant(low: &Low) -> Result<Command, Failure> {
             record: path(&spec::RECORD),
             level: if given(&spec::VERBOSE) { LevelFilter::DEBUG } else { LevelFilter::INFO },
         }),
-        "setup" => Command::Setup(low.how()?),
+        "setup" => Command::Setup(low.setup()?),
         "check" => Command::Check { file: low.argument.as_ref().map(PathBuf::from) },
         "doctor" => Command::Doctor { json: given(&spec::JSON) },
         "plan" => {
@@ -382,33 +376,10 @@ impl Low {
     }
 
     /// How a box is set up.
-    fn how(&self) -> Result<How, Failure> {
+    fn setup(&self) -> Result<setup::Asked, Failure> {
         let given = |flag: &Flag| self.flags.contains_key(flag.long);
-        let ways = [
-            (&spec::PRINT, How::Print),
-            (&spec::YES, How::Yes),
-            (&spec::KEEP, How::Keep),
-            (&spec::UNDO, How::Undo { after: Duration::ZERO }),
-        ];
-        let mut ways = ways.into_iter().filter(|(flag, _)| given(flag));
-        let way = ways.next();
-        if let (Some((one, _)), Some((other, _))) = (&way, ways.next()) {
-            let text = format!("--{} and --{} exclude each other", one.long, other.long);
-            return Err(Failure::plain(text));
-        }
-        let within = self.duration(&spec::WITHIN)?;
-        if let Some((typed, within)) = &within
-            && !WITHIN.contains(within)
-        {
-            let hint = "between 10s and 1h are possible";
-            return Err(Failure::new(format!("--within: {typed} is out of range"), hint));
-        }
-        let within = within.map(|(_, within)| within);
-        Ok(match way {
-            None => How::Ask { within: within.unwrap_or(TRIAL) },
-            Some((_, How::Undo { .. })) => How::Undo { after: within.unwrap_or_default() },
-            Some((_, way)) => way,
-        })
+        let from = self.flags.get(spec::FROM.long).map(|word| text(word)).transpose()?;
+        setup::Asked::of(given, self.duration(&spec::WITHIN)?, from)
     }
 }
 

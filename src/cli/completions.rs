@@ -46,6 +46,7 @@ fn of_flag(flag: &Flag) -> Option<Words> {
         "FILE" => Words::Files,
         "DIR" => Words::Folders,
         "NAME" => Words::Uplinks,
+        "PROGRAM" => Words::Fixed("mwan3 networkmanager"),
         _ => Words::Free,
     })
 }

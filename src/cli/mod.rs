@@ -97,9 +97,9 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
         Command::Help(about) => terminal::print(&help::about(about, terminal::colour())),
         Command::Version => terminal::print(&version()),
         Command::Check { file: _ } => check::check(&config_file()),
-        Command::Setup(how) => {
+        Command::Setup(asked) => {
             let run_dir = find_run_dir(run_dir, None)?;
-            setup::setup(how, &config_file(), &run_dir)
+            setup::setup(asked, &config_file(), &run_dir)
         }
         Command::Run(how) => {
             run::end_trial(&config_file());

@@ -64,6 +64,8 @@ pub(super) const PRINT: Flag = switch("print", None, "only show the configuratio
 pub(super) const YES: Flag = switch("yes", Some('y'), "write it without questions, start nothing");
 pub(super) const KEEP: Flag = switch("keep", None, "what was started on trial stays");
 pub(super) const UNDO: Flag = switch("undo", None, "take back what is on trial");
+pub(super) const FROM: Flag =
+    valued("from", "PROGRAM", "begin with what mwan3 or networkmanager has been told");
 pub(super) const WITHIN: Flag =
     valued("within", "DURATION", "how long \"keep\" is waited for (2m)");
 pub(super) const RECORD: Flag =
@@ -174,8 +176,8 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "doctor",
         argument: None,
         about: "check this box for problems and show fixes",
-        more: "Looks at the kernel, its settings, other programs that route or filter, and the uplinks;\n\
-               changes nothing. Needs no running agent, and sees most as root.\n\
+        more: "Looks at the kernel, its settings, other programs that route or filter, and the uplinks, and\n\
+               listens in the LAN for four seconds; changes nothing. Needs no running agent, and sees most as root.\n\
                Exit code: 0 if nothing is wrong, 1 if something is, 2 if the configuration is.",
         flags: &[&JSON, &CONFIG, &RUN_DIR],
         group: Group::Show,
@@ -261,8 +263,10 @@ pub(super) const COMMANDS: &[Command] = &[
         more: "Looks for what leads to the Internet, tries each for some seconds, proposes order, kind and LAN,\n\
                and asks. Enter takes what is proposed; nothing is written before the last question. What it\n\
                starts is on trial: unless you type \"keep\" in time, everything is as before, also when your\n\
-               session is gone.",
-        flags: &[&PRINT, &YES, &KEEP, &UNDO, &WITHIN, &CONFIG, &RUN_DIR],
+               session is gone. With --from the uplinks are those of mwan3 (/etc/config/mwan3) or of NetworkManager's\n\
+               profiles, in their order; what cannot be taken over is told, a line each.\n\n\
+               Example: sparelink setup --from mwan3 --print",
+        flags: &[&FROM, &PRINT, &YES, &KEEP, &UNDO, &WITHIN, &CONFIG, &RUN_DIR],
         group: Group::Service,
     },
     Command {

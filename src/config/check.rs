@@ -1,6 +1,6 @@
 //! From the document to the [`Config`]: sections, defaults, and what must fit together.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,20 +10,14 @@ use toml::de::{DeTable, DeValue};
 
 use super::model::{
     Config, DeviceMatch, FailbackConfig, HistoryOn, HttpCheck, HttpExpect, Kind, LanConfig, Listen,
-    OnReturn, PAGE_PORT, ProbeConfig, RUN_DIR, STATE_DIR, UplinkConfig, WebConfig,
+    OnReturn, PAGE_PORT, ProbeConfig, RUN_DIR, STATE_DIR, TARGETS, TARGETS6, UplinkConfig,
+    WebConfig,
 };
 use super::notes::{Notes, Wrong};
 use super::raw::{Reader, Section, plain};
 use super::{address, ddns, heartbeat, leds, notify, provider, syntax, value, zone};
 use crate::units::{IfName, PerFamily, UplinkId};
 
-const TARGETS: [Ipv4Addr; 3] =
-    [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(9, 9, 9, 9)];
-const TARGETS6: [Ipv6Addr; 3] = [
-    Ipv6Addr::new(0x2606, 0x4700, 0x4700, 0, 0, 0, 0, 0x1111),
-    Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8888),
-    Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 0, 0xfe),
-];
 const DNS: &str = "example.com";
 const HOLD: Duration = Duration::from_secs(60);
 const HOLD_MAX: Duration = Duration::from_secs(30 * 60);

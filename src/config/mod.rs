@@ -2,7 +2,8 @@
 //!
 //! `syntax` reads TOML and goes on after each broken statement, `raw` walks the document, `value`
 //! and `address` turn single values into types, `check` builds the [`Config`] and looks across it;
-//! `leds`, `notify`, `heartbeat` and `ddns` do so for their sections. [`board`] reads the files that say what a board has.
+//! `leds`, `notify`, `heartbeat` and `ddns` do so for their sections. [`board`] reads the files that say what a board has,
+//! [`uci`] those of OpenWrt.
 
 use std::fmt;
 use std::fs::File;
@@ -31,6 +32,7 @@ mod raw;
 pub mod settings;
 mod syntax;
 mod template;
+pub mod uci;
 mod value;
 mod zone;
 

@@ -1,5 +1,6 @@
 //! What files and the process table say about a box, for `sparelink doctor`.
 
+pub mod others;
 pub mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};

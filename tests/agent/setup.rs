@@ -20,9 +20,10 @@ use sparelink::lab::topology::{Home, Plan};
 use tokio::time::{Instant, sleep};
 
 use crate::figure;
-use crate::stage::{AGENT, Said};
+use crate::stage::{AGENT, Said, in_netns};
 
 crate::tests![
+    setup_begins_with_what_others_have_been_told,
     setup_proposes_what_works,
     setup_without_a_way_out_writes_nothing,
     what_is_refused_at_a_question_is_not_written,
@@ -91,6 +92,27 @@ impl Place {
         let running = router.run(async move { command.spawn() }).await??;
         let output = tokio::task::spawn_blocking(move || running.wait_with_output()).await??;
         Ok(Said::from(output))
+    }
+
+    /// The same on a box that has nothing below `/etc` but these files.
+    async fn setup_with(
+        &self,
+        router: &Netns,
+        files: &[(&str, &str)],
+        flags: &[&str],
+    ) -> Result<Said> {
+        let mut script = "mount -t tmpfs -o mode=0755 none /etc\n".to_owned();
+        for (number, (path, text)) in files.iter().enumerate() {
+            let kept = self.0.join(format!("file-{number}"));
+            fs::write(&kept, text)?;
+            script +=
+                &format!("mkdir -p \"$(dirname '{path}')\"; cp {} '{path}'\n", kept.display());
+        }
+        let words = self.words(flags);
+        let words = words.iter().map(|word| format!(" '{}'", word.to_string_lossy()));
+        script += &format!("exec env{}\n", words.collect::<String>());
+        let words = ["--mount", "/bin/sh", "-ec", &script];
+        in_netns(router, "/usr/bin/unshare", &words).await
     }
 
     /// Ends the agent.
@@ -243,6 +265,81 @@ async fn setup_proposes_what_works() -> Result<()> {
     // No terminal, and no flag that says what to do.
     let asked = place.setup(&home.router, &[]).await?.must(2)?;
     ensure!(asked.err.contains("this is no terminal"), "{asked:?}");
+    Ok(())
+}
+
+async fn setup_begins_with_what_others_have_been_told() -> Result<()> {
+    const MWAN3: &str = "config interface 'lte'\n\toption enabled '1'\n\toption interval '5'\n\
+        config interface 'wan'\n\toption enabled '1'\n\
+        config interface 'away'\n\toption enabled '1'\n\
+        config interface 'off'\n\
+        config member 'm_wan'\n\toption interface 'wan'\n\toption metric '2'\n\
+        config member 'm_lte'\n\toption interface 'lte'\n\toption metric '1'\n\
+        config policy 'p'\n\tlist use_member 'm_wan'\n\tlist use_member 'm_lte'\n\
+        config rule 'all'\n\toption dest_ip '0.0.0.0/0'\n\toption use_policy 'p'\nbroken\n";
+    const NETWORK: &str = "config interface 'wan'\n\toption device 'wan0'\n\
+        config interface 'lte'\n\toption device 'usb0'\n\
+        config interface 'off'\n\toption device 'wlan0'\n\
+        config interface 'away'\n\toption device 'eth9'\n";
+    let home = Home::build(&Plan::default()).await?;
+    let place = Place::new()?;
+    let chain = |said: &Said| -> Result<Vec<String>> {
+        let config = sparelink::config::parse(&said.out, "printed").context("what is printed")?;
+        let of = |u: &sparelink::config::UplinkConfig| {
+            Some(format!("{} {}", u.name, u.device.interface.as_ref()?))
+        };
+        Ok(config.uplinks.iter().filter_map(of).collect())
+    };
+    let files = [("/etc/config/mwan3", MWAN3), ("/etc/config/network", NETWORK)];
+    let flags = ["--from", "mwan3", "--print"];
+    let said = place.setup_with(&home.router, &files, &flags).await?.must(0)?;
+    ensure!(chain(&said)? == ["lte usb0", "wan wan0", "away eth9"], "{said:?}");
+    ensure!(said.err.matches("Internet works, ").count() == 2, "it is proven as always: {said:?}");
+    for told in [
+        "eth9     Ethernet: not seen now",
+        "dropped: /etc/config/mwan3:21:1: \"broken\" begins no statement",
+        "dropped: /etc/config/mwan3: interface lte: interval: sparelink learns",
+        "dropped: /etc/config/mwan3: interface off: it is not enabled there",
+        "/etc/init.d/mwan3 stop",
+    ] {
+        ensure!(said.err.contains(told), "no `{told}`: {said:?}");
+    }
+    let comment = "# dropped: /etc/config/mwan3: interface lte: interval: ";
+    ensure!(said.out.contains(comment), "{said:?}");
+    let lan = "interfaces = [\"lan0\"]";
+    ensure!(said.out.contains(lan), "the LAN is found as always: {said:?}");
+
+    let profile = |id: &str, dev: &str, more: &str| {
+        format!("[connection]\nid={id}\ntype=ethernet\ninterface-name={dev}\n[ipv4]\n{more}\n")
+    };
+    let dir = "/etc/NetworkManager/system-connections";
+    let paths = ["a", "b", "c"].map(|name| format!("{dir}/{name} 1.nmconnection"));
+    let texts = [
+        profile("Wired connection 1", "wan0", "method=auto\nroute-metric=300"),
+        profile("Anna's phone", "usb0", "method=auto"),
+        profile("spare", "wlan0", "method=auto\nnever-default=true"),
+    ];
+    let files: Vec<(&str, &str)> =
+        paths.iter().zip(&texts).map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let flags = ["--from", "networkmanager", "--yes"];
+    let said = place.setup_with(&home.router, &files, &flags).await?.must(0)?;
+    ensure!(said.err.contains("it says never-default"), "{said:?}");
+    let text = fs::read_to_string(place.config())?;
+    let written = Said { out: text, ..said };
+    ensure!(chain(&written)? == ["Anna-s-phone usb0", "Wired-connection-1 wan0"], "{written:?}");
+
+    // Nothing to begin with, and nothing is written.
+    fs::remove_file(place.config())?;
+    for (program, told) in [
+        ("mwan3", "there is no /etc/config/mwan3"),
+        ("networkmanager", "there is no /etc/NetworkManager/system-connections/*.nmconnection"),
+        ("mwan", "did you mean mwan3?"),
+    ] {
+        let said =
+            place.setup_with(&home.router, &[], &["--from", program, "--yes"]).await?.must(2)?;
+        ensure!(said.err.contains(told) && said.err.contains("hint: "), "{said:?}");
+    }
+    ensure!(!place.config().exists(), "something was written");
     Ok(())
 }
 

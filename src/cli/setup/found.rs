@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::box_words;
+use super::other::{self, Program};
 use super::proof::{self, Proof};
+
 use crate::cli::failure::{Failure, NO};
 use crate::cli::{terminal, work};
-use crate::engine::doctor::proposal::{self, Proposal, Skipped, Uplink, Why};
+use crate::engine::doctor::proposal::{self, Origin, Proposal, Skipped, Uplink, Why};
 use crate::io::inspect::{self, Roots, survey};
 use crate::io::netlink::{Monitor, Neighbours};
 use crate::units::IfName;
@@ -22,7 +24,7 @@ pub(super) struct Found {
 }
 
 /// Looks at the box, and tries each uplink.
-pub(super) fn find(run_dir: &Path) -> Result<Found, Failure> {
+pub(super) fn find(from: Option<Program>, run_dir: &Path) -> Result<Found, Failure> {
     let opened = work::runtime()?.block_on(Monitor::open());
     let (_, view) = opened.map_err(anyhow::Error::from)?;
     let table = Neighbours::open().ok();
@@ -32,10 +34,16 @@ pub(super) fn find(run_dir: &Path) -> Result<Found, Failure> {
         view.links.get(&address.index).map(|link| link.name.clone())
     });
     let seen = survey::look(&Roots::default(), view, machine);
-    let proposal = proposal::for_people(&seen);
+    let proposal = match from {
+        Some(program) => other::proposal(program, &seen)?,
+        None => proposal::for_people(&seen),
+    };
     if proposal.uplinks.is_empty() {
-        let mut text =
-            "nothing leads to the Internet here: no interface has a default route".to_owned();
+        let mut text = match from {
+            Some(_) => "by that configuration nothing leads to the Internet",
+            None => "nothing leads to the Internet here: no interface has a default route",
+        }
+        .to_owned();
         for Skipped { interface, why } in &proposal.skipped {
             put(&mut text, format_args!("\n  {interface}: {}", in_words(why)));
         }
@@ -50,12 +58,15 @@ pub(super) fn find(run_dir: &Path) -> Result<Found, Failure> {
     Ok(Found { proposal, proofs, own })
 }
 
-/// What is proposed without a question: what works, in order; all of it where nothing does.
+/// What is proposed without a question: what works, in order; all of it where nothing does. What another program's
+/// configuration names is a person's word, whether it works now or not.
 pub(super) fn chosen(found: Found) -> Proposal {
     let Found { mut proposal, proofs, .. } = found;
     if proofs.iter().any(Proof::works) {
         let mut works = proofs.iter().map(Proof::works);
-        proposal.uplinks.retain(|_| works.next().unwrap_or(true));
+        proposal
+            .uplinks
+            .retain(|uplink| works.next().unwrap_or(true) || uplink.origin != Origin::Found);
     }
     proposal
 }
@@ -93,11 +104,14 @@ fn row(uplink: &Uplink, proof: &Proof) -> String {
         Some(proposal::Reach::BehindNat) => ", behind NAT",
         None => "",
     };
+    let proof = match uplink.origin {
+        Origin::Found | Origin::Named => proof.words(),
+        Origin::Absent => "not seen now".to_owned(),
+    };
     format!(
-        "{:<8} {}: {}{nat}{metered} → {}",
+        "{:<8} {}: {proof}{nat}{metered} → {}",
         uplink.interface,
         uplink.nature.words(),
-        proof.words(),
         uplink.name
     )
 }
@@ -111,6 +125,7 @@ fn in_words(why: &Why) -> String {
         Why::Surplus => "more uplinks than can be used".to_owned(),
         Why::NoCarrier => "no cable, or switched off".to_owned(),
         Why::NoAddress => "connected, but it has no address".to_owned(),
+        Why::NotNamed => "leads out, but that configuration does not name it".to_owned(),
     }
 }
 

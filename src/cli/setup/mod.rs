@@ -5,7 +5,6 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use nix::unistd::geteuid;
 
@@ -14,33 +13,23 @@ use super::terminal;
 use crate::engine::doctor::proposal::{self, Extras};
 
 mod ask;
+mod asked;
 mod box_words;
 mod found;
+mod other;
 mod plan;
 mod proof;
 #[cfg(feature = "qr")]
 mod qr;
 mod trial;
 
+pub(super) use asked::Asked;
+use asked::How;
 use found::{chosen, find, shown};
 
-/// How a proposal becomes a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    /// By questions, at a terminal.
-    Ask { within: Duration },
-    /// As it is proposed, without questions (`--yes`).
-    Yes,
-    /// Not at all: it is only shown (`--print`).
-    Print,
-    /// What was started on trial stays (`--keep`).
-    Keep,
-    /// What has been on trial for so long at least is undone (`--undo`, with `--within`).
-    Undo { after: Duration },
-}
-
 /// Sets the box up.
-pub(super) fn setup(how: How, file: &Path, run_dir: &Path) -> Result<ExitCode, Failure> {
+pub(super) fn setup(asked: Asked, file: &Path, run_dir: &Path) -> Result<ExitCode, Failure> {
+    let Asked { how, from } = asked;
     // Whoever undoes it later stands in another directory.
     let absolute = |path: &Path| {
         let path = std::path::absolute(path);
@@ -64,7 +53,7 @@ pub(super) fn setup(how: How, file: &Path, run_dir: &Path) -> Result<ExitCode, F
         let hint = "sparelink setup --keep, or --undo";
         return Err(Failure::new("a setup is on trial already; nothing is written", hint));
     }
-    let found = find(run_dir)?;
+    let found = find(from, run_dir)?;
     let header = trial::HEADER.to_owned();
     match how {
         How::Ask { within } => ask::settle(found, header, file, run_dir, within),

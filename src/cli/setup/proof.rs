@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cli::client::Client;
-use crate::engine::doctor::proposal::{self, Extras, Proposal, Uplink};
+use crate::engine::doctor::proposal::{self, Extras, Origin, Proposal, Uplink};
 use crate::io::service::Observer;
 use crate::io::{clock, disk};
 
@@ -67,6 +67,9 @@ pub(super) fn of(proposal: &Proposal, run_dir: &Path) -> Vec<Proof> {
         return proposal.uplinks.iter().map(find).collect();
     }
     let none = || vec![Proof::default(); proposal.uplinks.len()];
+    if proposal.uplinks.iter().all(|uplink| uplink.origin == Origin::Absent) {
+        return none();
+    }
     let dir = std::env::temp_dir().join(format!("sparelink-setup-{}", std::process::id()));
     // Nobody else may put anything into it.
     if DirBuilder::new().mode(0o700).create(&dir).is_err() {

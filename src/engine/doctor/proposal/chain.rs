@@ -30,6 +30,20 @@ pub struct Uplink {
     pub gateway: Option<IpAddr>,
     /// From where it can be reached by IPv4; `None`: it has no such address.
     pub reach: Option<Reach>,
+    /// Its own name servers, where a configuration says them.
+    pub resolvers: Vec<IpAddr>,
+    pub origin: Origin,
+}
+
+/// How an uplink came into a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was found on the box.
+    Found,
+    /// Another program's configuration names it, and it is there.
+    Named,
+    /// The same, and it is not there now.
+    Absent,
 }
 
 /// From where a line can be reached, by its own IPv4 address.
@@ -68,6 +82,8 @@ pub enum Why {
     NoCarrier,
     /// A cable, and nobody who gave it an address.
     NoAddress,
+    /// The configuration that is followed does not name it.
+    NotNamed,
 }
 
 /// The uplinks of a box, in the order of their metrics, and what is none. What was one stays one, by its name, as long as
@@ -174,7 +190,16 @@ fn described(
         metric,
         gateway,
         reach: reach(seen, link),
+        resolvers: Vec::new(),
+        origin: Origin::Found,
     }
+}
+
+/// What is known of a link that is an uplink by somebody's word, whether it has a default route or not.
+#[must_use]
+pub(super) fn describe(seen: &Seen, link: &Link, nature: Nature) -> Uplink {
+    let (metric, gateway) = best_default(seen, link).unwrap_or((Metric(0), None));
+    described(seen, link, nature, metric, gateway)
 }
 
 /// From where a link can be reached; the best of its addresses counts.

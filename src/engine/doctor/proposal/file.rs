@@ -1,10 +1,12 @@
 //! The configuration of a proposal, as text that people read and edit.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
-use super::chain::{Reach, Skipped, Uplink};
+use super::chain::{Origin, Reach, Skipped, Uplink};
 use super::lan::Lan;
 use crate::config::{self, Config, Kind};
+use crate::units::PerFamily;
 
 /// What a configuration needs at least, to be taken out of it again.
 const NONE_YET: &str = "[[uplink]]\nname = \"none\"\ninterface = \"none\"\n";
@@ -18,6 +20,10 @@ pub struct Proposal {
     pub lan: Vec<Lan>,
     /// What looked like an uplink and is none, or not yet.
     pub skipped: Vec<Skipped>,
+    /// Whom to ask whether the Internet is there; empty: as usual.
+    pub targets: PerFamily<Vec<IpAddr>>,
+    /// What another program's configuration says and this one does not, a line each.
+    pub dropped: Vec<String>,
 }
 
 /// What a person adds to what was found.
@@ -39,9 +45,13 @@ pub fn text(proposal: &Proposal, extras: &Extras) -> String {
             "# After an edit: sparelink check, then sparelink reload. The order is the priority.\n",
         );
     }
+    for line in &proposal.dropped {
+        put(&mut text, format_args!("# dropped: {}\n", in_comment(line)));
+    }
     for one in &proposal.uplinks {
         uplink(&mut text, one);
     }
+    probe(&mut text, &proposal.targets);
     if !proposal.lan.is_empty() {
         let names: Vec<String> =
             proposal.lan.iter().map(|lan| quoted(lan.interface.as_str())).collect();
@@ -94,17 +104,19 @@ fn uplink(text: &mut String, uplink: &Uplink) {
     );
     match uplink.mac {
         Some(mac) => {
+            let now = match uplink.origin {
+                Origin::Found | Origin::Named => {
+                    format!("now {}; adapters may change names", uplink.interface)
+                }
+                Origin::Absent => "not seen now".to_owned(),
+            };
             let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-            put(
-                text,
-                format_args!(
-                    "match = {{ mac = \"{}\" }} # now {}; adapters may change names\n",
-                    mac.join(":"),
-                    uplink.interface
-                ),
-            );
+            put(text, format_args!("match = {{ mac = \"{}\" }} # {now}\n", mac.join(":")));
         }
-        None => put(text, format_args!("interface = {}\n", quoted(uplink.interface.as_str()))),
+        None => {
+            let now = if uplink.origin == Origin::Absent { " # not seen now" } else { "" };
+            put(text, format_args!("interface = {}{now}\n", quoted(uplink.interface.as_str())));
+        }
     }
     match uplink.nature.kind() {
         Kind::Wired => {}
@@ -114,6 +126,30 @@ fn uplink(text: &mut String, uplink: &Uplink) {
     if uplink.metered {
         text.push_str("metered = true # as few packets as possible while it is a spare\n");
     }
+    if !uplink.resolvers.is_empty() {
+        put(text, format_args!("resolvers = [{}]\n", addresses(&uplink.resolvers)));
+    }
+}
+
+/// Whom to ask, where it is not as usual.
+fn probe(text: &mut String, targets: &PerFamily<Vec<IpAddr>>) {
+    let keys = [("targets", &targets.v4), ("targets6", &targets.v6)];
+    let mut keys = keys.into_iter().filter(|(_, all)| !all.is_empty()).peekable();
+    if keys.peek().is_some() {
+        text.push_str("\n[probe]\n");
+    }
+    for (key, all) in keys {
+        put(text, format_args!("{key} = [{}]\n", addresses(all)));
+    }
+}
+
+fn addresses(all: &[IpAddr]) -> String {
+    all.iter().map(|at| quoted(&at.to_string())).collect::<Vec<_>>().join(", ")
+}
+
+/// Text that cannot end a comment, nor be what TOML refuses in one.
+fn in_comment(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn put(text: &mut String, what: std::fmt::Arguments<'_>) {

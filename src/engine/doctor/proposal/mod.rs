@@ -7,17 +7,19 @@
 //! chain    which devices are uplinks, and in which order
 //! lan      for which networks the box forwards
 //! file     the configuration as text, with a comment on every choice
+//! from     the same by what mwan3 or NetworkManager has been told
 //! ```
 
 mod chain;
 mod facts;
 mod file;
+pub mod from;
 mod lan;
 mod nature;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{Reach, Skipped, Uplink, Why};
+pub use chain::{Origin, Reach, Skipped, Uplink, Why};
 use chain::{ordered_for_people, uplinks};
 pub use facts::{Device, Seen, Usb};
 pub use file::{Extras, Proposal, configuration, text};
@@ -31,7 +33,7 @@ pub use nature::Nature;
 pub fn automatic(seen: &Seen, before: &[Uplink]) -> Proposal {
     let (uplinks, skipped) = uplinks(seen, before);
     let lan = lans(seen, &uplinks).into_iter().filter(|lan| lan.forwards).collect();
-    Proposal { uplinks, lan, skipped }
+    Proposal { uplinks, lan, skipped, ..Proposal::default() }
 }
 
 /// What is proposed to people: dear lines last, with names that they would give, and a LAN though nothing forwards yet.
@@ -40,5 +42,5 @@ pub fn for_people(seen: &Seen) -> Proposal {
     let (uplinks, skipped) = uplinks(seen, &[]);
     let uplinks = ordered_for_people(uplinks);
     let lan = lans(seen, &uplinks);
-    Proposal { uplinks, lan, skipped }
+    Proposal { uplinks, lan, skipped, ..Proposal::default() }
 }
