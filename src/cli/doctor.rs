@@ -17,9 +17,10 @@ use crate::engine::doctor::parts::{Part, Presence};
 use crate::engine::doctor::proposal;
 use crate::engine::doctor::{Facts, Finding, Hidden, Level, TABLES, fine, judge};
 use crate::engine::kernel::view::KernelView;
-use crate::io::inspect::{self, Roots, survey};
+use crate::io::inspect::{self, Roots, strangers, survey};
 use crate::io::netlink::nft::Nft;
 use crate::io::netlink::{Monitor, Neighbours, inspect as kernel};
+use crate::io::socket::words;
 use crate::io::{clock, lock};
 
 #[derive(Debug, Serialize)]
@@ -215,6 +216,13 @@ fn gather(config: &Config, view: KernelView, mut hidden: Vec<Hidden>) -> Facts {
     facts.sysctls = inspect::sysctls(&roots, &devices);
     facts.legacy_filter = inspect::legacy_filter(&roots);
     facts.networkd = inspect::networkd(&roots, &facts.programs);
+    let lans = config.lan.as_ref().map(|lan| lan.interfaces.as_slice()).unwrap_or_default();
+    if !lans.is_empty() {
+        match strangers::listen(lans) {
+            Ok(voices) => facts.voices = Some(voices),
+            Err(error) => hide("other routers in the LAN", as_root(&words(&error))),
+        }
+    }
     facts.hidden = hidden;
     facts
 }

@@ -1,6 +1,7 @@
 //! What files and the process table say about a box, for `sparelink doctor`.
 
 pub mod others;
+pub mod strangers;
 pub mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};

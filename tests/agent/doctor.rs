@@ -82,6 +82,7 @@ async fn what_stands_in_the_way_is_found() -> Result<()> {
     ensure!(said.out.contains("mwan3 is active"), "{}", said.out);
     ensure!(said.out.contains("not checked: nftables tables of others"), "{}", said.out);
     ensure!(said.out.contains("not checked: kernel features"), "{}", said.out);
+    ensure!(said.out.contains("not checked: other routers in the LAN"), "{}", said.out);
     std::fs::write(&path, "[[uplink]]\n")?;
     doctor(&home, &[]).await?.must(2).map(drop)
 }

@@ -57,6 +57,7 @@ mod setup;
 mod siege;
 mod soak;
 mod stage;
+mod strangers;
 mod subnets;
 mod survival;
 mod systemd;
@@ -116,6 +117,7 @@ fn all() -> Result<Vec<Test>> {
         leds::tests(),
         refusing::tests(),
         ipv6::tests(),
+        strangers::tests(),
         subnets::tests(),
         devices::tests(),
         names::tests(),

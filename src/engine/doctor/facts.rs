@@ -1,14 +1,16 @@
 //! What was seen on the box.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use ipnet::Ipv6Net;
 use serde::Serialize;
 
 use super::parts::{Part, Presence};
 use crate::engine::kernel::firewall::Ruleset;
 use crate::engine::kernel::view::KernelView;
+use crate::units::IfName;
 
 /// What was seen on the box.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,8 +45,38 @@ pub struct Facts {
     pub readers: Vec<Reader>,
     /// GL.iNet's own manager of several uplinks is switched on.
     pub kmwan: bool,
+    /// Who speaks in the LAN as a router or a DHCP server; `None`: nobody has listened.
+    pub voices: Option<BTreeSet<Voice>>,
     /// What could not be looked at, and why.
     pub hidden: Vec<Hidden>,
+}
+
+/// What somebody says in the LAN; it may be this box itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Voice {
+    /// Where it was heard.
+    pub lan: IfName,
+    pub says: Says,
+}
+
+/// What is said.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Says {
+    /// A DHCP server answered.
+    Offers {
+        server: Ipv4Addr,
+        /// What it would give.
+        address: Ipv4Addr,
+        /// Whom devices are to send to; the first it names.
+        router: Option<Ipv4Addr>,
+    },
+    /// A router advertised itself.
+    Advertises {
+        router: Ipv6Addr,
+        /// For how long it is a way to the Internet; 0: it is none.
+        seconds: u16,
+        prefixes: Vec<Ipv6Net>,
+    },
 }
 
 /// A program that resolves names, and whence it knows whom to ask.

@@ -2,7 +2,7 @@
 
 use super::facts::{Facts, Follows};
 use super::finding::{Finding, Level, listed};
-use super::firewalls;
+use super::{firewalls, strangers};
 use crate::config::{Config, Listen};
 use crate::engine::uplink::attachment::Attachment;
 use crate::units::{Family, IfName};
@@ -39,6 +39,9 @@ pub fn fine(config: &Config, facts: &Facts) -> Vec<String> {
     let barred = firewalls::judge(config, facts).iter().any(is_wrong);
     if !unseen && !barred && !lans.is_empty() {
         fine.push("no firewall keeps the LAN from an uplink".to_owned());
+    }
+    if facts.voices.is_some() && strangers::judge(facts).next().is_none() {
+        fine.push("nobody else in the LAN says that it is the router".to_owned());
     }
     let followers = facts.readers.iter().filter(|reader| reader.follows == Follows::Yes);
     fine.extend(

@@ -9,6 +9,7 @@
 //! wishes     others' say in where packets go
 //! neighbours programs that work beside it, and whether there is something to set
 //! marks      who else uses our bits of marks
+//! strangers  who else speaks as a router in the LAN
 //! household  the uplinks and the LAN as they are; directories, the clock
 //! exposed    what of the box itself the Internet can reach
 //! fine       what was looked at and is as it should be
@@ -30,10 +31,11 @@ mod others;
 pub mod parts;
 pub mod proposal;
 mod settings;
+mod strangers;
 mod wishes;
 
 pub use facts::{Directory, Facts, Flowtable, Follows, ForeignTable, Hidden, Networkd, Reader};
-pub use facts::{Mark, MarkClash, MarkUse};
+pub use facts::{Mark, MarkClash, MarkUse, Says, Voice};
 pub use finding::{Finding, Level};
 pub use fine::{TABLES, fine};
 
@@ -42,6 +44,7 @@ pub use fine::{TABLES, fine};
 pub fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = missing::judge(facts).collect();
     findings.extend(household::judge(config, facts));
+    findings.extend(strangers::judge(facts));
     findings.extend(firewalls::judge(config, facts));
     findings.extend(others::judge(config, facts));
     findings.extend(wishes::judge(config, facts));

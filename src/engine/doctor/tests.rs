@@ -14,6 +14,7 @@ use crate::units::{Family, Fwmark, RulePriority, TableId};
 use crate::units::{IfIndex, Metric};
 
 mod house;
+mod strangers;
 mod wishes;
 
 const CONFIG: &str = r#"
