@@ -192,9 +192,9 @@ fn gather(config: &Config, view: KernelView, mut hidden: Vec<Hidden>) -> Facts {
     };
     facts.readers = inspect::readers(&roots, &facts.programs, &config.run_dir);
     let mut hide = |what: &str, why: String| hidden.push(Hidden { what: what.to_owned(), why });
-    let look = |nft: &mut Nft| Ok((nft.foreign_tables()?, nft.forwarding()?));
+    let look = |nft: &mut Nft| Ok((nft.foreign_tables()?, nft.forwarding()?, nft.arriving()?));
     match Nft::open().and_then(|mut nft| look(&mut nft)) {
-        Ok((tables, forwarding)) => (facts.tables, facts.forwarding) = (tables, forwarding),
+        Ok(found) => (facts.tables, facts.forwarding, facts.arriving) = found,
         Err(error) => hide(TABLES, as_root(&error.to_string())),
     }
     match kernel::try_parts() {

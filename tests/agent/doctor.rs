@@ -10,7 +10,11 @@ use crate::guard::shell;
 use crate::kernel::dump;
 use crate::stage::{AGENT, Said, Stage, file, in_router};
 
-crate::tests![a_sound_box_is_left_in_peace, what_stands_in_the_way_is_found];
+crate::tests![
+    a_firewall_that_eats_answers_is_named_and_mended,
+    a_sound_box_is_left_in_peace,
+    what_stands_in_the_way_is_found
+];
 
 async fn doctor(home: &Home, flags: &[&str]) -> Result<Said> {
     let path = file("sparelink.toml").display().to_string();
@@ -85,4 +89,45 @@ async fn what_stands_in_the_way_is_found() -> Result<()> {
     ensure!(said.out.contains("not checked: other routers in the LAN"), "{}", said.out);
     std::fs::write(&path, "[[uplink]]\n")?;
     doctor(&home, &[]).await?.must(2).map(drop)
+}
+
+/// A firewall that lets the LAN out, and nothing in but from the LAN.
+const DEAF: &str = "nft 'table inet deaf { chain early { type filter hook prerouting priority -300; }; \
+    chain input { type filter hook input priority 0; policy drop; iifname \"lo\" accept; iifname \"lan0\" accept; }; }'";
+
+async fn a_firewall_that_eats_answers_is_named_and_mended() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    std::fs::write(file("sparelink.toml"), config(&Plan::default(), &Settings::default()))?;
+    shell(&home, DEAF).await?;
+    let pings =
+        "ping -n -c 1 -W 2 -I 192.168.10.2 192.168.10.1 >/dev/null && echo heard || echo deaf";
+    ensure!(shell(&home, pings).await? == "deaf\n", "control: it is not deaf");
+    let said = doctor(&home, &[]).await?.must(1)?;
+    let lines = [
+        "nft 'insert rule inet deaf input ct state established,related accept'",
+        "nft 'insert rule inet deaf input icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } accept'",
+    ];
+    let what = "the firewall inet deaf drops echo replies, answers of name servers and IPv6 neighbour advertisements \
+                that come in by usb0, wan0 and wlan0";
+    for words in
+        [what, "chain input has no rule for them, and its policy is drop", lines[0], lines[1]]
+    {
+        ensure!(said.out.contains(words), "no `{words}` in:\n{}", said.out);
+    }
+    shell(&home, &lines.join("\n")).await?;
+    ensure!(shell(&home, pings).await? == "heard\n", "what is said mends nothing");
+    let said = doctor(&home, &[]).await?.must(0)?;
+    ensure!(!said.out.contains("inet deaf"), "{}", said.out);
+    // One rule, early.
+    shell(&home, "nft 'add rule inet deaf early iifname wan0 ip protocol icmp drop'").await?;
+    ensure!(shell(&home, pings).await? == "deaf\n", "control: it is not deaf");
+    let said = doctor(&home, &[]).await?.must(1)?;
+    for words in [
+        "the firewall inet deaf drops echo replies that come in by wan0",
+        "rule 1 of chain early does it",
+        "nft -a list chain inet deaf early # it is rule 1 there",
+    ] {
+        ensure!(said.out.contains(words), "no `{words}` in:\n{}", said.out);
+    }
+    Ok(())
 }

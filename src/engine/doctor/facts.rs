@@ -27,6 +27,8 @@ pub struct Facts {
     pub tables: Vec<ForeignTable>,
     /// Their rules for what is forwarded.
     pub forwarding: Ruleset,
+    /// Their rules for what arrives and is for the box itself.
+    pub arriving: Ruleset,
     /// iptables has rules for what is forwarded that nftables does not show (its older kind).
     pub legacy_filter: bool,
     /// Names of running programs, as far as they matter.

@@ -5,6 +5,7 @@
 //! missing    parts that the kernel must have
 //! settings   values under /proc/sys
 //! firewalls  who does not let the LAN out by an uplink
+//! answers    who drops the answers by which a line is known to live
 //! others     who else steers, filters or rewrites packets
 //! wishes     others' say in where packets go
 //! neighbours programs that work beside it, and whether there is something to set
@@ -18,6 +19,7 @@
 
 use crate::config::Config;
 
+mod answers;
 mod exposed;
 mod facts;
 mod finding;
@@ -46,6 +48,7 @@ pub fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(household::judge(config, facts));
     findings.extend(strangers::judge(facts));
     findings.extend(firewalls::judge(config, facts));
+    findings.extend(answers::judge(config, facts));
     findings.extend(others::judge(config, facts));
     findings.extend(wishes::judge(config, facts));
     findings.extend(marks::judge(facts));

@@ -13,6 +13,7 @@ use crate::engine::kernel::view::{Address, ForeignRoute, Link, RouteKind};
 use crate::units::{Family, Fwmark, RulePriority, TableId};
 use crate::units::{IfIndex, Metric};
 
+mod answers;
 mod house;
 mod strangers;
 mod wishes;

@@ -1,5 +1,5 @@
 //! Other people's rules for what is forwarded: what they do with a packet of the LAN on its way out by an
-//! uplink, and with the answer on its way back.
+//! uplink, and with the answer on its way back; and what they do with answers to the box itself.
 //!
 //! A rule is kept as the small program that the kernel runs on each packet: it loads values into registers,
 //! compares them, and ends in a verdict. It is run here on packets as an ordinary client has them. Where
@@ -18,8 +18,8 @@ use std::net::IpAddr;
 use crate::units::{Family, IfIndex, PerFamily};
 
 pub use model::{
-    Certainty, Chain, Element, Expr, Field, Policy, Port, Register, Relation, Ruleset, Set, Table,
-    Verdict, Way,
+    Answer, Arrival, Certainty, Chain, Element, Expr, Field, Policy, Port, Register, Relation,
+    Ruleset, Set, Table, Verdict, Way,
 };
 pub use packet::Step;
 
@@ -35,7 +35,51 @@ pub struct Barrier {
     pub certainty: Certainty,
 }
 
+/// A chain of somebody else's that certainly drops an answer to the box.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stop {
+    pub table: String,
+    pub chain: String,
+    /// The rule that does it, counted from 1; `None`: no rule takes it, and the policy is to drop.
+    pub rule: Option<usize>,
+}
+
+/// The longest chain of which it is found out which rule it is.
+const MOST_RULES: usize = 500;
+
 impl Ruleset {
+    /// Every chain that drops an answer to the box itself.
+    #[must_use]
+    pub fn stops(&self, arrival: &Arrival) -> Vec<Stop> {
+        let family = Family::of(&arrival.own);
+        let packet = packet::Packet::arriving(arrival);
+        let drops = |table: &Table, name: &str, policy| {
+            run::run(table, name, policy, &packet) == Some(Certainty::Stops)
+        };
+        let mut found = Vec::new();
+        for table in self.tables.iter().filter(|table| table.sees.contains(&family)) {
+            for (name, chain) in &table.chains {
+                let Some(policy) = chain.policy.filter(|policy| drops(table, name, *policy)) else {
+                    continue;
+                };
+                // The shortest beginning of the chain that drops it ends with that rule.
+                let rule = drops(table, name, Policy::Accept).then(|| {
+                    let mut part = table.clone();
+                    let room = chain.rules.len().min(MOST_RULES);
+                    (1..=room).find(|count| {
+                        let rules = chain.rules.iter().take(*count).cloned().collect();
+                        let begins = Chain { policy: Some(policy), rules };
+                        part.chains.insert(name.clone(), begins);
+                        drops(&part, name, Policy::Accept)
+                    })
+                });
+                let rule = rule.map(|rule| rule.unwrap_or(chain.rules.len()));
+                found.push(Stop { table: table.name.clone(), chain: name.clone(), rule });
+            }
+        }
+        found
+    }
+
     /// Every chain that stops the LAN's packets or the answers to them, or may.
     #[must_use]
     pub fn barriers(&self, way: &Way) -> Vec<Barrier> {

@@ -27,7 +27,7 @@ pub struct Table {
 /// A chain of rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
-    /// What becomes of a packet at its end, if it is one where forwarded packets begin.
+    /// What becomes of a packet at its end, if it is one where packets begin.
     pub policy: Option<Policy>,
     /// Each rule is what it does, in order.
     pub rules: Vec<Vec<Expr>>,
@@ -164,6 +164,8 @@ pub enum Expr {
     Harmless,
     /// It never matches an ordinary packet, such as what is over a limit.
     Never,
+    /// It matches no packet but of this protocol, and of that depending on this.
+    Of(u8, String),
     /// Nobody knows whether it matches; what it asks for.
     Unknown(String),
 }
@@ -184,6 +186,27 @@ pub struct Way {
     pub out: Port,
     /// A client's address.
     pub client: IpAddr,
+}
+
+/// An answer that arrives at the box.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The uplink's device.
+    pub by: Port,
+    /// The box's address there.
+    pub own: IpAddr,
+    pub answer: Answer,
+}
+
+/// What is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Answer {
+    /// An echo request, by a server in the Internet.
+    Echo,
+    /// A name, by such a server.
+    Name,
+    /// Where it is, by the next router of IPv6 (RFC 4861): a question that no flow is known of.
+    Neighbour,
 }
 
 /// Whether packets are stopped.

@@ -158,6 +158,7 @@ impl<'a> Run<'a> {
                 | Expr::States(..)
                 | Expr::Harmless
                 | Expr::Never
+                | Expr::Of(..)
                 | Expr::Unknown(_) => self.step(expr, &mut registers),
             };
             match truth {
@@ -201,6 +202,10 @@ impl<'a> Run<'a> {
                 let is = self.packet.state & states != 0;
                 let wanted = *relation == Relation::Equal;
                 return if is == wanted { Truth::Yes } else { Truth::No };
+            }
+            Expr::Of(protocol, what) => {
+                let depends = || Truth::Depends(what.clone());
+                return if *protocol == self.packet.protocol { depends() } else { Truth::No };
             }
             Expr::Unknown(what) => {
                 // It may have written anywhere.

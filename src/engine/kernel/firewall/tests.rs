@@ -186,3 +186,57 @@ fn a_client_is_not_the_box() {
     assert_eq!(client("10.1.2.1/30"), "10.1.2.2");
     assert_eq!(client("fd77::1/64"), "fd77::ff");
 }
+
+fn arrival(own: &str, answer: Answer) -> Arrival {
+    let by = Port { name: IfName::new("wan0").unwrap(), index: IfIndex(4) };
+    Arrival { by, own: own.parse().unwrap(), answer }
+}
+
+/// The rule that drops an answer; 0: the policy does; `None`: it arrives.
+fn dropped(rules: Vec<Vec<Expr>>, policy: Policy, answer: Answer) -> Option<usize> {
+    let own = if answer == Answer::Neighbour { "2001:db8::2" } else { "192.168.10.2" };
+    let mut table = table(vec![("INPUT", chain(policy, rules))]);
+    table.sees = Family::BOTH.to_vec();
+    let stops = Ruleset { tables: vec![table] }.stops(&arrival(own, answer));
+    stops.first().map(|stop| stop.rule.unwrap_or(0))
+}
+
+#[test]
+fn answers_to_the_box_are_dropped_by_a_rule_or_for_want_of_one() {
+    const ICMP: [u8; 1] = [1];
+    let all = |rules: &dyn Fn() -> Vec<Vec<Expr>>, policy| {
+        [Answer::Echo, Answer::Name, Answer::Neighbour]
+            .map(|answer| dropped(rules(), policy, answer))
+    };
+    let (nothing, zero) = (None, Some(0));
+    assert_eq!(all(&Vec::new, Policy::Accept), [nothing; 3]);
+    assert_eq!(all(&Vec::new, Policy::Drop), [zero; 3]);
+    // What no flow is known of needs a rule of its own.
+    let answers = || vec![rule(&[established()], Verdict::Accept)];
+    assert_eq!(all(&answers, Policy::Drop), [nothing, nothing, zero]);
+    let loopback = || vec![rule(&[named(Field::InName, "lo")], Verdict::Accept)];
+    assert_eq!(all(&loopback, Policy::Drop), [zero; 3]);
+    let pings = || {
+        let drop = rule(&[is(Field::Protocol, &ICMP)], Verdict::Drop);
+        vec![rule(&[named(Field::InName, "lan0")], Verdict::Accept), drop]
+    };
+    assert_eq!(all(&pings, Policy::Accept), [Some(2), nothing, nothing]);
+    let reply = |kind: u8| rule(&[is(Field::Transport(0, 1), &[kind])], Verdict::Accept);
+    assert_eq!(dropped(vec![reply(0)], Policy::Drop, Answer::Echo), nothing);
+    assert_eq!(dropped(vec![reply(8)], Policy::Drop, Answer::Echo), zero);
+    assert_eq!(dropped(vec![reply(136)], Policy::Drop, Answer::Neighbour), nothing);
+    let dns = rule(&[is(Field::Transport(0, 2), &[0, 53])], Verdict::Accept);
+    assert_eq!(dropped(vec![dns], Policy::Drop, Answer::Name), nothing);
+    // Where it goes is nobody's: it stays here.
+    let out = || rule(&[named(Field::OutName, "wan0")], Verdict::Drop);
+    assert_eq!(dropped(vec![out()], Policy::Accept, Answer::Echo), nothing);
+    // What iptables looks at in ICMP may be just this, and is no certain drop.
+    let of = |protocol| vec![Expr::Of(protocol, "its type".to_owned()), Expr::End(Verdict::Accept)];
+    assert_eq!(dropped(vec![of(1)], Policy::Drop, Answer::Echo), nothing);
+    assert_eq!(dropped(vec![of(17)], Policy::Drop, Answer::Echo), zero);
+    let jump = rule(&[], Verdict::Jump("away".to_owned()));
+    let away = chain(None, vec![rule(&[], Verdict::Drop)]);
+    let table = table(vec![("INPUT", chain(Policy::Accept, vec![reply(9), jump])), ("away", away)]);
+    let stops = Ruleset { tables: vec![table] }.stops(&arrival("192.168.10.2", Answer::Echo));
+    assert_eq!(stops.first().unwrap().rule, Some(2));
+}

@@ -1,4 +1,4 @@
-//! Reads what others' rules do with forwarded packets, as the small programs that they are.
+//! Reads what others' rules do with packets that are forwarded or arrive, as the small programs that they are.
 //!
 //! Numbers are those of linux/netfilter/nf_tables.h, xt_conntrack.h and nf_conntrack_common.h. What is not
 //! known here is kept as something that cannot be told, never left out.
@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use super::super::nfnl::{Attributes, Attrs, Message, NfnlError};
 use super::foreign::FAMILIES;
 use super::uapi::{
-    CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, DATA_VALUE, DATA_VERDICT, ELEM_DATA,
-    ELEM_FLAGS, ELEM_INTERVAL_END, ELEM_KEY, ELEM_KEY_END, ELEM_LIST_ELEMENTS, ELEM_LIST_SET,
-    ELEM_LIST_TABLE, EXPR_DATA, EXPR_NAME, GETCHAIN, GETRULE, GETSET, GETSETELEM, GETTABLE,
-    HOOK_NUM, NF_ACCEPT, NF_DROP, NFPROTO_INET, NFPROTO_IPV4, NFT_GOTO, NFT_JUMP, NFT_RETURN,
-    RULE_CHAIN, RULE_EXPRESSIONS, RULE_TABLE, SET_DESC, SET_DESC_CONCAT, SET_FIELD_LEN, SET_FLAGS,
-    SET_INTERVAL, SET_KEY_LEN, SET_NAME, SET_TABLE, TABLE_FLAGS, TABLE_NAME, TARGET_NAME,
-    VERDICT_CHAIN, VERDICT_CODE,
+    CHAIN_HOOK, CHAIN_NAME, CHAIN_POLICY, CHAIN_TABLE, CHAIN_TYPE, DATA_VALUE, DATA_VERDICT,
+    ELEM_DATA, ELEM_FLAGS, ELEM_INTERVAL_END, ELEM_KEY, ELEM_KEY_END, ELEM_LIST_ELEMENTS,
+    ELEM_LIST_SET, ELEM_LIST_TABLE, EXPR_DATA, EXPR_NAME, GETCHAIN, GETRULE, GETSET, GETSETELEM,
+    GETTABLE, HOOK_NUM, NF_ACCEPT, NF_DROP, NFPROTO_INET, NFPROTO_IPV4, NFT_GOTO, NFT_JUMP,
+    NFT_RETURN, RULE_CHAIN, RULE_EXPRESSIONS, RULE_TABLE, SET_DESC, SET_DESC_CONCAT, SET_FIELD_LEN,
+    SET_FLAGS, SET_INTERVAL, SET_KEY_LEN, SET_NAME, SET_TABLE, TABLE_FLAGS, TABLE_NAME,
+    TARGET_NAME, VERDICT_CHAIN, VERDICT_CODE,
 };
 use super::{Nft, TRIES};
 use crate::engine::kernel::firewall::{
@@ -22,8 +22,12 @@ use crate::engine::kernel::firewall::{
 };
 use crate::units::{Family, NFT_TABLE};
 
-/// The hook where packets are forwarded (`NF_INET_FORWARD`).
+/// Hooks (`NF_INET_*`): before the route is chosen, of what is for the box itself, and of what is forwarded.
+const PREROUTING: u32 = 0;
+const INPUT: u32 = 1;
 const FORWARD: u32 = 2;
+/// Chains of other types see the first packet of a flow only.
+const FILTER: &str = "filter";
 /// The table is switched off (`NFT_TABLE_F_DORMANT`).
 const DORMANT: u32 = 1;
 /// Elements of one set that are kept. Sets of devices and addresses of one's own are small; what is larger
@@ -34,21 +38,38 @@ const MOST_ELEMENTS: usize = 4096;
 const MATCH_REVISION: u16 = 2;
 const MATCH_INFO: u16 = 3;
 
+// Numbers of protocols (IANA).
+const ICMP: u8 = 1;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
 impl Nft {
     /// The rules of all tables, but for ours, that have a say in what is forwarded.
     ///
     /// # Errors
     /// What the kernel answered.
     pub fn forwarding(&mut self) -> Result<Ruleset, NfnlError> {
+        self.rules_at(&[FORWARD])
+    }
+
+    /// The same of what arrives and is for the box itself.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn arriving(&mut self) -> Result<Ruleset, NfnlError> {
+        self.rules_at(&[PREROUTING, INPUT])
+    }
+
+    fn rules_at(&mut self, hooks: &[u32]) -> Result<Ruleset, NfnlError> {
         let mut ruleset = Ruleset::default();
         for (family, word) in FAMILIES {
-            for name in self.tables_that_forward(family)? {
+            for name in self.tables_at(family, hooks)? {
                 let sees = match family {
                     NFPROTO_INET => Family::BOTH.to_vec(),
                     NFPROTO_IPV4 => vec![Family::V4],
                     _ => vec![Family::V6],
                 };
-                let mut table = self.filter_table(family, &name)?;
+                let mut table = self.filter_table(family, &name, hooks)?;
                 table.name = format!("{word} {name}");
                 table.sees = sees;
                 ruleset.tables.push(table);
@@ -57,12 +78,12 @@ impl Nft {
         Ok(ruleset)
     }
 
-    /// Tables with a chain at the hook where packets are forwarded.
-    fn tables_that_forward(&mut self, family: u8) -> Result<BTreeSet<String>, NfnlError> {
+    /// Tables with a chain at one of the hooks.
+    fn tables_at(&mut self, family: u8, hooks: &[u32]) -> Result<BTreeSet<String>, NfnlError> {
         let text = |object: Attributes<'_>, kind| object.text(kind).unwrap_or_default().to_owned();
         let mut found = BTreeSet::new();
         self.list(family, GETCHAIN, Attrs::new(), "chains", |chain| {
-            if chain.nested(CHAIN_HOOK).be32(HOOK_NUM) == Some(FORWARD) {
+            if is_at(chain, hooks) {
                 found.insert(text(chain, CHAIN_TABLE));
             }
         })?;
@@ -79,13 +100,13 @@ impl Nft {
         Ok(found)
     }
 
-    fn filter_table(&mut self, family: u8, name: &str) -> Result<Table, NfnlError> {
+    fn filter_table(&mut self, family: u8, name: &str, hooks: &[u32]) -> Result<Table, NfnlError> {
         let mut table = Table::default();
         self.list(family, GETCHAIN, Attrs::new(), "chains", |chain| {
             if let (Some(of), Some(chain_name)) = (chain.text(CHAIN_TABLE), chain.text(CHAIN_NAME))
                 && of == name
             {
-                table.chains.insert(chain_name.to_owned(), base(chain));
+                table.chains.insert(chain_name.to_owned(), base(chain, hooks));
             }
         })?;
         let mut used = BTreeSet::new();
@@ -169,11 +190,15 @@ impl Nft {
     }
 }
 
-fn base(chain: Attributes<'_>) -> Chain {
-    let forwards = chain.nested(CHAIN_HOOK).be32(HOOK_NUM) == Some(FORWARD);
+fn is_at(chain: Attributes<'_>, hooks: &[u32]) -> bool {
+    let hook = chain.nested(CHAIN_HOOK).be32(HOOK_NUM);
+    hook.is_some_and(|hook| hooks.contains(&hook)) && chain.text(CHAIN_TYPE) == Some(FILTER)
+}
+
+fn base(chain: Attributes<'_>, hooks: &[u32]) -> Chain {
     let drops = chain.be32(CHAIN_POLICY) == Some(NF_DROP.cast_unsigned());
     let policy = if drops { Policy::Drop } else { Policy::Accept };
-    Chain { policy: forwards.then_some(policy), rules: Vec::new() }
+    Chain { policy: is_at(chain, hooks).then_some(policy), rules: Vec::new() }
 }
 
 fn set_of(set: Attributes<'_>) -> Set {
@@ -385,9 +410,13 @@ fn extension(data: Attributes<'_>) -> Expr {
     let revision = data.be32(MATCH_REVISION).unwrap_or(0);
     let known = match name {
         "comment" | "limit" => Some(Expr::Harmless),
-        // What a plain TCP packet does not have: options of IPv6, other protocols.
-        "rt" | "frag" | "hbh" | "dst" | "ah" | "esp" | "mh" | "icmp" | "icmp6" | "udp"
-        | "udplite" | "sctp" | "dccp" => Some(Expr::Never),
+        // What a plain packet does not have: options of IPv6, other protocols.
+        "rt" | "frag" | "hbh" | "dst" | "ah" | "esp" | "mh" | "udplite" | "sctp" | "dccp" => {
+            Some(Expr::Never)
+        }
+        "icmp" => Some(Expr::Of(ICMP, "its ICMP type".to_owned())),
+        "icmp6" => Some(Expr::Of(ICMPV6, "its ICMPv6 type".to_owned())),
+        "udp" => Some(Expr::Of(UDP, "its UDP ports".to_owned())),
         "conntrack" if revision >= 2 => conntrack(info),
         "state" => bytes_at(info, 0)
             .map(|states| Expr::States(u32::from_ne_bytes(states), Relation::Equal)),
