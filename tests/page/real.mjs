@@ -170,6 +170,50 @@ export const tests = {
     throw new Error("not every uplink is proven again");
   },
 
+  "another order is tried on the real agent, and undone": async (context, say, url, lab) => {
+    if (!lab) return say("skipped: the password of this box is not known");
+    const page = await context.newPage();
+    const errors = [];
+    page.on("pageerror", (error) => errors.push(String(error)));
+    await page.setViewportSize({ width: 1280, height: 860 });
+    await page.goto(url);
+    await page.waitForSelector("body[data-live=yes] .card[data-role=active]", { timeout: PATIENCE });
+    const first = await carries(page);
+    const on = (name, other) =>
+      page.waitForFunction(
+        ([name, other]) => {
+          const names = [...document.querySelectorAll(".card[data-role=active] h3")].map((h) => h.textContent);
+          return names.length === 1 && (name ? names[0] === name : names[0] !== other);
+        },
+        [name, other],
+        { timeout: PATIENCE },
+      );
+    await page.locator("#settings").click();
+    await page.waitForSelector("#enter[open]");
+    await enter(page, lab.password);
+    await page.waitForSelector("dialog.settings[open]", { timeout: PATIENCE });
+    await page.locator("#set-uplinks > li").first().getByRole("button", { name: "Down" }).click();
+    await page.locator("#set-do").click();
+    await page.waitForSelector("#set-difference:visible", { timeout: PATIENCE });
+    assert.match(await page.locator("#set-lines").innerText(), /^[+-] /m);
+    await page.screenshot({ path: `${SHOTS}real-settings-1280.png` });
+    await page.locator("#set-do").click();
+    await page.waitForSelector("#trial:visible", { timeout: PATIENCE });
+    await on(null, first);
+    await page.locator("#trial-undo").click();
+    await said(page, "everything is as before");
+    await page.waitForSelector("#trial", { state: "hidden", timeout: PATIENCE });
+    await on(first);
+    const told = await (await fetch(new URL("api/v1/history", url))).json();
+    const texts = told.filter((entry) => entry.code === "by_hand").map((entry) => entry.text);
+    assert.match(texts.at(-2), /^Settings changed on the page by .* order: /);
+    assert.match(texts.at(-1), /^The new settings are undone by /);
+    assert.deepEqual(errors, []);
+    await page.locator("#login").click();
+    await said(page, "Logged out");
+    await page.close();
+  },
+
   "at rest it is told little": async (context, say, url, lab) => {
     if (!lab) return say("skipped: this box may not be at rest");
     const SECONDS = 15;
