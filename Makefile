@@ -20,8 +20,8 @@ TIMED := .ci/timed
 
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
-.PHONY: help demo test test-all bench release dist dist-test arm deb deb-test vm vm-x86 clean \
-        setup setup-tests setup-arm setup-deb setup-vm setup-vm-x86 fmt clippy builds unit computed waited \
+.PHONY: help demo test test-all bench release dist dist-test arm deb deb-test image image-test vm vm-x86 clean \
+        setup setup-tests setup-arm setup-deb setup-image setup-vm setup-vm-x86 fmt clippy builds unit computed waited \
         page picture vm-x86-short doc deny size quick-size soak
 
 help:  ## print this text
@@ -36,7 +36,7 @@ test: setup-tests fmt clippy builds unit vm-x86-short page doc deny  ## run ever
 # Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
 test-all: UNIT_FLAGS = --include-ignored
 test-all: export SPARELINK_STORIES = 2000
-test-all: test size deb-test vm-x86  ## the long ones too
+test-all: test size deb-test vm-x86 image-test  ## the long ones too
 
 # Random faults on the real agent in the lab, in the same order for the same seed.
 MINUTES ?= 3
@@ -72,6 +72,14 @@ deb-test: setup-deb  ## install, upgrade under traffic, remove and purge the pac
 	DEB_NEXT=1 packaging/deb/build amd64
 	packaging/deb/test/run
 
+image: setup-deb setup-image  ## make a card for a Raspberry Pi: target/image/*.img.xz
+	packaging/deb/build arm64
+	packaging/image/build
+
+image-test: image  ## boot that card in emulated machines, and cut the power 20 times (about an hour)
+	DEB_NEXT=1 packaging/deb/build arm64
+	tests/image/run
+
 vm: setup-vm arm setup-deb  ## boot an ARM board with Wi-Fi, USB and LEDs, and play with it (10 minutes, and as many to build)
 	packaging/deb/build arm64 armhf
 	DEB_NEXT=1 packaging/deb/build arm64
@@ -101,6 +109,9 @@ setup-arm:
 
 setup-deb:
 	@.ci/setup deb
+
+setup-image:
+	@.ci/setup image
 
 setup-vm:
 	@.ci/setup vm
