@@ -36,7 +36,7 @@ test: setup-tests fmt clippy builds unit vm-x86-short page doc deny  ## run ever
 # Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
 test-all: UNIT_FLAGS = --include-ignored
 test-all: export SPARELINK_STORIES = 2000
-test-all: test size deb-test vm-x86 image-test  ## the long ones too
+test-all: test size deb-test vm-x86  ## the long ones too
 
 # Random faults on the real agent in the lab, in the same order for the same seed.
 MINUTES ?= 3
