@@ -19,6 +19,7 @@ _sparelink() {
         --head) COMPREPLY=(); return ;;
         --for) COMPREPLY=(); return ;;
         --reason) COMPREPLY=(); return ;;
+        --from) COMPREPLY=($(compgen -W "mwan3 networkmanager" -- "$word")); return ;;
         --within) COMPREPLY=(); return ;;
         --record) compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
@@ -39,7 +40,7 @@ _sparelink() {
         note) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--clear --reported --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "$(sparelink completions uplinks 2>/dev/null) " -- "$word")); fi ;;
         probe) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "$(sparelink completions uplinks 2>/dev/null) " -- "$word")); fi ;;
         reload) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
-        setup) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--print --yes -y --keep --undo --within --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
+        setup) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--from --print --yes -y --keep --undo --within --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         run) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--auto --observe --record --verbose -v --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         passwd) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--remove --code --config --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         completions) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --help -h" -- "$word")); else COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); fi ;;

@@ -93,6 +93,7 @@ complete -c sparelink -n '__fish_seen_subcommand_from reload' -l config -r -F -d
 complete -c sparelink -n '__fish_seen_subcommand_from reload' -l run-dir -x -a '(__fish_complete_directories)' -d 'where the agent keeps its socket [default: as configured]'
 complete -c sparelink -n '__fish_seen_subcommand_from reload' -l help -s h -d 'print this help'
 complete -c sparelink -n __fish_use_subcommand -a setup -d 'find the uplinks, and write the configuration'
+complete -c sparelink -n '__fish_seen_subcommand_from setup' -l from -x -a 'mwan3 networkmanager' -d 'begin with what mwan3 or networkmanager has been told'
 complete -c sparelink -n '__fish_seen_subcommand_from setup' -l print -d 'only show the configuration'
 complete -c sparelink -n '__fish_seen_subcommand_from setup' -l yes -s y -d 'write it without questions, start nothing'
 complete -c sparelink -n '__fish_seen_subcommand_from setup' -l keep -d 'what was started on trial stays'

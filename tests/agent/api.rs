@@ -74,6 +74,13 @@ const CASES: &[Case] = &[
     (SOCKET, "POST /api/v1/probe", JSON, "{\"uplink\":\"dsl\"}", 404),
     (PAGE, "POST /api/v1/login", JSON, "{\"password\":\"correct horse\"}", 403),
     (PAGE, "POST /api/v1/login", OWN, "{\"password\":\"correct horse\"}", 200),
+    (
+        PAGE,
+        "POST /api/v1/password",
+        OWN,
+        "{\"password\":\"correct horse\",\"current\":\"correct horse\"}",
+        200,
+    ),
     (PAGE, "POST /api/v1/login", OWN, "{\"password\":\"correct house\"}", 401),
     (PAGE, "POST /api/v1/login", OWN, "{\"password\":\"correct house\"}", 429),
     (PAGE, "POST /api/v1/login", OWN, "{\"password\":1}", 422),
@@ -141,8 +148,7 @@ const CASES: &[Case] = &[
 
 async fn the_api_is_as_described() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let description = std::fs::read_to_string(root.join("docs/openapi.json"))?;
-    let description = Description(serde_json::from_str(&description)?);
+    let description = Description::read()?;
     every_route_is_described(&description, root)?;
     // The lab's board has LEDs, so there is something to test; that nobody has fitted them is one warning.
     let text = config(&Plan::default(), &Settings::default());
@@ -231,22 +237,37 @@ fn every_route_is_described(description: &Description, root: &Path) -> Result<()
     for (path, method) in &routes {
         let line = format!("{} {path}", method.to_uppercase());
         let asked = CASES.iter().any(|case| case.1 == line && case.4 < 400);
-        // Of what is critical tests/agent/notify asks, where there is something.
-        let elsewhere = ["/api/v1/events", "/api/v1/notify/ack", "/ack/{token}"];
+        // Of what is critical tests/agent/notify asks, where there is something; of settings tests/agent/settings, with
+        // the revision that a file has.
+        let elsewhere = [
+            "/api/v1/events",
+            "/api/v1/notify/ack",
+            "/ack/{token}",
+            "/api/v1/settings",
+            "/api/v1/settings/keep",
+            "/api/v1/settings/undo",
+        ];
         ensure!(asked || elsewhere.contains(&path.as_str()), "nobody asks {line}");
     }
     Ok(())
 }
 
 /// The document, and as much of JSON Schema as it uses.
-struct Description(Value);
+pub(crate) struct Description(Value);
 
 impl Description {
+    /// That in docs.
+    pub(crate) fn read() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(root.join("docs/openapi.json"))?;
+        Ok(Self(serde_json::from_str(&text)?))
+    }
+
     fn at(&self, pointer: &str) -> Result<&Value> {
         self.0.pointer(pointer).with_context(|| format!("no {pointer}"))
     }
 
-    fn check(&self, line: &str, answer: &Answer) -> Result<()> {
+    pub(crate) fn check(&self, line: &str, answer: &Answer) -> Result<()> {
         let (method, path) = line.split_once(' ').context("no path")?;
         let route = |path: &str| format!("/paths/{}", path.replace('/', "~1"));
         let method = method.to_lowercase();
@@ -301,6 +322,13 @@ impl Description {
                     let names = rule.as_array().into_iter().flatten().filter_map(Value::as_str);
                     let missing: Vec<&str> = names.filter(|n| value.get(n).is_none()).collect();
                     ensure!(missing.is_empty(), "{at}: no {missing:?}");
+                    true
+                }
+                // Names that nobody knows before, and what is behind each.
+                "additionalProperties" if rule.is_object() => {
+                    for (name, value) in value.as_object().into_iter().flatten() {
+                        self.valid(value, rule, &format!("{at}/{name}"))?;
+                    }
                     true
                 }
                 "additionalProperties" => {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::found::{Found, chosen, put, shown};
+use super::box_words::put;
+use super::found::{Found, chosen, shown};
 use super::plan::{Plan, dnsmasq_file};
 use super::trial;
 use crate::cli::failure::Failure;

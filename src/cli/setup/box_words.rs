@@ -1,6 +1,7 @@
 //! What the box is, in words.
 
 use std::collections::BTreeSet;
+use std::fmt::{Arguments, Write as _};
 use std::fs;
 
 use crate::config::BoardChoice;
@@ -37,6 +38,12 @@ fn pretty_name(text: &str) -> Option<String> {
 fn manager(programs: &BTreeSet<String>) -> Option<String> {
     let found = MANAGERS.iter().find(|(program, _)| programs.contains(*program));
     found.map(|(_, name)| (*name).to_owned())
+}
+
+/// Puts some words behind others.
+pub(super) fn put(text: &mut String, what: Arguments<'_>) {
+    // A string takes everything.
+    text.write_fmt(what).unwrap_or_default();
 }
 
 #[cfg(test)]

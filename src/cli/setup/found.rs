@@ -1,9 +1,8 @@
 //! What was found on the box, and how it is told.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use super::box_words;
+use super::box_words::{self, put};
 use super::other::{self, Program};
 use super::proof::{self, Proof};
 
@@ -127,8 +126,4 @@ fn in_words(why: &Why) -> String {
         Why::NoAddress => "connected, but it has no address".to_owned(),
         Why::NotNamed => "leads out, but that configuration does not name it".to_owned(),
     }
-}
-
-pub(super) fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
-    text.write_fmt(what).unwrap_or_default();
 }

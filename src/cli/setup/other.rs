@@ -1,6 +1,6 @@
 //! Whose configuration setup can begin with (`--from`).
 
-use super::found::put;
+use super::box_words::put;
 use crate::cli::failure::Failure;
 use crate::cli::table::printable;
 use crate::cli::terminal;
