@@ -10,8 +10,9 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::{Config, HistoryOn};
+use crate::config::HistoryOn;
 use crate::engine::dataplane::Left;
+use crate::engine::events::causes::Deed;
 use crate::engine::events::facts::{Event, Fact};
 use crate::engine::input::Input;
 use crate::engine::kernel::view::KernelView;
@@ -44,6 +45,7 @@ mod days;
 mod firewalls;
 mod history;
 mod keeping;
+mod options;
 mod publish;
 mod reconciler;
 mod recording;
@@ -51,24 +53,8 @@ mod showing;
 mod thread;
 mod watching;
 
-/// How the agent is to run.
-#[derive(Debug)]
-pub struct Options {
-    /// The file that a reload reads again, and beside which the password is.
-    pub config_file: PathBuf,
-    /// Where there is no such file: makes configurations of what is seen.
-    pub auto: Option<Auto>,
-    /// What it says now, with the run directory already applied.
-    pub config: Config,
-    /// The run directory from the command line, to be applied again after a reload.
-    pub run_dir: Option<PathBuf>,
-    /// Whether it writes to the kernel.
-    pub mode: Mode,
-    /// Records inputs and outputs to this file.
-    pub record: Option<PathBuf>,
-}
-
 pub use auto::Auto;
+pub use options::Options;
 use recording::header;
 #[cfg(feature = "replay")]
 pub use recording::open_recording;
@@ -287,6 +273,9 @@ impl Agent {
         self.drain(clock::now());
         self.take(Input::Resolvers(named));
         self.take(Input::Started { view, adopted: left.active, spares: left.spares });
+        if let Some(why) = self.options.undone.take() {
+            self.take(Input::Did(Deed::Undo { why }));
+        }
         self.follow_system();
         if let Some(systemd) = &mut self.systemd {
             systemd.ready();

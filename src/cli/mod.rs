@@ -102,12 +102,12 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
             setup::setup(asked, &config_file(), &run_dir)
         }
         Command::Run(how) => {
-            run::end_trial(&config_file());
+            let undone = run::end_trial(&config_file());
             let configured = match how.by {
                 Chain::Configured => Some(load(&config_file(), run_dir.clone())?),
                 Chain::Found => None,
             };
-            run::run(how, configured, config_file(), run_dir, no_zone)
+            run::run(how, configured, config_file(), run_dir, no_zone, undone)
         }
         Command::Doctor { json } => {
             let form = if json { Form::Json } else { Form::Text };

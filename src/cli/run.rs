@@ -11,6 +11,7 @@ use super::{logs, terminal, when, work};
 use crate::config::Config;
 use crate::daemon::{Auto, Options};
 use crate::engine::Mode;
+use crate::engine::events::causes::Undoing;
 use crate::io::netlink::Monitor;
 use crate::io::trial::{self, By, OnTrial};
 
@@ -33,30 +34,36 @@ pub(super) enum Chain {
 }
 
 /// Undoes settings that were on trial when the power went, or an agent died for good: nobody has confirmed that a box
-/// works with them.
-pub(super) fn end_trial(config_file: &Path) {
+/// works with them. `None`: there were none.
+pub(super) fn end_trial(config_file: &Path) -> Option<Undoing> {
     let record = trial::record(config_file);
-    let Ok(Some(OnTrial { by: By::Page(_), left })) = trial::state(&record) else { return };
+    let Ok(Some(OnTrial { by: By::Page(_), left })) = trial::state(&record) else { return None };
     if left.is_some_and(|left| !left.is_zero()) {
-        return;
+        return None;
     }
-    let undone = trial::undo(&record, Duration::ZERO).and_then(|_| trial::done(&record));
-    let file = config_file.display();
-    match undone {
-        Ok(()) => terminal::print_error(&format!(
-            "settings that nobody confirmed are undone: {file} is as before\n"
-        )),
-        Err(error) => terminal::print_error(&format!("{file} cannot be put back: {error}\n")),
+    let undone = trial::undo(&record, Duration::ZERO);
+    match undone.and_then(|before| trial::done(&record).map(|()| before)) {
+        Ok(before) => {
+            let was_edited = before.is_some_and(|before| before.was_edited);
+            Some(if was_edited { Undoing::Edited } else { Undoing::Unconfirmed })
+        }
+        Err(error) => {
+            let file = config_file.display();
+            terminal::print_error(&format!("{file} cannot be put back: {error}\n"));
+            None
+        }
     }
 }
 
-/// Is the agent until a signal ends it. Not `configured`, it follows what the system uses. `no_zone` is the zone of the configuration, if this box does not have it.
+/// Is the agent until a signal ends it. Not `configured`, it follows what the system uses. `no_zone` is the zone of the
+/// configuration, if this box does not have it; `undone`, whether settings on trial had to be undone before.
 pub(super) fn run(
     how: Run,
     configured: Option<Config>,
     config_file: PathBuf,
     run_dir: Option<PathBuf>,
     no_zone: Option<String>,
+    undone: Option<Undoing>,
 ) -> Result<ExitCode, Failure> {
     let Run { mode, record, level, .. } = how;
     logs::start(level);
@@ -75,5 +82,5 @@ pub(super) fn run(
             (auto.configure(&view)?, Some(auto))
         }
     };
-    Ok(work::run(Options { config_file, auto, config, run_dir, mode, record })?)
+    Ok(work::run(Options { config_file, auto, config, run_dir, mode, record, undone })?)
 }

@@ -3,7 +3,7 @@
 use super::{Agent, LOOKING, board};
 use crate::config;
 use crate::engine::Mode;
-use crate::engine::events::causes::{Deed, Undoing};
+use crate::engine::events::causes::Deed;
 use crate::engine::input::Input;
 use crate::io::notify::Wants;
 use crate::io::web::{self, Ask};
@@ -70,8 +70,7 @@ impl Agent {
     /// one.
     fn did(&mut self, deed: Deed) -> Result<String, String> {
         let is_news = match &deed {
-            Deed::Set { .. } | Deed::Keep { by: None } => true,
-            Deed::Undo { why } => *why != Undoing::Edited,
+            Deed::Set { .. } | Deed::Keep { by: None } | Deed::Undo { .. } => true,
             Deed::Keep { by: Some(_) }
             | Deed::Password { .. }
             | Deed::Choose { .. }

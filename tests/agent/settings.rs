@@ -18,6 +18,7 @@ use crate::stage::{PROVEN, Stage};
 
 crate::tests![settings_of_the_page_are_in_force_and_undone];
 
+const UNCONFIRMED: &str = "The new settings are undone: nobody confirmed them";
 /// A minute, of which some has passed, on a busy machine.
 const UNDONE: Duration = Duration::from_secs(60);
 
@@ -135,6 +136,18 @@ async fn settings_of_the_page_are_in_force_and_undone() -> Result<()> {
     fs::write(&record, kept.to_string())?;
     person.dies_and_comes_back().await?;
     ensure!(person.file()? == before && !record.exists());
+    let deeds = person.deeds().await?;
+    ensure!(deeds.last().is_some_and(|deed| deed == UNCONFIRMED), "{deeds:?}");
+
+    // Who edits the file meanwhile keeps what they wrote, and what was on trial is over all the same.
+    person.calls("Dora").await?;
+    let provider = |status: &Value| status["uplinks"][2]["provider"]["name"].clone();
+    ensure!(provider(&person.stage.json().await?) == "Dora", "control: it is in force");
+    let theirs = format!("# theirs\n{before}");
+    fs::write(person.path(), &theirs)?;
+    person.says("undo").await?;
+    ensure!(person.file()? == theirs && provider(&person.stage.json().await?) == Value::Null);
+    fs::write(person.path(), &before)?;
 
     // A death is no end of the trial: the next agent undoes it in time, and what is kept stays.
     person.calls("Berta").await?;
@@ -146,8 +159,7 @@ async fn settings_of_the_page_are_in_force_and_undone() -> Result<()> {
     ensure!(person.file()?.contains("Berta"), "control: it is on trial still");
     person.becomes(&before).await?;
     let deeds = person.deeds().await?;
-    let last = deeds.last().context("no deed")?;
-    ensure!(last == "The new settings are undone: nobody confirmed them", "{last}");
+    ensure!(deeds.last().is_some_and(|deed| deed == UNCONFIRMED), "{deeds:?}");
     person.calls("Carla").await?;
     person.says("keep").await?;
     person.dies_and_comes_back().await?;

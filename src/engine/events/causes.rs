@@ -107,7 +107,7 @@ pub enum Undoing {
     Asked { by: String },
     /// Nobody confirmed it in time.
     Unconfirmed,
-    /// Nobody did, but somebody edited the file meanwhile, which stays as it is.
+    /// It is over, and somebody edited the file meanwhile, which counts as it is.
     Edited,
 }
 

@@ -261,7 +261,7 @@ impl fmt::Display for Deed {
                 f.write_str("The new settings are undone: nobody confirmed them")
             }
             Self::Undo { why: Undoing::Edited } => f.write_str(
-                "The new settings were not confirmed, but the file was edited meanwhile: it stays as it is",
+                "The new settings are undone; the file was edited meanwhile, and counts as it is now",
             ),
             Self::Password { by } => write!(f, "The password of the page was set by {by}"),
         }
