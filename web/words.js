@@ -192,8 +192,9 @@ export function because(s) {
 export function trialWords(s, left) {
   const trial = s.settings?.trial;
   if (!trial) return "";
-  const what = trial.of === "setup" ? "A set-up is on trial" : `New settings are on trial (by ${clean(trial.by ?? "", 60)})`;
-  return `${what}: undone ${left === null ? "soon" : `in ${left} s`} unless somebody keeps it.`;
+  const [what, it] =
+    trial.of === "setup" ? ["A set-up is on trial", "it"] : [`New settings are on trial (by ${clean(trial.by ?? "", 60)})`, "them"];
+  return `${what}: undone ${left === null ? "soon" : `in ${left} s`} unless somebody keeps ${it}.`;
 }
 
 /** That a person chose, and until when. */

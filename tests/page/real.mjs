@@ -73,6 +73,17 @@ const said = (page, words) =>
     timeout: PATIENCE,
   });
 
+/** A page of the agent on a desk, live, and what goes wrong in it. */
+async function meet(context, url) {
+  const page = await context.newPage();
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  await page.setViewportSize({ width: 1280, height: 860 });
+  await page.goto(url);
+  await page.waitForSelector("body[data-live=yes] .card[data-role=active]", { timeout: PATIENCE });
+  return { page, errors };
+}
+
 async function enter(page, password) {
   await page.locator("#enter-password").fill(password);
   await page.keyboard.press("Enter");
@@ -84,12 +95,7 @@ const refused = (page, words) =>
 export const tests = {
   "who knows the password steers the real agent": async (context, say, url, lab) => {
     if (!lab) return say("skipped: the password of this box is not known");
-    const page = await context.newPage();
-    const errors = [];
-    page.on("pageerror", (error) => errors.push(String(error)));
-    await page.setViewportSize({ width: 1280, height: 860 });
-    await page.goto(url);
-    await page.waitForSelector("body[data-live=yes] .card[data-role=active]", { timeout: PATIENCE });
+    const { page, errors } = await meet(context, url);
     const button = (name, words) =>
       page.locator(".card").filter({ hasText: name }).first().getByRole("button", { name: words });
     const first = await carries(page);
@@ -172,12 +178,7 @@ export const tests = {
 
   "another order is tried on the real agent, and undone": async (context, say, url, lab) => {
     if (!lab) return say("skipped: the password of this box is not known");
-    const page = await context.newPage();
-    const errors = [];
-    page.on("pageerror", (error) => errors.push(String(error)));
-    await page.setViewportSize({ width: 1280, height: 860 });
-    await page.goto(url);
-    await page.waitForSelector("body[data-live=yes] .card[data-role=active]", { timeout: PATIENCE });
+    const { page, errors } = await meet(context, url);
     const first = await carries(page);
     const on = (name, other) =>
       page.waitForFunction(

@@ -94,7 +94,7 @@ export const settings = {
     assert.equal(settings.uplinks[2].provider.phone, "+44 1");
     assert.deepEqual(settings.notify, [{ to: "ntfy://ntfy.sh/other", min: "notice", quiet: "" }]);
     assert.deepEqual(settings.leds, { status: "ACT", uplinks: { cable: "green:wan", mifi: "", phone: "" } });
-    assert.match(await text(page, "#trial-words"), /on trial \(by 192.168.77.20\): undone in \d+ s unless somebody keeps it/);
+    assert.match(await text(page, "#trial-words"), /on trial \(by 192.168.77.20\): undone in \d+ s unless somebody keeps them/);
     await page.locator("#trial-keep").click();
     await page.waitForSelector("#trial", { state: "hidden" });
     assert.equal(box.asked.at(-1).path, "settings/keep");

@@ -106,11 +106,7 @@ pub(super) async fn keep(
     Extension(via): Extension<Via>,
     body: Result<Json<Nothing>, JsonRejection>,
 ) -> Response {
-    if let Err(rejection) = body {
-        return malformed(&rejection);
-    }
-    let done = tokio::spawn(desk.keep(who(via))).await.unwrap_or(Err(Refused::Busy));
-    done.map_or_else(told, |()| said("the new settings stay"))
+    end(body, desk.keep(who(via)), "the new settings stay").await
 }
 
 /// What was tried is undone.
@@ -119,16 +115,21 @@ pub(super) async fn undo(
     Extension(via): Extension<Via>,
     body: Result<Json<Nothing>, JsonRejection>,
 ) -> Response {
+    let asked = Undoing::Asked { by: who(via) };
+    end(body, desk.undo(asked, Duration::ZERO), "undone: everything is as before").await
+}
+
+/// Ends a trial, whether or not whoever asked still waits.
+async fn end(
+    body: Result<Json<Nothing>, JsonRejection>,
+    work: impl Future<Output = Result<(), Refused>> + Send + 'static,
+    message: &str,
+) -> Response {
     if let Err(rejection) = body {
         return malformed(&rejection);
     }
-    let asked = Undoing::Asked { by: who(via) };
-    let done = tokio::spawn(desk.undo(asked, Duration::ZERO)).await.unwrap_or(Err(Refused::Busy));
-    done.map_or_else(told, |()| said("undone: everything is as before"))
-}
-
-fn said(message: &str) -> Response {
-    Json(Done { message: message.to_owned() }).into_response()
+    let done = tokio::spawn(work).await.unwrap_or(Err(Refused::Busy));
+    done.map_or_else(told, |()| Json(Done { message: message.to_owned() }).into_response())
 }
 
 /// For the history: an address is all that is known of people at the page.
