@@ -125,6 +125,10 @@ impl Desk {
 
     /// Undoes in time what nobody confirms, until the program ends.
     pub(in crate::io::web) async fn watch(self) {
+        // At most starts there is nothing, for which no thread is worth its memory.
+        if !self.0.store.as_ref().is_some_and(Store::is_on_trial) {
+            self.0.begun.notified().await;
+        }
         loop {
             let Some(state) = self.look_again().await else {
                 self.0.begun.notified().await;

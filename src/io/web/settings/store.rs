@@ -171,7 +171,7 @@ impl Store {
 
     /// Writes it. Until it is kept, the file as it was can be had again.
     pub(super) fn try_on(&self, asked: &Asked, by: By, within: Duration) -> Result<Tried, Refused> {
-        if trial::is_on(&self.record()) {
+        if self.is_on_trial() {
             return Err(Refused::OnTrial);
         }
         let (read, edited) = self.edited(asked)?;
@@ -206,6 +206,11 @@ impl Store {
         let owner = geteuid().is_root().then_some((was.uid(), was.gid()));
         disk::replace_private(&self.file, text.as_bytes(), owner)?;
         fs::set_permissions(&self.file, Permissions::from_mode(was.mode() & 0o7777 & mask))
+    }
+
+    /// Whether something is: asked of the directory alone.
+    pub(super) fn is_on_trial(&self) -> bool {
+        trial::is_on(&self.record())
     }
 
     /// What is on trial.
