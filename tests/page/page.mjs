@@ -332,7 +332,8 @@ export const tests = {
     const { box, page } = await meet(context, STATES.ok());
     const height = () => page.evaluate(() => document.documentElement.scrollHeight);
     const said = [];
-    for (const name of ["ok", "backup", "returning", "none", "draining", "paused", "portal", "manual", "first_boot"]) {
+    // Of those with three, all but the one that has an alarm, a channel and a name that fail to tell of as well.
+    for (const name of Object.keys(STATES).filter((name) => !["many", "outage_plugged"].includes(name))) {
       box.play(STATES[name]());
       await page.goto(box.url);
       await live(page);
