@@ -13,6 +13,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sparelink::lab::netns::Netns;
 use sparelink::lab::script::{Action, LineEvent};
 use sparelink::lab::stage::{PRIVATE_DIR, child};
@@ -23,6 +25,7 @@ use crate::figure;
 use crate::stage::{AGENT, Said, in_netns};
 
 crate::tests![
+    nobody_is_locked_out_by_what_goes_wrong,
     setup_begins_with_what_others_have_been_told,
     setup_proposes_what_works,
     setup_without_a_way_out_writes_nothing,
@@ -31,7 +34,7 @@ crate::tests![
 ];
 
 /// How long `keep` is waited for.
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(6);
 /// Questions, five seconds of trying, a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What follows each prompt, unless a test says otherwise.
@@ -138,6 +141,26 @@ impl Place {
         ["json", "undoing"].iter().any(|end| self.0.join(format!("setup-undo.{end}")).exists())
     }
 
+    /// The agent's process.
+    fn agent(&self) -> Result<Pid> {
+        Ok(Pid::from_raw(fs::read_to_string(self.0.join("pid"))?.trim().parse()?))
+    }
+
+    /// Whoever waits to undo what nobody confirms.
+    fn guards(&self) -> Result<Vec<Pid>> {
+        let mut guards = Vec::new();
+        for process in fs::read_dir("/proc")? {
+            let name = process?.file_name();
+            let Ok(pid) = name.to_string_lossy().parse() else { continue };
+            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if words.contains("setup\0--undo") && words.contains(&*self.0.to_string_lossy()) {
+                guards.push(Pid::from_raw(pid));
+            }
+        }
+        ensure!(!guards.is_empty(), "nobody waits to undo it");
+        Ok(guards)
+    }
+
     /// Whether the agent runs.
     fn runs(&self) -> bool {
         let pid = fs::read_to_string(self.0.join("pid")).unwrap_or_default();
@@ -166,6 +189,10 @@ impl Terminal {
         command.stdout(Stdio::from(pty.slave.try_clone()?)).stderr(Stdio::from(pty.slave));
         let child = router.run(async move { command.spawn() }).await??;
         Ok(Self { child, master: File::from(master), said: String::new(), read: 0 })
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
     }
 
     fn look(&mut self) -> Result<()> {
@@ -354,14 +381,24 @@ async fn setup_without_a_way_out_writes_nothing() -> Result<()> {
 }
 
 /// How somebody is lost, or not, after setup has started the agent.
+#[derive(Clone, Copy, Debug)]
 enum Then {
-    Keep,
     Undo,
     Silent,
+    /// Says something else, and goes for a coffee.
+    OtherWords,
     /// The session is gone.
     HangUp,
-    /// It was killed.
-    Kill,
+    /// Setup is ended.
+    Terminate,
+    /// It is stopped where it is, and never goes on.
+    Stall,
+    /// The agent is killed.
+    AgentDies,
+    /// Somebody else sets it up meanwhile.
+    SecondSetup,
+    /// Nobody is left who would undo it, and the box boots.
+    PowerCut,
 }
 
 /// Given up at a question: nothing is there.
@@ -376,61 +413,98 @@ async fn what_is_refused_at_a_question_is_not_written() -> Result<()> {
     Ok(())
 }
 
+/// Sets up a home, and then this happens: how long it took until everything was as before.
+async fn undone_after(place: &Place, home: &Home, then: Then, before: Option<&str>) -> Result<Duration> {
+    if let Some(text) = before {
+        fs::write(place.config(), text)?;
+    }
+    let mut terminal = begun(place, home).await?;
+    let begun = Instant::now();
+    match then {
+        Then::Undo => terminal.types("undo")?,
+        Then::OtherWords => ["yes", "keep it", ""].iter().try_for_each(|word| terminal.types(word))?,
+        Then::Silent => {}
+        Then::HangUp => drop(terminal),
+        Then::Terminate => kill(terminal.pid(), Signal::SIGTERM)?,
+        Then::Stall => kill(terminal.pid(), Signal::SIGSTOP)?,
+        Then::AgentDies => kill(place.agent()?, Signal::SIGKILL)?,
+        Then::SecondSetup => {
+            let second = place.setup(&home.router, &["--yes"]).await?.must(1)?;
+            ensure!(second.err.contains("on trial already"), "{second:?}");
+        }
+        Then::PowerCut => {
+            for pid in [terminal.pid(), place.agent()?].into_iter().chain(place.guards()?) {
+                kill(pid, Signal::SIGKILL)?;
+            }
+            sleep(WITHIN + Duration::from_secs(2)).await;
+            ensure!(place.is_on_trial(), "control: somebody was left who undid it");
+            place.setup(&home.router, &["--undo"]).await?.must(0)?;
+        }
+    }
+    let as_before = || match before {
+        Some(text) => fs::read_to_string(place.config()).is_ok_and(|now| now == text),
+        None => !place.config().exists(),
+    };
+    // Services are seen to after the files.
+    while place.runs() || !as_before() || place.is_on_trial() {
+        let now = fs::read_to_string(place.config());
+        ensure!(begun.elapsed() < PATIENCE, "{then:?}: {now:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(begun.elapsed())
+}
+
+/// All questions answered, the agent runs.
+async fn begun(place: &Place, home: &Home) -> Result<Terminal> {
+    let mut terminal = Terminal::open(place, &home.router).await?;
+    terminal.until("Started.", &ANSWERS.into()).await?;
+    ensure!(place.runs(), "control: the agent does not run: {}", terminal.said);
+    let written = fs::read_to_string(place.config())?;
+    ensure!(written.contains("Written by sparelink setup"), "control: {written}");
+    Ok(terminal)
+}
+
 async fn what_setup_starts_stays_only_if_it_is_confirmed() -> Result<()> {
     const BEFORE: &str = "# mine\n";
     let home = Home::build(&Plan::default()).await?;
     let place = Place::new()?;
-    let answers: BTreeMap<&str, &str> = ANSWERS.into();
     let mut longest = Duration::ZERO;
     for (then, before) in [
         (Then::Silent, None),
         (Then::HangUp, None),
-        (Then::Kill, Some(BEFORE)),
+        (Then::OtherWords, Some(BEFORE)),
         (Then::Undo, Some(BEFORE)),
-        (Then::Keep, Some(BEFORE)),
     ] {
-        if let Some(text) = before {
-            fs::write(place.config(), text)?;
-        }
-        let mut terminal = Terminal::open(&place, &home.router).await?;
-        terminal.until("Started.", &answers).await?;
-        ensure!(place.runs(), "control: the agent does not run: {}", terminal.said);
-        let written = fs::read_to_string(place.config())?;
-        ensure!(written.contains("Written by sparelink setup"), "control: {written}");
-        let begun = Instant::now();
-        let kept = matches!(then, Then::Keep);
-        match then {
-            Then::Keep => {
-                terminal.types("keep")?;
-                terminal.until("kept", &answers).await?;
-            }
-            Then::Undo => terminal.types("undo")?,
-            Then::Silent => {}
-            Then::HangUp | Then::Kill => drop(terminal),
-        }
-        let as_before = || match before {
-            Some(text) => fs::read_to_string(place.config()).is_ok_and(|now| now == text),
-            None => !place.config().exists(),
-        };
-        // Services are seen to after the files.
-        while !kept && (place.runs() || !as_before() || place.is_on_trial()) {
-            ensure!(begun.elapsed() < PATIENCE, "{:?}", fs::read_to_string(place.config()));
-            sleep(Duration::from_millis(50)).await;
-        }
-        if kept {
-            sleep(WITHIN + Duration::from_secs(2)).await;
-            ensure!(place.runs() && place.0.join("enabled").exists(), "it was undone all the same");
-        } else {
-            longest = longest.max(begun.elapsed());
-        }
+        longest = longest.max(undone_after(&place, &home, then, before).await?);
     }
     let undone = place.setup(&home.router, &["--undo"]).await?.must(0)?;
     ensure!(undone.out.contains("nothing is on trial"), "{undone:?}");
     let late = place.setup(&home.router, &["--keep"]).await?.must(1)?;
     ensure!(late.err.contains("undone already"), "{late:?}");
+    let mut terminal = begun(&place, &home).await?;
+    terminal.types("keep")?;
+    terminal.until("kept", &BTreeMap::new()).await?;
+    sleep(WITHIN + Duration::from_secs(2)).await;
+    ensure!(place.runs() && place.0.join("enabled").exists(), "it was undone all the same");
     place.stop()?;
+    figure(&format!("4 of 4 undone within {:.1} s of {} s", longest.as_secs_f64(), WITHIN.as_secs()));
+    Ok(())
+}
+
+async fn nobody_is_locked_out_by_what_goes_wrong() -> Result<()> {
+    const BEFORE: &str = "# mine\n";
+    let home = Home::build(&Plan::default()).await?;
+    let place = Place::new()?;
+    let mut longest = Duration::ZERO;
+    let kinds = [Then::Terminate, Then::Stall, Then::AgentDies, Then::SecondSetup];
+    for then in kinds {
+        longest = longest.max(undone_after(&place, &home, then, Some(BEFORE)).await?);
+    }
+    // Later than the others: by whom it is undone is the next boot.
+    undone_after(&place, &home, Then::PowerCut, Some(BEFORE)).await?;
     figure(&format!(
-        "4 of 4 undone within {:.1} s of {} s",
+        "{0} of {0} undone within {1:.1} s of {2} s, and after a power cut",
+        kinds.len(),
         longest.as_secs_f64(),
         WITHIN.as_secs()
     ));

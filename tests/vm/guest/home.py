@@ -41,6 +41,8 @@ class Home:
     """Built once per boot. A plain home has cables for all three, called like what they stand for, and its lines lose
     nothing."""
 
+    lines = [CABLE, HOTSPOT, PHONE]
+
     def __init__(self, plain=False):
         self.plain = plain
         self.interfaces = ["wan0", "wlan0", None]
@@ -50,8 +52,14 @@ class Home:
         for namespace in ["client", "core", "targets"]:
             run(f"ip netns add {namespace}")
             ip(namespace, "link set lo up")
+        ip(None, "link set lo up")
+        self.lan()
+        self.internet()
+        for n in self.lines:
+            self.uplink(n)
+
+    def lan(self):
         ip(None, """
-            link set lo up
             link add lan0 type veth peer name eth0 netns client
             addr add 192.168.77.1/24 dev lan0
             link set lan0 up""")
@@ -59,9 +67,6 @@ class Home:
             addr add {CLIENT}/24 dev eth0
             link set eth0 up
             route add default via 192.168.77.1""")
-        self.internet()
-        for n in range(3):
-            self.uplink(n)
 
     def internet(self):
         ip("core", "link add servers type veth peer name eth0 netns targets")
