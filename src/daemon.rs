@@ -32,7 +32,7 @@ use crate::io::probe::Prober;
 use crate::io::record::{self, Line, Recorder, Start};
 use crate::io::systemd::Systemd;
 use crate::io::web::{self, Ask, Web};
-use crate::io::{clock, disk, faults, resolvers, store, sysctl};
+use crate::io::{clock, disk, faults, resolvers, store, sysctl, ubus};
 use crate::time::{Instant, Now};
 use crate::units::Severity;
 
@@ -145,6 +145,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let state_dir = agent.engine.config().state_dir.clone();
     agent.names = steers.then(|| Names::start(state_dir, done.clone())).transpose()?;
     agent.firewalls = steers.then(|| firewalls::Firewalls::start(done.clone())).transpose()?;
+    ubus::watch(Path::new(ubus::SOCKET), done.clone());
     let named = resolvers::watch(Path::new("/"), done);
     let mut written = agent.keeper.done();
     agent.begin(named, view, left);

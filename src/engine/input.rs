@@ -11,6 +11,7 @@ use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::events::causes::Deed;
 use crate::engine::events::note::Note;
 use crate::engine::kernel::flow::{FlowCount, FlushScope};
+use crate::engine::kernel::network::Networks;
 use crate::engine::kernel::view::{KernelChange, KernelView};
 use crate::engine::names::ddns::outside::OutsideReply;
 use crate::engine::names::ddns::request::NameReply;
@@ -47,6 +48,8 @@ pub enum Input {
     Flows(BTreeMap<UplinkId, PerFamily<FlowCount>>),
     /// The resolvers that the system names for its interfaces.
     Resolvers(Named),
+    /// What netifd says of its networks; none: nobody says anything.
+    Networks(Networks),
     /// Which interfaces of uplinks others' firewalls close to the LAN, as asked for.
     Firewalls(PerFamily<BTreeMap<IfIndex, String>>),
     /// What came of a request for a name of the box.

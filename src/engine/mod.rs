@@ -210,6 +210,7 @@ impl Engine {
             Input::Flows(flows) => self.flows_counted(&flows, now),
             Input::Firewalls(closed) => self.firewalls_seen(&closed, now),
             Input::Resolvers(named) => self.resolvers_named(named),
+            Input::Networks(networks) => self.networks_named(networks, now),
             Input::Name(reply) => self.name_asked(&reply, now),
             Input::Outside(reply) => self.seen_outside(&reply, now),
             Input::Watched => self.watched(now),

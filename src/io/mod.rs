@@ -27,4 +27,5 @@ pub(crate) mod sys;
 pub mod sysctl;
 pub mod systemd;
 pub mod trial;
+pub mod ubus;
 pub mod web;

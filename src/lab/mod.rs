@@ -23,6 +23,7 @@ pub mod forwarder;
 pub mod internet;
 pub mod meter;
 pub mod modem;
+pub mod netifd;
 pub mod netns;
 pub mod page;
 pub mod play;

@@ -36,6 +36,7 @@ mod names;
 mod near;
 mod notify;
 mod one_wire;
+mod openwrt;
 mod page;
 mod people;
 mod pinning;
@@ -125,6 +126,7 @@ fn all() -> Result<Vec<Test>> {
         notify::tests(),
         lines::tests(),
         one_wire::tests(),
+        openwrt::tests(),
         resolvers::tests(),
         pinning::tests(),
         marks::tests(),

@@ -10,6 +10,7 @@ pub mod egress;
 pub mod firewall;
 pub(super) mod firewalls;
 pub mod flow;
+pub mod network;
 pub(super) mod polls;
 pub mod rule;
 pub mod view;

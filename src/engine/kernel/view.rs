@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::kernel::network::Networks;
 use crate::engine::kernel::rule::ForeignRule;
 use crate::units::{Family, IfIndex, IfName, Metric, TableId};
 
@@ -213,6 +214,9 @@ pub struct KernelView {
     /// many at most.
     #[serde(default)]
     pub rules: Vec<ForeignRule>,
+    /// What a network manager says besides; netlink knows nothing of it.
+    #[serde(default, skip_serializing_if = "Networks::is_empty")]
+    pub networks: Networks,
 }
 
 impl KernelView {

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::kernel::network;
 use crate::engine::kernel::view::KernelView;
 use crate::engine::uplink::Uplink;
 use crate::units::{IfIndex, UplinkId};
@@ -147,9 +148,12 @@ fn known(uplink: &Uplink, dev: Option<IfIndex>, view: &KernelView) -> (Vec<Ipv6N
     let configured = &uplink.config.prefixes6;
     // Routed besides: nothing is said of what else is delegated.
     let routed: Vec<Ipv6Net> = uplink.config.prefixes.iter().filter_map(six).collect();
-    let delegated = !configured.is_empty() || !sources.iter().all(on_link);
+    let name = uplink.attachment.link.as_ref().map(|(_, name)| name);
+    let told: Vec<Ipv6Net> =
+        name.into_iter().flat_map(|name| network::prefixes(&view.networks, name)).collect();
+    let delegated = !configured.is_empty() || !told.is_empty() || !sources.iter().all(on_link);
     let lent = lent(uplink, view);
-    let mut all = [near.as_slice(), &sources, configured, &routed, lent.as_slice()].concat();
+    let mut all = [near.as_slice(), &sources, configured, &routed, &told, lent.as_slice()].concat();
     all.sort_unstable();
     all.dedup();
     (all, delegated)

@@ -11,6 +11,7 @@ use crate::engine::health::line::Line;
 use crate::engine::health::traffic::Packets;
 use crate::engine::health::{Condition, Health, Signal};
 use crate::engine::input::Counters;
+use crate::engine::kernel::network::Networks;
 use crate::engine::kernel::polls::{BYTES_EVERY, POLL_BUSY, POLL_IDLE, POLL_LOST, POLL_SUSPECTED};
 use crate::engine::kernel::view::{KernelChange, KernelView};
 use crate::engine::output::Output;
@@ -44,8 +45,15 @@ impl Engine {
     }
 
     pub(in crate::engine) fn view_changed(&mut self, view: KernelView, now: Now) {
-        self.seen.view = view;
+        let networks = std::mem::take(&mut self.seen.view.networks);
+        self.seen.view = KernelView { networks, ..view };
         self.kernel.look_again();
+        self.relink(now);
+    }
+
+    /// The box's network manager says something else of its networks now.
+    pub(in crate::engine) fn networks_named(&mut self, networks: Networks, now: Now) {
+        self.seen.view.networks = networks;
         self.relink(now);
     }
 

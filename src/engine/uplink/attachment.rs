@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, DeviceMatch, UplinkConfig};
 use crate::engine::health::Condition;
 use crate::engine::kernel::egress::Egress;
+use crate::engine::kernel::network;
 use crate::engine::kernel::view::{ForeignRoute, KernelView, Link, LinkKind};
 use crate::engine::uplink::detours::detours;
 use crate::engine::uplink::near::{beside_subnets, subnets_on};
@@ -203,7 +204,12 @@ fn egress(
     family: Family,
 ) -> Result<Egress, Condition> {
     let learned = learn_gateway(link, view, family);
-    let gateway = config.gateway.get(family).or_else(|| learned.and_then(|route| route.gateway));
+    let told = || network::gateway(&view.networks, &link.name, family);
+    let gateway = config.gateway.get(family).or_else(|| match learned {
+        Some(route) => route.gateway,
+        // Of several networks with one metric the kernel has one default route.
+        None => told(),
+    });
     let source = source(config, link, view, learned, family).ok_or(Condition::NoAddress)?;
     if gateway.is_none() && !link.point_to_point && learned.is_none() {
         return Err(Condition::NoGateway);

@@ -32,7 +32,7 @@ pub(super) async fn view(talk: &mut Talk, devices: &mut Devices) -> Result<Kerne
     }
     let addresses = own(talk).await?;
     let rules = rules::that_matter(talk).await?;
-    Ok(KernelView { links, addresses, routes: Vec::new(), rules })
+    Ok(KernelView { links, addresses, rules, ..KernelView::default() })
 }
 
 async fn links(talk: &mut Talk) -> Result<BTreeMap<IfIndex, Link>, Error> {

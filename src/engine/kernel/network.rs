@@ -1,0 +1,65 @@
+//! What a network manager says of its networks: OpenWrt's netifd, which knows more than it puts into the kernel.
+//!
+//! Of several networks without a metric of their own it gives the kernel one default route; it alone knows the gateways of the
+//! others, and whose a delegated prefix is.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Family, IfName, PerFamily};
+
+/// Networks by the names that the manager's configuration gives them: `wan`, `wan6`.
+pub type Networks = BTreeMap<String, Network>;
+
+/// One network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// How far it is set up.
+    pub stage: Stage,
+    /// The interface that its packets leave by, while it is up.
+    pub device: Option<IfName>,
+    /// Next hops of its default routes, those that are not in the kernel among them.
+    pub gateways: PerFamily<Option<IpAddr>>,
+    /// Prefixes that its provider has delegated to this box.
+    pub prefixes6: Vec<Ipv6Net>,
+    /// Its provider's resolvers, whether they are used or not.
+    pub resolvers: Vec<IpAddr>,
+}
+
+/// How far a network is set up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Up,
+    /// It waits for an answer: of a DHCP server, of a provider's dial-in.
+    #[default]
+    Pending,
+    /// Somebody has switched it off, or it does not begin by itself.
+    SwitchedOff,
+    /// There is no such device.
+    NoDevice,
+    /// It is not up, for a reason that the manager has a word for.
+    Failed(String),
+}
+
+/// What is known of the networks on one interface: the gateway in one family.
+#[must_use]
+pub fn gateway(networks: &Networks, device: &IfName, family: Family) -> Option<IpAddr> {
+    on(networks, device).find_map(|network| *network.gateways.get(family))
+}
+
+/// The prefixes that are delegated to networks on this interface.
+pub fn prefixes<'a>(
+    networks: &'a Networks,
+    device: &'a IfName,
+) -> impl Iterator<Item = Ipv6Net> + 'a {
+    on(networks, device).flat_map(|network| &network.prefixes6).copied()
+}
+
+/// The networks on an interface: `wan` and `wan6` share one.
+fn on<'a>(networks: &'a Networks, device: &'a IfName) -> impl Iterator<Item = &'a Network> + 'a {
+    networks.values().filter(move |network| network.device.as_ref() == Some(device))
+}
