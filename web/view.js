@@ -227,11 +227,11 @@ const alive = (line) => (line.health === "down" ? {} : line);
 
 function fillLadder(f, u) {
   const absent = u.condition === "absent";
-  const carrier = u.carrier ?? !(absent || u.condition === "no_carrier");
+  const carrier = u.carrier ?? !(absent || ["no_carrier", "switched_off"].includes(u.condition));
   const place = [clean(u.interface, 64), u.ssid ? `“${clean(u.ssid, 64)}”` : ""].filter(Boolean).join(" · ");
   const linkWord = carrier
     ? place
-    : `${place ? `${place}: ` : ""}${absent ? "not plugged in" : "no carrier"}`;
+    : `${place ? `${place}: ` : ""}${absent ? "not plugged in" : u.condition === "switched_off" ? "switched off" : "no carrier"}`;
   line(f.link, carrier ? "ok" : "bad", linkWord || "–");
   const any = Boolean(u.v4 || u.v6);
   for (const [family, address, net] of [

@@ -78,6 +78,7 @@ const CONDITIONS = {
   no_gateway: "no gateway",
   no_address: "no address",
   no_carrier: "not connected",
+  switched_off: "switched off on this box",
   absent: "not plugged in",
 };
 
@@ -100,6 +101,7 @@ export function standing(u, s) {
   if (isReady(u)) return ["Ready", "ok", "good"];
   if (u.role === "paused") return ["Paused", "pause", "idle"];
   if (u.condition === "portal") return ["Sign-in page", "warn", "warn"];
+  if (u.condition === "switched_off") return ["Switched off", "none", "idle"];
   if (u.condition === "absent" || u.condition === "no_carrier" || u.carrier === false)
     return ["Not connected", "none", "idle"];
   if (u.health === "down") return ["Down", "bad", "bad"];
@@ -226,7 +228,7 @@ export function alarmWords(alarm) {
   return `If nobody says that they have seen this, ${clean(alarm.next.to, 60)} is told in ${span(alarm.next.in_s)}.`;
 }
 
-const UNLINKED = ["absent", "no_carrier", "no_address", "no_gateway", "in_vrf"];
+const UNLINKED = ["absent", "no_carrier", "switched_off", "no_address", "no_gateway", "in_vrf"];
 
 export function heroNext(s) {
   const name = (u) => called(u.name);

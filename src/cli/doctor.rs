@@ -1,7 +1,8 @@
 //! `sparelink doctor`: problems on this box, and what to do about them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -21,7 +22,7 @@ use crate::io::inspect::{self, Roots, strangers, survey};
 use crate::io::netlink::nft::Nft;
 use crate::io::netlink::{Monitor, Neighbours, inspect as kernel};
 use crate::io::socket::words;
-use crate::io::{clock, lock};
+use crate::io::{clock, lock, ubus};
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -43,14 +44,7 @@ pub(super) fn doctor(
     form: Form,
 ) -> Result<ExitCode, Failure> {
     let mut hidden = Vec::new();
-    let view = match work::runtime()?.block_on(Monitor::open()) {
-        Ok((_, view)) => view,
-        Err(error) => {
-            let what = "interfaces, addresses, routes and rules".to_owned();
-            hidden.push(Hidden { what, why: error.to_string() });
-            KernelView::default()
-        }
-    };
+    let view = look(&mut hidden)?;
     let (proposed, config) = match configured {
         Some(config) => (None, config),
         None => {
@@ -78,6 +72,26 @@ pub(super) fn doctor(
     };
     terminal::print(&text)?;
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+/// What the kernel and the network manager say.
+fn look(hidden: &mut Vec<Hidden>) -> Result<KernelView, Failure> {
+    let runtime = work::runtime()?;
+    let mut not_seen = |what: &str, error: &dyn Error| {
+        hidden.push(Hidden { what: what.to_owned(), why: error.to_string() });
+    };
+    let mut view = match runtime.block_on(Monitor::open()) {
+        Ok((_, view)) => view,
+        Err(error) => {
+            not_seen("interfaces, addresses, routes and rules", &error);
+            KernelView::default()
+        }
+    };
+    match runtime.block_on(ubus::networks(Path::new(ubus::SOCKET))) {
+        Ok(networks) => view.networks = networks.unwrap_or_default(),
+        Err(error) => not_seen("the networks of netifd (ubus)", &error),
+    }
+    Ok(view)
 }
 
 /// The configuration that would be proposed, and a sentence about it.

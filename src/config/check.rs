@@ -136,8 +136,9 @@ fn overlaps(a: &DeviceMatch, b: &DeviceMatch) -> bool {
         same(a.driver.as_ref(), b.driver.as_ref()),
         same(a.mac.as_ref(), b.mac.as_ref()),
         same(a.ssid.as_ref(), b.ssid.as_ref()),
+        same(a.network.as_ref(), b.network.as_ref()),
     ];
-    let unique = [pairs[0], pairs[1], pairs[3]].contains(&Some(true));
+    let unique = [pairs[0], pairs[1], pairs[3], pairs[5]].contains(&Some(true));
     (unique || (a == b && pairs.contains(&Some(true)))) && !pairs.contains(&Some(false))
 }
 
@@ -149,7 +150,15 @@ fn uplink(mut section: Section<'_>, number: usize) -> Placed {
     }
     let interface = section.read("interface", value::interface);
     let device_at = interface.as_ref().map_or(at, |interface| interface.span().start);
-    let device = device(&mut section, interface.map(Spanned::into_inner));
+    let mut device = device(&mut section, interface.map(Spanned::into_inner));
+    if let Some(network) = section.read("network", value::network) {
+        if device.interface.is_some() {
+            let text = "network: this uplink has an interface as well";
+            let hint = "name one: the interface, or the network whose interface netifd knows";
+            section.notes().push(network.span().start, text, hint);
+        }
+        device.network = Some(network.into_inner());
+    }
     let prefixes = section.list("prefixes", address::routed);
     let prefixes_at = prefixes.iter().flatten().map(|net| net.span().start).collect();
     let metered = section.read_or("metered", value::flag, false);
@@ -197,7 +206,9 @@ fn device(section: &mut Section<'_>, interface: Option<IfName>) -> DeviceMatch {
             given.missing("match: there is nothing to match", hint);
         }
         given.finish();
-    } else if !section.has_like("interface") && !section.has("match") {
+    } else if !["interface", "network"].iter().any(|key| section.has_like(key))
+        && !section.has("match")
+    {
         let hint = "add interface = \"eth1\", or match = { usb_path = \"1-1.3\" } for a device that changes its name";
         section.missing("this uplink has no interface", hint);
     }

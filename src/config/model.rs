@@ -112,6 +112,9 @@ pub struct DeviceMatch {
     pub mac: Option<[u8; 6]>,
     /// The Wi-Fi network that it is associated with.
     pub ssid: Option<String>,
+    /// Whatever interface OpenWrt's netifd uses for the network of this name: `wan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
 }
 
 /// The kind of line.

@@ -254,6 +254,7 @@ const HOMES: [(&str, &[&str]); 11] = [
         "[[uplink]]",
         &[
             "interface",
+            "network",
             "match",
             "kind",
             "metered",

@@ -155,6 +155,21 @@ pub(super) fn interface(value: &DeValue<'_>) -> Result<IfName, Wrong> {
     }
 }
 
+/// What OpenWrt calls a network: `wan`, `wan6`.
+pub(super) fn network(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let name = string(value, "\"wan\"")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name == "loopback" {
+        let hint = "ubus call network.interface dump shows them";
+        return Err(Wrong::new("\"loopback\" is not a network that leads anywhere", hint));
+    }
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+        let text = format!("{:?} cannot be a network of netifd's", excerpt(name));
+        return Err(Wrong::new(text, "letters, digits and _, as in /etc/config/network: wan"));
+    }
+    Ok(name.to_owned())
+}
+
 pub(super) fn kind(value: &DeValue<'_>) -> Result<Kind, Wrong> {
     let text = string(value, "\"cellular\"")?;
     match text {

@@ -132,6 +132,7 @@ impl Uplink {
             ("ready", ..) => ("ready".to_owned(), Style::Plain),
             ("paused", ..) => ("paused".to_owned(), Style::Faint),
             (_, "absent" | "no_carrier", _) => ("not connected".to_owned(), Style::Faint),
+            (_, "switched_off", _) => ("switched off".to_owned(), Style::Faint),
             (_, "portal", _) => ("sign-in page".to_owned(), Style::Careful),
             (_, "degraded", _) => ("degraded".to_owned(), Style::Careful),
             (_, _, "down") => ("down".to_owned(), Style::Bad),

@@ -98,6 +98,26 @@ fn egress(name: &str, device: &DeviceMatch, attachment: &Attachment) -> Option<F
             "It is used as soon as there is.",
             "plug the cable in, or switch the other end on",
         )),
+        Condition::SwitchedOff => Some(Finding::note(
+            format!("{name}: {dev} is switched off"),
+            "Somebody has taken the interface down; it is used as soon as it is up.",
+            format!(
+                "ip link set {dev} up, or as its network manager has it: nmcli device connect {dev}, ifup"
+            ),
+        )),
+        Condition::NoNetwork => {
+            let network = device.network.as_deref().unwrap_or_default();
+            Some(Finding::wrong(
+                format!("{name}: netifd knows no network {network}"),
+                "It is misspelled, disabled, or this box has no netifd.",
+                "uci show network lists them; on other boxes name the interface instead: interface = \"eth1\"",
+            ))
+        }
+        Condition::Pending => Some(Finding::note(
+            format!("{name}: {dev} waits for an address"),
+            "Its network manager has asked, and nobody has answered yet.",
+            "if it takes long: is the modem on, are name and password of the dial-in right?",
+        )),
         Condition::NoAddress => Some(Finding::wrong(
             format!("{name}: {dev} has no address"),
             "Nothing can be sent on it.",

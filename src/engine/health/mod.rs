@@ -77,12 +77,18 @@ pub enum Condition {
     NoGateway,
     /// The interface has no address.
     NoAddress,
+    /// Its network manager waits for a provider's answer.
+    Pending,
     /// It belongs to a VRF, whose routes are apart from those of the box.
     InVrf,
     /// No cable, or nobody at its other end.
     NoCarrier,
+    /// Somebody on this box has taken it down.
+    SwitchedOff,
     /// There is no such interface.
     Absent,
+    /// No network manager knows a network of that name.
+    NoNetwork,
 }
 
 impl Condition {
@@ -94,9 +100,12 @@ impl Condition {
             Self::OverlapsLan
                 | Self::NoGateway
                 | Self::NoAddress
+                | Self::Pending
                 | Self::InVrf
                 | Self::NoCarrier
+                | Self::SwitchedOff
                 | Self::Absent
+                | Self::NoNetwork
         )
     }
 
@@ -114,10 +123,11 @@ impl Condition {
             Self::ModemSilent => "modem_silent",
             Self::OverlapsLan => "overlaps_lan",
             Self::NoGateway => "no_gateway",
-            Self::NoAddress => "no_address",
+            Self::NoAddress | Self::Pending => "no_address",
             Self::InVrf => "in_vrf",
             Self::NoCarrier => "no_carrier",
-            Self::Absent => "absent",
+            Self::SwitchedOff => "switched_off",
+            Self::Absent | Self::NoNetwork => "absent",
         }
     }
 
@@ -139,9 +149,12 @@ impl Condition {
             Self::OverlapsLan => "has the LAN's own subnet",
             Self::NoGateway => "has no gateway",
             Self::NoAddress => "has no address",
+            Self::Pending => "waits for an address from its provider",
             Self::InVrf => "is in a VRF, whose routes are apart from the box's own",
             Self::NoCarrier => "has no carrier (cable out, or the modem is off)",
+            Self::SwitchedOff => "is switched off on this box",
             Self::Absent => "is not plugged in",
+            Self::NoNetwork => "is no network that netifd knows",
         }
     }
 }

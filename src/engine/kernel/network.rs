@@ -19,8 +19,10 @@ pub type Networks = BTreeMap<String, Network>;
 pub struct Network {
     /// How far it is set up.
     pub stage: Stage,
-    /// The interface that its packets leave by, while it is up.
+    /// The interface that its packets leave by, while it is up: `pppoe-wan`.
     pub device: Option<IfName>,
+    /// The interface below that: `eth1`.
+    pub below: Option<IfName>,
     /// Next hops of its default routes, those that are not in the kernel among them.
     pub gateways: PerFamily<Option<IpAddr>>,
     /// Prefixes that its provider has delegated to this box.
@@ -43,6 +45,18 @@ pub enum Stage {
     NoDevice,
     /// It is not up, for a reason that the manager has a word for.
     Failed(String),
+}
+
+/// How far the network of that name is, or else those on this interface; `None`: nobody says.
+#[must_use]
+pub fn stage<'a>(networks: &'a Networks, name: Option<&str>, device: &IfName) -> Option<&'a Stage> {
+    if let Some(name) = name {
+        return networks.get(name).map(|network| &network.stage);
+    }
+    let here = |n: &&Network| [&n.device, &n.below].contains(&&Some(device.clone()));
+    let stages = networks.values().filter(here).map(|network| &network.stage);
+    // Of `wan` and `wan6` one is enough.
+    stages.min_by_key(|stage| **stage != Stage::Up)
 }
 
 /// What is known of the networks on one interface: the gateway in one family.

@@ -54,7 +54,7 @@ impl Cause {
             "beyond_modem" => Self::BeyondModem,
             "dns_broken" => Self::NamesOnly,
             "portal" | "no_web" => Self::Portal,
-            "barred" | "in_vrf" | "overlaps_lan" => Self::ThisBox,
+            "barred" | "in_vrf" | "overlaps_lan" | "switched_off" => Self::ThisBox,
             _ => Self::Other,
         }
     }
@@ -114,7 +114,7 @@ mod tests {
     fn every_condition_that_fails_has_a_cause() {
         use Condition::{
             Absent, Barred, BeyondModem, DnsBroken, InVrf, ModemSilent, NoAddress, NoCarrier,
-            NoGateway, NoWeb, OverlapsLan, Portal,
+            NoGateway, NoWeb, OverlapsLan, Portal, SwitchedOff,
         };
         let failing = [
             NoWeb,
@@ -128,6 +128,7 @@ mod tests {
             NoAddress,
             InVrf,
             NoCarrier,
+            SwitchedOff,
             Absent,
         ];
         for condition in failing {

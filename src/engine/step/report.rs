@@ -392,6 +392,9 @@ impl Engine {
             }),
             (Role::NotReady, _) => match self.worst(u.id, now) {
                 Condition::Absent => "waits to be plugged in".to_owned(),
+                Condition::SwitchedOff => "checked as soon as it is switched on".to_owned(),
+                Condition::NoNetwork => "waits to be set up".to_owned(),
+                Condition::Pending => "checked as soon as it has an address".to_owned(),
                 Condition::NoCarrier | Condition::NoAddress | Condition::NoGateway => {
                     "checked as soon as it is connected".to_owned()
                 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, DeviceMatch, UplinkConfig};
 use crate::engine::health::Condition;
 use crate::engine::kernel::egress::Egress;
-use crate::engine::kernel::network;
+use crate::engine::kernel::network::{self, Network, Stage};
 use crate::engine::kernel::view::{ForeignRoute, KernelView, Link, LinkKind};
 use crate::engine::uplink::detours::detours;
 use crate::engine::uplink::near::{beside_subnets, subnets_on};
@@ -60,7 +60,7 @@ impl Attachment {
         taken: &BTreeSet<IfIndex>,
     ) -> Self {
         let Some(link) = find(&config.device, view, taken) else {
-            return Self { fault: Some(Condition::Absent), ..Self::default() };
+            return Self { fault: Some(missing(&config.device, view)), ..Self::default() };
         };
         let near = subnets_on(link, view);
         let detours = detours(link.index, &near, view);
@@ -77,7 +77,9 @@ impl Attachment {
             this.fault = Some(Condition::InVrf);
             return this;
         }
-        if link.up {
+        let stage = network::stage(&view.networks, config.device.network.as_deref(), &link.name);
+        let is_up = config.device.network.is_none() || stage == Some(&Stage::Up);
+        if link.up && is_up {
             for family in Family::BOTH {
                 let egress = egress(config, link, view, family).ok();
                 let gateway = egress.as_ref().and_then(|egress| egress.gateway);
@@ -86,7 +88,12 @@ impl Attachment {
             }
         }
         if !this.carrier {
-            this.fault = Some(Condition::NoCarrier);
+            let off = Condition::SwitchedOff;
+            this.fault = Some(if link.up { Condition::NoCarrier } else { off });
+            return this;
+        }
+        if !is_up {
+            this.fault = Some(waits(stage));
             return this;
         }
         let egress = |family| match this.overlaps.get(family) {
@@ -96,6 +103,10 @@ impl Attachment {
         let (v4, v6) = (egress(Family::V4), egress(Family::V6));
         // The better of the two says what is missing: a gateway rather than an address.
         this.fault = v4.as_ref().err().min(v6.as_ref().err()).copied();
+        // Nobody knows better than who sets it up.
+        if this.fault == Some(Condition::NoAddress) {
+            this.fault = Some(waits(stage));
+        }
         this.egress = PerFamily { v4: v4.ok(), v6: v6.ok() };
         this
     }
@@ -151,9 +162,35 @@ fn find<'a>(
     taken: &BTreeSet<IfIndex>,
 ) -> Option<&'a Link> {
     let fitting =
-        view.links.values().filter(|link| !taken.contains(&link.index) && fits(device, link));
+        view.links.values().filter(|link| !taken.contains(&link.index) && fits(device, link, view));
     let leads_out = |link: &Link| view.routes.iter().any(|r| r.dev == link.index && r.is_default());
     fitting.min_by_key(|link| (!leads_out(link), serves(link, view), link.index))
+}
+
+/// What it says where no interface fits.
+fn missing(device: &DeviceMatch, view: &KernelView) -> Condition {
+    match device.network.as_ref().map(|name| view.networks.get(name)) {
+        Some(None) => Condition::NoNetwork,
+        Some(Some(network)) if network.stage != Stage::NoDevice => waits(Some(&network.stage)),
+        Some(Some(_)) | None => Condition::Absent,
+    }
+}
+
+/// Why an interface has no address.
+fn waits(stage: Option<&Stage>) -> Condition {
+    match stage {
+        Some(Stage::Pending | Stage::Failed(_)) => Condition::Pending,
+        Some(Stage::SwitchedOff) => Condition::SwitchedOff,
+        Some(Stage::Up | Stage::NoDevice) | None => Condition::NoAddress,
+    }
+}
+
+/// The interface that is named, by itself or by netifd for its network.
+#[must_use]
+pub fn named<'a>(device: &'a DeviceMatch, view: &'a KernelView) -> Option<&'a IfName> {
+    let network = device.network.as_ref().and_then(|name| view.networks.get(name));
+    let of = |network: &'a Network| network.device.as_ref().or(network.below.as_ref());
+    device.interface.as_ref().or_else(|| network.and_then(of))
 }
 
 /// Whether an interface is a port of another, or carries another.
@@ -173,19 +210,20 @@ fn vrf<'a>(link: &Link, view: &'a KernelView) -> Option<&'a Link> {
 pub fn spoken_for(config: &Config, view: &KernelView, uplink: &UplinkConfig) -> BTreeSet<IfIndex> {
     let lan = config.lan.iter().flat_map(|lan| &lan.interfaces);
     let others = config.uplinks.iter().filter(|other| other.name != uplink.name);
-    let own = uplink.device.interface.as_ref();
+    let own = named(&uplink.device, view);
     // Two networks of one wireless interface are two uplinks that both name it.
-    let named = others.filter_map(|o| o.device.interface.as_ref()).filter(|n| Some(*n) != own);
-    let names: BTreeSet<&IfName> = lan.chain(named).collect();
+    let theirs = others.filter_map(|o| named(&o.device, view)).filter(|n| Some(*n) != own);
+    let names: BTreeSet<&IfName> = lan.chain(theirs).collect();
     let links = view.links.values().filter(|link| names.contains(&link.name));
     links.map(|link| link.index).collect()
 }
 
-fn fits(device: &DeviceMatch, link: &Link) -> bool {
+fn fits(device: &DeviceMatch, link: &Link, view: &KernelView) -> bool {
     fn agrees<T: PartialEq>(wanted: Option<&T>, have: Option<&T>) -> bool {
         wanted.is_none() || wanted == have
     }
     !link.loopback
+        && (device.network.is_none() || named(device, view) == Some(&link.name))
         && device
             .interface
             .as_ref()

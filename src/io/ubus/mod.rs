@@ -32,6 +32,22 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// netifd's object.
 const NETWORKS: &str = "network.interface";
 
+/// What netifd says of its networks now; `None`: there is no ubus on this box.
+///
+/// # Errors
+///
+/// When it does not answer, or refuses.
+pub async fn networks(socket: &Path) -> io::Result<Option<Networks>> {
+    let stream = match UnixStream::connect(socket).await {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bus = Bus::open(stream).await?;
+    let netifd = bus.object(NETWORKS).await?;
+    bus.networks(netifd).await.map(Some)
+}
+
 /// Tells of netifd's networks, now and whenever something changes, for as long as somebody listens. While nobody answers,
 /// what was said last stays true: who goes away takes nothing along.
 pub fn watch(socket: &Path, tell: mpsc::Sender<Input>) {
@@ -64,8 +80,7 @@ async fn listen(
     tell: &mpsc::Sender<Input>,
     known: &mut Option<Networks>,
 ) -> io::Result<()> {
-    let mut bus = Bus { wire: Wire::new(stream), sequence: 0, was_told: false };
-    bus.hello().await?;
+    let mut bus = Bus::open(stream).await?;
     let netifd = bus.object(NETWORKS).await?;
     let me = bus.add_object().await?;
     bus.subscribe(me, netifd).await?;
@@ -91,13 +106,13 @@ struct Bus {
 
 impl Bus {
     /// ubusd speaks first.
-    async fn hello(&mut self) -> io::Result<()> {
-        let first = timeout(PATIENCE, self.wire.next()).await??;
-        if first.kind == Some(Kind::Hello) {
-            Ok(())
-        } else {
-            Err(nonsense("it does not say hello"))
+    async fn open(stream: UnixStream) -> io::Result<Self> {
+        let mut wire = Wire::new(stream);
+        let first = timeout(PATIENCE, wire.next()).await??;
+        if first.kind != Some(Kind::Hello) {
+            return Err(nonsense("it does not say hello"));
         }
+        Ok(Self { wire, sequence: 0, was_told: false })
     }
 
     /// Asks something, and gives what is answered before the status that ends it.

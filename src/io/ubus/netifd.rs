@@ -23,6 +23,7 @@ struct Interface {
     available: bool,
     autostart: bool,
     l3_device: Option<IfName>,
+    device: Option<IfName>,
     route: Vec<Route>,
     #[serde(rename = "ipv6-prefix")]
     prefixes: Vec<Prefix>,
@@ -42,6 +43,7 @@ impl Default for Interface {
             available: true,
             autostart: true,
             l3_device: None,
+            device: None,
             route: Vec::new(),
             prefixes: Vec::new(),
             resolvers: Vec::new(),
@@ -94,7 +96,7 @@ pub(super) fn networks(dump: Map<String, Value>) -> Result<Networks, serde_json:
 
 fn network(interface: Interface) -> Network {
     let stage = stage(&interface);
-    let Interface { l3_device, route, prefixes, resolvers, inactive, .. } = interface;
+    let Interface { l3_device, device, route, prefixes, resolvers, inactive, .. } = interface;
     let gateway = |family| {
         // Those in use before those that are not.
         let all = route.iter().chain(&inactive.route);
@@ -111,6 +113,7 @@ fn network(interface: Interface) -> Network {
         prefixes6: prefixes.iter().filter_map(prefix).collect(),
         resolvers: resolvers.into_iter().chain(inactive.resolvers).collect(),
         device: l3_device,
+        below: device,
     }
 }
 

@@ -86,6 +86,13 @@ pub(super) const SECTIONS: &[Section] = &[
                 NAMED,
             ),
             key(
+                "network",
+                Words("none"),
+                "\"wan\"",
+                "On OpenWrt instead of the interface: what netifd calls the network, whatever interface it uses for it.",
+                &[("name", "\"cable\"")],
+            ),
+            key(
                 "match",
                 Words("none"),
                 "{ usb_path = \"1-1.3\" }",
