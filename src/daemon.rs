@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::HistoryOn;
+use crate::config::{self, HistoryOn};
 use crate::engine::dataplane::Left;
 use crate::engine::events::causes::Deed;
 use crate::engine::events::facts::{Event, Fact};
@@ -130,7 +130,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (mut changed, view) = watching::start().await?;
     let files = web::Files {
         password: web::password::file(&options.config_file),
-        configuration: options.auto.is_none().then(|| options.config_file.clone()),
+        configuration: Some(options.config_file.clone())
+            .filter(|file| options.auto.is_none() && !config::is_uci(file)),
     };
     let web = Web::start(web::listen(&run_dir)?, asks, files, watching::neighbours())
         .context("cannot start to serve")?;

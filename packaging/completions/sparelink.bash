@@ -17,6 +17,7 @@ _sparelink() {
         --uplink) COMPREPLY=($(compgen -W "$(sparelink completions uplinks 2>/dev/null) " -- "$word")); return ;;
         --month) COMPREPLY=(); return ;;
         --head) COMPREPLY=(); return ;;
+        --uci) compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); return ;;
         --for) COMPREPLY=(); return ;;
         --reason) COMPREPLY=(); return ;;
         --from) COMPREPLY=($(compgen -W "mwan3 networkmanager" -- "$word")); return ;;
@@ -30,7 +31,7 @@ _sparelink() {
         history) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--lines -n --since --uplink --follow -f --all --json --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         report) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--month --uplink --json --csv --html --verify --head --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         notify) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "test ack" -- "$word")); fi ;;
-        check) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --help -h" -- "$word")); else compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); fi ;;
+        check) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --uci --help -h" -- "$word")); else compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); fi ;;
         doctor) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--json --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         plan) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--full --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         replay) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); fi ;;
@@ -41,7 +42,7 @@ _sparelink() {
         probe) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "$(sparelink completions uplinks 2>/dev/null) " -- "$word")); fi ;;
         reload) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         setup) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--from --print --yes -y --keep --undo --within --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
-        run) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--auto --observe --record --verbose -v --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
+        run) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--auto --observe --record --verbose -v --config --uci --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         passwd) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--remove --code --config --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         completions) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --help -h" -- "$word")); else COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); fi ;;
         purge) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;

@@ -42,6 +42,7 @@ complete -c sparelink -n '__fish_seen_subcommand_from notify' -l help -s h -d 'p
 complete -c sparelink -n __fish_use_subcommand -a check -d 'check the configuration and list every mistake'
 complete -c sparelink -n '__fish_seen_subcommand_from check' -F
 complete -c sparelink -n '__fish_seen_subcommand_from check' -l config -r -F -d 'the configuration [default: /etc/sparelink/sparelink.toml]'
+complete -c sparelink -n '__fish_seen_subcommand_from check' -l uci -r -F -d 'the same in OpenWrt'\''s language, as /etc/config/sparelink'
 complete -c sparelink -n '__fish_seen_subcommand_from check' -l help -s h -d 'print this help'
 complete -c sparelink -n __fish_use_subcommand -a doctor -d 'check this box for problems and show fixes'
 complete -c sparelink -n '__fish_seen_subcommand_from doctor' -l json -d 'print JSON, for programs'
@@ -108,6 +109,7 @@ complete -c sparelink -n '__fish_seen_subcommand_from run' -l observe -d 'probe 
 complete -c sparelink -n '__fish_seen_subcommand_from run' -l record -r -F -d 'write every input and decision to FILE, for replay'
 complete -c sparelink -n '__fish_seen_subcommand_from run' -l verbose -s v -d 'more detail'
 complete -c sparelink -n '__fish_seen_subcommand_from run' -l config -r -F -d 'the configuration [default: /etc/sparelink/sparelink.toml]'
+complete -c sparelink -n '__fish_seen_subcommand_from run' -l uci -r -F -d 'the same in OpenWrt'\''s language, as /etc/config/sparelink'
 complete -c sparelink -n '__fish_seen_subcommand_from run' -l run-dir -x -a '(__fish_complete_directories)' -d 'where the agent keeps its socket [default: as configured]'
 complete -c sparelink -n '__fish_seen_subcommand_from run' -l help -s h -d 'print this help'
 complete -c sparelink -n __fish_use_subcommand -a passwd -d 'set the password of the page'

@@ -114,7 +114,14 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Lin
     };
     let command = meant(&typed)?;
     let path = |flag: &Flag| typed.flags.get(flag.long).map(PathBuf::from);
-    let mut config = path(&spec::CONFIG);
+    let mut config = match (path(&spec::CONFIG), path(&spec::UCI)) {
+        (Some(toml), Some(uci)) => {
+            let [toml, uci] = [toml, uci].map(|file| file.display().to_string());
+            let text = format!("--config {toml} and --uci {uci}: there is one configuration");
+            return Err(Failure::new(text, "name one of the two"));
+        }
+        (toml, uci) => toml.or(uci),
+    };
     if let Command::Check { file: Some(file) } = &command
         && config.replace(file.clone()).is_some()
     {

@@ -41,6 +41,7 @@ mod spec;
 mod status;
 mod table;
 mod terminal;
+mod usual;
 mod watch;
 mod when;
 mod why;
@@ -51,7 +52,6 @@ use client::Client;
 use failure::Failure;
 use history::Asked;
 use run::Chain;
-use spec::CONFIG_FILE;
 use terminal::Form;
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
@@ -59,7 +59,7 @@ use terminal::Form;
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = args::parse(arguments).and_then(|line| {
         // A file with mistakes says no zone; who reads it for its own sake tells of them.
-        let file = line.config.clone().unwrap_or_else(|| PathBuf::from(CONFIG_FILE));
+        let file = line.config.clone().unwrap_or_else(|| usual::config_file().to_owned());
         let missing = when::find_zone(config::load(&file).ok().and_then(|config| config.zone));
         dispatch(line, missing)
     });
@@ -91,7 +91,7 @@ fn version() -> String {
 fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
     let Line { command, config: file, run_dir } = line;
     let client = || Ok::<_, Failure>(Client::new(&find_run_dir(run_dir.clone(), file.as_deref())?));
-    let config_file = || file.clone().unwrap_or_else(|| PathBuf::from(CONFIG_FILE));
+    let config_file = || file.clone().unwrap_or_else(|| usual::config_file().to_owned());
     match command {
         Command::Unnamed => begin(&client()?),
         Command::Help(about) => terminal::print(&help::about(about, terminal::colour())),
@@ -199,7 +199,7 @@ fn find_state_dir(flag: Option<&Path>, config: Option<&Path>) -> Result<Option<P
         (_, Some(file)) => Ok(Some(config::load(file)?.state_dir)),
         (Some(_), None) => Ok(None),
         (None, None) => Ok(Some(
-            config::load(Path::new(CONFIG_FILE))
+            config::load(usual::config_file())
                 .map_or_else(|_| PathBuf::from(config::STATE_DIR), |config| config.state_dir),
         )),
     }
@@ -213,7 +213,7 @@ fn find_providers(
     let config = match (flag, config) {
         (_, Some(file)) => Some(config::load(file)?),
         (Some(_), None) => None,
-        (None, None) => config::load(Path::new(CONFIG_FILE)).ok(),
+        (None, None) => config::load(usual::config_file()).ok(),
     };
     let uplinks = config.into_iter().flat_map(|config| config.uplinks);
     Ok(uplinks.filter_map(|uplink| Some((uplink.name, uplink.provider?))).gather())
@@ -234,7 +234,7 @@ fn replay(recording: &Path) -> Result<ExitCode, Failure> {
 
 /// The configuration; `None`: none was named, and there is none in the usual place.
 fn find_config(named: Option<&Path>, run_dir: Option<PathBuf>) -> Result<Option<Config>, Failure> {
-    let usual = Path::new(CONFIG_FILE);
+    let usual = usual::config_file();
     // The package's own says nothing: every line is a comment.
     let says_nothing = |text: String| {
         text.lines().all(|line| {
@@ -264,7 +264,7 @@ fn find_run_dir(flag: Option<PathBuf>, config: Option<&Path>) -> Result<PathBuf,
     match (flag, config) {
         (Some(dir), _) => Ok(dir),
         (None, Some(file)) => Ok(config::load(file)?.run_dir),
-        (None, None) => Ok(config::load(Path::new(CONFIG_FILE))
+        (None, None) => Ok(config::load(usual::config_file())
             .map_or_else(|_| PathBuf::from(RUN_DIR), |config| config.run_dir)),
     }
 }

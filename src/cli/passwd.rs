@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use nix::unistd::{User, geteuid};
 
 use super::failure::Failure;
-use super::spec::CONFIG_FILE;
 use super::terminal;
+use super::usual;
 use crate::config;
 use crate::io::web::password::{self, Error};
 
@@ -70,7 +70,7 @@ fn remove(config: Option<&Path>) -> Result<ExitCode, Failure> {
 /// The configuration file, whose directory is the password's, too. It need not be right, nor even be
 /// there, unless it was named: a slip of the hand must not leave a password where no agent looks.
 fn find_config(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    let file = named.unwrap_or(Path::new(CONFIG_FILE));
+    let file = named.unwrap_or(usual::config_file());
     let directory = file.parent().filter(|here| !here.as_os_str().is_empty());
     let (missing, what) = match (named, directory) {
         (Some(file), _) => (!file.is_file(), file),

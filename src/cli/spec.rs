@@ -1,7 +1,6 @@
 //! Every command and every flag, in the words of the help. The one place that defines them.
 
 /// Where the configuration is if it is not named.
-pub(super) const CONFIG_FILE: &str = "/etc/sparelink/sparelink.toml";
 
 /// The shells for which there are completions.
 pub(super) const SHELLS: &str = "bash|zsh|fish";
@@ -54,6 +53,8 @@ pub(super) const HELP: Flag = switch("help", Some('h'), "print this help");
 pub(super) const VERSION: Flag = switch("version", Some('V'), "print the version");
 pub(super) const CONFIG: Flag =
     valued("config", "FILE", "the configuration [default: /etc/sparelink/sparelink.toml]");
+pub(super) const UCI: Flag =
+    valued("uci", "FILE", "the same in OpenWrt's language, as /etc/config/sparelink");
 pub(super) const RUN_DIR: Flag =
     valued("run-dir", "DIR", "where the agent keeps its socket [default: as configured]");
 pub(super) const OBSERVE: Flag =
@@ -169,7 +170,7 @@ pub(super) const COMMANDS: &[Command] = &[
         argument: Some("[FILE]"),
         about: "check the configuration and list every mistake",
         more: "Exit code: 0 if it is right, 2 if not. A running agent is not touched.",
-        flags: &[&CONFIG],
+        flags: &[&CONFIG, &UCI],
         group: Group::Show,
     },
     Command {
@@ -276,7 +277,7 @@ pub(super) const COMMANDS: &[Command] = &[
         more: "Monitors the uplinks and fails over between them. When it ends, the traffic keeps flowing as\n\
                it was. With --auto the uplinks are the default routes of the table main in the order of their\n\
                metrics, new ones join, and the LAN is every private network that is forwarded.",
-        flags: &[&AUTO, &OBSERVE, &RECORD, &VERBOSE, &CONFIG, &RUN_DIR],
+        flags: &[&AUTO, &OBSERVE, &RECORD, &VERBOSE, &CONFIG, &UCI, &RUN_DIR],
         group: Group::Service,
     },
     Command {

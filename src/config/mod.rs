@@ -3,12 +3,11 @@
 //! `syntax` reads TOML and goes on after each broken statement, `raw` walks the document, `value`
 //! and `address` turn single values into types, `check` builds the [`Config`] and looks across it;
 //! `leds`, `notify`, `heartbeat` and `ddns` do so for their sections. [`board`] reads the files that say what a board has,
-//! [`uci`] those of OpenWrt.
+//! [`uci`] those of OpenWrt, in whose language `openwrt` takes a configuration as well.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 mod address;
 pub mod board;
@@ -19,6 +18,7 @@ mod channels;
 mod check;
 mod contract;
 mod ddns;
+mod error;
 mod heartbeat;
 mod leds;
 mod model;
@@ -26,6 +26,7 @@ mod names;
 mod nearest;
 mod notes;
 mod notify;
+mod openwrt;
 mod provider;
 mod raw;
 #[cfg(feature = "settings")]
@@ -41,6 +42,7 @@ pub use channels::{
     Quiet, Secret, Server, Service, Template, UPLINK, Verb, Webhook,
 };
 pub use contract::{Country, Money, Provider};
+pub use error::{Error, Mistake};
 pub use model::*;
 pub use names::{DdnsConfig, IPV4, IPV6, NAME, SECRET, Updater};
 pub(crate) use nearest::nearest;
@@ -50,54 +52,6 @@ pub use value::parse_duration;
 
 /// The largest configuration file that is read, in bytes; a real one has about a thousand.
 const MAX_BYTES: u64 = 1 << 20;
-
-/// Why there is no configuration. Its text is ready for people: one line for each mistake, as
-/// `FILE:LINE:COLUMN: what is wrong`, followed by a `hint:` line where one helps.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file could not be read.
-    #[error("{file}: {what}\n  hint: {hint}")]
-    Unreadable {
-        /// The file, as it was named.
-        file: String,
-        what: String,
-        hint: &'static str,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The file is larger than a configuration can be.
-    #[error(
-        "{file}: the file is larger than 1 MiB\n  hint: this does not look like a configuration; \
-         name the right file with --config FILE"
-    )]
-    TooLarge {
-        /// The file, as it was named.
-        file: String,
-    },
-    /// The file was read and is wrong.
-    #[error("{}", Listed { file, mistakes, more: *more })]
-    Mistakes {
-        /// The file, as it was named.
-        file: String,
-        /// What is wrong, in the order of the file; never empty.
-        mistakes: Vec<Mistake>,
-        /// How many more there are than are listed.
-        more: usize,
-    },
-}
-
-/// One thing that is wrong in a configuration file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
-    pub text: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
 
 /// Reads and checks a configuration file.
 ///
@@ -114,7 +68,16 @@ pub fn load(path: &Path) -> Result<Config, Error> {
         return Err(Error::TooLarge { file });
     }
     match std::str::from_utf8(&bytes) {
-        Ok(text) => parse(text, &file),
+        Ok(text) if openwrt::is_spoken(text) => match openwrt::elsewhere(text, &file)? {
+            Some(toml) => load(Path::new(&toml)),
+            None => {
+                // What is not there, or not for us to read, says nothing.
+                let network = std::fs::read_to_string(path.with_file_name("network"));
+                let network = uci::read(&network.unwrap_or_default());
+                openwrt::parse(text, &file, &network, |toml| parse_toml(toml, &file))
+            }
+        },
+        Ok(text) => parse_toml(text, &file),
         Err(error) => {
             let good = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or(&[]));
             let notes = Notes::new(&good);
@@ -124,11 +87,35 @@ pub fn load(path: &Path) -> Result<Config, Error> {
     }
 }
 
+/// Where what belongs to a configuration is: beside it, and for OpenWrt's own files in `/etc/sparelink`, as in their folder
+/// `uci` takes every file for one of its own.
+#[must_use]
+pub fn beside(config_file: &Path, name: &str) -> PathBuf {
+    match config_file.parent() {
+        Some(dir) if dir == Path::new("/etc/config") => Path::new("/etc/sparelink").join(name),
+        _ => config_file.with_file_name(name),
+    }
+}
+
+/// Whether a file is in the language of OpenWrt's own, which the page does not edit.
+#[must_use]
+pub fn is_uci(config_file: &Path) -> bool {
+    std::fs::read_to_string(config_file).is_ok_and(|text| openwrt::is_spoken(&text))
+}
+
 /// Checks a configuration given as text; `file` names it in the mistakes.
 ///
 /// # Errors
 /// If it holds mistakes: all of them, in the order of the text.
 pub fn parse(text: &str, file: &str) -> Result<Config, Error> {
+    if openwrt::is_spoken(text) {
+        let network = uci::Document::default();
+        return openwrt::parse(text, file, &network, |toml| parse_toml(toml, file));
+    }
+    parse_toml(text, file)
+}
+
+fn parse_toml(text: &str, file: &str) -> Result<Config, Error> {
     let notes = Notes::new(text);
     if let Some(note) = syntax::another_language(text) {
         notes.note(note);
@@ -180,30 +167,6 @@ fn mistakes(file: &str, notes: Notes<'_>) -> Error {
         Mistake { line, column: before.chars().count() + 1, text: note.text, hint: note.hint }
     });
     Error::Mistakes { file: file.to_owned(), mistakes: mistakes.collect(), more }
-}
-
-/// Prints mistakes as `FILE:LINE:COLUMN: what is wrong`.
-struct Listed<'a> {
-    file: &'a str,
-    mistakes: &'a [Mistake],
-    more: usize,
-}
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.mistakes.iter().enumerate() {
-            let Mistake { line, column, text, hint } = mistake;
-            let newline = if index == 0 { "" } else { "\n" };
-            write!(f, "{newline}{}:{line}:{column}: {text}", self.file)?;
-            if let Some(hint) = hint {
-                write!(f, "\n  hint: {hint}")?;
-            }
-        }
-        if self.more > 0 {
-            write!(f, "\n{}: and {} more mistakes", self.file, self.more)?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

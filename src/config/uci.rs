@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Mistake;
+use super::error::Mistake;
 use super::notes::{MAX_MISTAKES, excerpt};
 
 /// A word of a file.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
+use crate::config;
 use crate::io::{clock, disk};
 
 /// The record's name, in the configuration file's directory.
@@ -120,7 +121,7 @@ fn undoing(record: &Path) -> PathBuf {
 /// Where the record of a configuration file is.
 #[must_use]
 pub fn record(config_file: &Path) -> PathBuf {
-    config_file.with_file_name(FILE)
+    config::beside(config_file, FILE)
 }
 
 /// Keeps what stands in the files, and which services ran, before anything is changed.

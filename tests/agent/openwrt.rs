@@ -1,18 +1,27 @@
 //! On OpenWrt: what netifd does to the kernel, and what it says over ubus.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use sparelink::lab::agent::{Agent, Status, config};
 use sparelink::lab::netifd::{Netifd, networks};
 use sparelink::lab::script::{Action, LineEvent, Settings};
+use sparelink::lab::stage::PRIVATE_DIR;
 use sparelink::lab::topology::{Home, Plan};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::stage::{AGENT, PROVEN, SOON, shell};
+use crate::stage::{AGENT, PROVEN, SOON, in_netns, shell};
 
-crate::tests![networks_are_followed_and_their_reasons_told, uplinks_without_a_metric_are_all_ready];
+crate::tests![
+    its_own_file_configures_the_agent,
+    networks_are_followed_and_their_reasons_told,
+    uplinks_without_a_metric_are_all_ready
+];
 
 /// As netifd leaves `main` where no network has a metric: with one default route, the last one's.
 async fn without_metrics(home: &Home) -> Result<()> {
@@ -102,5 +111,46 @@ async fn networks_are_followed_and_their_reasons_told() -> Result<()> {
     }
     netifd.say(all);
     agent.wait_proven(PROVEN).await?;
+    Ok(())
+}
+
+/// The whole configuration in OpenWrt's own language, the LAN and the uplinks by their names there.
+async fn its_own_file_configures_the_agent() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    let _netifd = Netifd::start(networks(&home))?;
+    let dir = Path::new(PRIVATE_DIR).join("uci");
+    fs::create_dir_all(&dir)?;
+    fs::write(dir.join("network"), "config interface 'lan'\n\toption device 'lan0'\n")?;
+    let mut text =
+        "config sparelink 'main'\n\toption enabled '1'\n\tlist lan 'lan'\n\toption hold '3s'\n\
+                    \toption hold_max '3s'\n"
+            .to_owned();
+    text += &format!("\toption state_dir '{}'\n", dir.join("state").display());
+    for uplink in &home.uplinks {
+        text += &format!("config uplink '{0}'\n\toption network '{0}'\n", uplink.name);
+    }
+    let file = dir.join("sparelink");
+    fs::write(&file, &text)?;
+    let shown = file.display().to_string();
+    let checked = in_netns(&home.router, AGENT, &["check", "--uci", &shown]).await?.must(0)?;
+    ensure!(checked.out.contains("3 uplinks"), "{checked:?}");
+    let both = ["run", "--uci", &shown, "--config", "/etc/x.toml"];
+    let both = in_netns(&home.router, AGENT, &both).await?.must(2)?;
+    ensure!(both.err.contains("--config /etc/x.toml and --uci"), "{both:?}");
+    let run_dir = dir.join("run").display().to_string();
+    let start = format!(
+        "{AGENT} run --uci {shown} --run-dir {run_dir} >{shown}.log 2>&1 </dev/null & echo $!"
+    );
+    let pid = shell(&home.router, &start).await?;
+    let begun = Instant::now();
+    while in_netns(&home.router, AGENT, &["status", "--run-dir", &run_dir]).await?.code != Some(0) {
+        ensure!(begun.elapsed() < PROVEN, "{:?}", fs::read_to_string(dir.join("sparelink.log")));
+        sleep(Duration::from_millis(200)).await;
+    }
+    // A wrong file is told with its place, and the old one stays.
+    fs::write(&file, text.replace("option network 'cable'", "option netwrk 'cable'"))?;
+    let wrong = in_netns(&home.router, AGENT, &["reload", "--run-dir", &run_dir]).await?;
+    ensure!(wrong.code != Some(0) && wrong.err.contains("did you mean network?"), "{wrong:?}");
+    kill(Pid::from_raw(pid.trim().parse()?), Signal::SIGTERM)?;
     Ok(())
 }

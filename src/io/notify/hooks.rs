@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::exec;
-use crate::config::{Config, NotifyConfig, Service};
+use crate::config::{self, Config, NotifyConfig, Service};
 use crate::engine::notify::queue::Failure;
 use crate::units::Severity;
 
@@ -13,7 +13,7 @@ const DIR: &str = "hooks.d";
 
 /// Adds the programs beside the configuration's file to its channels, if there is such a directory.
 pub fn add_hooks(config: &mut Config, file: &Path) {
-    let dir = file.parent().map(|dir| dir.join(DIR)).filter(|dir| dir.is_dir());
+    let dir = Some(config::beside(file, DIR)).filter(|dir| dir.is_dir());
     config.notify.extend(dir.map(|dir| NotifyConfig {
         name: "hooks".to_owned(),
         to: Service::Hooks { dir },

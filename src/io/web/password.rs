@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64ct::{Base64Unpadded, Encoding as _};
 
+use crate::config;
 use crate::io::{clock, disk};
 
 /// The file's name, in the configuration file's directory.
@@ -89,7 +90,7 @@ pub enum Error {
 /// Where the password of an agent with this configuration file is.
 #[must_use]
 pub fn file(config_file: &Path) -> PathBuf {
-    config_file.with_file_name(FILE)
+    config::beside(config_file, FILE)
 }
 
 /// Whether this can be a password.

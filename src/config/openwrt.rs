@@ -1,0 +1,625 @@
+//! `/etc/config/sparelink`: OpenWrt's way to say what the TOML file says.
+//!
+//! It becomes the text of a TOML file, a value to a line, and goes through the one checker. What is wrong there is told at its
+//! place here, in the words of this file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::error::{Error, Mistake};
+use super::model::Config;
+use super::nearest::nearest;
+use super::notes::{MAX_MISTAKES, excerpt};
+use super::uci::{self, Document, Section, Word};
+
+/// How a value stands in TOML.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Number,
+    Flag,
+    /// Text, or 0 for no.
+    Switch,
+    List,
+    /// Addresses, each in the list of its family: the second key is that of IPv6.
+    Addresses(&'static str),
+    /// What the init script reads.
+    Elsewhere,
+}
+
+/// An option or a list, and what it is in TOML: its table below that of the section, and its key there.
+struct Key(&'static str, &'static str, &'static str, Form);
+
+use Form::{Addresses, Elsewhere, Flag, List, Number, Switch, Text};
+
+/// `config sparelink 'main'`.
+const MAIN: &[Key] = &[
+    Key("enabled", "", "", Elsewhere),
+    Key("config_file", "", "", Elsewhere),
+    Key("lan", "lan", "interfaces", List),
+    Key("guard", "lan", "guard", Flag),
+    Key("announce", "lan", "announce", Flag),
+    Key("hold", "failback", "hold", Text),
+    Key("hold_max", "failback", "hold_max", Text),
+    Key("listen", "web", "listen", List),
+    Key("web_name", "web", "names", List),
+    Key("trusted_proxy", "web", "trusted_proxy", List),
+    Key("zone", "time", "zone", Text),
+    Key("state_dir", "state", "dir", Text),
+    Key("history", "state", "history", Text),
+    Key("run_dir", "run", "dir", Text),
+    Key("board", "leds", "board", Text),
+    Key("led", "leds", "status", Text),
+];
+/// `config probe 'probe'`.
+const PROBE: &[Key] = &[
+    Key("target", "probe", "targets", Addresses("targets6")),
+    Key("dns", "probe", "dns", Switch),
+    Key("http", "probe", "http", Switch),
+    Key("window", "probe", "window", Text),
+];
+/// `config http`, one for each check.
+const HTTP: &[Key] = &[
+    Key("url", "", "url", Text),
+    Key("status", "", "status", Number),
+    Key("body", "", "body", Text),
+];
+/// `config uplink 'wan'`; the order of the file is the order of the chain.
+const UPLINK: &[Key] = &[
+    Key("name", "", "name", Text),
+    Key("network", "", "network", Text),
+    Key("device", "", "interface", Text),
+    Key("kind", "", "kind", Text),
+    Key("metered", "", "metered", Flag),
+    Key("gateway", "", "gateway", Text),
+    Key("gateway6", "", "gateway6", Text),
+    Key("resolver", "", "resolvers", List),
+    Key("prefix", "", "prefixes", List),
+    Key("prefix6", "", "prefixes6", List),
+    Key("keep_route", "", "keep_routes", List),
+    Key("on_return", "", "on_return", Text),
+    Key("window", "", "window", Text),
+    Key("usb_path", "match", "usb_path", Text),
+    Key("driver", "match", "driver", Text),
+    Key("mac", "match", "mac", Text),
+    Key("ssid", "match", "ssid", Text),
+    Key("provider", "provider", "name", Text),
+    Key("account", "provider", "account", Text),
+    Key("phone", "provider", "phone", Text),
+    Key("country", "provider", "country", Text),
+    Key("monthly", "provider", "monthly", Text),
+    Key("reported", "provider", "reported", Text),
+    Key("led", "", "", Elsewhere),
+];
+/// `config notify`, one for each channel.
+const NOTIFY: &[Key] = &[
+    Key("to", "", "to", Text),
+    Key("min", "", "min", Text),
+    Key("quiet", "", "quiet", Text),
+    Key("secret_file", "", "secret_file", Text),
+    Key("escalate", "", "escalate", List),
+    Key("after", "", "after", Text),
+    Key("body", "", "body", Text),
+    Key("method", "", "method", Text),
+];
+/// `config heartbeat 'heartbeat'`.
+const HEARTBEAT: &[Key] = &[
+    Key("url", "heartbeat", "url", Text),
+    Key("every", "heartbeat", "every", Text),
+    Key("each_uplink", "heartbeat", "each_uplink", Flag),
+];
+/// `config ddns`, one for each name.
+const DDNS: &[Key] = &[
+    Key("name", "", "name", Text),
+    Key("protocol", "", "protocol", Text),
+    Key("server", "", "server", Text),
+    Key("zone", "", "zone", Text),
+    Key("key_name", "", "key_name", Text),
+    Key("user", "", "user", Text),
+    Key("secret_file", "", "secret_file", Text),
+    Key("uplink", "", "uplink", Text),
+    Key("ttl", "", "ttl", Number),
+    Key("behind_nat", "", "behind_nat", Flag),
+    Key("echo", "", "echo", List),
+];
+/// Types of sections: their keys, and the TOML list whose element one is.
+const SECTIONS: [(&str, &[Key], Option<&str>); 7] = [
+    ("sparelink", MAIN, None),
+    ("probe", PROBE, None),
+    ("http", HTTP, Some("probe.http")),
+    ("uplink", UPLINK, Some("uplink")),
+    ("notify", NOTIFY, Some("notify")),
+    ("heartbeat", HEARTBEAT, None),
+    ("ddns", DDNS, Some("ddns")),
+];
+
+/// Whether a text is in this language: TOML has no line that begins with two words.
+pub(super) fn is_spoken(text: &str) -> bool {
+    let bare = text.trim_start_matches('\u{feff}');
+    let lines = bare.lines().map(str::trim_start);
+    let first = lines.clone().find(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut words = first.unwrap_or_default().split_ascii_whitespace();
+    let (one, two) = (words.next(), words.next());
+    matches!(one, Some("config" | "package")) && two.is_some_and(|word| !word.starts_with('='))
+}
+
+/// The TOML file that is meant instead (`option config_file`).
+///
+/// # Errors
+/// If there are uplinks here as well: there is one configuration.
+pub(super) fn elsewhere(text: &str, file: &str) -> Result<Option<String>, Error> {
+    let document = uci::read(text);
+    let mut values =
+        document.of_kind("sparelink").filter_map(|s| entry(s, "config_file")?.values.last());
+    let Some(toml) = values.find(|value| !value.text.is_empty()) else { return Ok(None) };
+    if document.of_kind("uplink").next().is_none() {
+        return Ok(Some(toml.text.clone()));
+    }
+    let text = format!("the uplinks are here, in {file}, and {} is named as well", toml.text);
+    let hint = Some("take away this option, or the sections uplink".to_owned());
+    let mistakes = vec![Mistake { line: toml.line, column: toml.column, text, hint }];
+    Err(Error::Mistakes { file: file.to_owned(), mistakes, more: 0 })
+}
+
+/// Checks a configuration given as text. `network` is `/etc/config/network`, which knows the devices of a LAN's networks;
+/// `check` is who checks TOML.
+///
+/// # Errors
+/// If it holds mistakes: all of them, in the order of the text.
+pub(super) fn parse(
+    text: &str,
+    file: &str,
+    network: &Document,
+    check: impl FnOnce(&str) -> Result<Config, Error>,
+) -> Result<Config, Error> {
+    let document = uci::read(text);
+    let mut writer = Writer::new(network);
+    writer.document(&document);
+    let mut mistakes = std::mem::take(&mut writer.mistakes);
+    // uci takes nothing of a file in which it does not understand something: what is missing elsewhere follows from it.
+    if !document.mistakes.is_empty() {
+        return Err(Error::Mistakes {
+            file: file.to_owned(),
+            mistakes: document.mistakes,
+            more: 0,
+        });
+    }
+    let checked = check(&writer.text);
+    let mut more = 0;
+    match checked {
+        Ok(config) if mistakes.is_empty() => return Ok(config),
+        Ok(_) => {}
+        Err(Error::Mistakes { mistakes: found, more: rest, .. }) => {
+            more = rest;
+            mistakes.extend(found.into_iter().map(|mistake| writer.placed(mistake)));
+        }
+        Err(other) => return Err(other),
+    }
+    mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
+    mistakes.dedup_by_key(|mistake| (mistake.line, mistake.column, mistake.text.clone()));
+    more += mistakes.len().saturating_sub(MAX_MISTAKES);
+    mistakes.truncate(MAX_MISTAKES);
+    Err(Error::Mistakes { file: file.to_owned(), mistakes, more })
+}
+
+/// What was written, and where each line of it comes from.
+struct Writer<'d> {
+    network: &'d Document,
+    text: String,
+    /// Line and column of the key and of the value that a line was made of.
+    lines: Vec<[(usize, usize); 2]>,
+    mistakes: Vec<Mistake>,
+}
+
+impl<'d> Writer<'d> {
+    const fn new(network: &'d Document) -> Self {
+        Self { network, text: String::new(), lines: Vec::new(), mistakes: Vec::new() }
+    }
+
+    fn document(&mut self, document: &Document) {
+        let mut single: BTreeMap<&str, &Section> = BTreeMap::new();
+        let mut leds = Vec::new();
+        for section in &document.sections {
+            let kind = section.kind.text.as_str();
+            let Some(&(kind, keys, list)) = SECTIONS.iter().find(|(known, ..)| *known == kind)
+            else {
+                let names = SECTIONS.map(|(name, ..)| name);
+                self.unknown(&section.kind, "is no section of sparelink", names);
+                continue;
+            };
+            for entry in &section.entries {
+                if !keys.iter().any(|known| known.0 == entry.key.text) {
+                    let what = format!("is not known in a section {kind}");
+                    self.unknown(&entry.key, &what, keys.iter().map(|key| key.0));
+                }
+            }
+            if list.is_none() && single.insert(kind, section).is_some() {
+                let text = format!("there is a section {kind} above already");
+                self.mistake(&section.kind, text, Some("one is enough".to_owned()));
+                continue;
+            }
+            if let Some(list) = list {
+                self.line(&format!("[[{list}]]"), &section.kind, &section.kind);
+                self.named(section, kind);
+                self.keys(section, keys, list);
+            }
+            if kind == "uplink"
+                && let Some(led) = entry(section, "led")
+            {
+                leds.push((name(section), led));
+            }
+        }
+        for (kind, section) in single {
+            let keys = SECTIONS.iter().find(|(known, ..)| *known == kind).map(|(_, keys, _)| *keys);
+            self.keys(section, keys.unwrap_or_default(), "");
+        }
+        if let Some((_, first)) = leds.first() {
+            self.line("[leds.uplinks]", &first.key, &first.key);
+        }
+        for (name, led) in leds {
+            for value in &led.values {
+                self.line(&format!("{} = {}", text(&name.text), text(&value.text)), name, value);
+            }
+        }
+    }
+
+    /// An uplink without a name of its own is called like its section.
+    fn named(&mut self, section: &Section, kind: &str) {
+        if kind == "uplink"
+            && section.option("name").is_none()
+            && let Some(name) = &section.name
+        {
+            self.line(&format!("name = {}", text(&name.text)), name, name);
+        }
+    }
+
+    /// The values of a section, those of one table after the other.
+    fn keys(&mut self, section: &Section, keys: &[Key], list: &str) {
+        // Those without a table come first, as in TOML they have to.
+        let keys = || keys.iter().filter(|key| key.3 != Elsewhere);
+        let mut tables: Vec<&str> = keys().map(|key| key.1).collect();
+        tables.dedup();
+        for table in tables {
+            let mut open = table.is_empty();
+            for Key(option, _, key, form) in keys().filter(|key| key.1 == table) {
+                let Some(entry) = entry(section, option) else { continue };
+                if !std::mem::replace(&mut open, true) {
+                    let dot = if list.is_empty() { "" } else { "." };
+                    self.line(&format!("[{list}{dot}{table}]"), &section.kind, &section.kind);
+                }
+                self.value(key, entry, *form);
+            }
+        }
+    }
+
+    fn value(&mut self, key: &str, entry: &uci::Entry, form: Form) {
+        let Some(value) = entry.values.last() else { return };
+        let said = value.text.as_str();
+        let written = match form {
+            Flag | Switch => match (flag(said), form) {
+                (Some(is), Flag) => is.to_string(),
+                (Some(false), _) => "false".to_owned(),
+                (_, Flag) => {
+                    let what = format!("{:?} is neither yes nor no", excerpt(said));
+                    return self.mistake(value, what, Some("write 1 or 0".to_owned()));
+                }
+                _ => text(said),
+            },
+            Number if !said.is_empty() && said.bytes().all(|b| b.is_ascii_digit()) => {
+                // TOML takes a leading zero for a mistake of its own.
+                said.trim_start_matches('0').parse::<u32>().unwrap_or_default().to_string()
+            }
+            Text | Number | Elsewhere => text(said),
+            List => return self.list(key, entry, entry.values.iter().collect()),
+            Addresses(six) => {
+                let (v6, v4) = entry.values.iter().partition(|value| value.text.contains(':'));
+                self.list(key, entry, v4);
+                return self.list(six, entry, v6);
+            }
+        };
+        self.line(&format!("{key} = {written}"), &entry.key, value);
+    }
+
+    /// A list, an element to a line; none of nothing.
+    fn list(&mut self, key: &str, entry: &uci::Entry, values: Vec<&Word>) {
+        if values.is_empty() {
+            return;
+        }
+        self.line(&format!("{key} = ["), &entry.key, &entry.key);
+        for value in values {
+            let device = (key == "interfaces").then(|| self.device(&value.text)).flatten();
+            self.line(&format!("{},", text(device.unwrap_or(&value.text))), value, value);
+        }
+        self.line("]", &entry.key, &entry.key);
+    }
+
+    /// The device of a network, as far as `/etc/config/network` says it.
+    fn device(&self, network: &str) -> Option<&'d str> {
+        let section = self.network.named("interface", network)?;
+        // `ifname` until 2021.
+        section.option("device").or_else(|| section.option("ifname"))
+    }
+
+    fn line(&mut self, line: &str, key: &Word, value: &Word) {
+        let _ = writeln!(self.text, "{line}");
+        self.lines.push([key, value].map(|word| (word.line, word.column)));
+    }
+
+    fn mistake(&mut self, at: &Word, text: String, hint: Option<String>) {
+        self.mistakes.push(Mistake { line: at.line, column: at.column, text, hint });
+    }
+
+    fn unknown<'k>(&mut self, word: &Word, what: &str, known: impl IntoIterator<Item = &'k str>) {
+        let hint = nearest(&word.text, known).map(|near| format!("did you mean {near}?"));
+        self.mistake(word, format!("{:?} {what}", excerpt(&word.text)), hint);
+    }
+
+    /// A mistake of what was written, at its place in what was read and in its words.
+    fn placed(&self, mistake: Mistake) -> Mistake {
+        let written = self.text.lines().nth(mistake.line.saturating_sub(1)).unwrap_or_default();
+        let is_value = written.find(" = ").is_some_and(|at| mistake.column > at);
+        let places = self.lines.get(mistake.line.saturating_sub(1));
+        let (line, column) = places.map_or((1, 1), |places| places[usize::from(is_value)]);
+        let hint = mistake.hint.map(|hint| in_these_words(&hint));
+        Mistake { line, column, text: in_these_words(&mistake.text), hint }
+    }
+}
+
+fn entry<'s>(section: &'s Section, option: &str) -> Option<&'s uci::Entry> {
+    section.entries.iter().find(|entry| entry.key.text == option)
+}
+
+/// What an uplink is called.
+fn name(section: &Section) -> &Word {
+    let own = entry(section, "name").and_then(|entry| entry.values.last());
+    own.or(section.name.as_ref()).unwrap_or(&section.kind)
+}
+
+fn flag(said: &str) -> Option<bool> {
+    match said {
+        "1" | "on" | "true" | "yes" | "enabled" => Some(true),
+        "0" | "off" | "false" | "no" | "disabled" => Some(false),
+        _ => None,
+    }
+}
+
+/// A value as TOML has it, on one line.
+fn text(value: &str) -> String {
+    let mut text = String::from('"');
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => text.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(text, "\\u{:04X}", u32::from(c));
+            }
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+    text
+}
+
+/// What the checker says to somebody who writes TOML, for somebody who writes this.
+fn in_these_words(said: &str) -> String {
+    let mut said = said.to_owned();
+    for (name, _, list) in SECTIONS {
+        if let Some(list) = list {
+            said = said.replace(&format!("[[{list}]]"), &format!("config {name}"));
+        }
+    }
+    let keys = || SECTIONS.iter().flat_map(|(_, keys, _)| *keys);
+    for Key(option, _, key, form) in keys().filter(|key| !key.2.is_empty()) {
+        let (word, open, close) = match form {
+            List | Addresses(_) => ("list", " = [\"", "\"]"),
+            _ => ("option", " = \"", "\""),
+        };
+        let begin = format!("{key}{open}");
+        // Not the end of another key.
+        let at = said
+            .match_indices(&begin)
+            .map(|(at, _)| at)
+            .find(|at| !said[..*at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_'));
+        let Some(at) = at else { continue };
+        let value = at + begin.len();
+        let Some(end) = said[value..].find(close) else { continue };
+        let written = format!("{word} {option} '{}'", &said[value..value + end]);
+        said.replace_range(at..value + end + close.len(), &written);
+    }
+    for table in ["match", "provider"] {
+        let open = format!("{table} = {{ option ");
+        if let Some((before, after)) = said.split_once(&open) {
+            said = format!("{before}option {}", after.replacen(" }", "", 1));
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::parse_toml;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let network = uci::read("config interface 'lan'\n\toption device 'br-lan'\n");
+        parse(text, "sparelink", &network, |toml| parse_toml(toml, ""))
+            .map_err(|error| error.to_string())
+    }
+
+    const WHOLE: &str = "# An example.
+config sparelink 'main'
+\toption enabled '1'
+\tlist lan 'lan'
+\tlist lan 'eth7'
+\toption guard '0'
+\toption hold '2m'
+\tlist listen 'lan:8300'
+\toption state_dir '/etc/sparelink/state'
+\toption led 'green:status'
+config probe 'probe'
+\tlist target '1.1.1.1'
+\tlist target '2606:4700:4700::1111'
+\tlist target '9.9.9.9'
+\toption dns '0'
+config http
+\toption url 'http://example.com/ok'
+\toption status '204'
+config uplink 'wan'
+\toption name 'my-cable'
+\toption network 'wan'
+\tlist led 'green:wan'
+\toption provider 'Example \"Cable\" it'\\''s'
+config uplink 'wwan'
+\toption driver 'cdc_ether'
+\toption metered 'yes'
+\tlist resolver '192.0.2.53'
+config notify
+\toption to 'ntfy://ntfy.sh/our-house-7f3k'
+";
+
+    const SAME: &str = r#"
+[[uplink]]
+name = "my-cable"
+network = "wan"
+provider = { name = "Example \"Cable\" it's" }
+[[uplink]]
+name = "wwan"
+match = { driver = "cdc_ether" }
+metered = true
+resolvers = ["192.0.2.53"]
+[lan]
+interfaces = ["br-lan", "eth7"]
+guard = false
+[failback]
+hold = "2m"
+[web]
+listen = ["lan:8300"]
+[probe]
+targets = ["1.1.1.1", "9.9.9.9"]
+targets6 = ["2606:4700:4700::1111"]
+dns = false
+http = [{ url = "http://example.com/ok", status = 204 }]
+[[notify]]
+to = "ntfy://ntfy.sh/our-house-7f3k"
+[leds]
+status = "green:status"
+uplinks = { my-cable = "green:wan" }
+[state]
+dir = "/etc/sparelink/state"
+"#;
+
+    #[test]
+    fn it_says_what_the_toml_file_says() {
+        assert!(is_spoken(WHOLE) && !is_spoken(SAME));
+        assert_eq!(read(WHOLE).unwrap(), crate::config::parse(SAME, "toml").unwrap());
+        // The checker of files takes it for what it is.
+        let crlf = WHOLE.replace("lan 'lan'", "lan 'br-lan'").replace('\n', "\r\n");
+        assert_eq!(
+            crate::config::parse(&format!("\u{feff}{crlf}"), "any").unwrap(),
+            read(WHOLE).unwrap()
+        );
+        let others = ["config = 1\n", "config=1\n", "[[uplink]]\n", "# config a\n", ""];
+        assert!(others.iter().all(|text| !is_spoken(text)));
+    }
+
+    #[test]
+    fn mistakes_are_told_at_their_place_and_in_its_words() {
+        let said = read(
+            "config sparelink\n\toption gaurd 1\n\tlist lan br0\n\toption announce 'maybe'\nconfig uplink 'wan'\n\toption network 'my-net'\n\
+             \toption gateway '192.168.1'\nconfig uplink 'lte'\nconfig uplinks\nconfig probe\n\tlist target '1.1.1.x'\n",
+        );
+        let told: Vec<String> = said.unwrap_err().lines().map(str::to_owned).collect();
+        let places: Vec<&str> = told
+            .iter()
+            .filter(|line| !line.starts_with(' '))
+            .map(|l| l.split(": ").next().unwrap())
+            .collect();
+        assert_eq!(
+            places,
+            [
+                "sparelink:2:9",
+                "sparelink:4:18",
+                "sparelink:6:17",
+                "sparelink:7:17",
+                "sparelink:8:8",
+                "sparelink:9:8",
+                "sparelink:11:14"
+            ],
+            "{told:#?}"
+        );
+        assert!(told[1].contains("did you mean guard?"), "{told:#?}");
+        assert!(told.iter().any(|line| line.contains("option device 'eth1'")), "{told:#?}");
+        assert!(!told.iter().any(|line| line.contains(" = ")), "{told:#?}");
+    }
+
+    #[test]
+    fn a_file_elsewhere_is_taken_or_refused_beside_uplinks() {
+        let named =
+            "config sparelink 'main'\n\toption config_file '/etc/sparelink/sparelink.toml'\n";
+        assert_eq!(
+            elsewhere(named, "x").unwrap().as_deref(),
+            Some("/etc/sparelink/sparelink.toml")
+        );
+        assert_eq!(elsewhere(WHOLE, "x").unwrap(), None);
+        assert_eq!(elsewhere("config sparelink\n\toption config_file ''\n", "x").unwrap(), None);
+        let both = format!("{named}config uplink 'wan'\n\toption network 'wan'\n");
+        let said = elsewhere(&both, "/etc/config/sparelink").unwrap_err().to_string();
+        let whole = "/etc/config/sparelink:2:21: the uplinks are here, in /etc/config/sparelink, and \
+                     /etc/sparelink/sparelink.toml is named as well";
+        assert!(said.starts_with(whole), "{said}");
+    }
+
+    #[test]
+    fn what_uci_refuses_is_refused_with_its_place() {
+        let said = read("config uplink 'my-cable'\n\toption network 'wan'\n").unwrap_err();
+        assert!(said.starts_with("sparelink:1:15: \"my-cable\" cannot be a name"), "{said}");
+        let said = read("config uplink 'wan'\n\toption network 'wan\n").unwrap_err();
+        assert!(said.contains("sparelink:2:17: this quote is never closed"), "{said}");
+        let said = read("config sparelink\n").unwrap_err();
+        assert!(said.contains("sparelink:1:1:") && said.contains("config uplink"), "{said}");
+    }
+
+    /// Each option's TOML key is one that the checker knows.
+    #[test]
+    fn every_key_is_known_to_the_checker() {
+        let mut all = BTreeSet::new();
+        for (kind, keys, _) in SECTIONS {
+            for key in keys.iter().filter(|key| key.3 != Elsewhere) {
+                // Some are for some services only.
+                let about = [
+                    "",
+                    "\toption to 'json://192.168.1.9/x'\n",
+                    "\toption protocol 'rfc2136'\n",
+                    "\toption protocol 'dyndns2'\n",
+                ];
+                let is_known = about.iter().any(|more| {
+                    let said =
+                        read(&format!("config {kind} 'x'\n{more}\toption {} '\u{1}'\n", key.0));
+                    !said.is_err_and(|said| said.contains("unknown key"))
+                });
+                assert!(is_known, "{kind}.{}", key.0);
+                all.insert((kind, key.2));
+            }
+        }
+        assert!(all.len() > 50);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gets_an_answer(
+            text in "\\PC*|(config|option|list|uplink|sparelink|network|target|lan|led|name|[a-z0-9' \\n\"#;.:]){0,80}",
+        ) {
+            drop(read(&text));
+        }
+
+        #[test]
+        fn any_value_is_a_value(value in "\\PC{0,40}|[\\x00-\\x1f'\"\\\\]{0,10}") {
+            let toml = format!("x = {}", text(&value));
+            let read: toml::de::DeTable<'_> = toml::de::DeTable::parse(&toml).unwrap().into_inner();
+            prop_assert_eq!(read.get("x").and_then(|x| x.get_ref().as_str()), Some(value.as_str()));
+        }
+    }
+}
