@@ -1,7 +1,5 @@
 //! Every command and every flag, in the words of the help. The one place that defines them.
 
-/// Where the configuration is if it is not named.
-
 /// The shells for which there are completions.
 pub(super) const SHELLS: &str = "bash|zsh|fish";
 

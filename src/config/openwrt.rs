@@ -411,7 +411,7 @@ fn in_these_words(said: &str) -> String {
     for Key(option, _, key, form) in keys().filter(|key| !key.2.is_empty()) {
         let (word, open, close) = match form {
             List | Addresses(_) => ("list", " = [\"", "\"]"),
-            _ => ("option", " = \"", "\""),
+            Text | Number | Flag | Switch | Elsewhere => ("option", " = \"", "\""),
         };
         let begin = format!("{key}{open}");
         // Not the end of another key.
