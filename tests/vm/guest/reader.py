@@ -58,6 +58,14 @@ class ReadersHome(Home):
         self.serve_lan(n)
         ip("client", f"addr add 192.168.1{n}.200/24 dev eth0\nlink set eth0 up")
 
+    def connect_usb(self, n):
+        super().connect_usb(n)
+        # The gadget, whose other end is in this machine as well, may have taken that name for a moment.
+        name = self.interfaces[n]
+        if name != "usb0":
+            ip(None, f"link set {name} down\nlink set {name} name usb0\nlink set usb0 up")
+            self.interfaces[n] = "usb0"
+
     def lease(self, n):
         for name in ["eth0", "eth1"] if n == CABLE else [self.interfaces[n]]:
             # Virtual cables get no connection by themselves, as real ones do.
@@ -82,8 +90,9 @@ class ReadersHome(Home):
 
 
 def address(name):
-    """The IPv4 address of an interface of the Pi's."""
-    return text(f"ip -4 -br address show dev {name}").split()[2].split("/")[0]
+    """The IPv4 address of an interface of the Pi's; None while it has none."""
+    words = text(f"ip -4 -br address show dev {name}").split()
+    return words[2].split("/")[0] if len(words) > 2 else None
 
 
 def let_in():
@@ -92,9 +101,11 @@ def let_in():
         write(f"/etc/pam.d/common-{kind}", f"{kind.split('-')[0]} required pam_permit.so\n")
     write("/etc/sudoers.d/pi", "pi ALL=(ALL) NOPASSWD: ALL\n")
     run("useradd --create-home --shell /bin/bash pi; useradd --system sshd; useradd --system dnsmasq")
+    # Without PAM a locked user is let in by no key either.
+    run("usermod --password '*' pi")
     run(f"ssh-keygen -A >/dev/null; ssh-keygen -q -t ed25519 -N '' -f {KEY}")
     run(f"install -D -o pi -m 600 {KEY}.pub /home/pi/.ssh/authorized_keys; mkdir -p /run/sshd")
-    run("/usr/sbin/sshd -o UsePAM=no")
+    run("/usr/sbin/sshd -f /dev/null -o UsePAM=no -o Subsystem='sftp internal-sftp'")
 
 
 class Session:
@@ -105,7 +116,8 @@ class Session:
         self.child, self.terminal = pty.fork()
         if not self.child:
             os.execvp("ip", f"ip netns exec {namespace} ssh -tt {SSH} pi@{to}".split())
-        self.types("PS1= PS2=; stty -echo", 60)
+        self.write("PS1= PS2=; stty -echo\n")
+        self.types("true", 90)
 
     def types(self, commands, seconds=60, answers=()):
         """Types them, and waits for the last to end: what they said. Fails with the first that does. An answer is what

@@ -80,7 +80,9 @@ class Reader:
         """Types them; what the guide shows below them is what comes."""
         # What stands in brackets is how long ago it was.
         wanted = alike(shown.partition("\n")[0]).partition(" (")[0]
-        answers = [("assword", "a good one")] * 2 if "passwd" in commands else []
+        answers = [("[Y/n]", "y")] if "apt install" in commands else []
+        if "passwd" in commands:
+            answers = [("assword", "a good one"), ("nce more", "a good one")]
 
         def once():
             said = self.session.types(commands, 90, answers)
