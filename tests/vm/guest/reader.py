@@ -116,7 +116,8 @@ class Session:
         self.child, self.terminal = pty.fork()
         if not self.child:
             os.execvp("ip", f"ip netns exec {namespace} ssh -tt {SSH} pi@{to}".split())
-        self.write("PS1= PS2=; stty -echo\n")
+        # As nobody is there to leave a pager.
+        self.write("PS1= PS2=; export PAGER=cat TERM=dumb; stty -echo\n")
         self.types("true", 90)
 
     def types(self, commands, seconds=60, answers=()):
