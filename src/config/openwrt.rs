@@ -10,7 +10,7 @@ use super::error::{Error, Mistake};
 use super::model::Config;
 use super::nearest::nearest;
 use super::notes::{MAX_MISTAKES, excerpt};
-use super::uci::{self, Document, Section, Word};
+use super::uci::{self, Document, Section, Word, flag};
 
 /// How a value stands in TOML.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ enum Form {
     Text,
     Number,
     Flag,
-    /// Text, or 0 for no.
+    /// Text, or 0 for no; 1 is what holds without a word.
     Switch,
     List,
     /// Addresses, each in the list of its family: the second key is that of IPv6.
@@ -257,9 +257,7 @@ impl<'d> Writer<'d> {
             self.line("[leds.uplinks]", &first.key, &first.key);
         }
         for (name, led) in leds {
-            for value in &led.values {
-                self.line(&format!("{} = {}", text(&name.text), text(&value.text)), name, value);
-            }
+            self.value(&text(&name.text), led, Text);
         }
     }
 
@@ -293,12 +291,19 @@ impl<'d> Writer<'d> {
     }
 
     fn value(&mut self, key: &str, entry: &uci::Entry, form: Form) {
-        let Some(value) = entry.values.last() else { return };
+        let [value, more @ ..] = entry.values.as_slice() else { return };
+        if let [second, ..] = more
+            && !matches!(form, List | Addresses(_))
+        {
+            let text = format!("{}: there is one value", entry.key.text);
+            return self.mistake(second, text, Some("keep one of them".to_owned()));
+        }
         let said = value.text.as_str();
         let written = match form {
             Flag | Switch => match (flag(said), form) {
                 (Some(is), Flag) => is.to_string(),
                 (Some(false), _) => "false".to_owned(),
+                (Some(true), _) => return,
                 (_, Flag) => {
                     let what = format!("{:?} is neither yes nor no", excerpt(said));
                     return self.mistake(value, what, Some("write 1 or 0".to_owned()));
@@ -373,14 +378,6 @@ fn entry<'s>(section: &'s Section, option: &str) -> Option<&'s uci::Entry> {
 fn name(section: &Section) -> &Word {
     let own = entry(section, "name").and_then(|entry| entry.values.last());
     own.or(section.name.as_ref()).unwrap_or(&section.kind)
-}
-
-fn flag(said: &str) -> Option<bool> {
-    match said {
-        "1" | "on" | "true" | "yes" | "enabled" => Some(true),
-        "0" | "off" | "false" | "no" | "disabled" => Some(false),
-        _ => None,
-    }
 }
 
 /// A value as TOML has it, on one line.
@@ -570,6 +567,15 @@ dir = "/etc/sparelink/state"
         let whole = "/etc/config/sparelink:2:21: the uplinks are here, in /etc/config/sparelink, and \
                      /etc/sparelink/sparelink.toml is named as well";
         assert!(said.starts_with(whole), "{said}");
+    }
+
+    #[test]
+    fn a_second_value_is_told_and_a_one_is_the_usual() {
+        let uplink = "config uplink 'wan'\n\toption network 'wan'\n";
+        let said = read(&format!("{uplink}config sparelink\n\tlist led 'a'\n\tlist led 'b'\n"));
+        assert!(said.unwrap_err().starts_with("sparelink:5:11: led: there is one value"));
+        let usual = read(&format!("{uplink}config probe\n\toption dns '1'\n\toption http 'on'\n"));
+        assert_eq!(usual, read(uplink));
     }
 
     #[test]

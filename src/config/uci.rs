@@ -56,12 +56,7 @@ impl Section {
     /// Whether an option is switched on; `None`: it is not there, or says neither yes nor no.
     #[must_use]
     pub fn flag(&self, key: &str) -> Option<bool> {
-        // As `config_get_bool` of OpenWrt's functions.sh.
-        match self.option(key)? {
-            "1" | "on" | "true" | "yes" | "enabled" => Some(true),
-            "0" | "off" | "false" | "no" | "disabled" => Some(false),
-            _ => None,
-        }
+        flag(self.option(key)?)
     }
 
     /// Its name; of an anonymous one nothing.
@@ -90,6 +85,15 @@ impl Document {
     #[must_use]
     pub fn named(&self, kind: &str, name: &str) -> Option<&Section> {
         self.sections.iter().find(|section| section.kind.text == kind && section.name() == name)
+    }
+}
+
+/// What a switch says, as `config_get_bool` of OpenWrt's functions.sh has it; `None`: neither yes nor no.
+pub(super) fn flag(said: &str) -> Option<bool> {
+    match said {
+        "1" | "on" | "true" | "yes" | "enabled" => Some(true),
+        "0" | "off" | "false" | "no" | "disabled" => Some(false),
+        _ => None,
     }
 }
 

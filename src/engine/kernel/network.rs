@@ -27,7 +27,7 @@ pub struct Network {
     pub gateways: PerFamily<Option<IpAddr>>,
     /// Prefixes that its provider has delegated to this box.
     pub prefixes6: Vec<Ipv6Net>,
-    /// Its provider's resolvers, whether they are used or not.
+    /// The resolvers for its packets: those in use, else those that its provider names.
     pub resolvers: Vec<IpAddr>,
 }
 
@@ -53,7 +53,8 @@ pub fn stage<'a>(networks: &'a Networks, name: Option<&str>, device: &IfName) ->
     if let Some(name) = name {
         return networks.get(name).map(|network| &network.stage);
     }
-    let here = |n: &&Network| [&n.device, &n.below].contains(&&Some(device.clone()));
+    let here =
+        |n: &&Network| [&n.device, &n.below].into_iter().flatten().any(|name| name == device);
     let stages = networks.values().filter(here).map(|network| &network.stage);
     // Of `wan` and `wan6` one is enough.
     stages.min_by_key(|stage| **stage != Stage::Up)
@@ -71,6 +72,14 @@ pub fn prefixes<'a>(
     device: &'a IfName,
 ) -> impl Iterator<Item = Ipv6Net> + 'a {
     on(networks, device).flat_map(|network| &network.prefixes6).copied()
+}
+
+/// The resolvers of the networks on this interface.
+pub fn resolvers<'a>(
+    networks: &'a Networks,
+    device: &'a IfName,
+) -> impl Iterator<Item = IpAddr> + 'a {
+    on(networks, device).flat_map(|network| &network.resolvers).copied()
 }
 
 /// The networks on an interface: `wan` and `wan6` share one.

@@ -185,6 +185,7 @@ const fn global_unicast() -> Ipv6Net {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::kernel::network::Network;
     use crate::engine::kernel::view::{ForeignRoute, RouteKind};
     use crate::units::{IfName, Metric, TableId};
 
@@ -257,6 +258,26 @@ mod tests {
         assert_eq!(prefixes.own(id(1)), [net("2001:db8:1::/64"), net("2001:db8:a0::/48")]);
         assert_eq!(prefixes.others(id(1)), [], "what is not its own is masqueraded anyway");
         assert_eq!(prefixes.own(id(2)), [net("2001:db8:b0::/48")]);
+    }
+
+    /// What the network manager says of one uplink is masqueraded by the first, which has the rest.
+    #[test]
+    fn a_network_manager_says_whose_a_delegated_prefix_is() {
+        let mut prefixes = Prefixes::default();
+        let uplinks = [uplink(1, &["2001:db8:1::/64"], &[]), uplink(2, &["2001:db8:2::/64"], &[])];
+        let network = Network {
+            device: IfName::new("up2"),
+            prefixes6: vec![net("2001:db8:b0::/48")],
+            ..Network::default()
+        };
+        let networks = [("wanb".to_owned(), network)].into();
+        let chain = uplinks.each_ref().map(|uplink| uplink.id);
+        learn(&mut prefixes, &uplinks, &[]);
+        assert!(!prefixes.others(id(1)).contains(&net("2001:db8:b0::/48")), "control");
+        let view = KernelView { networks, ..KernelView::default() };
+        prefixes.learn(&chain, uplinks.iter(), &view);
+        assert!(prefixes.others(id(1)).contains(&net("2001:db8:b0::/48")));
+        assert_eq!(prefixes.own(id(2)), [net("2001:db8:2::/64"), net("2001:db8:b0::/48")]);
     }
 
     #[test]

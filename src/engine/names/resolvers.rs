@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::engine::kernel::network;
 use crate::engine::kernel::view::KernelView;
 use crate::engine::uplink::Uplink;
 use crate::units::{Family, IfIndex, IfName};
@@ -128,7 +129,8 @@ pub(in crate::engine) fn own(uplink: &Uplink, named: &Named, view: &KernelView) 
         return own;
     };
     let mut left = [LEARNED; 2];
-    for ip in named.of(&uplink.config.name, link, view) {
+    let told = network::resolvers(&view.networks, &link.1);
+    for ip in named.of(&uplink.config.name, link, view).chain(told) {
         let room = &mut left[usize::from(ip.is_ipv6())];
         if *room > 0 && !configured(&ip) && !own.contains(&ip) && is_learnable(ip, uplink, view) {
             *room -= 1;

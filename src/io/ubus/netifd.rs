@@ -111,7 +111,7 @@ fn network(interface: Interface) -> Network {
         stage,
         gateways: PerFamily { v4: gateway(Family::V4), v6: gateway(Family::V6) },
         prefixes6: prefixes.iter().filter_map(prefix).collect(),
-        resolvers: resolvers.into_iter().chain(inactive.resolvers).collect(),
+        resolvers: if resolvers.is_empty() { inactive.resolvers } else { resolvers },
         device: l3_device,
         below: device,
     }

@@ -68,8 +68,6 @@ class ReadersHome(Home):
 
     def lease(self, n):
         for name in ["eth0", "eth1"] if n == CABLE else [self.interfaces[n]]:
-            # Virtual cables get no connection by themselves, as real ones do.
-            text(f"nmcli -t connection add save no type ethernet ifname {name} con-name 'Wired connection {name}'")
             until(f"an address on {name}", lambda name=name: address(name), 60)
 
     def move_eth0(self):
