@@ -9,7 +9,7 @@ import time
 
 from home import CABLE, PHONE, Home
 from net import ip
-from tools import SHARED, Failed, run, text, until, write
+from tools import LOGS, SHARED, Failed, run, text, until, write
 
 GUIDE = f"{SHARED}/INSTALL-PI.md"
 KEY = "/run/reader"
@@ -143,7 +143,10 @@ class Session:
     def look(self):
         if select.select([self.terminal], [], [], 0.2)[0]:
             try:
-                self.said += os.read(self.terminal, 65536).decode(errors="replace")
+                new = os.read(self.terminal, 65536).decode(errors="replace")
+                self.said += new
+                with open(f"{LOGS}/session.log", "a") as log:
+                    log.write(new)
             except OSError:
                 raise Failed(f"the session is gone: {self.said}") from None
 

@@ -87,7 +87,9 @@ class Reader:
 
         def once():
             said = self.session.types(commands, 90, answers)
-            ensure(all(line in alike(said) for line in wanted), f"`{commands.strip()}` says not {wanted} but: {said}")
+            is_settled = "being checked" not in said or "being checked" in shown
+            ensure(is_settled and all(line in alike(said) for line in wanted),
+                   f"`{commands.strip()}` says not {wanted} but: {said}")
             return True
 
         *before, last = commands.strip().splitlines()
@@ -109,5 +111,6 @@ def play(world):
     reader = Reader(home)
     reader.read()
     reader.session.types("sudo apt purge sparelink", answers=[("[Y/n]", "y")])
-    ensure(not text("ip rule show proto 83"), "rules are left after the purge")
+    left = text("ip rule | grep -E 'proto (83|sparelink)'; ip route show table all proto 83; nft list tables | grep sparelink || true")
+    ensure(not left, f"left after the purge: {left}")
     return f"{reader.typed} blocks typed, {reader.compared} answers as shown, nothing left after the purge"
