@@ -95,6 +95,9 @@ pub struct FlushRequest {
     /// The box's own addresses: a flow that begins or ends at one of them is the box's, and its
     /// socket is closed; the client of any other is told.
     pub own: Vec<IpAddr>,
+    /// Subnets that are reached all the same, on this side of the modem: the box's connections to them stay.
+    #[serde(default)]
+    pub near: Vec<IpNet>,
 }
 
 /// A router advertisement that says nothing but this about a prefix (RFC 4861 §4.6.2).

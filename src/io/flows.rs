@@ -260,12 +260,13 @@ fn finished(tools: &mut Tools, telling: &mut VecDeque<Telling>) -> Option<Input>
 }
 
 fn flush(tools: &mut Tools, request: &FlushRequest) -> Telling {
-    let FlushRequest { uplink, family, scope, ref own } = *request;
+    let FlushRequest { uplink, family, scope, ref own, ref near } = *request;
     let mark = uplink.mark();
     let start = clock::now().mono;
     // Whoever sends something is told by that, from the flush on.
     let resets = tools.resets(family);
-    let mut dead = Dead { scope, own: own.iter().copied().gather(), ..Dead::default() };
+    let own = own.iter().copied().gather();
+    let mut dead = Dead { scope, own, near: near.clone(), ..Dead::default() };
     // Listed before, because the kernel does not say whom it forgot.
     let flushed = match scope {
         FlushScope::Unanswered => {
@@ -344,6 +345,8 @@ struct Dead {
     scope: FlushScope,
     /// The box's own addresses.
     own: BTreeSet<IpAddr>,
+    /// Where what is the box's own goes on.
+    near: Vec<IpNet>,
     count: FlowCount,
     /// The box's own TCP connections, its end first.
     ours: Vec<(SocketAddr, SocketAddr)>,
@@ -363,6 +366,11 @@ impl Dead {
         let ours = own_ends(&flow, &self.own);
         if ours.is_some() && self.scope == FlushScope::Unanswered {
             // To end its own attempt would be to refuse it.
+            return;
+        }
+        let stays =
+            |(_, remote): (_, SocketAddr)| self.near.iter().any(|net| net.contains(&remote.ip()));
+        if ours.is_some_and(stays) {
             return;
         }
         let told = if ours.is_some() { self.ours.len() } else { self.others.len() };

@@ -186,7 +186,10 @@ impl Engine {
 
     fn flush(&mut self, uplink: UplinkId, family: Family, scope: FlushScope) {
         let own = self.seen.view.addresses.iter().map(|a| a.net.addr()).collect();
-        self.outputs.push_back(Output::Flush(FlushRequest { uplink, family, scope, own }));
+        // Without a carrier nobody is near.
+        let attachment = self.uplinks.get(&uplink).map(|u| &u.attachment);
+        let near = attachment.filter(|a| a.carrier).map_or_else(Vec::new, |a| a.near.clone());
+        self.outputs.push_back(Output::Flush(FlushRequest { uplink, family, scope, own, near }));
     }
 
     pub(in crate::engine) fn flushed(&mut self, report: FlushReport, now: Now) {

@@ -57,6 +57,7 @@ async fn a_full_table_is_flushed_in_time() -> Result<()> {
             family: Family::V4,
             scope: FlushScope::All,
             own: Vec::new(),
+            near: Vec::new(),
         });
         let report = report(&mut inputs).await?;
         let whole = start.elapsed();

@@ -22,6 +22,7 @@ use crate::stage::{SOON, Stage};
 
 crate::tests![
     own_connections_on_the_dead_uplink_end_at_once,
+    whoever_is_this_side_of_the_modem_stays_connected,
     only_the_named_connection_is_ended,
     only_the_lan_is_notified,
 ];
@@ -57,6 +58,42 @@ async fn own_connections_on_the_dead_uplink_end_at_once() -> Result<()> {
     figure(&format!("own connections aborted after the cut: {}", spread(&times)));
     for stream in healthy {
         answers(&router, stream).await.context("one on another uplink")?;
+    }
+    Ok(())
+}
+
+/// Somebody who is logged in on the box from the modem's own subnet does not notice that the line beyond is cut.
+async fn whoever_is_this_side_of_the_modem_stays_connected() -> Result<()> {
+    let mut stage = Stage::new().await?;
+    let router = stage.home.router.clone();
+    let at = stage.home.uplink("cable")?.at;
+    let port = 2222;
+    let listen = async move {
+        let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await?;
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    tokio::io::copy(&mut read, &mut write).await
+                });
+            }
+        });
+        std::io::Result::Ok(())
+    };
+    router.run(listen).await??;
+    let mut logins = Vec::new();
+    for to in [IpAddr::V4(at.router4), IpAddr::V6(at.router6)] {
+        let modem = &stage.home.uplink("cable")?.modem;
+        logins.push((to, connect(modem, SocketAddr::new(to, port)).await?));
+    }
+    let outward = connect(&router, SocketAddr::new(ECHO4, ECHO_PORT)).await?;
+    stage.happens("cable", LineEvent::Sever).await?;
+    stage.on("mifi").await?;
+    let (kind, _) = end(&router, outward).await.context("control: what goes beyond it")?;
+    ensure!(kind == ErrorKind::ConnectionAborted, "control: it ended by {kind:?}");
+    let modem = &stage.home.uplink("cable")?.modem;
+    for (to, stream) in logins {
+        answers(modem, stream).await.with_context(|| format!("the login at {to}"))?;
     }
     Ok(())
 }
