@@ -45,6 +45,7 @@ mod days;
 mod firewalls;
 mod history;
 mod keeping;
+mod on_ubus;
 mod options;
 mod publish;
 mod reconciler;
@@ -133,8 +134,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         configuration: Some(options.config_file.clone())
             .filter(|file| options.auto.is_none() && !config::is_uci(file)),
     };
-    let web = Web::start(web::listen(&run_dir)?, asks, files, watching::neighbours())
+    let web = Web::start(web::listen(&run_dir)?, asks.clone(), files, watching::neighbours())
         .context("cannot start to serve")?;
+    on_ubus::answer(web.feed().clone(), asks);
     web.configure(&options.config.web);
     if options.mode == Mode::Steer
         && let Err(error) = sysctl::allow_ping(&run_dir)

@@ -41,6 +41,7 @@ complete -c sparelink -n '__fish_seen_subcommand_from notify' -l run-dir -x -a '
 complete -c sparelink -n '__fish_seen_subcommand_from notify' -l help -s h -d 'print this help'
 complete -c sparelink -n __fish_use_subcommand -a check -d 'check the configuration and list every mistake'
 complete -c sparelink -n '__fish_seen_subcommand_from check' -F
+complete -c sparelink -n '__fish_seen_subcommand_from check' -l json -d 'print JSON, for programs'
 complete -c sparelink -n '__fish_seen_subcommand_from check' -l config -r -F -d 'the configuration [default: /etc/sparelink/sparelink.toml]'
 complete -c sparelink -n '__fish_seen_subcommand_from check' -l uci -r -F -d 'the same in OpenWrt'\''s language, as /etc/config/sparelink'
 complete -c sparelink -n '__fish_seen_subcommand_from check' -l help -s h -d 'print this help'

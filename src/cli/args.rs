@@ -15,7 +15,7 @@ use super::notify::Notify;
 use super::passwd::Passwd;
 use super::run::{Chain, Run};
 use super::spec::{self, COMMANDS, EARLY, Flag};
-use super::{habits, help, plan, report, setup, spec::Command as Spec};
+use super::{habits, help, plan, report, setup, spec::Command as Spec, terminal};
 use crate::config::{nearest, parse_duration};
 use crate::engine::Mode;
 use crate::units::Severity;
@@ -45,15 +45,16 @@ pub(super) enum Command {
     Check {
         /// Which file, if it was named without `--config`.
         file: Option<PathBuf>,
+        form: terminal::Form,
     },
     Doctor {
-        json: bool,
+        form: terminal::Form,
     },
     Plan(plan::Form),
     /// Which uplink the traffic of a host takes.
     Why {
         host: String,
-        json: bool,
+        form: terminal::Form,
     },
     Status {
         json: bool,
@@ -122,7 +123,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Lin
         }
         (toml, uci) => toml.or(uci),
     };
-    if let Command::Check { file: Some(file) } = &command
+    if let Command::Check { file: Some(file), .. } = &command
         && config.replace(file.clone()).is_some()
     {
         return Err(surplus(typed.spec, file.as_os_str()));
@@ -238,13 +239,15 @@ fn meant(low: &Low) -> Result<Command, Failure> {
             level: if given(&spec::VERBOSE) { LevelFilter::DEBUG } else { LevelFilter::INFO },
         }),
         "setup" => Command::Setup(low.setup()?),
-        "check" => Command::Check { file: low.argument.as_ref().map(PathBuf::from) },
-        "doctor" => Command::Doctor { json: given(&spec::JSON) },
+        "check" => {
+            Command::Check { file: low.argument.as_ref().map(PathBuf::from), form: low.form() }
+        }
+        "doctor" => Command::Doctor { form: low.form() },
         "plan" => {
             let full = given(&spec::FULL);
             Command::Plan(if full { plan::Form::Full } else { plan::Form::Summary })
         }
-        "why" => Command::Why { host: low.word()?, json: given(&spec::JSON) },
+        "why" => Command::Why { host: low.word()?, form: low.form() },
         "status" => Command::Status { json: given(&spec::JSON), watch: given(&spec::WATCH) },
         "switch" => Command::Switch { to: low.word()?, limit: low.limit()? },
         "pause" => {
@@ -293,6 +296,12 @@ fn meant(low: &Low) -> Result<Command, Failure> {
 }
 
 impl Low {
+    /// For whom the answer is.
+    fn form(&self) -> terminal::Form {
+        let json = self.flags.contains_key(spec::JSON.long);
+        if json { terminal::Form::Json } else { terminal::Form::Text }
+    }
+
     /// The argument that the command cannot do without.
     fn required(&self) -> Result<&OsStr, Failure> {
         self.argument.as_deref().filter(|word| !word.is_empty()).ok_or_else(|| {
@@ -501,11 +510,13 @@ mod tests {
     fn every_command_is_understood() {
         let minutes = |m: u64| Some(Duration::from_secs(m * 60));
         let name = |n: &str| n.to_owned();
+        let people = terminal::Form::Text;
         let cases = [
             ("", Command::Unnamed),
             ("--run-dir r", Command::Unnamed),
-            ("check", Command::Check { file: None }),
-            ("check a.toml", Command::Check { file: Some("a.toml".into()) }),
+            ("check", Command::Check { file: None, form: people }),
+            ("check a.toml", Command::Check { file: Some("a.toml".into()), form: people }),
+            ("check --json", Command::Check { file: None, form: terminal::Form::Json }),
             ("history", Command::History(Asked::default())),
             (
                 "history --all --json -f",
@@ -546,7 +557,7 @@ mod tests {
             ("probe mifi", Command::Probe { uplink: name("mifi") }),
             ("plan", Command::Plan(plan::Form::Summary)),
             ("plan --full", Command::Plan(plan::Form::Full)),
-            ("why 192.0.2.1", Command::Why { host: name("192.0.2.1"), json: false }),
+            ("why 192.0.2.1", Command::Why { host: name("192.0.2.1"), form: people }),
             ("passwd", Command::Passwd(Passwd::Set)),
             ("passwd --remove", Command::Passwd(Passwd::Remove)),
             ("passwd --code", Command::Passwd(Passwd::Code)),

@@ -1,4 +1,4 @@
-//! The agent's log: on stderr, or with fields of its own in the journal.
+//! The agent's log: on stderr, with fields of its own in the journal, or with levels in syslog.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
@@ -11,15 +11,23 @@ use tracing_subscriber::registry::Registry;
 
 use super::table::Colour;
 use super::terminal;
-use crate::io::journald::{Journald, SOCKET};
+use crate::io::journald::{self, Journald};
+use crate::io::syslog::{self, Syslog};
 
-/// Sends the log down to this level to the journal or to stderr from now on. Who looks closely sees who speaks, too.
+/// Sends the log down to this level to the journal, to syslog or to stderr from now on. Who looks closely sees who speaks, too.
 pub(super) fn start(level: LevelFilter) {
     let targets = level >= LevelFilter::DEBUG;
     let to_journal = terminal::logs_to_journal();
+    let keeper = if to_journal {
+        Journald::connect(Path::new(journald::SOCKET)).map(Keeper::Journal).ok()
+    } else if terminal::logs_to_syslog() {
+        Syslog::open(Path::new(syslog::SOCKET)).map(Keeper::Syslog).ok()
+    } else {
+        None
+    };
     // Only a second start could fail, and then the first log goes on.
-    if to_journal && let Ok(journald) = Journald::connect(Path::new(SOCKET)) {
-        let log = Registry::default().with(level).with(ToJournal { journald });
+    if let Some(keeper) = keeper {
+        let log = Registry::default().with(level).with(Kept(keeper));
         let _ = tracing::subscriber::set_global_default(log);
         return;
     }
@@ -32,27 +40,38 @@ pub(super) fn start(level: LevelFilter) {
     };
 }
 
-/// Writes each line to journald, and to stderr where journald does not take it.
-struct ToJournal {
-    journald: Journald,
+/// Who keeps the log of this box.
+enum Keeper {
+    Journal(Journald),
+    Syslog(Syslog),
 }
 
-impl<S: Subscriber> Layer<S> for ToJournal {
+/// Gives each line to who keeps the log, and to stderr what is not taken.
+struct Kept(Keeper);
+
+impl<S: Subscriber> Layer<S> for Kept {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
         let meta = event.metadata();
         let priority = priority(*meta.level());
-        let mut fields = vec![
-            ("MESSAGE", line.message.as_str()),
-            ("PRIORITY", priority),
-            ("SYSLOG_IDENTIFIER", "sparelink"),
-            ("SPARELINK_TARGET", meta.target()),
-        ];
-        fields.extend(line.code.as_deref().map(|code| ("SPARELINK_CODE", code)));
-        fields.extend(line.uplink.as_deref().map(|uplink| ("SPARELINK_UPLINK", uplink)));
-        if self.journald.send(&fields).is_err() {
-            // The stream to the journal takes the level so (sd-daemon(3)).
+        let taken = match &self.0 {
+            Keeper::Syslog(syslog) => syslog.send(priority, &line.message),
+            Keeper::Journal(journald) => {
+                let priority = priority.to_string();
+                let mut fields = vec![
+                    ("MESSAGE", line.message.as_str()),
+                    ("PRIORITY", priority.as_str()),
+                    ("SYSLOG_IDENTIFIER", "sparelink"),
+                    ("SPARELINK_TARGET", meta.target()),
+                ];
+                fields.extend(line.code.as_deref().map(|code| ("SPARELINK_CODE", code)));
+                fields.extend(line.uplink.as_deref().map(|uplink| ("SPARELINK_UPLINK", uplink)));
+                journald.send(&fields)
+            }
+        };
+        if taken.is_err() {
+            // A stream to the journal takes the level so (sd-daemon(3)); procd's forgets it.
             for text in line.message.lines() {
                 terminal::print_error(&format!("<{priority}>{text}\n"));
             }
@@ -61,12 +80,12 @@ impl<S: Subscriber> Layer<S> for ToJournal {
 }
 
 /// As syslog counts (syslog(3)).
-fn priority(level: Level) -> &'static str {
+fn priority(level: Level) -> u8 {
     match level {
-        Level::ERROR => "3",
-        Level::WARN => "4",
-        Level::INFO => "6",
-        _ => "7",
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
     }
 }
 
@@ -115,7 +134,7 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let listener = UnixDatagram::bind(dir.join("socket")).unwrap();
         let journald = Journald::connect(&dir.join("socket")).unwrap();
-        let log = Registry::default().with(LevelFilter::INFO).with(ToJournal { journald });
+        let log = Registry::default().with(LevelFilter::INFO).with(Kept(Keeper::Journal(journald)));
         tracing::subscriber::with_default(log, || {
             let uplink = Some("mifi");
             tracing::info!(code = "switched", uplink, "from cable to {}", "mifi");

@@ -52,7 +52,6 @@ use client::Client;
 use failure::Failure;
 use history::Asked;
 use run::Chain;
-use terminal::Form;
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 #[must_use]
@@ -96,7 +95,7 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
         Command::Unnamed => begin(&client()?),
         Command::Help(about) => terminal::print(&help::about(about, terminal::colour())),
         Command::Version => terminal::print(&version()),
-        Command::Check { file: _ } => check::check(&config_file()),
+        Command::Check { file: _, form } => check::check(&config_file(), form),
         Command::Setup(asked) => {
             let run_dir = find_run_dir(run_dir, None)?;
             setup::setup(asked, &config_file(), &run_dir)
@@ -109,13 +108,11 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
             };
             run::run(how, configured, config_file(), run_dir, no_zone, undone)
         }
-        Command::Doctor { json } => {
-            let form = if json { Form::Json } else { Form::Text };
+        Command::Doctor { form } => {
             doctor::doctor(find_config(file.as_deref(), run_dir.clone())?, run_dir, form)
         }
         Command::Plan(form) => plan::plan(&load(&config_file(), run_dir)?, form),
-        Command::Why { host, json } => {
-            let form = if json { Form::Json } else { Form::Text };
+        Command::Why { host, form } => {
             why::why(&client()?, &load(&config_file(), run_dir)?, &host, form)
         }
         Command::Status { json: true, watch: false } => status::json(&client()?),

@@ -168,7 +168,7 @@ pub(super) const COMMANDS: &[Command] = &[
         argument: Some("[FILE]"),
         about: "check the configuration and list every mistake",
         more: "Exit code: 0 if it is right, 2 if not. A running agent is not touched.",
-        flags: &[&CONFIG, &UCI],
+        flags: &[&JSON, &CONFIG, &UCI],
         group: Group::Show,
     },
     Command {

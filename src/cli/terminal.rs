@@ -159,6 +159,12 @@ pub(super) fn logs_to_journal() -> bool {
     variable("JOURNAL_STREAM").is_some_and(|told| journald::is_stream(io::stderr(), &told))
 }
 
+/// Whether whoever starts the agent wants its log in syslog: OpenWrt's init script does, for procd would call each line
+/// of stderr an error.
+pub(super) fn logs_to_syslog() -> bool {
+    variable("SPARELINK_LOG").is_some_and(|to| to == "syslog")
+}
+
 /// An environment variable, if it is set and not empty.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn variable(name: &str) -> Option<String> {

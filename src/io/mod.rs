@@ -25,6 +25,7 @@ pub mod socket;
 pub mod store;
 pub(crate) mod sys;
 pub mod sysctl;
+pub mod syslog;
 pub mod systemd;
 pub mod trial;
 pub mod ubus;

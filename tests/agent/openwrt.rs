@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -13,13 +13,14 @@ use sparelink::lab::netifd::{Netifd, networks};
 use sparelink::lab::script::{Action, LineEvent, Settings};
 use sparelink::lab::stage::PRIVATE_DIR;
 use sparelink::lab::topology::{Home, Plan};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::stage::{AGENT, PROVEN, SOON, in_netns, shell};
 
 crate::tests![
     its_own_file_configures_the_agent,
     networks_are_followed_and_their_reasons_told,
+    scripts_ask_and_listen_over_ubus,
     uplinks_without_a_metric_are_all_ready
 ];
 
@@ -111,6 +112,36 @@ async fn networks_are_followed_and_their_reasons_told() -> Result<()> {
     }
     netifd.say(all);
     agent.wait_proven(PROVEN).await?;
+    Ok(())
+}
+
+/// `ubus call sparelink status` and `ubus listen sparelink`: no HTTP is needed.
+async fn scripts_ask_and_listen_over_ubus() -> Result<()> {
+    let plan = Plan::default();
+    let home = Home::build(&plan).await?;
+    let netifd = Netifd::start(networks(&home))?;
+    let mut agent =
+        Agent::start(&home, AGENT.as_ref(), &config(&plan, &Settings::default())).await?;
+    agent.wait_proven(PROVEN).await?;
+    let first = &plan.uplinks[0].name;
+    let said = netifd.call("status").await?.map_err(|status| anyhow!("refused: {status}"))?;
+    ensure!(said["active"] == first.as_str(), "{said}");
+    ensure!(said["uplinks"].as_array().is_some_and(|uplinks| uplinks.len() == 3), "{said}");
+    ensure!(netifd.call("destroy").await? == Err(3), "only what there is is answered");
+    let mut events = netifd.events();
+    home.apply(&Action::line(first, LineEvent::Sever)).await?;
+    let switched = async {
+        loop {
+            let event = events.recv().await?;
+            if event["id"] == "sparelink" && event["data"]["code"] == "switched" {
+                return anyhow::Ok(event);
+            }
+        }
+    };
+    let event = timeout(SOON, switched).await.context("no event tells of the switch")??;
+    ensure!(event["data"]["text"].is_string(), "{event}");
+    let said = netifd.call("status").await?.map_err(|status| anyhow!("refused: {status}"))?;
+    ensure!(said["active"] == plan.uplinks[1].name.as_str(), "{said}");
     Ok(())
 }
 

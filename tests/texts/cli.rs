@@ -47,6 +47,30 @@ fn check_names_the_chain_or_every_mistake() {
 }
 
 #[test]
+fn a_program_is_told_each_mistake_with_its_place() {
+    let told = |file: &str| {
+        let output = sparelink(&format!("check --json {file}"));
+        let answer: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        (answer, output.status.code())
+    };
+    let (good, code) = told("tests/config/design.toml");
+    assert_eq!((&good["ok"], code), (&true.into(), Some(0)));
+    assert_eq!(good["uplinks"], serde_json::json!(["cable", "mifi", "phone"]));
+    assert_eq!((&good["mistakes"], &good["more"]), (&serde_json::json!([]), &0.into()));
+
+    let (bad, code) = told("tests/config/pairs.toml");
+    assert_eq!((&bad["ok"], code), (&false.into(), Some(2)));
+    let first = &bad["mistakes"][0];
+    assert_eq!((&first["line"], &first["column"]), (&8.into(), &13.into()), "{first}");
+    assert!(first["text"].is_string() && first["hint"].is_string(), "{first}");
+
+    // What is not read has no places: it is said as to people.
+    let none = sparelink("check --json /nonexistent.toml");
+    assert_eq!((stdout(&none), none.status.code()), (String::new(), Some(2)));
+    assert!(stderr(&none).contains("there is no such file"));
+}
+
+#[test]
 fn mistakes_on_the_command_line_end_with_2() {
     for words in ["statsu", "status --jsn", "switch", "run --config /nonexistent.toml"] {
         let output = sparelink(words);

@@ -90,6 +90,9 @@ impl Frame {
                     blob::put(out, id, |out| out.extend(number.to_be_bytes()));
                 }
             };
+            if words.wants_no_reply {
+                blob::put(out, id::NO_REPLY, |out| out.push(1));
+            }
             number(id::STATUS, words.status, out);
             number(id::OBJECT_ID, words.object, out);
             number(id::TARGET, words.target, out);

@@ -52,7 +52,7 @@ impl Wanted {
 struct Listener {
     wanted: Wanted,
     states: watch::Receiver<Told>,
-    entries: broadcast::Receiver<Bytes>,
+    entries: broadcast::Receiver<Arc<Value>>,
     access: Access,
     _slot: OwnedSemaphorePermit,
 }
@@ -62,7 +62,7 @@ impl Listener {
     async fn next(&mut self) -> Option<Bytes> {
         tokio::select! {
             biased;
-            entry = self.entries.recv() => entry.ok(),
+            entry = self.entries.recv() => Some(frame("entry", &*entry.ok()?)),
             changed = self.states.changed() => {
                 changed.ok()?;
                 // Somebody may set a password while they watch; the state after this one says so.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
+use super::ask::Ask;
 use super::json;
 use super::latest::Latest;
 use crate::engine::events::entry::Entry;
@@ -25,7 +26,7 @@ const BACKLOG: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Feed {
     pub(super) states: watch::Sender<Told>,
-    pub(super) entries: broadcast::Sender<Bytes>,
+    pub(super) entries: broadcast::Sender<Arc<Value>>,
     /// What those who ask are told.
     pub(super) latest: Latest,
     /// There is a password for the page.
@@ -100,11 +101,23 @@ impl Feed {
         json::SettingsOf::new(trial, clock::now().mono)
     }
 
+    /// What happens from now on, for who listens without a browser.
+    #[must_use]
+    pub fn listen(&self) -> broadcast::Receiver<Arc<Value>> {
+        self.entries.subscribe()
+    }
+
+    /// How things are, for who asks without a browser; `None` if the loop has no time.
+    pub async fn status(&self, asks: &mpsc::Sender<Ask>) -> Option<Value> {
+        self.latest.get(asks).await.map(|snapshot| json::document(&snapshot))
+    }
+
     /// Something happened.
     pub fn entry(&self, entry: &Entry) {
         if self.entries.receiver_count() > 0 {
+            let entry = serde_json::to_value(entry).unwrap_or_default();
             // Whoever listened may have gone.
-            drop(self.entries.send(frame("entry", entry)));
+            drop(self.entries.send(Arc::new(entry)));
         }
     }
 }

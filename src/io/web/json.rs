@@ -184,7 +184,7 @@ impl From<Vec<Tested>> for Tests {
     }
 }
 
-/// The status document as messages carry it: without what only the page needs.
+/// The status document as messages and ubus carry it: without what only the page needs.
 #[must_use]
 pub fn document(snapshot: &Snapshot) -> Value {
     let login = Login { needed: true, set: true, inside: None };

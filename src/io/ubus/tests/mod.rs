@@ -1,9 +1,12 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
+use tokio::sync::broadcast;
+use tokio::time::timeout;
 
 use super::blob::{self, Garbled};
 use super::frame::take;
@@ -307,4 +310,80 @@ async fn a_bus_that_refuses_or_talks_nonsense_is_asked_again() {
     while peer.hear().await.is_some() {}
     fake.accept(Manner::Whole).await.serve(&[wan("192.0.2.1")]).await;
     assert_eq!(gateway(&next(&mut told).await).as_deref(), Some("192.0.2.1"));
+}
+
+/// Who asks our object, in ubusd's words.
+async fn ask(peer: &mut Peer, method: &str, wants_no_reply: bool) {
+    let words = Words {
+        object: Some(OURS),
+        method: Some(method.to_owned()),
+        data: Some(serde_json::Map::new()),
+        wants_no_reply,
+        ..Words::default()
+    };
+    peer.say(&Frame { kind: Some(Kind::Invoke), sequence: 0x1234, peer: 77, words }).await;
+}
+
+struct Known(broadcast::Sender<Arc<serde_json::Value>>);
+
+impl Facts for Known {
+    async fn status(&self) -> Option<serde_json::Value> {
+        Some(json!({"sentence": "All is well", "none": null, "uplinks": []}))
+    }
+
+    fn news(&self) -> broadcast::Receiver<Arc<serde_json::Value>> {
+        self.0.subscribe()
+    }
+}
+
+#[tokio::test]
+async fn who_asks_our_object_is_answered_and_who_listens_is_told() {
+    let fake = Fake::new("object");
+    let (news, _) = broadcast::channel(4);
+    let served = {
+        let (path, known) = (fake.path.clone(), Known(news.clone()));
+        tokio::spawn(async move { serve(&path, known).await })
+    };
+    for manner in [Manner::Whole, Manner::ByteByByte] {
+        let mut peer = fake.accept(manner).await;
+        let made = peer.hear().await.unwrap();
+        assert_eq!(
+            (made.kind, made.words.path.as_deref()),
+            (Some(Kind::AddObject), Some("sparelink"))
+        );
+        let (sequence, words) = (made.sequence, Words { object: Some(OURS), ..Words::default() });
+        peer.say(&Frame { kind: Some(Kind::Data), sequence, peer: 0, words }).await;
+        let words = Words { status: Some(0), ..Words::default() };
+        peer.say(&Frame { kind: Some(Kind::Status), sequence, peer: 0, words }).await;
+
+        ask(&mut peer, "status", false).await;
+        let answer = peer.hear().await.unwrap();
+        let head = (answer.kind, answer.sequence, answer.peer, answer.words.object);
+        assert_eq!(head, (Some(Kind::Data), 0x1234, 77, Some(OURS)));
+        let said = json!({"sentence": "All is well", "uplinks": []});
+        assert_eq!(answer.words.data.as_ref(), said.as_object());
+        let end = peer.hear().await.unwrap();
+        assert_eq!((end.kind, end.words.status), (Some(Kind::Status), Some(0)));
+
+        // Who wants no reply gets the answer only; a method that we do not have is told at once.
+        ask(&mut peer, "status", true).await;
+        assert_eq!(peer.hear().await.unwrap().kind, Some(Kind::Data));
+        ask(&mut peer, "destroy", false).await;
+        let end = peer.hear().await.unwrap();
+        assert_eq!((end.kind, end.words.status), (Some(Kind::Status), Some(3)));
+
+        news.send(Arc::new(json!({"code": "switched", "to": null}))).unwrap();
+        let event = peer.hear().await.unwrap();
+        let head = (event.kind, event.peer, event.words.method.as_deref());
+        assert_eq!(head, (Some(Kind::Invoke), 1, Some("send")));
+        let said = json!({"id": "sparelink", "data": {"code": "switched"}});
+        assert_eq!(event.words.data.as_ref(), said.as_object());
+        // ubusd says whether it was allowed, which changes nothing; then it ends, and we are there again.
+        let words = Words { status: Some(6), ..Words::default() };
+        peer.say(&Frame { kind: Some(Kind::Status), sequence: event.sequence, peer: 1, words })
+            .await;
+        ask(&mut peer, "status", false).await;
+        assert_eq!(peer.hear().await.unwrap().kind, Some(Kind::Data));
+    }
+    served.abort();
 }
