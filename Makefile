@@ -20,9 +20,9 @@ TIMED := .ci/timed
 
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
-.PHONY: help demo test test-all bench release dist dist-test arm deb deb-test image image-test vm vm-x86 clean \
+.PHONY: help demo test test-all bench release dist dist-test arm deb deb-test openwrt image image-test vm vm-x86 clean \
         setup setup-tests setup-arm setup-deb setup-image setup-vm setup-vm-x86 fmt clippy builds unit computed waited \
-        page picture vm-x86-short doc deny size quick-size soak
+        page openwrt-test picture vm-x86-short doc deny size quick-size soak
 
 help:  ## print this text
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,7 +30,7 @@ help:  ## print this text
 demo: setup  ## build it, and play the story: cables are severed, the home stays online
 	@.ci/demo
 
-test: setup-tests fmt clippy builds unit vm-x86-short page doc deny  ## run every check and test (some minutes)
+test: setup-tests fmt clippy builds unit vm-x86-short page openwrt-test doc deny  ## run every check and test (some minutes)
 	@echo "all is well"
 
 # Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
@@ -71,6 +71,9 @@ deb-test: setup-deb  ## install, upgrade under traffic, remove and purge the pac
 	packaging/deb/build amd64
 	DEB_NEXT=1 packaging/deb/build amd64
 	packaging/deb/test/run
+
+openwrt: setup-arm  ## build packages for OpenWrt, with LuCI's pages: target/openwrt/*.ipk
+	packaging/openwrt/build
 
 image: setup-deb setup-image  ## make a card for a Raspberry Pi: target/image/*.img.xz
 	packaging/deb/build arm64
@@ -152,6 +155,11 @@ page: tests/page/node_modules/.package-lock.json
 	@cargo build --quiet --locked
 	@$(TIMED) "the page" node tests/page/run.mjs
 	@$(TIMED) "the page in the lab" node tests/page/run.mjs --lab $(SPARELINK)
+
+# The package's scripts under busybox, and LuCI's pages under Node and in the browser; pictures in target/luci.
+openwrt-test: tests/page/node_modules/.package-lock.json
+	@$(TIMED) "OpenWrt's package" python3 tests/openwrt/run.py
+	@SPARELINK=$(SPARELINK) $(TIMED) "LuCI's pages" node tests/luci/run.mjs
 
 tests/page/node_modules/.package-lock.json: tests/page/package-lock.json
 	npm ci --prefix tests/page --ignore-scripts --no-audit --no-fund

@@ -7,8 +7,11 @@ pub(super) const CONFIG_FILE: &str = "/etc/sparelink/sparelink.toml";
 /// Where it is on OpenWrt.
 pub(super) const UCI_FILE: &str = "/etc/config/sparelink";
 
-/// The one that is there; of both the first.
+/// What OpenWrt says of itself.
+const OPENWRT: &str = "/etc/openwrt_release";
+
+/// The one that is there, of both the first; of none the one that this box would have.
 pub(super) fn config_file() -> &'static Path {
-    let [toml, uci] = [CONFIG_FILE, UCI_FILE].map(Path::new);
-    if !toml.exists() && uci.exists() { uci } else { toml }
+    let [toml, uci, openwrt] = [CONFIG_FILE, UCI_FILE, OPENWRT].map(Path::new);
+    if !toml.exists() && (uci.exists() || openwrt.exists()) { uci } else { toml }
 }

@@ -60,6 +60,25 @@ impl Board {
 }
 
 impl Config {
+    /// Takes an LED that the box gives: for the uplink of this name if there is one, else for the whole. What `[leds]` says
+    /// comes first, and one that shows something already shows nothing else.
+    pub fn take_led(&mut self, section: Option<&str>, name: String) {
+        let led = Led::Class(vec![name]);
+        let mut shown = self.leds.status.iter().chain(self.leds.uplinks.values());
+        if shown.any(|other| leds::same(other, &led)) {
+            return;
+        }
+        let uplink = self.uplinks.iter().find(|uplink| Some(uplink.name.as_str()) == section);
+        match uplink {
+            Some(uplink) => {
+                self.leds.uplinks.entry(uplink.name.clone()).or_insert(led);
+            }
+            None => {
+                self.leds.status.get_or_insert(led);
+            }
+        }
+    }
+
     /// Takes the board's LEDs for what `[leds]` leaves open. One that shows something already shows
     /// nothing else.
     pub fn take_leds_of(&mut self, board: &Board) {
@@ -146,10 +165,14 @@ mod tests {
         assert_eq!(files, names);
         for board in all() {
             assert!(!board.title.is_empty() && !board.sources.is_empty(), "{board:?}");
-            let real = board.name.starts_with("raspberry");
+            let real = ![GENERIC, "lab"].contains(&board.name);
             assert_eq!(real, !board.compatible.is_empty(), "{board:?}");
             assert_eq!(real, board.sources.iter().any(|s| s.contains(".dts")), "{board:?}");
-            assert!(!real || (board.status.is_some() && board.lan.is_some()), "{board:?}");
+            assert!(!real || board.lan.is_some(), "{board:?}");
+            // On OpenWrt the device tree says which LED is the system's.
+            let says =
+                board.status.is_some() || board.sources.iter().any(|s| s.contains("openwrt"));
+            assert!(!real || says, "{board:?}");
             assert!(!board.uplinks.values().any(String::is_empty), "{board:?}");
         }
     }
@@ -168,6 +191,9 @@ mod tests {
             ("raspberrypi,model-zero-2-w", "brcm,bcm2837", "raspberry-pi-zero-2-w"),
             // Another board with a known chip is another board.
             ("raspberrypi,400", "brcm,bcm2711", GENERIC),
+            ("glinet,gl-mt6000", "mediatek,mt7986a", "glinet-gl-mt6000"),
+            ("linksys,e8450-ubi", "mediatek,mt7622", "linksys-e8450"),
+            ("glinet,gl-mt2500", "mediatek,mt7981b", GENERIC),
         ];
         for (board, chip, expected) in known {
             assert_eq!(name(&auto, &[board, chip]), Some(expected));
@@ -175,6 +201,29 @@ mod tests {
         assert_eq!(name(&auto, &[]), Some(GENERIC));
         assert_eq!(name(&BoardChoice::None, &["raspberrypi,4-model-b"]), None);
         assert_eq!(name(&BoardChoice::Named("lab".to_owned()), &[]), Some("lab"));
+    }
+
+    #[test]
+    fn what_the_box_gives_fills_what_is_left_open() {
+        let config = |leds: &str, given: &[(Option<&str>, &str)]| {
+            let text = format!(
+                "[[uplink]]\nname = \"cable\"\ninterface = \"wan0\"\n[leds]\nboard = \"none\"\n{leds}\n"
+            );
+            let mut config = super::super::parse(&text, "test").unwrap();
+            given.iter().for_each(|(section, led)| config.take_led(*section, (*led).to_owned()));
+            let status = config.leds.status.map(|led| led.to_string()).unwrap_or_default();
+            let cable = config.leds.uplinks.get("cable").map(ToString::to_string);
+            (status, cable.unwrap_or_default())
+        };
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let given = [(Some("led_status"), "green:status"), (Some("cable"), "green:wan")];
+        assert_eq!(config("", &given), pair("green:status", "green:wan"));
+        assert_eq!(config("", &[(None, "white:system")]), pair("white:system", ""));
+        let own = "status = \"ACT\"\nuplinks = { cable = \"green:status\" }";
+        assert_eq!(config(own, &given), pair("ACT", "green:status"));
+        // The first of two for the whole; the other stays as it is.
+        let two = [(Some("a"), "one"), (Some("b"), "two"), (Some("c"), "one")];
+        assert_eq!(config("", &two), pair("one", ""));
     }
 
     #[test]

@@ -87,19 +87,26 @@ pub fn load(path: &Path) -> Result<Config, Error> {
     }
 }
 
+/// Where OpenWrt has its configurations.
+const UCI_DIR: &str = "/etc/config";
+
 /// Where what belongs to a configuration is: beside it, and for OpenWrt's own files in `/etc/sparelink`, as in their folder
 /// `uci` takes every file for one of its own.
 #[must_use]
 pub fn beside(config_file: &Path, name: &str) -> PathBuf {
     match config_file.parent() {
-        Some(dir) if dir == Path::new("/etc/config") => Path::new("/etc/sparelink").join(name),
+        Some(dir) if dir == Path::new(UCI_DIR) => Path::new("/etc/sparelink").join(name),
         _ => config_file.with_file_name(name),
     }
 }
 
-/// Whether a file is in the language of OpenWrt's own, which the page does not edit.
+/// Whether a file is in the language of OpenWrt's own, which the page does not edit; one that is not there, whether it
+/// would be.
 #[must_use]
 pub fn is_uci(config_file: &Path) -> bool {
+    if !config_file.exists() {
+        return config_file.parent() == Some(Path::new(UCI_DIR));
+    }
     std::fs::read_to_string(config_file).is_ok_and(|text| openwrt::is_spoken(&text))
 }
 

@@ -8,11 +8,19 @@ use crate::engine::Mode;
 use crate::io::inspect::{self, Roots};
 use crate::io::leds::{self, Leds};
 
-/// Fills in what the board says of LEDs.
+/// Fills in which LEDs there are where `[leds]` says nothing: those that were given to us, then those of the board, then
+/// the one that shows that the system is up.
 pub(super) fn fit(config: &mut Config) {
+    let (root, auto) = (Path::new("/"), config.leds.board == BoardChoice::Auto);
+    for (section, led) in leds::handed(&config.run_dir) {
+        config.take_led(Some(&section), led);
+    }
     if let Some(board) = Board::choose(&config.leds.board, &inspect::compatible(&Roots::default()))
     {
         config.take_leds_of(&board);
+    }
+    if auto && let Some(led) = leds::running(root) {
+        config.take_led(None, led);
     }
 }
 
@@ -23,7 +31,11 @@ pub(super) fn leds(config: &Config, mode: Mode) -> Leds {
     let board = Board::choose(&config.leds.board, &words);
     if config.leds.board == BoardChoice::Auto && board.is_some_and(|board| board.name == GENERIC) {
         let name = words.first().map_or("it has no device tree", String::as_str);
-        tracing::info!("this board is not known ({name}); only LEDs that [leds] names are used");
+        let leds = match &config.leds.status {
+            Some(led) => format!("the LED {led} shows how things are"),
+            None => "only LEDs that [leds] names are used".to_owned(),
+        };
+        tracing::info!("this board is not known ({name}); {leds}");
     }
     let none = config.leds.status.is_none() && config.leds.uplinks.is_empty();
     if none

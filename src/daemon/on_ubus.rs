@@ -24,7 +24,7 @@ impl ubus::Facts for Known {
         self.feed.status(&self.asks).await
     }
 
-    fn news(&self) -> broadcast::Receiver<Arc<Value>> {
+    fn news(&self) -> broadcast::Receiver<Arc<str>> {
         self.feed.listen()
     }
 }

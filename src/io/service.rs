@@ -11,11 +11,15 @@ use nix::unistd::Pid;
 
 /// Where systemd says that it runs (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
+/// OpenWrt's, and where its scripts are.
+const PROCD: &str = "/sbin/procd";
+const SCRIPTS: &str = "/etc/init.d";
 
 /// Whoever starts and stops services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manager {
     Systemd,
+    Procd,
     /// Nobody that is known here: a person does.
     Nobody,
 }
@@ -24,13 +28,35 @@ impl Manager {
     /// That of this box.
     #[must_use]
     pub fn find() -> Self {
-        if Path::new(SYSTEMD).is_dir() { Self::Systemd } else { Self::Nobody }
+        if Path::new(SYSTEMD).is_dir() {
+            Self::Systemd
+        } else if Path::new(PROCD).exists() {
+            Self::Procd
+        } else {
+            Self::Nobody
+        }
     }
 
     /// Whether a service runs.
     #[must_use]
     pub fn runs(self, service: &str) -> bool {
-        self == Self::Systemd && ask("systemctl", &["is-active", "--quiet", service]).is_ok()
+        match self {
+            Self::Systemd => ask("systemctl", &["is-active", "--quiet", service]).is_ok(),
+            Self::Procd => ask(&format!("{SCRIPTS}/{service}"), &["running"]).is_ok(),
+            Self::Nobody => false,
+        }
+    }
+
+    /// What a person types to start sparelink now and at every boot.
+    #[must_use]
+    pub const fn start_it(self) -> &'static str {
+        match self {
+            Self::Systemd => "systemctl enable --now sparelink",
+            Self::Procd => {
+                "uci set sparelink.main.enabled=1; uci commit sparelink; service sparelink restart"
+            }
+            Self::Nobody => "sparelink run",
+        }
     }
 
     /// Has something done to a service: `start`, `stop`, `restart`, `enable`.
@@ -41,6 +67,7 @@ impl Manager {
     pub fn tell(self, verb: &str, service: &str) -> io::Result<()> {
         match self {
             Self::Systemd => ask("systemctl", &[verb, service]).map(drop),
+            Self::Procd => ask(&format!("{SCRIPTS}/{service}"), &[verb]).map(drop),
             Self::Nobody => Err(io::Error::other("no manager of services is known on this box")),
         }
     }

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::box_words::put;
-use super::found::{Found, chosen, shown};
-use super::plan::{Plan, dnsmasq_file};
+use super::dnsmasq;
+use super::found::{Found, Language, chosen, shown};
+use super::plan::Plan;
 use super::trial;
 use crate::cli::failure::Failure;
 use crate::cli::{passwd, terminal};
@@ -27,10 +28,11 @@ pub(super) fn settle(
     within: Duration,
 ) -> Result<ExitCode, Failure> {
     terminal::print(&shown(&found))?;
+    let language = found.language.clone();
     let proposal = order(found)?;
     let dnsmasq = names(run_dir)?;
     let password = password()?;
-    let text = text(&proposal, header)?;
+    let text = text(&proposal, header, &language)?;
     terminal::print(&format!("\n{}\n", text.trim_end()))?;
     if file.exists() {
         let old = trial::old(file);
@@ -44,9 +46,11 @@ pub(super) fn settle(
     }
     let page = proposal.lan.first().map(|lan| page_of(lan.address.addr()));
     let plan = Plan { text, password, dnsmasq, page };
-    if Manager::find() == Manager::Nobody {
+    let manager = Manager::find();
+    let later = format!("written; start it: {}\n", manager.start_it());
+    if manager == Manager::Nobody {
         trial::write_all(file, &unstarted(plan))?;
-        return terminal::print("written; start it: sparelink run\n");
+        return terminal::print(&later);
     }
     let question = format!(
         "Start it now? Unless you type \"keep\" within {}, everything is as before. [Y/n] ",
@@ -54,14 +58,14 @@ pub(super) fn settle(
     );
     if !yes(&question)? {
         trial::write_all(file, &unstarted(plan))?;
-        return terminal::print("written; start it: systemctl enable --now sparelink\n");
+        return terminal::print(&later);
     }
     trial::play(file, run_dir, &plan, within)
 }
 
 /// Without an agent nobody writes the file that dnsmasq would read; `doctor` has the line for later.
 fn unstarted(plan: Plan) -> Plan {
-    Plan { dnsmasq: None, ..plan }
+    Plan { dnsmasq: None, text: proposal::unstarted(&plan.text), ..plan }
 }
 
 /// Where the page is at an address of the LAN.
@@ -112,17 +116,17 @@ fn names(run_dir: &Path) -> Result<Option<(PathBuf, String)>, Failure> {
     let roots = Roots::default();
     let readers = inspect::readers(&roots, &inspect::programs(&roots), run_dir);
     let strays = readers.iter().any(|reader| reader.follows == Follows::No);
-    // Others have a dnsmasq of their own (libvirt, NetworkManager), which reads none of these files.
-    let is_service = Manager::find().runs("dnsmasq") && Path::new("/etc/dnsmasq.d").is_dir();
-    if !strays || !is_service {
+    let manager = Manager::find();
+    if !strays || !manager.runs(dnsmasq::SERVICE) {
         return Ok(None);
     }
-    let (file, source) = (dnsmasq_file(), run_dir.join("resolv.conf"));
+    let Some((file, text)) = dnsmasq::told(manager, &run_dir.join("resolv.conf")) else {
+        return Ok(None);
+    };
     let question = format!(
         "Names: dnsmasq shall ask those who answer on the uplink in use. Write {}? [Y/n] ",
         file.display()
     );
-    let text = format!("# Written by sparelink setup.\nresolv-file={}\n", source.display());
     Ok(yes(&question)?.then_some((file, text)))
 }
 
@@ -137,12 +141,12 @@ fn password() -> Result<Option<String>, Failure> {
 }
 
 /// The configuration, with a way for messages that the checker takes.
-fn text(proposal: &Proposal, header: String) -> Result<String, Failure> {
+fn text(proposal: &Proposal, header: String, language: &Language) -> Result<String, Failure> {
     loop {
         let prompt = "Messages to your phone, for example ntfy://ntfy.sh/TOPIC (empty: none): ";
         let to = Some(answer(prompt)?).filter(|to| !to.is_empty());
         let asked = to.is_some();
-        let text = proposal::text(proposal, &Extras { header: header.clone(), notify: to });
+        let text = language.text(proposal, &Extras { header: header.clone(), notify: to });
         match config::parse(&text, "setup") {
             Ok(_) => return Ok(text),
             Err(config::Error::Mistakes { mistakes, .. }) if asked => {

@@ -1,5 +1,6 @@
 //! What was found on the box, and how it is told.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::box_words::{self, put};
@@ -8,9 +9,12 @@ use super::proof::{self, Proof};
 
 use crate::cli::failure::{Failure, NO};
 use crate::cli::{terminal, work};
-use crate::engine::doctor::proposal::{self, Origin, Proposal, Skipped, Uplink, Why};
+use crate::config;
+use crate::engine::doctor::proposal::{self, Extras, Origin, Proposal, Skipped, Uplink, Why};
+use crate::engine::kernel::network;
 use crate::io::inspect::{self, Roots, survey};
 use crate::io::netlink::{Monitor, Neighbours};
+use crate::io::ubus;
 use crate::units::IfName;
 
 /// What was found on the box.
@@ -20,10 +24,41 @@ pub(super) struct Found {
     proofs: Vec<Proof>,
     /// The interface by which the person is connected.
     own: Option<IfName>,
+    /// In which language the configuration is to be.
+    pub(super) language: Language,
+}
+
+/// In which language a configuration is written.
+#[derive(Clone)]
+pub(super) enum Language {
+    Toml,
+    /// OpenWrt's own, with netifd's names for interfaces.
+    Uci(BTreeMap<IfName, String>),
+}
+
+impl Language {
+    /// That of a file.
+    fn of(file: &Path) -> Self {
+        if !config::is_uci(file) {
+            return Self::Toml;
+        }
+        let asked = work::runtime().ok().and_then(|runtime| {
+            runtime.block_on(ubus::networks(Path::new(ubus::SOCKET))).ok().flatten()
+        });
+        Self::Uci(network::by_device(&asked.unwrap_or_default()))
+    }
+
+    /// The configuration of a proposal.
+    pub(super) fn text(&self, proposal: &Proposal, extras: &Extras) -> String {
+        match self {
+            Self::Toml => proposal::text(proposal, extras),
+            Self::Uci(networks) => proposal::uci(proposal, extras, networks),
+        }
+    }
 }
 
 /// Looks at the box, and tries each uplink.
-pub(super) fn find(from: Option<Program>, run_dir: &Path) -> Result<Found, Failure> {
+pub(super) fn find(from: Option<Program>, file: &Path, run_dir: &Path) -> Result<Found, Failure> {
     let opened = work::runtime()?.block_on(Monitor::open());
     let (_, view) = opened.map_err(anyhow::Error::from)?;
     let table = Neighbours::open().ok();
@@ -54,7 +89,7 @@ pub(super) fn find(from: Option<Program>, run_dir: &Path) -> Result<Found, Failu
         box_words::the_box()
     ));
     let proofs = proof::of(&proposal, run_dir);
-    Ok(Found { proposal, proofs, own })
+    Ok(Found { proposal, proofs, own, language: Language::of(file) })
 }
 
 /// What is proposed without a question: what works, in order; all of it where nothing does. What another program's

@@ -10,11 +10,12 @@ use nix::unistd::geteuid;
 
 use super::failure::Failure;
 use super::terminal;
-use crate::engine::doctor::proposal::{self, Extras};
+use crate::engine::doctor::proposal::Extras;
 
 mod ask;
 mod asked;
 mod box_words;
+mod dnsmasq;
 mod found;
 mod other;
 mod plan;
@@ -53,20 +54,21 @@ pub(super) fn setup(asked: Asked, file: &Path, run_dir: &Path) -> Result<ExitCod
         let hint = "sparelink setup --keep, or --undo";
         return Err(Failure::new("a setup is on trial already; nothing is written", hint));
     }
-    let found = find(from, run_dir)?;
+    let found = find(from, file, run_dir)?;
+    let language = found.language.clone();
     let header = trial::HEADER.to_owned();
     match how {
         How::Ask { within } => ask::settle(found, header, file, run_dir, within),
         How::Yes => {
             terminal::print_error(&shown(&found));
-            let text = proposal::text(&chosen(found), &Extras { header, notify: None });
+            let text = language.text(&chosen(found), &Extras { header, notify: None });
             trial::write(file, &text)?;
             terminal::print(&format!("written: {}\n", file.display()))
         }
         How::Print | How::Keep | How::Undo { .. } => {
             terminal::print_error(&shown(&found));
             let extras = Extras { header, notify: None };
-            terminal::print(&proposal::text(&chosen(found), &extras))
+            terminal::print(&language.text(&chosen(found), &extras))
         }
     }
 }

@@ -8,13 +8,8 @@ pub(super) struct Plan {
     pub(super) text: String,
     /// The page's password, if one was given.
     pub(super) password: Option<String>,
-    /// What dnsmasq is to be told.
+    /// What dnsmasq is to be told: a file of its, and what is in it then.
     pub(super) dnsmasq: Option<(PathBuf, String)>,
     /// Where the page will be, if there is a LAN.
     pub(super) page: Option<String>,
-}
-
-/// The file that dnsmasq is told by to ask the name servers of the uplink in use.
-pub(super) fn dnsmasq_file() -> PathBuf {
-    PathBuf::from("/etc/dnsmasq.d/sparelink.conf")
 }

@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use super::plan::{Plan, dnsmasq_file};
+use super::dnsmasq;
+use super::plan::Plan;
 use crate::cli::failure::{Failure, NO};
 use crate::cli::{passwd, terminal};
+use crate::config;
 use crate::io::service::{self, Manager};
 use crate::io::web::password;
 use crate::io::{clock, disk, trial};
@@ -19,7 +21,6 @@ use crate::time::human;
 /// The first line of what setup writes.
 pub(super) const HEADER: &str = "Written by sparelink setup.";
 const SERVICE: &str = "sparelink";
-const DNSMASQ: &str = "dnsmasq";
 
 /// Whether something waits to be kept or undone.
 pub(super) fn is_on(file: &Path) -> bool {
@@ -28,7 +29,7 @@ pub(super) fn is_on(file: &Path) -> bool {
 
 /// Where an older configuration stays.
 pub(super) fn old(file: &Path) -> PathBuf {
-    file.with_extension("toml.old")
+    config::beside(file, &format!("{}.old", file.file_name().unwrap_or_default().display()))
 }
 
 /// Writes the configuration, and keeps an older one.
@@ -37,7 +38,7 @@ pub(super) fn write(file: &Path, text: &str) -> Result<(), Failure> {
         let text = format!("{} cannot be written: {error}; it is as before", file.display());
         Failure::plain(text)
     };
-    let secret = text.contains("[[notify]]");
+    let secret = ["[[notify]]", "config notify"].iter().any(|notify| text.contains(notify));
     let put = || {
         if let Some(dir) = file.parent() {
             fs::create_dir_all(dir)?;
@@ -45,7 +46,9 @@ pub(super) fn write(file: &Path, text: &str) -> Result<(), Failure> {
         // What a person has written stays, however often setup runs.
         let is_ours = |text: String| text.lines().next().is_some_and(|line| line.contains(HEADER));
         if file.exists() && !fs::read_to_string(file).is_ok_and(is_ours) {
-            fs::copy(file, old(file))?;
+            let old = old(file);
+            old.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::copy(file, old)?;
         }
         if secret {
             return disk::replace_private(file, text.as_bytes(), passwd::owner(file));
@@ -87,9 +90,9 @@ pub(super) fn play(
     let password = password::file(file);
     let mut files = vec![file.to_owned(), password::code_file(&password), password];
     let mut services = vec![SERVICE];
-    if plan.dnsmasq.is_some() {
-        files.push(dnsmasq_file());
-        services.push(DNSMASQ);
+    if let Some((file, _)) = &plan.dnsmasq {
+        files.push(file.clone());
+        services.push(dnsmasq::SERVICE);
     }
     let (running, stopped): (Vec<&str>, Vec<&str>) =
         services.iter().partition(|service| manager.runs(service));
@@ -115,7 +118,7 @@ pub(super) fn play(
     let begun = write_all(file, plan).and_then(|()| {
         let start = || {
             if plan.dnsmasq.is_some() {
-                manager.tell("restart", DNSMASQ)?;
+                manager.tell("restart", dnsmasq::SERVICE)?;
             }
             manager.tell("restart", SERVICE)
         };

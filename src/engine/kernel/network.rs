@@ -60,6 +60,23 @@ pub fn stage<'a>(networks: &'a Networks, name: Option<&str>, device: &IfName) ->
     stages.min_by_key(|stage| **stage != Stage::Up)
 }
 
+/// What each interface is called by the manager. Of several networks on one the first that leads out by IPv4 counts, else
+/// the first: `wan` of `wan` and `wan6`.
+#[must_use]
+pub fn by_device(networks: &Networks) -> BTreeMap<IfName, String> {
+    let mut names = BTreeMap::new();
+    for leads_out in [true, false] {
+        for (name, network) in networks {
+            if let Some(device) = &network.device
+                && network.gateways.v4.is_some() == leads_out
+            {
+                names.entry(device.clone()).or_insert_with(|| name.clone());
+            }
+        }
+    }
+    names
+}
+
 /// What is known of the networks on one interface: the gateway in one family.
 #[must_use]
 pub fn gateway(networks: &Networks, device: &IfName, family: Family) -> Option<IpAddr> {

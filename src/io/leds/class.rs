@@ -29,6 +29,8 @@ pub(super) struct Class {
     before: Before,
     /// What the kernel lets it be driven by; nothing is known of it at first.
     trigger: Option<&'static str>,
+    /// Whether it was lit, when nothing drove it.
+    lit: Option<bool>,
     /// Triggers that this kernel does not have.
     lacking: BTreeSet<&'static str>,
 }
@@ -61,15 +63,11 @@ impl Class {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => drop(other.map_err(failed("trigger"))?),
         }
-        let read = |file: &str| fs::read_to_string(dir.join(file)).unwrap_or_default();
-        let full = read("max_brightness").trim().to_owned();
+        let full = read(&dir, "max_brightness");
         let full = if full.is_empty() { "1".to_owned() } else { full };
-        let before = Before {
-            trigger: chosen(&read("trigger")),
-            brightness: read("brightness").trim().to_owned(),
-        };
-        let (trigger, lacking) = (None, BTreeSet::new());
-        Ok(Self { name: name.clone(), dir, full, before, trigger, lacking })
+        let before = shown(&dir);
+        let (trigger, lit, lacking) = (None, None, BTreeSet::new());
+        Ok(Self { name: name.clone(), dir, full, before, trigger, lit, lacking })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -79,6 +77,20 @@ impl Class {
     /// What it showed when it was found.
     pub(super) const fn before(&self) -> &Before {
         &self.before
+    }
+
+    /// What somebody else has made it show since, if it is not what it was made to show here. Nothing is known of it then.
+    pub(super) fn taken(&mut self) -> Option<Before> {
+        let trigger = self.trigger?;
+        let now = shown(&self.dir);
+        let driven = now.trigger.as_deref().is_some_and(|other| other != trigger);
+        let bright: Option<u32> = now.brightness.parse().ok();
+        let set = trigger == NONE && bright.is_some_and(|bright| self.lit == Some(bright == 0));
+        if !driven && !set {
+            return None;
+        }
+        (self.trigger, self.lit, self.before) = (None, None, now.clone());
+        Some(now)
     }
 
     /// Lets the kernel blink it, if it can.
@@ -125,7 +137,7 @@ impl Class {
         if self.trigger == Some(trigger) {
             return Ok(());
         }
-        self.trigger = None;
+        (self.trigger, self.lit) = (None, None);
         match self.write("trigger", trigger) {
             Err(Error::Write { source, .. })
                 if trigger == NONE && source.kind() == io::ErrorKind::NotFound => {}
@@ -154,7 +166,9 @@ impl Class {
 
     fn set(&mut self, level: &str) -> Result<(), Error> {
         self.drive(NONE)?;
-        self.write("brightness", level)
+        self.write("brightness", level)?;
+        self.lit = Some(level != "0");
+        Ok(())
     }
 }
 
@@ -199,6 +213,15 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     let open = || fs::OpenOptions::new().write(true).truncate(true).open(path);
     let written = open().and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
     written.map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+fn read(dir: &Path, file: &str) -> String {
+    fs::read_to_string(dir.join(file)).unwrap_or_default().trim().to_owned()
+}
+
+/// What an LED shows.
+fn shown(dir: &Path) -> Before {
+    Before { trigger: chosen(&read(dir, "trigger")), brightness: read(dir, "brightness") }
 }
 
 /// The trigger in brackets, of all that there are.

@@ -59,6 +59,16 @@ impl Kept {
         self.write()
     }
 
+    /// Remembers what an LED was made to show since.
+    ///
+    /// # Errors
+    ///
+    /// When it is remembered in RAM only.
+    pub(super) fn replace(&mut self, name: &str, before: &Before) -> Result<(), Error> {
+        self.known.insert(name.to_owned(), before.clone());
+        self.write()
+    }
+
     /// Forgets an LED, which shows again what it did.
     ///
     /// # Errors

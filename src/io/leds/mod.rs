@@ -2,7 +2,8 @@
 //!
 //! Where the kernel can blink by itself it does (the triggers `timer` and `pattern` of an LED in
 //! `/sys/class/leds`), and the thread sleeps until there is something else to show. A GPIO line, or
-//! an LED on a kernel without those triggers, is blinked by the thread.
+//! an LED on a kernel without those triggers, is blinked by the thread. Now and then it looks whether somebody else has
+//! taken an LED meanwhile, as init scripts do at boot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,13 +20,18 @@ use crate::time::Instant;
 
 mod class;
 mod error;
+mod given;
 mod kept;
 mod line;
 
 use class::Class;
 pub use error::Error;
+pub use given::{handed, running};
 use kept::Kept;
 use line::{Level, Line};
+
+/// How often the thread looks whether the LEDs are still ours.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// All LEDs, as seen from the loop.
 #[derive(Debug)]
@@ -133,14 +139,21 @@ impl Slot {
 
 fn labour(slot: &Slot, mut room: Room) {
     let mut next = None;
+    let mut look = None;
     loop {
-        let (desired, over) = slot.wait(next);
+        let (desired, over) = slot.wait([next, look].into_iter().flatten().min());
+        let now = clock::now().mono;
         if let Some(lamps) = desired {
-            room.fit(&lamps, clock::now().mono);
+            room.fit(&lamps, now);
         }
         if over {
             break;
         }
+        if look.is_some_and(|look| look <= now) {
+            room.look(now);
+            look = None;
+        }
+        look = look.or((!room.fitted.is_empty()).then(|| now + LOOK));
         next = room.tick(clock::now().mono);
     }
     room.fit(&[], clock::now().mono);
@@ -160,6 +173,8 @@ struct Room {
 /// One LED that is ours.
 struct Fitted {
     pin: Pin,
+    /// What it is to show.
+    pattern: Pattern,
     player: Player,
 }
 
@@ -205,7 +220,8 @@ impl Room {
             None => {
                 let pin = self.open(&lamp.led)?;
                 let player = Player::new(now);
-                self.fitted.entry(lamp.led.clone()).or_insert(Fitted { pin, player })
+                let fitted = Fitted { pin, pattern: lamp.pattern, player };
+                self.fitted.entry(lamp.led.clone()).or_insert(fitted)
             }
         };
         fitted.show(lamp.pattern, now)
@@ -237,11 +253,32 @@ impl Room {
                 Err(error) => failed.push((led.clone(), error)),
             }
         }
+        self.lose(failed);
+        next
+    }
+
+    fn lose(&mut self, failed: Vec<(Led, Error)>) {
         for (led, error) in failed {
             self.fitted.remove(&led);
             self.tell(&led, &error);
         }
-        next
+    }
+
+    /// Looks whether somebody else has taken an LED, and takes it back: what he made it show is what it is given back with.
+    fn look(&mut self, now: Instant) {
+        let mut failed = Vec::new();
+        for (led, fitted) in &mut self.fitted {
+            let Pin::Class(class) = &mut fitted.pin else { continue };
+            let Some(before) = class.taken() else { continue };
+            if let Err(error) = self.kept.replace(class.name(), &before) {
+                tracing::debug!(%error, "remembered in RAM only");
+            }
+            fitted.player.rest();
+            if let Err(error) = fitted.show(fitted.pattern, now) {
+                failed.push((led.clone(), error));
+            }
+        }
+        self.lose(failed);
     }
 
     fn release(&mut self, led: &Led) {
@@ -276,6 +313,7 @@ impl Room {
 impl Fitted {
     /// Shows a pattern: by the kernel, where that can.
     fn show(&mut self, pattern: Pattern, now: Instant) -> Result<(), Error> {
+        self.pattern = pattern;
         if let Pin::Class(class) = &mut self.pin
             && class.blink(pattern)?
         {

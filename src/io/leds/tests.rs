@@ -230,6 +230,42 @@ fn a_killed_agent_does_not_lose_what_was_there() {
     assert_eq!(fs::read_to_string(sys.run().join("x/trigger")).unwrap(), "untouched");
 }
 
+/// An init script that comes later at boot, or a person who tries something.
+#[test]
+fn who_takes_an_led_does_not_keep_it_and_gets_it_back_in_the_end() {
+    let sys = Sys::new("taken");
+    let files = ["delay_on", "delay_off"];
+    sys.led("blinks", "none [heartbeat] timer", &files);
+    sys.led("steady", "none [heartbeat]", &[]);
+    let lamps = [lamp(&class("blinks"), Pattern::Slow), lamp(&class("steady"), Pattern::Steady)];
+    let mut room = sys.room();
+    room.fit(&lamps, at(0));
+    let write = |led: &str, file: &str, text: &str| {
+        fs::write(sys.0.join("sys/class/leds").join(led).join(file), text).unwrap();
+    };
+    let shown = || [sys.read("blinks", "trigger"), sys.read("steady", "brightness")];
+    // As the kernel says that both are ours.
+    write("blinks", "trigger", "none heartbeat [timer]");
+    room.look(at(5000));
+    assert_eq!(shown(), ["none heartbeat [timer]", "255"], "control: nobody has touched them");
+    assert!(sys.kept().contains("heartbeat"));
+    write("blinks", "trigger", "[none] heartbeat timer");
+    write("blinks", "brightness", "200");
+    write("steady", "trigger", "[none] heartbeat");
+    write("steady", "brightness", "0");
+    room.look(at(10_000));
+    assert_eq!(shown(), ["timer", "255"]);
+    room.fit(&[], at(11_000));
+    assert_eq!(
+        (sys.read("blinks", "trigger"), sys.read("blinks", "brightness")),
+        ("none".into(), "200".into())
+    );
+    assert_eq!(
+        (sys.read("steady", "trigger"), sys.read("steady", "brightness")),
+        ("none".into(), "0".into())
+    );
+}
+
 #[test]
 fn the_thread_shows_the_latest_and_gives_back_in_the_end() {
     let sys = Sys::new("thread");

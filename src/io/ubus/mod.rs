@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::bus::{Again, Bus, nonsense};
-pub(crate) use self::frame::{Frame, Kind, Wire, Words};
+pub(crate) use self::frame::Words;
+#[cfg(any(test, feature = "lab"))]
+pub(crate) use self::frame::{Frame, Kind, Wire};
 pub use self::object::{Facts, serve};
 use crate::engine::input::Input;
 use crate::engine::kernel::network::Networks;

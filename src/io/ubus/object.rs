@@ -27,8 +27,8 @@ pub trait Facts: Sync {
     /// How things are; `None`: nobody has time to say so.
     fn status(&self) -> impl Future<Output = Option<Value>> + Send;
 
-    /// What happens from now on.
-    fn news(&self) -> Receiver<Arc<Value>>;
+    /// What happens from now on, as JSON.
+    fn news(&self) -> Receiver<Arc<str>>;
 }
 
 /// Answers on ubus for as long as this is polled.
@@ -91,8 +91,9 @@ async fn told(bus: &mut Bus, me: u32, asked: Frame, facts: &impl Facts) -> io::R
 }
 
 /// Tells all who listen for `sparelink` what happened.
-async fn tell(bus: &mut Bus, entry: &Value) -> io::Result<()> {
-    let data = object(json!({ "id": PATH, "data": said(entry.clone()) }));
+async fn tell(bus: &mut Bus, entry: &str) -> io::Result<()> {
+    let entry = serde_json::from_str(entry).unwrap_or_default();
+    let data = object(json!({ "id": PATH, "data": said(entry) }));
     let method = Some("send".to_owned());
     let words = Words { object: Some(EVENTS), method, data, ..Words::default() };
     // Its answer says nothing that would change anything.

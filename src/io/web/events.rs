@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use super::access::Access;
 use super::ask::Asks;
 use super::changes::changes;
-use super::feed::{Told, frame};
+use super::feed::{Told, frame, framed};
 use super::json;
 use super::problem::{busy, problem};
 use super::site::Site;
@@ -52,7 +52,7 @@ impl Wanted {
 struct Listener {
     wanted: Wanted,
     states: watch::Receiver<Told>,
-    entries: broadcast::Receiver<Arc<Value>>,
+    entries: broadcast::Receiver<Arc<str>>,
     access: Access,
     _slot: OwnedSemaphorePermit,
 }
@@ -62,7 +62,7 @@ impl Listener {
     async fn next(&mut self) -> Option<Bytes> {
         tokio::select! {
             biased;
-            entry = self.entries.recv() => Some(frame("entry", &*entry.ok()?)),
+            entry = self.entries.recv() => Some(framed("entry", &entry.ok()?)),
             changed = self.states.changed() => {
                 changed.ok()?;
                 // Somebody may set a password while they watch; the state after this one says so.

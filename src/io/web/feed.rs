@@ -26,7 +26,8 @@ const BACKLOG: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Feed {
     pub(super) states: watch::Sender<Told>,
-    pub(super) entries: broadcast::Sender<Arc<Value>>,
+    /// As JSON.
+    pub(super) entries: broadcast::Sender<Arc<str>>,
     /// What those who ask are told.
     pub(super) latest: Latest,
     /// There is a password for the page.
@@ -101,9 +102,9 @@ impl Feed {
         json::SettingsOf::new(trial, clock::now().mono)
     }
 
-    /// What happens from now on, for who listens without a browser.
+    /// What happens from now on as JSON, for who listens without a browser.
     #[must_use]
-    pub fn listen(&self) -> broadcast::Receiver<Arc<Value>> {
+    pub fn listen(&self) -> broadcast::Receiver<Arc<str>> {
         self.entries.subscribe()
     }
 
@@ -115,15 +116,19 @@ impl Feed {
     /// Something happened.
     pub fn entry(&self, entry: &Entry) {
         if self.entries.receiver_count() > 0 {
-            let entry = serde_json::to_value(entry).unwrap_or_default();
+            let entry = serde_json::to_string(entry).unwrap_or_default();
             // Whoever listened may have gone.
-            drop(self.entries.send(Arc::new(entry)));
+            drop(self.entries.send(Arc::from(entry)));
         }
     }
 }
 
 /// One event as it goes over the wire. JSON has no line breaks, so that one `data` line is enough.
 pub(super) fn frame(name: &str, data: &impl Serialize) -> Bytes {
-    let json = serde_json::to_string(data).unwrap_or_default();
+    framed(name, &serde_json::to_string(data).unwrap_or_default())
+}
+
+/// The same of what is JSON already.
+pub(super) fn framed(name: &str, json: &str) -> Bytes {
     Bytes::from(format!("event: {name}\ndata: {json}\n\n"))
 }

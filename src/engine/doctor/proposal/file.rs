@@ -89,19 +89,8 @@ pub fn configuration(proposal: &Proposal) -> Result<Config, config::Error> {
 }
 
 fn uplink(text: &mut String, uplink: &Uplink) {
-    let reach = match uplink.reach {
-        Some(Reach::Public) => ", a public address",
-        Some(Reach::BehindNat) => ", behind NAT",
-        None => "",
-    };
-    put(
-        text,
-        format_args!(
-            "\n[[uplink]] # {}{reach}\nname = {}\n",
-            uplink.nature.words(),
-            quoted(&uplink.name)
-        ),
-    );
+    let (what, reach, name) = (uplink.nature.words(), reach(uplink), quoted(&uplink.name));
+    put(text, format_args!("\n[[uplink]] # {what}{reach}\nname = {name}\n"));
     match uplink.mac {
         Some(mac) => {
             let now = match uplink.origin {
@@ -147,12 +136,21 @@ fn addresses(all: &[IpAddr]) -> String {
     all.iter().map(|at| quoted(&at.to_string())).collect::<Vec<_>>().join(", ")
 }
 
-/// Text that cannot end a comment, nor be what TOML refuses in one.
-fn in_comment(text: &str) -> String {
+/// From where an uplink can be reached, behind a comma.
+pub(super) fn reach(uplink: &Uplink) -> &'static str {
+    match uplink.reach {
+        Some(Reach::Public) => ", a public address",
+        Some(Reach::BehindNat) => ", behind NAT",
+        None => "",
+    }
+}
+
+/// Text that cannot end a comment, nor be what TOML and uci refuse.
+pub(super) fn in_comment(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
+pub(super) fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
     // A string takes everything.
     text.write_fmt(what).unwrap_or_default();
 }

@@ -7,6 +7,7 @@
 //! chain    which devices are uplinks, and in which order
 //! lan      for which networks the box forwards
 //! file     the configuration as text, with a comment on every choice
+//! uci      the same in OpenWrt's own language
 //! from     the same by what mwan3 or NetworkManager has been told
 //! ```
 
@@ -18,6 +19,7 @@ mod lan;
 mod nature;
 #[cfg(test)]
 mod tests;
+mod uci;
 
 pub use chain::{Origin, Reach, Skipped, Uplink, Why};
 use chain::{ordered_for_people, uplinks};
@@ -26,6 +28,7 @@ pub use file::{Extras, Proposal, configuration, text};
 pub use lan::Lan;
 use lan::lans;
 pub use nature::Nature;
+pub use uci::{uci, unstarted};
 
 /// What an agent without a configuration does: `main`'s default routes in the order of their metrics, and a LAN where
 /// the box forwards. `before` is what it did until now: an uplink that has lost its route has not lost its place.

@@ -221,3 +221,52 @@ fn there_is_room_for_fourteen_and_what_is_there_stays() {
     assert!(proposal.uplinks.iter().any(|uplink| uplink.interface.as_str() == "eth0"));
     assert_eq!(proposal.uplinks.len(), 14);
 }
+
+/// Both languages say the same of every box.
+#[test]
+fn in_openwrts_language_it_is_the_same_configuration() {
+    let extras = Extras { header: "Written by a test.".to_owned(), notify: None };
+    let mut compared = 0;
+    for known in boxes() {
+        for proposal in [for_people(&known.seen), automatic(&known.seen, &[])] {
+            if proposal.uplinks.is_empty() {
+                continue;
+            }
+            let told = uci(&proposal, &extras, &BTreeMap::new());
+            let read = config::parse(&told, "sparelink").unwrap_or_else(|e| panic!("{e}\n{told}"));
+            assert_eq!(read, configuration(&proposal).unwrap(), "{}\n{told}", known.title);
+            compared += 1;
+        }
+    }
+    assert!(compared > 20, "{compared}");
+}
+
+#[test]
+fn openwrts_file_names_networks_and_has_names_that_uci_takes() {
+    let known = boxes().into_iter().find(|known| known.uplinks.len() > 1).unwrap();
+    let mut proposal = for_people(&known.seen);
+    proposal.uplinks[0].name = "my-line".to_owned();
+    proposal.uplinks[1].name = "main".to_owned();
+    proposal.dropped = vec!["two\nlines".to_owned()];
+    proposal.targets.v4 = vec!["192.0.2.1".parse().unwrap()];
+    proposal.targets.v6 = vec!["2001:db8::1".parse().unwrap()];
+    let networks = BTreeMap::from([(proposal.uplinks[0].interface.clone(), "wan".to_owned())]);
+    let notify = Some("ntfy://ntfy.sh/it's".to_owned());
+    let text = uci(&proposal, &Extras { header: "By a test.".to_owned(), notify }, &networks);
+    let begin = "# By a test.\n# After an edit: sparelink check, then service sparelink reload. The order is the priority.\n# dropped: two lines\n\n\
+                 config sparelink 'main'\n\toption enabled '1'\n";
+    assert!(text.starts_with(begin), "{text}");
+    for line in [
+        "config uplink 'my_line' # ",
+        "\toption name 'my-line'\n\toption network 'wan'\n",
+        "config uplink 'main_' # ",
+        "\toption name 'main'\n",
+        "\tlist target '192.0.2.1'\n\tlist target '2001:db8::1'\n",
+        "\toption to 'ntfy://ntfy.sh/it'\\''s'\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let off = unstarted(&text);
+    assert_eq!(off, text.replace("enabled '1'", "enabled '0'"));
+    assert_ne!(off, text);
+}

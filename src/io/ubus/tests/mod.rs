@@ -324,14 +324,14 @@ async fn ask(peer: &mut Peer, method: &str, wants_no_reply: bool) {
     peer.say(&Frame { kind: Some(Kind::Invoke), sequence: 0x1234, peer: 77, words }).await;
 }
 
-struct Known(broadcast::Sender<Arc<serde_json::Value>>);
+struct Known(broadcast::Sender<Arc<str>>);
 
 impl Facts for Known {
     async fn status(&self) -> Option<serde_json::Value> {
         Some(json!({"sentence": "All is well", "none": null, "uplinks": []}))
     }
 
-    fn news(&self) -> broadcast::Receiver<Arc<serde_json::Value>> {
+    fn news(&self) -> broadcast::Receiver<Arc<str>> {
         self.0.subscribe()
     }
 }
@@ -372,7 +372,7 @@ async fn who_asks_our_object_is_answered_and_who_listens_is_told() {
         let end = peer.hear().await.unwrap();
         assert_eq!((end.kind, end.words.status), (Some(Kind::Status), Some(3)));
 
-        news.send(Arc::new(json!({"code": "switched", "to": null}))).unwrap();
+        news.send(Arc::from(r#"{"code":"switched","to":null}"#)).unwrap();
         let event = peer.hear().await.unwrap();
         let head = (event.kind, event.peer, event.words.method.as_deref());
         assert_eq!(head, (Some(Kind::Invoke), 1, Some("send")));
