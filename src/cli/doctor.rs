@@ -88,8 +88,12 @@ fn look(hidden: &mut Vec<Hidden>) -> Result<KernelView, Failure> {
         }
     };
     match runtime.block_on(ubus::networks(Path::new(ubus::SOCKET))) {
-        Ok(networks) => view.networks = networks.unwrap_or_default(),
-        Err(error) => not_seen("the networks of netifd (ubus)", &error),
+        Ok(Some(networks)) => view.networks = networks,
+        Ok(None) => view.netifd_is_silent = ubus::is_missing(),
+        Err(error) => {
+            view.netifd_is_silent = true;
+            not_seen("the networks of netifd (ubus)", &error);
+        }
     }
     Ok(view)
 }

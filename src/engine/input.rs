@@ -50,6 +50,8 @@ pub enum Input {
     Resolvers(Named),
     /// What netifd says of its networks; none: nobody says anything.
     Networks(Networks),
+    /// netifd should say something of its networks, and does not.
+    NetifdIsSilent,
     /// Which interfaces of uplinks others' firewalls close to the LAN, as asked for.
     Firewalls(PerFamily<BTreeMap<IfIndex, String>>),
     /// What came of a request for a name of the box.

@@ -211,6 +211,7 @@ impl Engine {
             Input::Firewalls(closed) => self.firewalls_seen(&closed, now),
             Input::Resolvers(named) => self.resolvers_named(named),
             Input::Networks(networks) => self.networks_named(networks, now),
+            Input::NetifdIsSilent => self.seen.view.netifd_is_silent = true,
             Input::Name(reply) => self.name_asked(&reply, now),
             Input::Outside(reply) => self.seen_outside(&reply, now),
             Input::Watched => self.watched(now),

@@ -1,6 +1,7 @@
 //! On OpenWrt: what netifd does to the kernel, and what it says over ubus.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use sparelink::io::ubus::SOCKET;
 use sparelink::lab::agent::{Agent, Status, config};
 use sparelink::lab::netifd::{Netifd, networks};
 use sparelink::lab::script::{Action, LineEvent, Settings};
@@ -24,6 +26,9 @@ crate::tests![
     uplinks_without_a_metric_are_all_ready
 ];
 
+/// A bus that failed is asked again after half a minute at the latest.
+const LISTENS: Duration = Duration::from_secs(45);
+
 /// As netifd leaves `main` where no network has a metric: with one default route, the last one's.
 async fn without_metrics(home: &Home) -> Result<()> {
     for family in ["-4", "-6"] {
@@ -33,6 +38,14 @@ async fn without_metrics(home: &Home) -> Result<()> {
                 .await?;
         }
     }
+    Ok(())
+}
+
+/// A socket where ubusd's should be, at which nobody listens any more.
+fn refusing() -> Result<()> {
+    let path = Path::new(SOCKET);
+    fs::create_dir_all(path.parent().context("no folder")?)?;
+    drop(UnixListener::bind(path)?);
     Ok(())
 }
 
@@ -50,8 +63,16 @@ async fn uplinks_without_a_metric_are_all_ready() -> Result<()> {
         alone.spares_ready == 0,
         "control: without netifd nobody says where the gateways are: {alone:?}"
     );
+    let reason = |s: &Status| s.uplink(&plan.uplinks[1].name).map(|u| u.reason.clone());
+    ensure!(reason(&alone).as_deref() == Some("has no gateway"), "{alone:?}");
+    // A bus that answers nobody: the kernel alone does not know it, and netifd should.
+    refusing()?;
+    let told = |s: &Status| {
+        reason(s).is_some_and(|r| r.contains("option metric: uci set network.NAME.metric=20; "))
+    };
+    agent.wait(LISTENS, "the metric named", told).await?;
     let netifd = Netifd::start(networks(&home))?;
-    agent.wait_proven(PROVEN).await?;
+    agent.wait_proven(LISTENS).await?;
     home.apply(&Action::line(first, LineEvent::Sever)).await?;
     agent
         .wait(SOON, "a spare in use", |s| s.active.is_some() && s.active.as_deref() != Some(first))

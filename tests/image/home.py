@@ -73,7 +73,8 @@ def lease(script):
 
 def status():
     """What the page's own source says to a device in the LAN."""
-    said = on_the_device(f"busybox wget -q -T 5 -O - {PAGE}/api/v1/status")
+    # Debian's busybox dies of its own wget.
+    said = on_the_device(f"curl -s -m 5 {PAGE}/api/v1/status")
     try:
         return json.loads(said) if said else None
     except ValueError:

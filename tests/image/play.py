@@ -80,7 +80,7 @@ def first_boot(board):
         online = machine.age()
         internet = until("the LAN's way out", lambda: home.on_the_device("ping -n -c 1 -W 2 1.1.1.1"), machine, 60)
         ensure(internet, "the LAN has no Internet")
-        name = home.on_the_device("busybox nslookup example.com 192.168.77.1") or ""
+        name = home.on_the_device("busybox nslookup -type=a example.com 192.168.77.1") or ""
         ensure(home.WEB in name, f"names: {name!r}")
         shut = home.on_the_device("busybox nc -w 3 192.168.77.1 22 -e true", 8) is None
         ensure(shut, "ssh is open without a key")

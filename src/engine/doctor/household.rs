@@ -8,6 +8,7 @@ use super::facts::{Facts, Follows, Reader};
 use super::finding::{Finding, listed};
 use crate::config::{Config, DeviceMatch};
 use crate::engine::health::Condition;
+use crate::engine::kernel::network;
 use crate::engine::kernel::view::Link;
 use crate::engine::uplink::attachment::Attachment;
 use crate::units::{IfIndex, IfName};
@@ -19,8 +20,12 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
         .map(|u| (u.name.as_str(), Attachment::of(u, &facts.view, &[])))
         .collect();
     let mut findings = twins(&uplinks);
-    for (uplink, (name, attachment)) in config.uplinks.iter().zip(&uplinks) {
-        findings.extend(egress(name, &uplink.device, attachment));
+    for (place, (uplink, (name, attachment))) in config.uplinks.iter().zip(&uplinks).enumerate() {
+        if facts.view.netifd_is_silent && attachment.fault == Some(Condition::NoGateway) {
+            findings.push(lacks_metric(name, &uplink.device, place));
+        } else {
+            findings.extend(egress(name, &uplink.device, attachment));
+        }
         findings.extend(detours(name, attachment));
     }
     findings.extend(lan(config, facts, &uplinks));
@@ -77,6 +82,18 @@ fn detours(name: &str, attachment: &Attachment) -> Option<Finding> {
         "They would take traffic over it whatever is active; sparelink alone chooses between uplinks.",
         "if its DHCP server hands them out, tell the DHCP client to take no classless routes (option 121)",
     ))
+}
+
+/// netifd may know a gateway that the kernel was not given.
+fn lacks_metric(name: &str, device: &DeviceMatch, place: usize) -> Finding {
+    Finding::wrong(
+        format!("{name}: no gateway is known"),
+        "netifd gives the kernel one default route of all networks with the same metric, and does not answer over ubus.",
+        format!(
+            "give it a metric of its own: {}",
+            network::own_metric(device.network.as_deref(), place)
+        ),
+    )
 }
 
 /// What an uplink lacks.

@@ -83,6 +83,15 @@ pub fn gateway(networks: &Networks, device: &IfName, family: Family) -> Option<I
     on(networks, device).find_map(|network| *network.gateways.get(family))
 }
 
+/// What gives an uplink a default route of its own where netifd does not say what it knows, as commands: of several networks
+/// with one metric it gives the kernel one route. `place` is the uplink's in the chain, from 0.
+#[must_use]
+pub fn own_metric(network: Option<&str>, place: usize) -> String {
+    let network = network.unwrap_or("NAME");
+    let metric = (place + 1) * 10;
+    format!("uci set network.{network}.metric={metric}; uci commit network; service network reload")
+}
+
 /// The prefixes that are delegated to networks on this interface.
 pub fn prefixes<'a>(
     networks: &'a Networks,

@@ -217,6 +217,9 @@ pub struct KernelView {
     /// What a network manager says besides; netlink knows nothing of it.
     #[serde(default, skip_serializing_if = "Networks::is_empty")]
     pub networks: Networks,
+    /// There should be one that says more, netifd, and it does not answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub netifd_is_silent: bool,
 }
 
 impl KernelView {

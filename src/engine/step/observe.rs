@@ -46,7 +46,8 @@ impl Engine {
 
     pub(in crate::engine) fn view_changed(&mut self, view: KernelView, now: Now) {
         let networks = std::mem::take(&mut self.seen.view.networks);
-        self.seen.view = KernelView { networks, ..view };
+        let netifd_is_silent = self.seen.view.netifd_is_silent;
+        self.seen.view = KernelView { networks, netifd_is_silent, ..view };
         self.kernel.look_again();
         self.relink(now);
     }
@@ -54,6 +55,7 @@ impl Engine {
     /// The box's network manager says something else of its networks now.
     pub(in crate::engine) fn networks_named(&mut self, networks: Networks, now: Now) {
         self.seen.view.networks = networks;
+        self.seen.view.netifd_is_silent = false;
         self.relink(now);
     }
 

@@ -7,6 +7,7 @@ use crate::engine::events::words::{barred_by, counted, overlaps_lan};
 use crate::engine::health::line::{Line, Pattern};
 use crate::engine::health::{Condition, Health};
 use crate::engine::kernel::claims::Claim;
+use crate::engine::kernel::network;
 use crate::engine::notify::Shown;
 use crate::engine::policy::choice::Active;
 use crate::engine::policy::select::Why;
@@ -321,8 +322,11 @@ impl Engine {
             Role::Active | Role::NotReady if worst != Condition::Ok => {
                 let subnet = u.attachment.overlap().filter(|_| worst == Condition::OverlapsLan);
                 let firewall = self.barred_by(u.id).filter(|_| worst == Condition::Barred);
+                let metric = (worst == Condition::NoGateway && self.seen.view.netifd_is_silent)
+                    .then(|| self.lacks_metric(u));
                 let plain = || worst.phrase().to_owned();
-                subnet.map(overlaps_lan).or(firewall.map(barred_by)).unwrap_or_else(plain)
+                let told = subnet.map(overlaps_lan).or(firewall.map(barred_by)).or(metric);
+                told.unwrap_or_else(plain)
             }
             Role::Active => match u.present().map(|(_, line)| line.health).max_by_key(badness_of) {
                 Some(Health::Failing { since, .. }) => {
@@ -334,6 +338,13 @@ impl Engine {
             Role::Ready => "ready".to_owned(),
             Role::NotReady => "being checked".to_owned(),
         }
+    }
+
+    /// netifd may know the gateway that the kernel was not given.
+    fn lacks_metric(&self, u: &Uplink) -> String {
+        let place = self.uplinks.chain.iter().position(|id| *id == u.id).unwrap_or_default();
+        let command = network::own_metric(u.config.device.network.as_deref(), place);
+        format!("has no gateway, perhaps for want of an option metric: {command}")
     }
 
     /// The same, with what a person would wonder about on a line that works.

@@ -33,6 +33,12 @@ const SETTLED: Duration = Duration::from_millis(50);
 /// netifd's object.
 const NETWORKS: &str = "network.interface";
 
+/// Whether this box should have one, and has none.
+#[must_use]
+pub fn is_missing() -> bool {
+    Path::new("/etc/openwrt_release").exists() && !Path::new(SOCKET).exists()
+}
+
 /// What netifd says of its networks now; `None`: there is no ubus on this box.
 ///
 /// # Errors
@@ -67,6 +73,11 @@ async fn follow(socket: PathBuf, tell: mpsc::Sender<Input>) {
         let begun = Instant::now();
         if let Err(error) = listen(&socket, &tell, &mut known).await {
             tracing::debug!(%error, "ubus says nothing of networks");
+            // What was said once stays true.
+            let should = error.kind() != io::ErrorKind::NotFound || is_missing();
+            if known.is_none() && should && tell.send(Input::NetifdIsSilent).await.is_err() {
+                return;
+            }
         }
         again.wait(begun).await;
     }
