@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use serde_json::json;
 use sparelink::engine::dataplane::nft::{Chain, ChainKind, Hook, HookPoint, Stmt, Table};
 use sparelink::io::netlink::nft::Nft;
 use sparelink::lab::agent::{Status, config};
 use sparelink::lab::internet::ECHO_PORT;
 use sparelink::lab::modem::install;
+use sparelink::lab::netifd::{Netifd, networks};
 use sparelink::lab::netns::Netns;
 use sparelink::lab::script::{LineEvent, Settings};
 use sparelink::lab::stage::child;
@@ -27,6 +29,7 @@ use crate::{figure, skip};
 
 crate::tests![
     a_prefix_leaves_as_it_is_by_its_own_uplink_only,
+    netifd_says_whose_a_delegated_prefix_is,
     a_line_with_a_delegated_prefix_alone_carries,
     a_line_with_a_delegated_prefix_alone_is_refused_when_it_is_dead,
     new_flows_are_refused_at_once_while_ipv6_is_dead,
@@ -40,6 +43,10 @@ const MIFIS: &str = "2001:db8:b0:1::2";
 const LOCAL: &str = "fd77::2";
 /// Packets sent from each source.
 const PACKETS: usize = 20;
+/// Packets in which no wrong source may be.
+const THOUSAND: usize = 1000;
+/// A bus that was not there is tried again after half a minute at the latest.
+const HEARD: Duration = Duration::from_secs(45);
 /// A refusal comes within this on a machine that does other things, too; 5 ms are promised.
 const AT_ONCE: Duration = Duration::from_millis(200);
 /// How long a client without a refusal is seen to wait.
@@ -152,6 +159,53 @@ async fn a_prefix_leaves_as_it_is_by_its_own_uplink_only() -> Result<()> {
     ask(&stage.home, CABLES).await?;
     let [cables, ..] = seen(&stage.home.uplinks[1].modem).await?;
     ensure!(cables == packets, "control: a wrong source is seen: {cables}");
+    Ok(())
+}
+
+/// As netifd leaves `main`: each delegated prefix is unreachable but for what the LAN has of it, and no route says whose it is.
+async fn netifd_says_whose_a_delegated_prefix_is() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    delegate(&home).await?;
+    let mut dump = networks(&home);
+    for (n, prefix) in [(0, "2001:db8:a0::"), (1, "2001:db8:b0::")] {
+        let route = format!("unreachable {prefix}/48 dev lo proto static metric 2147483647");
+        shell(&home.router, &format!("ip -6 route add {route}")).await?;
+        dump["interface"][n]["ipv6-prefix"] = json!([{"address": prefix, "mask": 48}]);
+    }
+    let mut stage = Stage::in_home(home, Settings::default(), &[]).await?;
+    on6(&mut stage, Some("cable")).await?;
+    let cable = &stage.home.uplinks[0].modem;
+    watch(cable).await?;
+    ask(&stage.home, MIFIS).await?;
+    let [_, mifis, ..] = seen(cable).await?;
+    ensure!(mifis == PACKETS as u64, "control: a wrong source while nobody says whose: {mifis}");
+
+    let _netifd = Netifd::start(dump)?;
+    let begun = Instant::now();
+    loop {
+        watch(cable).await?;
+        ask(&stage.home, MIFIS).await?;
+        let [_, mifis, ..] = seen(cable).await?;
+        if mifis == 0 {
+            break;
+        }
+        ensure!(begun.elapsed() < HEARD, "netifd's word changes nothing");
+    }
+    watch(cable).await?;
+    let mut answered = 0;
+    for _ in 0..THOUSAND / PACKETS {
+        answered += ask(&stage.home, MIFIS).await?;
+    }
+    // A busy machine may answer one too late.
+    ensure!(answered > THOUSAND * 9 / 10, "{answered} of {THOUSAND} answered");
+    let [_, mifis, _, all] = seen(cable).await?;
+    ensure!((mifis, all) == (0, THOUSAND as u64), "{mifis} of {all} with a wrong source");
+    figure(&format!("0 of {all} with a wrong source"));
+    // Its own are not translated.
+    watch(cable).await?;
+    ask(&stage.home, CABLES).await?;
+    let [cables, ..] = seen(cable).await?;
+    ensure!(cables == PACKETS as u64, "{cables} of {PACKETS} as they are");
     Ok(())
 }
 
