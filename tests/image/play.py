@@ -41,14 +41,14 @@ def until(what, true, machine, seconds=BOOT, every=1.0):
     raise Failed(f"{what} did not come in {seconds} s")
 
 
-def leased(machine):
-    until("an address in the LAN", lambda: home.lease(f"{HERE}/udhcpc.sh"), machine)
+def leased(machine, seconds):
+    until("an address in the LAN", lambda: home.lease(f"{HERE}/udhcpc.sh"), machine, seconds)
 
 
-def page(machine):
+def page(machine, seconds=BOOT):
     """The page answers a device that got its address from the box; what it says."""
-    leased(machine)
-    return until("the page", home.status, machine)
+    leased(machine, seconds)
+    return until("the page", home.status, machine, seconds)
 
 
 def on_the_box(command, seconds=120):
@@ -70,11 +70,11 @@ def with_key(name, of=None):
     return card
 
 
-def first_boot(board):
+def first_boot(board, seconds=BOOT):
     card = Card(f"first-{board}")
     machine = Machine(card, board)
     try:
-        said = page(machine)
+        said = page(machine, seconds)
         answered = machine.age()
         said = until("the Internet", lambda: (lambda s: s and s["active"] and s)(home.status()), machine)
         online = machine.age()
@@ -92,7 +92,8 @@ def first_boot(board):
 
 
 def the_board():
-    return first_boot("raspi3b")
+    # Its SD card and its USB are emulated to the bit.
+    return first_boot("raspi3b", 3 * BOOT)
 
 
 def the_machine():
