@@ -91,7 +91,7 @@ mod tests {
     }
 
     /// A box whose device tree has this node for its LED, and which has these LEDs.
-    fn box_with(test: &str, node: &[(&str, &[u8])], leds: &[(&str, &str)]) -> Root {
+    fn box_with(test: &str, node: Node<'_>, leds: Leds<'_>) -> Root {
         let root = Root::new(test);
         let base = "sys/firmware/devicetree/base";
         root.write(&format!("{base}/aliases/led-running"), "/leds/led-1\0");
@@ -104,11 +104,14 @@ mod tests {
         root
     }
 
+    type Node<'a> = &'a [(&'a str, &'a [u8])];
+    type Leds<'a> = &'a [(&'a str, &'a str)];
+
     #[test]
     fn the_device_tree_says_which_led_is_the_systems() {
         let green: [(&str, &[u8]); 2] = [("color", &[0, 0, 0, 2]), ("function", b"status\0")];
         let by_node = "OF_NAME=led-1\nOF_FULLNAME=/leds/led-1\n";
-        let cases: [(&str, &[(&str, &[u8])], &[(&str, &str)], Option<&str>); 6] = [
+        let cases: [(&str, Node<'_>, Leds<'_>, Option<&str>); 6] = [
             ("node", &[], &[("a:b", "OF_FULLNAME=/leds/led-10\n"), ("c:d", by_node)], Some("c:d")),
             (
                 "label",

@@ -101,10 +101,7 @@ async fn tell(bus: &mut Bus, entry: &str) -> io::Result<()> {
 }
 
 fn object(value: Value) -> Option<Map<String, Value>> {
-    match value {
-        Value::Object(map) => Some(map),
-        _ => None,
-    }
+    if let Value::Object(map) = value { Some(map) } else { None }
 }
 
 /// The same without what is null: ubus has no word for it.
@@ -115,6 +112,6 @@ fn said(value: Value) -> Value {
             Value::Object(there.map(|(name, value)| (name, said(value))).collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(said).collect()),
-        other => other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
     }
 }
