@@ -11,9 +11,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::bus::{Again, Bus, nonsense};
+#[cfg(feature = "lab")]
+pub(crate) use self::frame::Wire;
 pub(crate) use self::frame::Words;
 #[cfg(any(test, feature = "lab"))]
-pub(crate) use self::frame::{Frame, Kind, Wire};
+pub(crate) use self::frame::{Frame, Kind};
 pub use self::object::{Facts, serve};
 use crate::engine::input::Input;
 use crate::engine::kernel::network::Networks;
