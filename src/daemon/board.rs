@@ -12,7 +12,7 @@ use crate::io::leds::{self, Leds};
 /// the one that shows that the system is up.
 pub(super) fn fit(config: &mut Config) {
     let (root, auto) = (Path::new("/"), config.leds.board == BoardChoice::Auto);
-    for (section, led) in leds::handed(&config.run_dir) {
+    for (section, led) in leds::handed(root) {
         config.take_led(Some(&section), led);
     }
     if let Some(board) = Board::choose(&config.leds.board, &inspect::compatible(&Roots::default()))

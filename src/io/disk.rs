@@ -3,10 +3,11 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use nix::unistd::{Uid, geteuid};
 
 use super::faults;
 
@@ -81,7 +82,7 @@ fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
 ///
 /// When there is something that cannot be read.
 pub(crate) fn read_small(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-    read_with(path, most, OFlag::empty())
+    read_with(path, most, OFlag::empty(), None)
 }
 
 /// The same for a file that somebody else may have put there: a link is an error.
@@ -90,10 +91,24 @@ pub(crate) fn read_small(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> 
 ///
 /// As for [`read_small`].
 pub(crate) fn read_own(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-    read_with(path, most, OFlag::O_NOFOLLOW)
+    read_with(path, most, OFlag::O_NOFOLLOW, None)
 }
 
-fn read_with(path: &Path, most: u64, flags: OFlag) -> io::Result<Option<Vec<u8>>> {
+/// The same for what is acted on with all rights that this process has: a file of another user's is an error.
+///
+/// # Errors
+///
+/// As for [`read_small`].
+pub(crate) fn read_trusted(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    read_with(path, most, OFlag::O_NOFOLLOW, Some(geteuid()))
+}
+
+fn read_with(
+    path: &Path,
+    most: u64,
+    flags: OFlag,
+    owner: Option<Uid>,
+) -> io::Result<Option<Vec<u8>>> {
     // Without O_NONBLOCK a pipe that nobody writes to would not even open.
     let flags = flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = match File::options().read(true).custom_flags(flags.bits()).open(path) {
@@ -104,6 +119,10 @@ fn read_with(path: &Path, most: u64, flags: OFlag) -> io::Result<Option<Vec<u8>>
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(io::Error::other("it is not a plain file"));
+    }
+    if owner.is_some_and(|owner| owner.as_raw() != meta.uid()) {
+        let text = format!("{} belongs to another user", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -4,6 +4,10 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use super::clock;
+use crate::time::Utc;
+use crate::time::day::Day;
+
 /// Where syslog listens.
 pub const SOCKET: &str = "/dev/log";
 /// What a daemon says, in syslog's own count (syslog(3): `LOG_DAEMON`).
@@ -36,17 +40,41 @@ impl Syslog {
     ///
     /// When it is not taken: nobody listens, or he is busy.
     pub fn send(&self, level: u8, text: &str) -> io::Result<()> {
+        let stamp = stamp(clock::now().utc.unwrap_or(Utc(0)));
         for line in text.lines() {
-            let said = format!("<{}>sparelink[{}]: {line}", DAEMON << 3 | level, self.process);
+            let level = DAEMON << 3 | level;
+            let said = format!("<{level}>{stamp} sparelink[{}]: {line}", self.process);
             self.socket.send_to(said.as_bytes(), &self.path)?;
         }
         Ok(())
     }
 }
 
+/// The time as syslog has it (RFC 3164), in UTC: `Nov  3 07:05:09`. Those who listen at this socket know their own time; logd
+/// cuts off sixteen bytes if the last of them is blank, whatever they are.
+fn stamp(at: Utc) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = at.0 / 1000;
+    let days = i64::try_from(seconds / 86_400).ok().and_then(Day::from_days);
+    let (_, month, day) = days.map_or((1970, 1, 1), Day::date);
+    let month = MONTHS.get(usize::from(month).saturating_sub(1)).unwrap_or(&"Jan");
+    let of_day = seconds % 86_400;
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{month} {day:>2} {hour:02}:{minute:02}:{second:02}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_is_written_as_syslog_has_it() {
+        let stamp = |text| stamp(Utc::parse(text).unwrap());
+        assert_eq!(stamp("2026-11-03T07:05:09Z"), "Nov  3 07:05:09");
+        assert_eq!(stamp("2028-02-29T23:59:59.999Z"), "Feb 29 23:59:59");
+        assert_eq!(stamp("1970-01-01T00:00:00Z").len(), 15);
+    }
 
     #[test]
     fn each_line_has_its_level_and_a_syslog_that_starts_again_is_found() {
@@ -63,7 +91,10 @@ mod tests {
                 let mut buffer = [0; 128];
                 let length = listener.recv(&mut buffer).unwrap();
                 let said = String::from_utf8_lossy(&buffer[..length]).into_owned();
-                assert_eq!(said, format!("<28>sparelink[{own}]: {line}"));
+                // As logd reads it: what stands for the time goes, and all of the rest stays.
+                let rest = said.strip_prefix("<28>").unwrap();
+                assert_eq!(rest.as_bytes()[15], b' ', "{said}");
+                assert_eq!(rest[16..], format!("sparelink[{own}]: {line}"));
             }
             std::fs::remove_file(&path).unwrap();
         }

@@ -43,8 +43,9 @@ pub struct Attempt<'a> {
     pub running: Vec<String>,
     /// Services that do not run, and are to be stopped.
     pub stopped: Vec<String>,
-    /// Who may read and end it besides root: the agent's user and group.
-    pub owner: Option<(u32, u32)>,
+    /// Whose group may read it, the agent's, and end it by its right to the folder. Nobody but this user may write it: it
+    /// says what is to be put where.
+    pub group: Option<u32>,
 }
 
 /// What was there before.
@@ -136,7 +137,7 @@ pub fn begin(record: &Path, attempt: Attempt<'_>) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
     was_kept_for(record)?;
-    let Attempt { by, within, files, becomes, running, stopped, owner } = attempt;
+    let Attempt { by, within, files, becomes, running, stopped, group } = attempt;
     let mut kept = Vec::new();
     for (at, path) in files.iter().enumerate() {
         let becomes = becomes.filter(|_| at == 0).map(disk::checksum);
@@ -153,7 +154,11 @@ pub fn begin(record: &Path, attempt: Attempt<'_>) -> io::Result<()> {
         was_edited: false,
     };
     let bytes = serde_json::to_vec(&before).map_err(io::Error::other)?;
-    disk::replace_private(record, &bytes, owner)
+    record.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let owner = group.map(|group| (geteuid().as_raw(), group));
+    disk::replace_private(record, &bytes, owner)?;
+    let mode = if group.is_some() { 0o640 } else { 0o600 };
+    fs::set_permissions(record, fs::Permissions::from_mode(mode))
 }
 
 fn content(path: &Path) -> io::Result<Option<Content>> {
@@ -222,7 +227,7 @@ pub fn done(record: &Path) -> io::Result<()> {
 pub fn undo(record: &Path, for_at_least: Duration) -> io::Result<Option<Before>> {
     let taken = undoing(record);
     if record.exists() {
-        if age(&read(record)?).is_some_and(|age| age < for_at_least) {
+        if age(&trusted(record)?).is_some_and(|age| age < for_at_least) {
             return Ok(None);
         }
         match fs::rename(record, &taken) {
@@ -235,7 +240,7 @@ pub fn undo(record: &Path, for_at_least: Duration) -> io::Result<Option<Before>>
     if !taken.exists() {
         return Ok(None);
     }
-    let mut before = read(&taken)?;
+    let mut before = trusted(&taken)?;
     before.is_of_another_boot = age(&before).is_none();
     let mut failed = None;
     for kept in &before.files {
@@ -250,6 +255,12 @@ pub fn undo(record: &Path, for_at_least: Duration) -> io::Result<Option<Before>>
 
 fn read(path: &Path) -> io::Result<Before> {
     let bytes = disk::read_small(path, MOST)?.unwrap_or_default();
+    serde_json::from_slice(&bytes).map_err(io::Error::other)
+}
+
+/// The same, to act on it. The agent's user may put files beside the configuration, and root undoes what setup began.
+fn trusted(path: &Path) -> io::Result<Before> {
+    let bytes = disk::read_trusted(path, MOST)?.unwrap_or_default();
     serde_json::from_slice(&bytes).map_err(io::Error::other)
 }
 
@@ -303,7 +314,7 @@ mod tests {
             becomes: None,
             running: Vec::new(),
             stopped: Vec::new(),
-            owner: None,
+            group: None,
         }
     }
 
@@ -384,6 +395,40 @@ mod tests {
         assert_eq!(state(&record).unwrap().unwrap().left, None);
         let before = undo(&record, Duration::from_secs(120)).unwrap().unwrap();
         assert!(before.is_of_another_boot && !files[0].exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// A user who may write to the folder could have root put anything anywhere.
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says why")]
+    fn what_another_user_has_put_there_is_not_acted_on() {
+        if !geteuid().is_root() {
+            eprintln!("skipped: a file is given to another user (needs root)");
+            return;
+        }
+        let dir = place("another");
+        let record = record(&dir.join("sparelink.toml"));
+        let file = dir.join("file");
+        fs::write(&file, "before").unwrap();
+        begin(&record, Attempt { group: Some(12_345), ..attempt(std::slice::from_ref(&file)) })
+            .unwrap();
+        let meta = fs::metadata(&record).unwrap();
+        assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (0, 12_345, 0o640));
+        fs::write(&file, "after").unwrap();
+        std::os::unix::fs::chown(&record, Some(12_345), None).unwrap();
+        let refused = undo(&record, Duration::ZERO).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied, "{refused}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "after");
+        // A link to one of root's leads nowhere either.
+        let elsewhere = dir.join("elsewhere");
+        fs::rename(&record, &elsewhere).unwrap();
+        std::os::unix::fs::chown(&elsewhere, Some(0), None).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &record).unwrap();
+        assert!(undo(&record, Duration::ZERO).is_err());
+        fs::remove_file(&record).unwrap();
+        fs::rename(&elsewhere, &record).unwrap();
+        assert!(undo(&record, Duration::ZERO).unwrap().is_some(), "control: it is root's again");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "before");
         fs::remove_dir_all(&dir).unwrap();
     }
 

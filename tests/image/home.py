@@ -74,7 +74,7 @@ def lease(script):
 def status():
     """What the page's own source says to a device in the LAN."""
     # Debian's busybox dies of its own wget.
-    said = on_the_device(f"curl -s -m 5 {PAGE}/api/v1/status")
+    said = on_the_device(f"curl -sf -m 5 {PAGE}/api/v1/status")
     try:
         return json.loads(said) if said else None
     except ValueError:

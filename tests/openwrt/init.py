@@ -66,7 +66,8 @@ def init_jails_it_where_ujail_is():
             box.write(f"sys/class/leds/{led}/brightness", "0")
         calls = box.service("start")[2]
         for line in (
-            "chown -hR sparelink:sparelink /etc/sparelink /var/run/sparelink /etc/sparelink/state",
+            "chown -hR sparelink:sparelink /var/run/sparelink /etc/sparelink/state",
+            "chown root:sparelink /etc/sparelink",
             f"chown root:sparelink {UCI}",
             "chown sparelink /sys/class/leds/green:wan/brightness /sys/class/leds/green:wan/trigger",
             "chown sparelink /sys/class/leds/white:system/brightness /sys/class/leds/white:system/trigger",
@@ -75,7 +76,7 @@ def init_jails_it_where_ujail_is():
             "param no_new_privs 1",
             "param capabilities /etc/capabilities/sparelink.json",
             "jail sparelink log procfs sysfs",
-            "mount /etc/config /tmp/resolv.conf.d /var/run/ubus",
+            "mount /etc/config /tmp/resolv.conf.d /var/run/ubus /var/run/sparelink-leds",
             "mount_rw /etc/sparelink /var/run/sparelink /etc/sparelink/state /proc/sys/net /sys/devices",
             "mount /etc/TZ",
         ):
@@ -111,7 +112,7 @@ def init_takes_the_folders_and_the_toml_file_that_are_named():
         box.configure(enabled="1", config_file="/etc/sparelink/sparelink.toml")
         calls = box.service("start")[2]
         ensure("param command /usr/bin/sparelink run --config /etc/sparelink/sparelink.toml" in calls, calls)
-        same(about(calls, "mount"), ["mount /etc/config /tmp/resolv.conf.d /var/run/ubus"], "mounts")
+        same(about(calls, "mount"), ["mount /etc/config /tmp/resolv.conf.d /var/run/ubus /var/run/sparelink-leds"], "mounts")
 
 
 @test
@@ -199,6 +200,35 @@ def init_purge_waits_until_the_agent_has_ended():
         ensure("sparelink purge --config /etc/sparelink/sparelink.toml" in box.service("purge")[2], "with a TOML file")
 
 
+@test
+def init_undoes_at_boot_what_nobody_confirmed():
+    with a_box() as box:
+        box.configure(enabled="1")
+        box.write("etc/init.d/dnsmasq", "#!/bin/sh\necho dnsmasq $* >>/calls\n").chmod(0o755)
+        undo = "sparelink setup --undo"
+        calls = box.service("boot")[2]
+        ensure(undo not in calls and "instance" in calls, f"nothing is on trial: {calls}")
+        for record in ("setup-undo.json", "setup-undo.undoing"):
+            file = box.write(f"etc/sparelink/{record}", "{}")
+            calls = box.service("boot")[2]
+            ensure(undo in calls and "dnsmasq restart" in calls, f"{record}: {calls}")
+            ensure(calls.index(undo) < calls.index("instance"), f"before it starts: {calls}")
+            file.unlink()
+
+
+@test
+def init_purge_has_dnsmasq_read_what_it_read_before():
+    with a_box() as box:
+        box.configure(enabled="1")
+        box.write("etc/init.d/dnsmasq", "#!/bin/sh\necho dnsmasq $* >>/calls\n").chmod(0o755)
+        for file, is_ours in (("/var/run/sparelink/resolv.conf", True), ("/etc/my.conf", False)):
+            told = f"[ \"$2\" = get ] && echo {file} || echo uci $* >>/calls"
+            box.write("sbin/uci", f"#!/bin/sh\n{told}\n").chmod(0o755)
+            calls = box.service("purge")[2]
+            back = "uci set dhcp.@dnsmasq[0].resolvfile=/tmp/resolv.conf.d/resolv.conf.auto"
+            same([back in calls, "uci commit dhcp" in calls, "dnsmasq restart" in calls], [is_ours] * 3, file)
+
+
 LED = """
 . /lib/functions.sh
 load_led() {
@@ -217,7 +247,7 @@ config_foreach load_led led
 
 
 def leds(box):
-    folder = box.root / "var/run/sparelink/leds"
+    folder = box.root / "var/run/sparelink-leds"
     return {file.name: file.read_text() for file in folder.iterdir()} if folder.is_dir() else {}
 
 
@@ -231,7 +261,8 @@ def leds_with_its_trigger_are_given_to_the_agent():
         three = led("a", "green:wan", "sparelink"), led("b", "white:system", "sparelink"), led("c", "red:x", "timer")
         box.write("etc/config/system", "".join(three))
         code, said, calls = box.call("sh", "/led.sh")
-        same((code, said, calls), (0, "", ["led c timer"]), "the others are left alone")
+        told = ["sparelink reload", "sparelink reload", "led c timer"]
+        same((code, said, calls), (0, "", told), "the agent is told, the others are left alone")
         same(leds(box), {"a": "green:wan\n", "b": "white:system\n"}, "LEDs")
         # One is taken back, then the other.
         box.write("etc/config/system", led("a", "green:wan", "none") + three[1])

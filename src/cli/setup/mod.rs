@@ -10,7 +10,8 @@ use nix::unistd::geteuid;
 
 use super::failure::Failure;
 use super::terminal;
-use crate::engine::doctor::proposal::Extras;
+use crate::engine::doctor::proposal::{self, Extras};
+use crate::io::service::Manager;
 
 mod ask;
 mod asked;
@@ -61,9 +62,11 @@ pub(super) fn setup(asked: Asked, file: &Path, run_dir: &Path) -> Result<ExitCod
         How::Ask { within } => ask::settle(found, header, file, run_dir, within),
         How::Yes => {
             terminal::print_error(&shown(&found));
+            // Nobody has seen it work: it is not started, not at the next boot either.
             let text = language.text(&chosen(found), &Extras { header, notify: None });
-            trial::write(file, &text)?;
-            terminal::print(&format!("written: {}\n", file.display()))
+            trial::write(file, &proposal::unstarted(&text))?;
+            let start_it = Manager::find().start_it();
+            terminal::print(&format!("written: {}\nstart it: {start_it}\n", file.display()))
         }
         How::Print | How::Keep | How::Undo { .. } => {
             terminal::print_error(&shown(&found));

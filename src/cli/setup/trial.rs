@@ -48,7 +48,9 @@ pub(super) fn write(file: &Path, text: &str) -> Result<(), Failure> {
         if file.exists() && !fs::read_to_string(file).is_ok_and(is_ours) {
             let old = old(file);
             old.parent().map_or(Ok(()), fs::create_dir_all)?;
-            fs::copy(file, old)?;
+            // A link that the agent's user has put there is replaced, not followed.
+            disk::replace_private(&old, &fs::read(file)?, None)?;
+            fs::set_permissions(&old, fs::metadata(file)?.permissions())?;
         }
         if secret {
             return disk::replace_private(file, text.as_bytes(), passwd::owner(file));
@@ -107,7 +109,7 @@ pub(super) fn play(
         running: owned(running),
         stopped: owned(stopped),
         // So that the page can show it, and confirm.
-        owner: passwd::owner(file),
+        group: passwd::owner(file).map(|(_, group)| group),
     };
     dir.and_then(|()| trial::begin(&record, attempt)).map_err(failed)?;
     if let Err(error) = guard(file, run_dir, within) {
@@ -116,11 +118,13 @@ pub(super) fn play(
         return Err(failed(error));
     }
     let begun = write_all(file, plan).and_then(|()| {
-        let start = || {
+        let start = || -> io::Result<()> {
+            // First who makes the folder that dnsmasq is to read from.
+            manager.tell("restart", SERVICE)?;
             if plan.dnsmasq.is_some() {
                 manager.tell("restart", dnsmasq::SERVICE)?;
             }
-            manager.tell("restart", SERVICE)
+            Ok(())
         };
         start().map_err(|error| Failure::plain(format!("it does not start: {error}")))
     });
@@ -238,6 +242,18 @@ fn begin_at_boot() -> Result<ExitCode, Failure> {
     }
 }
 
+/// Takes everything out of the kernel. procd says that an agent has stopped before it has.
+fn purged(program: &str, run_dir: &str) -> io::Result<()> {
+    let purge = || service::ask(program, &["purge", "--run-dir", run_dir]).map(drop);
+    for _ in 0..10 {
+        if purge().is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    purge()
+}
+
 const UNDONE: &str = "undone: everything is as before\n";
 
 /// Puts files and services back; whether there was something to put back.
@@ -260,7 +276,7 @@ fn take_back(file: &Path, run_dir: &Path, after: Duration) -> Result<bool, Failu
     if before.stopped.iter().any(|service| service == SERVICE) {
         let program = std::env::current_exe().map_err(failed)?.display().to_string();
         let run_dir = run_dir.display().to_string();
-        left.extend(service::ask(&program, &["purge", "--run-dir", &run_dir]).err());
+        left.extend(purged(&program, &run_dir).err());
     }
     for service in &before.running {
         left.extend(manager.tell("restart", service).err());

@@ -33,6 +33,8 @@ pub(super) struct Class {
     lit: Option<bool>,
     /// Triggers that this kernel does not have.
     lacking: BTreeSet<&'static str>,
+    /// Somebody gives the files of a new trigger away. Else they stay root's, and the LED is blinked by hand.
+    has_udev: bool,
 }
 
 /// Where the LEDs are.
@@ -67,7 +69,8 @@ impl Class {
         let full = if full.is_empty() { "1".to_owned() } else { full };
         let before = shown(&dir);
         let (trigger, lit, lacking) = (None, None, BTreeSet::new());
-        Ok(Self { name: name.clone(), dir, full, before, trigger, lit, lacking })
+        let has_udev = root.join("run/udev").is_dir();
+        Ok(Self { name: name.clone(), dir, full, before, trigger, lit, lacking, has_udev })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -148,7 +151,7 @@ impl Class {
     }
 
     fn write_patiently(&self, file: &str, text: &str) -> Result<(), Error> {
-        let (pause, times) = UDEV;
+        let (pause, times) = if self.has_udev { UDEV } else { (Duration::ZERO, 0) };
         for _ in 0..times {
             match self.write(file, text) {
                 Err(Error::Write { source, .. })

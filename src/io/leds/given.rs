@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Below the run directory: a file for each LED that was given, named as its section is, with its name in `/sys/class/leds`.
-/// `/usr/libexec/led-trigger/sparelink` writes them.
-const GIVEN: &str = "leds";
+/// A file for each LED that was given, named as its section is, with its name in `/sys/class/leds`.
+/// `/usr/libexec/led-trigger/sparelink` writes them, as root: so it is no folder of the agent's.
+const GIVEN: &str = "var/run/sparelink-leds";
 /// What a device tree calls colours, by number (`LED_COLOR_ID_*` in dt-bindings/leds/common.h).
 const COLOURS: [&str; 10] =
     ["white", "red", "green", "blue", "amber", "violet", "yellow", "ir", "multicolor", "rgb"];
@@ -52,8 +52,8 @@ fn text(path: &Path) -> Option<String> {
 
 /// The LEDs that were given, by the names of their sections.
 #[must_use]
-pub fn handed(run_dir: &Path) -> BTreeMap<String, String> {
-    let files = fs::read_dir(run_dir.join(GIVEN)).into_iter().flatten().flatten();
+pub fn handed(root: &Path) -> BTreeMap<String, String> {
+    let files = fs::read_dir(root.join(GIVEN)).into_iter().flatten().flatten();
     let led = |file: fs::DirEntry| {
         let name = text(&file.path()).filter(|name| !name.is_empty() && !name.contains('/'))?;
         Some((file.file_name().into_string().ok()?, name))
@@ -137,10 +137,10 @@ mod tests {
     fn a_script_gives_leds_by_the_names_of_their_sections() {
         let run = Root::new("handed");
         assert_eq!(handed(&run.0), BTreeMap::new());
-        run.write("leds/led_status", "green:status\n");
-        run.write("leds/wan", "blue:wan");
-        run.write("leds/empty", "\n");
-        run.write("leds/astray", "../../etc\n");
+        run.write("var/run/sparelink-leds/led_status", "green:status\n");
+        run.write("var/run/sparelink-leds/wan", "blue:wan");
+        run.write("var/run/sparelink-leds/empty", "\n");
+        run.write("var/run/sparelink-leds/astray", "../../etc\n");
         let all = [("led_status", "green:status"), ("wan", "blue:wan")];
         assert_eq!(handed(&run.0), all.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
     }

@@ -153,7 +153,7 @@ fn labour(slot: &Slot, mut room: Room) {
             room.look(now);
             look = None;
         }
-        look = look.or((!room.fitted.is_empty()).then(|| now + LOOK));
+        look = look.or(room.can_be_taken().then(|| now + LOOK));
         next = room.tick(clock::now().mono);
     }
     room.fit(&[], clock::now().mono);
@@ -262,6 +262,11 @@ impl Room {
             self.fitted.remove(&led);
             self.tell(&led, &error);
         }
+    }
+
+    /// Whether there is an LED that others can write to as well: a line is ours alone.
+    fn can_be_taken(&self) -> bool {
+        self.fitted.values().any(|fitted| matches!(fitted.pin, Pin::Class(_)))
     }
 
     /// Looks whether somebody else has taken an LED, and takes it back: what he made it show is what it is given back with.

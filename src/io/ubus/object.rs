@@ -50,12 +50,19 @@ async fn answer(socket: &Path, facts: &impl Facts) -> io::Result<()> {
     let path = Some(PATH.to_owned());
     let me = bus.add_object(Words { path, signature, ..Words::default() }).await?;
     let mut news = facts.news();
+    let mut was_refused = false;
     loop {
         tokio::select! {
             frame = bus.next() => {
                 let frame = frame?;
                 if frame.kind == Some(Kind::Invoke) {
                     told(&mut bus, me, frame, facts).await?;
+                } else if frame.words.status.is_some_and(|status| status != 0)
+                    && !std::mem::replace(&mut was_refused, true)
+                {
+                    tracing::warn!(
+                        "ubus refuses our events: /usr/share/acl.d/sparelink.json lacks \"send\", or ubusd has not read it"
+                    );
                 }
             }
             entry = news.recv() => match entry {
@@ -96,7 +103,6 @@ async fn tell(bus: &mut Bus, entry: &str) -> io::Result<()> {
     let data = object(json!({ "id": PATH, "data": said(entry) }));
     let method = Some("send".to_owned());
     let words = Words { object: Some(EVENTS), method, data, ..Words::default() };
-    // Its answer says nothing that would change anything.
     bus.say(Kind::Invoke, EVENTS, words).await.map(drop)
 }
 

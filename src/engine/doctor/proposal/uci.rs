@@ -12,6 +12,10 @@ use crate::units::IfName;
 const STARTED: &str = "option enabled '1'";
 const NOT_STARTED: &str = "option enabled '0'";
 
+/// Where the package's init script lets the agent write: flash, sparingly, and memory.
+const FOLDERS: &str =
+    "\toption state_dir '/etc/sparelink/state'\n\toption run_dir '/var/run/sparelink'\n";
+
 /// The file `/etc/config/sparelink`, with a comment on every choice. `networks` are netifd's names for interfaces.
 #[must_use]
 pub fn uci(proposal: &Proposal, extras: &Extras, networks: &BTreeMap<IfName, String>) -> String {
@@ -24,6 +28,7 @@ pub fn uci(proposal: &Proposal, extras: &Extras, networks: &BTreeMap<IfName, Str
         put(&mut text, format_args!("# dropped: {}\n", in_comment(line)));
     }
     put(&mut text, format_args!("\nconfig sparelink 'main'\n\t{STARTED}\n"));
+    text.push_str(FOLDERS);
     for lan in &proposal.lan {
         let name = networks.get(&lan.interface).map_or(lan.interface.as_str(), String::as_str);
         put(&mut text, format_args!("\tlist lan {} # {}\n", quoted(name), lan.address));

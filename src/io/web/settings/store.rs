@@ -187,7 +187,7 @@ impl Store {
             becomes: Some(edited.text.as_bytes()),
             running: Vec::new(),
             stopped: Vec::new(),
-            owner: None,
+            group: None,
         };
         let failed = |error| self.broken("written", &error);
         trial::begin(&self.record(), attempt).map_err(failed)?;

@@ -184,7 +184,7 @@ fn a_set_up_is_kept_for_whoever_waits_to_undo_it_and_is_not_undone_here() {
             becomes: None,
             running: Vec::new(),
             stopped: Vec::new(),
-            owner: None,
+            group: None,
         };
         trial::begin(&record, attempt).unwrap();
         let refused = desk.post("settings/undo", json!({})).await;
