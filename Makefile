@@ -134,7 +134,7 @@ builds:
 
 # Tests on the real kernel look at the clock: nothing that computes runs beside them, not even with what they leave of
 # the processors, for the kernel makes them wait for it all the same.
-unit: waited quick-size computed
+unit: quick-size waited computed
 
 waited:
 	@$(TIMED) "unit tests, texts, scenarios" $(TEST) --lib --test texts --test scenarios -- $(UNIT_FLAGS)

@@ -92,12 +92,12 @@ async fn leds_follow_the_uplinks() -> Result<()> {
         stage.happens(uplink, LineEvent::Sever).await?;
         wait(&format!("after {uplink}"), expected).await?;
     }
-    // The kernel blinks them: nobody wakes for it, only to see every five seconds whether they are still ours.
+    // The kernel blinks them: nobody wakes for it.
     let waked = wakes(stage.agent.pid())?;
     ensure!(waked > before, "control: the thread has shown something");
     sleep(Duration::from_secs(2)).await;
     let idle = wakes(stage.agent.pid())? - waked;
-    ensure!(idle <= 1, "{idle} wake-ups in 2 s for LEDs that the kernel blinks");
+    ensure!(idle == 0, "{idle} wake-ups in 2 s for LEDs that the kernel blinks");
     for uplink in ["phone", "mifi", "cable"] {
         stage.happens(uplink, LineEvent::Restore).await?;
     }

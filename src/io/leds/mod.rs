@@ -2,8 +2,8 @@
 //!
 //! Where the kernel can blink by itself it does (the triggers `timer` and `pattern` of an LED in
 //! `/sys/class/leds`), and the thread sleeps until there is something else to show. A GPIO line, or
-//! an LED on a kernel without those triggers, is blinked by the thread. Now and then it looks whether somebody else has
-//! taken an LED meanwhile, as init scripts do at boot.
+//! an LED on a kernel without those triggers, is blinked by the thread. Whenever there is something to show, and all the time
+//! soon after a boot, when init scripts do so, it looks whether somebody else has taken an LED.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -30,8 +30,9 @@ pub use given::{handed, running};
 use kept::Kept;
 use line::{Level, Line};
 
-/// How often the thread looks whether the LEDs are still ours.
+/// How often the thread looks whether the LEDs are still ours, until the box has been up for so long.
 const LOOK: Duration = Duration::from_secs(5);
+const BOOTED: Duration = Duration::from_secs(300);
 
 /// All LEDs, as seen from the loop.
 #[derive(Debug)]
@@ -143,17 +144,18 @@ fn labour(slot: &Slot, mut room: Room) {
     loop {
         let (desired, over) = slot.wait([next, look].into_iter().flatten().min());
         let now = clock::now().mono;
+        if desired.is_some() || look.is_some_and(|look| look <= now) {
+            room.look(now);
+            look = None;
+        }
         if let Some(lamps) = desired {
             room.fit(&lamps, now);
         }
         if over {
             break;
         }
-        if look.is_some_and(|look| look <= now) {
-            room.look(now);
-            look = None;
-        }
-        look = look.or(room.can_be_taken().then(|| now + LOOK));
+        let boots = now.since(Instant::ZERO) < BOOTED;
+        look = look.or((boots && room.can_be_taken()).then(|| now + LOOK));
         next = room.tick(clock::now().mono);
     }
     room.fit(&[], clock::now().mono);
