@@ -31,7 +31,7 @@ _sparelink() {
         history) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--lines -n --since --uplink --follow -f --all --json --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         report) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--month --uplink --json --csv --html --verify --head --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         notify) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "test ack" -- "$word")); fi ;;
-        check) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--json --config --uci --help -h" -- "$word")); else compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); fi ;;
+        check) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--json --service --config --uci --help -h" -- "$word")); else compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); fi ;;
         doctor) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--json --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         plan) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--full --config --run-dir --help -h" -- "$word")); else COMPREPLY=($(compgen -W "" -- "$word")); fi ;;
         replay) if [[ $word == -* ]]; then COMPREPLY=($(compgen -W "--config --run-dir --help -h" -- "$word")); else compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); fi ;;

@@ -42,6 +42,7 @@ complete -c sparelink -n '__fish_seen_subcommand_from notify' -l help -s h -d 'p
 complete -c sparelink -n __fish_use_subcommand -a check -d 'check the configuration and list every mistake'
 complete -c sparelink -n '__fish_seen_subcommand_from check' -F
 complete -c sparelink -n '__fish_seen_subcommand_from check' -l json -d 'print JSON, for programs'
+complete -c sparelink -n '__fish_seen_subcommand_from check' -l service -d 'print what the script that starts it has to know (OpenWrt)'
 complete -c sparelink -n '__fish_seen_subcommand_from check' -l config -r -F -d 'the configuration [default: /etc/sparelink/sparelink.toml]'
 complete -c sparelink -n '__fish_seen_subcommand_from check' -l uci -r -F -d 'the same in OpenWrt'\''s language, as /etc/config/sparelink'
 complete -c sparelink -n '__fish_seen_subcommand_from check' -l help -s h -d 'print this help'

@@ -42,6 +42,8 @@ pub(super) enum Command {
     Version,
     Run(Run),
     Setup(setup::Asked),
+    /// What the script that starts the agent has to know.
+    Service,
     Check {
         /// Which file, if it was named without `--config`.
         file: Option<PathBuf>,
@@ -239,6 +241,7 @@ fn meant(low: &Low) -> Result<Command, Failure> {
             level: if given(&spec::VERBOSE) { LevelFilter::DEBUG } else { LevelFilter::INFO },
         }),
         "setup" => Command::Setup(low.setup()?),
+        "check" if given(&spec::SERVICE) => Command::Service,
         "check" => {
             Command::Check { file: low.argument.as_ref().map(PathBuf::from), form: low.form() }
         }
@@ -516,6 +519,8 @@ mod tests {
             ("--run-dir r", Command::Unnamed),
             ("check", Command::Check { file: None, form: people }),
             ("check a.toml", Command::Check { file: Some("a.toml".into()), form: people }),
+            ("check -", Command::Check { file: Some("-".into()), form: people }),
+            ("check --service --uci x", Command::Service),
             ("check --json", Command::Check { file: None, form: terminal::Form::Json }),
             ("history", Command::History(Asked::default())),
             (

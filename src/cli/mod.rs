@@ -95,6 +95,7 @@ fn dispatch(line: Line, no_zone: Option<String>) -> Result<ExitCode, Failure> {
         Command::Unnamed => begin(&client()?),
         Command::Help(about) => terminal::print(&help::about(about, terminal::colour())),
         Command::Version => terminal::print(&version()),
+        Command::Service => check::service(&config_file()),
         Command::Check { file: _, form } => check::check(&config_file(), form),
         Command::Setup(asked) => {
             let run_dir = find_run_dir(run_dir, None)?;

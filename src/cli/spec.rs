@@ -53,6 +53,8 @@ pub(super) const CONFIG: Flag =
     valued("config", "FILE", "the configuration [default: /etc/sparelink/sparelink.toml]");
 pub(super) const UCI: Flag =
     valued("uci", "FILE", "the same in OpenWrt's language, as /etc/config/sparelink");
+pub(super) const SERVICE: Flag =
+    switch("service", None, "print what the script that starts it has to know (OpenWrt)");
 pub(super) const RUN_DIR: Flag =
     valued("run-dir", "DIR", "where the agent keeps its socket [default: as configured]");
 pub(super) const OBSERVE: Flag =
@@ -167,8 +169,9 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "check",
         argument: Some("[FILE]"),
         about: "check the configuration and list every mistake",
-        more: "Exit code: 0 if it is right, 2 if not. A running agent is not touched.",
-        flags: &[&JSON, &CONFIG, &UCI],
+        more: "A FILE of - is standard input. Exit code: 0 if it is right, 2 if not.\n\
+               A running agent is not touched.",
+        flags: &[&JSON, &SERVICE, &CONFIG, &UCI],
         group: Group::Show,
     },
     Command {

@@ -14,7 +14,7 @@ use super::model::{BoardChoice, Config, Led, LedsConfig};
 use super::notes::{Notes, Wrong};
 use super::raw::{Section, plain};
 use super::value::{interface, string};
-use super::{Error, leds, mistakes, syntax};
+use super::{Error, leds, syntax};
 use crate::units::IfName;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -139,7 +139,7 @@ fn parse(name: &'static str, text: &str) -> Result<Board, Error> {
     }
     root.finish();
     drop(document);
-    if notes.is_empty() { Ok(board) } else { Err(mistakes(name, notes)) }
+    if notes.is_empty() { Ok(board) } else { Err(notes.into_error(name)) }
 }
 
 fn sentence(value: &DeValue<'_>) -> Result<String, Wrong> {

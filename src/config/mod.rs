@@ -2,12 +2,11 @@
 //!
 //! `syntax` reads TOML and goes on after each broken statement, `raw` walks the document, `value`
 //! and `address` turn single values into types, `check` builds the [`Config`] and looks across it;
-//! `leds`, `notify`, `heartbeat` and `ddns` do so for their sections. [`board`] reads the files that say what a board has,
+//! `leds`, `notify`, `heartbeat` and `ddns` do so for their sections. `file` reads files. [`board`] reads the files that say what a board has,
 //! [`uci`] those of OpenWrt, in whose language `openwrt` takes a configuration as well.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
 mod address;
 pub mod board;
@@ -19,6 +18,7 @@ mod check;
 mod contract;
 mod ddns;
 mod error;
+mod file;
 mod heartbeat;
 mod leds;
 mod model;
@@ -43,71 +43,68 @@ pub use channels::{
 };
 pub use contract::{Country, Money, Provider};
 pub use error::{Error, Mistake};
+pub use file::{beside, is_uci};
 pub use model::*;
 pub use names::{DdnsConfig, IPV4, IPV6, NAME, SECRET, Updater};
 pub(crate) use nearest::nearest;
-use notes::{MAX_MISTAKES, Notes};
+use notes::Notes;
+pub use openwrt::Basics;
 pub use template::{fill, in_json};
 pub use value::parse_duration;
-
-/// The largest configuration file that is read, in bytes; a real one has about a thousand.
-const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads and checks a configuration file.
 ///
 /// # Errors
 /// If the file cannot be read, is too large, is not UTF-8 or holds mistakes.
 pub fn load(path: &Path) -> Result<Config, Error> {
-    let file = path.display().to_string();
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    if let Err(source) = read {
-        return Err(unreadable(file, source));
+    let (name, text) = file::read(path)?;
+    if !file::is_openwrts(path, &text) {
+        return parse_toml(&text, &name);
     }
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(Error::TooLarge { file });
+    let Some(named) = openwrt::elsewhere(&text, &name)? else {
+        let networks = file::networks(&path.with_file_name(file::NETWORK))?;
+        return openwrt::parse(&text, &name, &networks, |toml| parse_toml(toml, &name));
+    };
+    let toml = Path::new(&named.text);
+    let (inner, text) = file::read(toml)?;
+    if file::is_openwrts(toml, &text) {
+        let hint = Some("config_file names a TOML file; else take the option away".to_owned());
+        let text = format!("{inner} is in OpenWrt's language");
+        let mistake = Mistake { line: named.line, column: named.column, text, hint };
+        return Err(Error::Mistakes { file: name, mistakes: vec![mistake], more: 0 });
     }
-    match std::str::from_utf8(&bytes) {
-        Ok(text) if openwrt::is_spoken(text) => match openwrt::elsewhere(text, &file)? {
-            Some(toml) => load(Path::new(&toml)),
-            None => {
-                // What is not there, or not for us to read, says nothing.
-                let network = std::fs::read_to_string(path.with_file_name("network"));
-                let network = uci::read(&network.unwrap_or_default());
-                openwrt::parse(text, &file, &network, |toml| parse_toml(toml, &file))
-            }
-        },
-        Ok(text) => parse_toml(text, &file),
-        Err(error) => {
-            let good = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or(&[]));
-            let notes = Notes::new(&good);
-            notes.push(good.len(), "this is not UTF-8 text", "save the file as UTF-8");
-            Err(mistakes(&file, notes))
-        }
-    }
+    parse_toml(&text, &inner)
 }
 
-/// Where OpenWrt has its configurations.
-const UCI_DIR: &str = "/etc/config";
-
-/// Where what belongs to a configuration is: beside it, and for OpenWrt's own files in `/etc/sparelink`, as in their folder
-/// `uci` takes every file for one of its own.
-#[must_use]
-pub fn beside(config_file: &Path, name: &str) -> PathBuf {
-    match config_file.parent() {
-        Some(dir) if dir == Path::new(UCI_DIR) => Path::new("/etc/sparelink").join(name),
-        _ => config_file.with_file_name(name),
+/// Reads and checks a configuration that is in no file, as one that is not saved yet. `None`: it names another file,
+/// which is not looked at.
+///
+/// # Errors
+/// As of [`load`].
+pub fn given(source: impl Read) -> Result<Option<Config>, Error> {
+    let name = "standard input";
+    let text = file::whole(source, name)?;
+    if !openwrt::is_spoken(&text) {
+        return parse_toml(&text, name).map(Some);
     }
+    if openwrt::elsewhere(&text, name)?.is_some() {
+        return Ok(None);
+    }
+    let networks = file::networks(&Path::new(file::UCI_DIR).join(file::NETWORK))?;
+    openwrt::parse(&text, name, &networks, |toml| parse_toml(toml, name)).map(Some)
 }
 
-/// Whether a file is in the language of OpenWrt's own, which the page does not edit; one that is not there, whether it
-/// would be.
-#[must_use]
-pub fn is_uci(config_file: &Path) -> bool {
-    if !config_file.exists() {
-        return config_file.parent() == Some(Path::new(UCI_DIR));
+/// Reads what a service's script has to know.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn basics(path: &Path) -> Result<Basics, Error> {
+    let (_, text) = file::read(path)?;
+    let mut basics = openwrt::basics(&text);
+    if let Ok(config) = load(path) {
+        (basics.run_dir, basics.state_dir) = (Some(config.run_dir), Some(config.state_dir));
     }
-    std::fs::read_to_string(config_file).is_ok_and(|text| openwrt::is_spoken(&text))
+    Ok(basics)
 }
 
 /// Checks a configuration given as text; `file` names it in the mistakes.
@@ -126,7 +123,7 @@ fn parse_toml(text: &str, file: &str) -> Result<Config, Error> {
     let notes = Notes::new(text);
     if let Some(note) = syntax::another_language(text) {
         notes.note(note);
-        return Err(mistakes(file, notes));
+        return Err(notes.into_error(file));
     }
     let mended = syntax::mend(&syntax::as_list(text, &notes), &notes);
     let (document, structural) = syntax::read(&mended.text);
@@ -135,45 +132,7 @@ fn parse_toml(text: &str, file: &str) -> Result<Config, Error> {
     }
     let notes = notes.with_broken(mended.broken);
     let config = check::config(document.get_ref(), &notes);
-    if notes.is_empty() { Ok(config) } else { Err(mistakes(file, notes)) }
-}
-
-/// Puts into words why a file could not be read.
-fn unreadable(file: String, source: io::Error) -> Error {
-    const OTHER: &str = "name another file with --config FILE";
-    let (what, hint) = if source.kind() == io::ErrorKind::NotFound {
-        let hint = "sudo sparelink setup writes one; sparelink run --auto needs none; or name another \
-                    file with --config FILE";
-        ("there is no such file".to_owned(), hint)
-    } else if source.kind() == io::ErrorKind::PermissionDenied {
-        ("this file may not be read by you".to_owned(), "try it as root, for example with sudo")
-    } else if source.kind() == io::ErrorKind::IsADirectory {
-        ("this is a directory, not a file".to_owned(), OTHER)
-    } else {
-        (format!("the file cannot be read: {source}"), OTHER)
-    };
-    Error::Unreadable { file, what, hint, source }
-}
-
-/// Sorts what was noted and finds its lines and columns.
-fn mistakes(file: &str, notes: Notes<'_>) -> Error {
-    let text = notes.text();
-    let mut found = notes.into_sorted();
-    let more = found.len().saturating_sub(MAX_MISTAKES);
-    found.truncate(MAX_MISTAKES);
-    let (mut line, mut line_start, mut seen) = (1, 0, 0);
-    let mistakes = found.into_iter().map(|note| {
-        let near = (0..=note.at.min(text.len())).rev();
-        let at = near.into_iter().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        for (offset, _) in text[seen..at].match_indices('\n') {
-            line += 1;
-            line_start = seen + offset + 1;
-        }
-        seen = at;
-        let before = text[line_start..at].trim_start_matches('\u{feff}');
-        Mistake { line, column: before.chars().count() + 1, text: note.text, hint: note.hint }
-    });
-    Error::Mistakes { file: file.to_owned(), mistakes: mistakes.collect(), more }
+    if notes.is_empty() { Ok(config) } else { Err(notes.into_error(file)) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use toml::de::DeValue;
 
+use super::error::{Error, Mistake};
+
 /// The most mistakes that are listed; a file with more is not a configuration.
 pub(super) const MAX_MISTAKES: usize = 100;
 
@@ -89,6 +91,27 @@ impl<'t> Notes<'t> {
         found
     }
 
+    /// Sorts what was noted and finds its lines and columns.
+    pub(super) fn into_error(self, file: &str) -> Error {
+        let text = self.source;
+        let mut found = self.into_sorted();
+        let more = found.len().saturating_sub(MAX_MISTAKES);
+        found.truncate(MAX_MISTAKES);
+        let (mut line, mut line_start, mut seen) = (1, 0, 0);
+        let mistakes = found.into_iter().map(|note| {
+            let near = (0..=note.at.min(text.len())).rev();
+            let at = near.into_iter().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            for (offset, _) in text[seen..at].match_indices('\n') {
+                line += 1;
+                line_start = seen + offset + 1;
+            }
+            seen = at;
+            let before = text[line_start..at].trim_start_matches('\u{feff}');
+            Mistake { line, column: before.chars().count() + 1, text: note.text, hint: note.hint }
+        });
+        Error::Mistakes { file: file.to_owned(), mistakes: mistakes.collect(), more }
+    }
+
     /// Whether something was not TOML between `start` and the next section.
     pub(super) fn is_broken_after(&self, start: usize) -> bool {
         let rest = self.source.get(start..).unwrap_or_default();
@@ -121,16 +144,18 @@ impl Wrong {
     }
 }
 
-/// A piece of the file, short and without control characters, to be quoted in a message.
+/// What somebody wrote, short and without control characters, to be quoted in a message.
 pub(super) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 40;
-    let line = text.lines().next().unwrap_or_default().trim();
-    let mut shown: String = line.chars().take(LONGEST).collect();
-    if shown.len() < line.len() {
+    let text = text.trim();
+    let mut shown: String = text.chars().take(LONGEST).collect();
+    if shown.len() < text.len() {
         shown.push('…');
     }
-    let escape = |c: char| {
-        if c.is_control() { c.escape_default().to_string() } else { c.into() }
+    let escape = |c: char| match c {
+        '\n' => "⏎".to_owned(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.into(),
     };
     shown.chars().map(escape).collect()
 }

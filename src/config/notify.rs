@@ -208,7 +208,9 @@ pub(super) fn file_or_name(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
                         /var/lib/sparelink/secrets";
     let text = value::string(value, "\"ntfy-token\"")?;
     let name = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
-    if (name && !text.starts_with('.')) || (text.starts_with('/') && !text.contains('\0')) {
+    if (name && !text.starts_with('.'))
+        || (text.starts_with('/') && !text.contains(char::is_control))
+    {
         return Ok(PathBuf::from(text));
     }
     Err(Wrong::new(format!("{:?} is not a file", excerpt(text)), HINT))

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::error::{Error, Mistake};
 use super::model::Config;
@@ -12,153 +13,76 @@ use super::nearest::nearest;
 use super::notes::{MAX_MISTAKES, excerpt};
 use super::uci::{self, Document, Section, Word, flag};
 
-/// How a value stands in TOML.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Text,
-    Number,
-    Flag,
-    /// Text, or 0 for no; 1 is what holds without a word.
-    Switch,
-    List,
-    /// Addresses, each in the list of its family: the second key is that of IPv6.
-    Addresses(&'static str),
-    /// What the init script reads.
-    Elsewhere,
-}
+mod keys;
 
-/// An option or a list, and what it is in TOML: its table below that of the section, and its key there.
-struct Key(&'static str, &'static str, &'static str, Form);
-
-use Form::{Addresses, Elsewhere, Flag, List, Number, Switch, Text};
-
-/// `config sparelink 'main'`.
-const MAIN: &[Key] = &[
-    Key("enabled", "", "", Elsewhere),
-    Key("config_file", "", "", Elsewhere),
-    Key("lan", "lan", "interfaces", List),
-    Key("guard", "lan", "guard", Flag),
-    Key("announce", "lan", "announce", Flag),
-    Key("hold", "failback", "hold", Text),
-    Key("hold_max", "failback", "hold_max", Text),
-    Key("listen", "web", "listen", List),
-    Key("web_name", "web", "names", List),
-    Key("trusted_proxy", "web", "trusted_proxy", List),
-    Key("zone", "time", "zone", Text),
-    Key("state_dir", "state", "dir", Text),
-    Key("history", "state", "history", Text),
-    Key("run_dir", "run", "dir", Text),
-    Key("board", "leds", "board", Text),
-    Key("led", "leds", "status", Text),
-];
-/// `config probe 'probe'`.
-const PROBE: &[Key] = &[
-    Key("target", "probe", "targets", Addresses("targets6")),
-    Key("dns", "probe", "dns", Switch),
-    Key("http", "probe", "http", Switch),
-    Key("window", "probe", "window", Text),
-];
-/// `config http`, one for each check.
-const HTTP: &[Key] = &[
-    Key("url", "", "url", Text),
-    Key("status", "", "status", Number),
-    Key("body", "", "body", Text),
-];
-/// `config uplink 'wan'`; the order of the file is the order of the chain.
-const UPLINK: &[Key] = &[
-    Key("name", "", "name", Text),
-    Key("network", "", "network", Text),
-    Key("device", "", "interface", Text),
-    Key("kind", "", "kind", Text),
-    Key("metered", "", "metered", Flag),
-    Key("gateway", "", "gateway", Text),
-    Key("gateway6", "", "gateway6", Text),
-    Key("resolver", "", "resolvers", List),
-    Key("prefix", "", "prefixes", List),
-    Key("prefix6", "", "prefixes6", List),
-    Key("keep_route", "", "keep_routes", List),
-    Key("on_return", "", "on_return", Text),
-    Key("window", "", "window", Text),
-    Key("usb_path", "match", "usb_path", Text),
-    Key("driver", "match", "driver", Text),
-    Key("mac", "match", "mac", Text),
-    Key("ssid", "match", "ssid", Text),
-    Key("provider", "provider", "name", Text),
-    Key("account", "provider", "account", Text),
-    Key("phone", "provider", "phone", Text),
-    Key("country", "provider", "country", Text),
-    Key("monthly", "provider", "monthly", Text),
-    Key("reported", "provider", "reported", Text),
-    Key("led", "", "", Elsewhere),
-];
-/// `config notify`, one for each channel.
-const NOTIFY: &[Key] = &[
-    Key("to", "", "to", Text),
-    Key("min", "", "min", Text),
-    Key("quiet", "", "quiet", Text),
-    Key("secret_file", "", "secret_file", Text),
-    Key("escalate", "", "escalate", List),
-    Key("after", "", "after", Text),
-    Key("body", "", "body", Text),
-    Key("method", "", "method", Text),
-];
-/// `config heartbeat 'heartbeat'`.
-const HEARTBEAT: &[Key] = &[
-    Key("url", "heartbeat", "url", Text),
-    Key("every", "heartbeat", "every", Text),
-    Key("each_uplink", "heartbeat", "each_uplink", Flag),
-];
-/// `config ddns`, one for each name.
-const DDNS: &[Key] = &[
-    Key("name", "", "name", Text),
-    Key("protocol", "", "protocol", Text),
-    Key("server", "", "server", Text),
-    Key("zone", "", "zone", Text),
-    Key("key_name", "", "key_name", Text),
-    Key("user", "", "user", Text),
-    Key("secret_file", "", "secret_file", Text),
-    Key("uplink", "", "uplink", Text),
-    Key("ttl", "", "ttl", Number),
-    Key("behind_nat", "", "behind_nat", Flag),
-    Key("echo", "", "echo", List),
-];
-/// Types of sections: their keys, and the TOML list whose element one is.
-const SECTIONS: [(&str, &[Key], Option<&str>); 7] = [
-    ("sparelink", MAIN, None),
-    ("probe", PROBE, None),
-    ("http", HTTP, Some("probe.http")),
-    ("uplink", UPLINK, Some("uplink")),
-    ("notify", NOTIFY, Some("notify")),
-    ("heartbeat", HEARTBEAT, None),
-    ("ddns", DDNS, Some("ddns")),
-];
+use keys::Form::{self, Addresses, Elsewhere, Flag, List, Number, Switch, Text};
+use keys::{Key, SECTIONS};
 
 /// Whether a text is in this language: TOML has no line that begins with two words.
 pub(super) fn is_spoken(text: &str) -> bool {
-    let bare = text.trim_start_matches('\u{feff}');
-    let lines = bare.lines().map(str::trim_start);
-    let first = lines.clone().find(|line| !line.is_empty() && !line.starts_with('#'));
-    let mut words = first.unwrap_or_default().split_ascii_whitespace();
-    let (one, two) = (words.next(), words.next());
-    matches!(one, Some("config" | "package")) && two.is_some_and(|word| !word.starts_with('='))
+    let mut words = first_line(text).split_ascii_whitespace();
+    let (one, two) = (words.next().unwrap_or_default(), words.next());
+    matches!(one.trim_matches(['\'', '"']), "config" | "package" | "option" | "list")
+        && two.is_some_and(|word| !word.starts_with('='))
 }
 
-/// The TOML file that is meant instead (`option config_file`).
+/// Whether it is TOML: that begins with a table or a value.
+pub(super) fn is_toml(text: &str) -> bool {
+    let first = first_line(text);
+    first.starts_with('[') || first.contains('=')
+}
+
+/// The first line that says something.
+fn first_line(text: &str) -> &str {
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_start);
+    lines.find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default()
+}
+
+/// The TOML file that is meant instead (`option config_file`), where it is named.
 ///
 /// # Errors
 /// If there are uplinks here as well: there is one configuration.
-pub(super) fn elsewhere(text: &str, file: &str) -> Result<Option<String>, Error> {
+pub(super) fn elsewhere(text: &str, file: &str) -> Result<Option<Word>, Error> {
     let document = uci::read(text);
     let mut values =
         document.of_kind("sparelink").filter_map(|s| entry(s, "config_file")?.values.last());
     let Some(toml) = values.find(|value| !value.text.is_empty()) else { return Ok(None) };
     if document.of_kind("uplink").next().is_none() {
-        return Ok(Some(toml.text.clone()));
+        return Ok(Some(toml.clone()));
     }
     let text = format!("the uplinks are here, in {file}, and {} is named as well", toml.text);
     let hint = Some("take away this option, or the sections uplink".to_owned());
     let mistakes = vec![Mistake { line: toml.line, column: toml.column, text, hint }];
     Err(Error::Mistakes { file: file.to_owned(), mistakes, more: 0 })
+}
+
+/// What the script that starts the agent has to know of a file in OpenWrt's language, whether it is right or wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Basics {
+    /// It shall run. What is not understood is no wish to stop.
+    pub enabled: bool,
+    /// The TOML file that is meant instead.
+    pub config_file: Option<PathBuf>,
+    /// `None`: what is usual.
+    pub run_dir: Option<PathBuf>,
+    /// `None`: what is usual.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Reads what a service's script has to know.
+pub(super) fn basics(text: &str) -> Basics {
+    let document = uci::read(text);
+    let said = |key: &str| {
+        let all = document.of_kind("sparelink").filter_map(|section| section.option(key));
+        all.filter(|value| !value.is_empty()).last()
+    };
+    let enabled = said("enabled").is_some_and(|said| flag(said).unwrap_or(true));
+    Basics {
+        enabled: enabled || !document.mistakes.is_empty(),
+        config_file: said("config_file").map(PathBuf::from),
+        run_dir: said("run_dir").map(PathBuf::from),
+        state_dir: said("state_dir").map(PathBuf::from),
+    }
 }
 
 /// Checks a configuration given as text. `network` is `/etc/config/network`, which knows the devices of a LAN's networks;
@@ -221,13 +145,23 @@ impl<'d> Writer<'d> {
         let mut leds = Vec::new();
         for section in &document.sections {
             let kind = section.kind.text.as_str();
-            let Some(&(kind, keys, list)) = SECTIONS.iter().find(|(known, ..)| *known == kind)
-            else {
-                let names = SECTIONS.map(|(name, ..)| name);
+            let known = |kind: &str| SECTIONS.iter().find(|(known, ..)| *known == kind);
+            let names = SECTIONS.map(|(name, ..)| name);
+            if known(kind).is_none() {
                 self.unknown(&section.kind, "is no section of sparelink", names);
-                continue;
-            };
+            }
+            // What was meant counts, so that nothing is missed because of it.
+            let meant = known(kind).or_else(|| known(nearest(kind, names)?));
+            let Some(&(kind, keys, list)) = meant else { continue };
             for entry in &section.entries {
+                if entry.key.text == "enabled"
+                    && let Some(said) = entry.values.last()
+                    && kind == "sparelink"
+                    && flag(&said.text).is_none()
+                    && !said.text.is_empty()
+                {
+                    self.neither(said);
+                }
                 if !keys.iter().any(|known| known.0 == entry.key.text) {
                     let what = format!("is not known in a section {kind}");
                     self.unknown(&entry.key, &what, keys.iter().map(|key| key.0));
@@ -280,7 +214,9 @@ impl<'d> Writer<'d> {
         for table in tables {
             let mut open = table.is_empty();
             for Key(option, _, key, form) in keys().filter(|key| key.1 == table) {
-                let Some(entry) = entry(section, option) else { continue };
+                let Some(entry) = entry(section, option).filter(|entry| says(entry)) else {
+                    continue;
+                };
                 if !std::mem::replace(&mut open, true) {
                     let dot = if list.is_empty() { "" } else { "." };
                     self.line(&format!("[{list}{dot}{table}]"), &section.kind, &section.kind);
@@ -291,12 +227,16 @@ impl<'d> Writer<'d> {
     }
 
     fn value(&mut self, key: &str, entry: &uci::Entry, form: Form) {
-        let [value, more @ ..] = entry.values.as_slice() else { return };
+        // For uci an empty value is none.
+        let values: Vec<&Word> =
+            entry.values.iter().filter(|value| !value.text.is_empty()).collect();
+        let [value, more @ ..] = values.as_slice() else { return };
+        let value = *value;
         if let [second, ..] = more
             && !matches!(form, List | Addresses(_))
         {
             let text = format!("{}: there is one value", entry.key.text);
-            return self.mistake(second, text, Some("keep one of them".to_owned()));
+            self.mistake(second, text, Some("keep one of them".to_owned()));
         }
         let said = value.text.as_str();
         let written = match form {
@@ -304,10 +244,7 @@ impl<'d> Writer<'d> {
                 (Some(is), Flag) => is.to_string(),
                 (Some(false), _) => "false".to_owned(),
                 (Some(true), _) => return,
-                (_, Flag) => {
-                    let what = format!("{:?} is neither yes nor no", excerpt(said));
-                    return self.mistake(value, what, Some("write 1 or 0".to_owned()));
-                }
+                (_, Flag) => return self.neither(value),
                 _ => text(said),
             },
             Number if !said.is_empty() && said.bytes().all(|b| b.is_ascii_digit()) => {
@@ -315,9 +252,9 @@ impl<'d> Writer<'d> {
                 said.trim_start_matches('0').parse::<u32>().unwrap_or_default().to_string()
             }
             Text | Number | Elsewhere => text(said),
-            List => return self.list(key, entry, entry.values.iter().collect()),
+            List => return self.list(key, entry, values),
             Addresses(six) => {
-                let (v6, v4) = entry.values.iter().partition(|value| value.text.contains(':'));
+                let (v6, v4) = values.into_iter().partition(|value| value.text.contains(':'));
                 self.list(key, entry, v4);
                 return self.list(six, entry, v6);
             }
@@ -332,17 +269,37 @@ impl<'d> Writer<'d> {
         }
         self.line(&format!("{key} = ["), &entry.key, &entry.key);
         for value in values {
-            let device = (key == "interfaces").then(|| self.device(&value.text)).flatten();
-            self.line(&format!("{},", text(device.unwrap_or(&value.text))), value, value);
+            let device = if key == "interfaces" { self.device(value) } else { value.text.clone() };
+            self.line(&format!("{},", text(&device)), value, value);
         }
         self.line("]", &entry.key, &entry.key);
     }
 
-    /// The device of a network, as far as `/etc/config/network` says it.
-    fn device(&self, network: &str) -> Option<&'d str> {
-        let section = self.network.named("interface", network)?;
-        // `ifname` until 2021.
-        section.option("device").or_else(|| section.option("ifname"))
+    /// The device of a network, as far as `/etc/config/network` says it; what is no network is a device.
+    fn device(&mut self, said: &Word) -> String {
+        let mut name = said.text.as_str();
+        // Another network's device is meant with `@`. There are no more networks than that in a row.
+        for _ in 0..=self.network.sections.len() {
+            let Some(section) = self.network.named("interface", name) else { break };
+            // `ifname` until 2021: of a bridge they are its ports, and its name follows from the network's.
+            let device = section.option("device").or_else(|| {
+                let is_bridge = section.option("type") == Some("bridge");
+                section.option("ifname").filter(|_| !is_bridge)
+            });
+            let Some(device) = device else {
+                let bridge = section.option("type") == Some("bridge");
+                return if bridge { format!("br-{name}") } else { name.to_owned() };
+            };
+            let Some(other) = device.strip_prefix('@') else {
+                return device.split(' ').next().unwrap_or(device).to_owned();
+            };
+            if other == said.text {
+                self.mistake(said, format!("the network {other} is an alias of itself"), None);
+                break;
+            }
+            name = other;
+        }
+        name.to_owned()
     }
 
     fn line(&mut self, line: &str, key: &Word, value: &Word) {
@@ -352,6 +309,11 @@ impl<'d> Writer<'d> {
 
     fn mistake(&mut self, at: &Word, text: String, hint: Option<String>) {
         self.mistakes.push(Mistake { line: at.line, column: at.column, text, hint });
+    }
+
+    fn neither(&mut self, said: &Word) {
+        let what = format!("{:?} is neither yes nor no", excerpt(&said.text));
+        self.mistake(said, what, Some("write 1 or 0".to_owned()));
     }
 
     fn unknown<'k>(&mut self, word: &Word, what: &str, known: impl IntoIterator<Item = &'k str>) {
@@ -372,6 +334,11 @@ impl<'d> Writer<'d> {
 
 fn entry<'s>(section: &'s Section, option: &str) -> Option<&'s uci::Entry> {
     section.entries.iter().find(|entry| entry.key.text == option)
+}
+
+/// Whether there is a value; for uci an empty one is none.
+fn says(entry: &uci::Entry) -> bool {
+    entry.values.iter().any(|value| !value.text.is_empty())
 }
 
 /// What an uplink is called.
@@ -529,11 +496,13 @@ dir = "/etc/sparelink/state"
              \toption gateway '192.168.1'\nconfig uplink 'lte'\nconfig uplinks\nconfig probe\n\tlist target '1.1.1.x'\n",
         );
         let told: Vec<String> = said.unwrap_err().lines().map(str::to_owned).collect();
-        let places: Vec<&str> = told
+        let mut places: Vec<&str> = told
             .iter()
             .filter(|line| !line.starts_with(' '))
             .map(|l| l.split(": ").next().unwrap())
             .collect();
+        // An empty section of another name lacks what that lacks which was meant.
+        places.dedup();
         assert_eq!(
             places,
             [
@@ -557,7 +526,7 @@ dir = "/etc/sparelink/state"
         let named =
             "config sparelink 'main'\n\toption config_file '/etc/sparelink/sparelink.toml'\n";
         assert_eq!(
-            elsewhere(named, "x").unwrap().as_deref(),
+            elsewhere(named, "x").unwrap().map(|word| word.text).as_deref(),
             Some("/etc/sparelink/sparelink.toml")
         );
         assert_eq!(elsewhere(WHOLE, "x").unwrap(), None);
@@ -567,6 +536,62 @@ dir = "/etc/sparelink/state"
         let whole = "/etc/config/sparelink:2:21: the uplinks are here, in /etc/config/sparelink, and \
                      /etc/sparelink/sparelink.toml is named as well";
         assert!(said.starts_with(whole), "{said}");
+    }
+
+    #[test]
+    fn devices_of_networks_are_followed() {
+        let network = uci::read(
+            "config interface 'lan'\n\toption device 'br-lan'\nconfig interface 'guest'\n\toption device '@lan'\n\
+             config interface 'old'\n\toption type 'bridge'\n\toption ifname 'eth0 eth1'\n\
+             config interface 'one'\n\toption ifname 'eth0.2'\nconfig interface 'a'\n\toption device '@b'\n\
+             config interface 'b'\n\toption device '@a'\nconfig interface 'empty'\n\toption type 'bridge'\n",
+        );
+        let lan = |name: &str| {
+            let text = format!(
+                "config sparelink\n\tlist lan '{name}'\nconfig uplink 'wan'\n\toption network 'wan'\n"
+            );
+            let read = parse(&text, "sparelink", &network, |toml| parse_toml(toml, ""));
+            read.map(|config| config.lan.unwrap().interfaces[0].to_string())
+                .map_err(|e| e.to_string())
+        };
+        for (name, device) in [
+            ("lan", "br-lan"),
+            ("guest", "br-lan"),
+            ("old", "br-old"),
+            ("empty", "br-empty"),
+            ("one", "eth0.2"),
+            ("eth7", "eth7"),
+        ] {
+            assert_eq!(lan(name).as_deref(), Ok(device), "{name}");
+        }
+        let circle = lan("a").unwrap_err();
+        assert!(circle.contains("2:11: the network a is an alias of itself"), "{circle}");
+    }
+
+    #[test]
+    fn an_empty_value_is_none_and_what_was_meant_counts() {
+        let uplink = "config uplink 'wan'\n\toption network 'wan'\n";
+        let empty = format!("{uplink}\toption gateway ''\n\tlist resolver ''\n\toption mac\n");
+        assert_eq!(read(&empty), read(uplink));
+        for (text, told) in [
+            ("config uplimk 'wan'\n\toption network 'wan'\n", "1:8: \"uplimk\" is no section"),
+            (
+                "config uplink 'wan'\n\tlist network 'a'\n\tlist network 'b'\n",
+                "3:15: network: there is one value",
+            ),
+            (
+                "config uplink 'wan'\n\toption network 'wan\nx'\n",
+                "2:17: network: \"wan⏎x\" cannot be a network",
+            ),
+            (
+                &format!("{uplink}config sparelink\n\toption enabled 'maybe'\n"),
+                "4:17: \"maybe\" is neither",
+            ),
+        ] {
+            let said = read(text).unwrap_err();
+            assert!(said.contains(told), "{said}");
+            assert_eq!(said.lines().filter(|line| !line.starts_with(' ')).count(), 1, "{said}");
+        }
     }
 
     #[test]

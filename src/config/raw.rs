@@ -286,7 +286,7 @@ pub(super) fn plain<T>(list: Option<Vec<Spanned<T>>>) -> Vec<T> {
 }
 
 fn source_of(text: &str, span: &Range<usize>) -> String {
-    excerpt(text.get(span.clone()).unwrap_or_default())
+    excerpt(text.get(span.clone()).unwrap_or_default().lines().next().unwrap_or_default())
 }
 
 fn is_array_of_tables(value: &DeValue<'_>) -> bool {

@@ -157,8 +157,10 @@ impl Reader {
             }
             "option" | "list" => {
                 let need = || wrong(&keyword, "needs a key and a value", "option enabled '1'");
-                let (key, value) = one.zip(two).ok_or_else(need)?;
+                let key = one.ok_or_else(need)?;
                 plain(&key)?;
+                // For uci none is an empty one.
+                let value = two.unwrap_or_else(|| Word { text: String::new(), ..key.clone() });
                 self.enter(&keyword, key, value)
             }
             "package" if two.is_none() => Ok(()),
@@ -412,7 +414,7 @@ mod tests {
             ("config\n", "1:1: \"config\" needs a type"),
             ("config a 'my-cable'\n", "1:10: \"my-cable\" cannot be a name"),
             ("config a\n  option a-b 1\n", "2:10: \"a-b\" cannot be a name"),
-            ("config a\noption a\n", "2:1: \"option\" needs a key and a value"),
+            ("config a\noption\n", "2:1: \"option\" needs a key and a value"),
             ("config a\noption a b c\n", "2:12: \"c\" is one word too many"),
             ("config a x\nconfig b x\n", "2:10: \"x\" is a section of another type already"),
             ("config a\nset a b\n", "2:1: \"set\" begins no statement"),

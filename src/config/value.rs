@@ -245,7 +245,7 @@ pub(super) fn ssid(value: &DeValue<'_>) -> Result<String, Wrong> {
 
 pub(super) fn directory(value: &DeValue<'_>) -> Result<PathBuf, Wrong> {
     let text = string(value, "\"/var/lib/sparelink\"")?;
-    if text.starts_with('/') && !text.contains('\0') {
+    if text.starts_with('/') && !text.contains(char::is_control) {
         return Ok(PathBuf::from(text));
     }
     let hint = "begin with /, as in /var/lib/sparelink";

@@ -34,6 +34,33 @@ where
     others.chain(value.map(|value| (key.name, value))).collect()
 }
 
+/// What can be said in TOML can be said in OpenWrt's language.
+#[test]
+fn every_key_has_a_place_in_openwrts_language() {
+    const KEYS: &str = include_str!("../../src/config/openwrt/keys.rs");
+    // These are sections or lists of their own there.
+    const OTHERWISE: [&str; 6] = ["match", "provider", "targets6", "http", "uplinks", "leds"];
+    let table = |name: &str| {
+        let begin = format!("const {name}: &[Key]");
+        KEYS.split_once(&begin).and_then(|(_, rest)| rest.split_once("];")).unwrap().0
+    };
+    let mut lacking = Vec::new();
+    for section in SECTIONS {
+        let word = section.title.trim_matches(['[', ']']).split(' ').next().unwrap();
+        let (table, inner) = match word {
+            "uplink" | "http" | "notify" | "ddns" => (table(&word.to_uppercase()), ""),
+            "match" | "provider" => (table("UPLINK"), word),
+            "probe" | "heartbeat" => (table(&word.to_uppercase()), word),
+            _ => (table("MAIN"), word),
+        };
+        let names = section.keys.iter().map(|key| key.name).filter(|key| !OTHERWISE.contains(key));
+        let there = |name: &&str| table.contains(&format!("\"{inner}\", \"{name}\""));
+        lacking.extend(names.filter(|name| !there(name)).map(|name| format!("{word}.{name}")));
+    }
+    assert_eq!(lacking, [""; 0]);
+    assert!(!table("UPLINK").contains("\"\", \"strange\""), "control");
+}
+
 #[test]
 fn the_table_has_the_keys_that_the_parser_knows() {
     for section in SECTIONS {

@@ -41,6 +41,18 @@ pub fn is_missing() -> bool {
     Path::new("/etc/openwrt_release").exists() && !Path::new(SOCKET).exists()
 }
 
+/// Reads what may be frames of a bus, and the networks in them, up to what is none; how many there were.
+#[must_use]
+pub fn overhear(mut bytes: Vec<u8>) -> usize {
+    let mut read = 0;
+    while let Ok(Some(frame)) = frame::take(&mut bytes) {
+        read += 1;
+        drop(frame.encode());
+        drop(frame.words.data.map(netifd::networks));
+    }
+    read
+}
+
 /// What netifd says of its networks now; `None`: there is no ubus on this box.
 ///
 /// # Errors
