@@ -154,6 +154,30 @@ def the_program_itself_takes_what_is_proposed():
         ensure(code == 2 and "guard" in said, said)
 
 
+NAMES = "/etc/uci-defaults/95-sparelink-names"
+
+
+@test
+def names_find_a_way_after_a_sysupgrade_that_took_the_program():
+    ours, openwrts = "/var/run/sparelink/resolv.conf", "/tmp/resolv.conf.d/resolv.conf.auto"
+    with a_box() as box:
+        box.write("sbin/uci", '#!/bin/sh\n[ "$2" = get ] && exec cat /told\necho "uci $*" >>/calls\n').chmod(0o755)
+        # As boot does it: what succeeds is deleted.
+        boots = f"( . {NAMES} ) && rm -f {NAMES}"
+        for told, program, calls in (
+            (ours, True, []),
+            ("/etc/my.conf", False, []),
+            (ours, False, [f"uci set dhcp.@dnsmasq[0].resolvfile={openwrts}", "uci commit dhcp"]),
+        ):
+            box.write("told", told)
+            if not program and (box.root / "usr/bin/sparelink").exists():
+                (box.root / "usr/bin/sparelink").unlink()
+            same(box.call("sh", "-c", boots)[2], calls, f"{told}, program {program}")
+            same((box.root / "var/run/sparelink").is_dir(), True, "dnsmasq starts")
+            same((box.root / NAMES.lstrip("/")).exists(), calls == [], "it stays as long as it is needed")
+    ensure(NAMES in (OPENWRT / "files/lib/upgrade/keep.d/sparelink").read_text().split(), "a sysupgrade keeps it")
+
+
 @test
 def json_files_are_what_their_readers_want():
     files = OPENWRT / "files"

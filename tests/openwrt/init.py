@@ -161,6 +161,31 @@ def init_reload_checks_first_and_signals_then():
 
 
 @test
+def init_lets_the_agent_read_what_uci_has_made_new_before_it_is_told():
+    with a_box() as box:
+        with_ujail(box)
+        box.configure(enabled="1")
+        box.write("running", "")
+        # As uci leaves it.
+        (box.root / CONFIG).chmod(0o600)
+        calls = box.service("reload")[2]
+        group, signal = f"chown root:sparelink {UCI}", "signal sparelink * HUP"
+        ensure(group in calls and calls.index(group) < calls.index(signal), f"the order: {calls}")
+        same((box.root / CONFIG).stat().st_mode & 0o777, 0o640, "mode of the configuration")
+
+
+@test
+def init_takes_a_broken_line_for_no_wish_to_stop():
+    with a_box() as box:
+        box.write("running", "")
+        for text in ("config sparelink 'main'\n\toption enabled '1\n", "config sparelink 'main\n\toption enabled '0'\n"):
+            box.write(CONFIG, text)
+            box.write("wrong", "/etc/config/sparelink:1:1: this quote is never closed\n")
+            code, _, calls = box.service("reload")
+            same((code, about(calls, "procd")), (1, []), f"procd is told nothing: {calls}")
+
+
+@test
 def init_reload_starts_and_ends_it_as_enabled_says():
     with a_box() as box:
         box.configure(enabled="1")
@@ -194,7 +219,7 @@ def init_purge_waits_until_the_agent_has_ended():
         box.write("busy", "99")
         code, _, calls = box.service("purge")
         same((code, calls.count(purge)), (1, 10), "it gives up")
-        ensure("stop the agent first" in calls[-1], calls)
+        ensure("the agent is still running" in calls[-1], calls)
         box.configure(config_file="/etc/sparelink/sparelink.toml")
         box.write("busy", "0")
         ensure("sparelink purge --config /etc/sparelink/sparelink.toml" in box.service("purge")[2], "with a TOML file")

@@ -11,6 +11,8 @@ import defaults  # noqa: E402,F401
 import init  # noqa: E402,F401
 import ipk  # noqa: E402,F401
 import making  # noqa: E402,F401
+import scripts  # noqa: E402,F401
+import upgrade  # noqa: E402,F401
 import harness  # noqa: E402
 
 harness.main()

@@ -28,7 +28,7 @@ def uncommented(text):
 
 def known():
     """Types of sections and their keys, as the agent's own table has them: name to whether it may be a list."""
-    source = (REPOSITORY / "src/config/openwrt.rs").read_text()
+    source = (REPOSITORY / "src/config/openwrt/keys.rs").read_text()
     several = ("List", "Addresses", "Elsewhere")
     tables = {
         name: {key: form in several for key, form in re.findall(r'Key\("(\w+)", .*?, (\w+)(?:\(|\))', body)}

@@ -20,12 +20,14 @@ list() {
 	eval "CONFIG_${_section}_$1=\"\${CONFIG_${_section}_$1:+\${CONFIG_${_section}_$1} }\$2\""
 }
 
-# As with uci's, variables of a file that was loaded before stay, and a file with a mistake gives nothing.
+# As with uci's, variables of a file that was loaded before stay, and lines with a mistake are passed over.
 config_load() {
 	CONFIG_SECTIONS=
 	_count=0
-	sh -n "/etc/config/$1" 2>/dev/null || return 1
-	. "/etc/config/$1"
+	[ -e "/etc/config/$1" ] || return 1
+	while read -r _line; do
+		! echo "$_line" | sh -n 2>/dev/null || eval "$_line"
+	done <"/etc/config/$1"
 }
 
 config_get() {
