@@ -12,7 +12,7 @@ const MARK: &str = "panicked-at-start";
 /// What was kept has been taken up, and acted on, after this long.
 const START: Duration = Duration::from_secs(10);
 
-/// From now on a panic is remembered, if it comes soon.
+/// From now on a panic ends the agent, and is remembered if it comes soon.
 pub(super) fn watch(run_dir: &Path) {
     let mark = run_dir.join(MARK);
     let begun = clock::now().mono;
@@ -23,6 +23,8 @@ pub(super) fn watch(run_dir: &Path) {
             let _ = fs::write(&mark, "");
         }
         told(panic);
+        // A build that unwinds, as OpenWrt's own does, would go on without the task that has panicked.
+        std::process::abort();
     }));
 }
 

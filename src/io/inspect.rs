@@ -191,6 +191,18 @@ pub fn session_address(roots: &Roots) -> Option<IpAddr> {
     None
 }
 
+/// Resolvers that know by themselves whom to ask: the name of the process, which is cut off after 15 characters, and
+/// the program's own.
+const RESOLVERS: [(&str, &str, Follows); 7] = [
+    ("systemd-resolve", "systemd-resolved", Follows::Every),
+    ("unbound", "unbound", Follows::Itself),
+    ("pihole-FTL", "Pi-hole", Follows::Itself),
+    ("AdGuardHome", "AdGuard Home", Follows::Itself),
+    ("named", "BIND", Follows::Itself),
+    ("kresd", "Knot Resolver", Follows::Itself),
+    ("https-dns-proxy", "https-dns-proxy", Follows::Itself),
+];
+
 /// Who resolves names on this box, and whether it asks those whom the file in `run_dir` names.
 #[must_use]
 pub fn readers(roots: &Roots, programs: &BTreeSet<String>, run_dir: &Path) -> Vec<Reader> {
@@ -204,6 +216,11 @@ pub fn readers(roots: &Roots, programs: &BTreeSet<String>, run_dir: &Path) -> Ve
         let dropins = dropins.flatten().map(|entry| entry.path());
         let found = files.into_iter().chain(dropins).any(names_ours);
         readers.push(Reader { program: "dnsmasq", follows: follows(found) });
+    }
+    for (comm, program, follows) in RESOLVERS {
+        if programs.contains(comm) {
+            readers.push(Reader { program, follows });
+        }
     }
     let resolv = roots.root.join("etc/resolv.conf");
     let linked = fs::canonicalize(&resolv).is_ok_and(|path| path == Path::new(&ours));
@@ -389,6 +406,10 @@ mod tests {
         let follows = |dir: &str| readers(&roots, &programs, Path::new(dir))[0].follows;
         assert_eq!((follows("/run/s"), follows("/run/t")), (Follows::Yes, Follows::No));
         assert!(readers(&roots, &BTreeSet::new(), Path::new("/run/s")).is_empty());
+        let others = BTreeSet::from(["systemd-resolve", "unbound", "bash"].map(str::to_owned));
+        let others = readers(&roots, &others, Path::new("/run/s"));
+        let others: Vec<_> = others.iter().map(|one| (one.program, one.follows)).collect();
+        assert_eq!(others, [("systemd-resolved", Follows::Every), ("unbound", Follows::Itself)]);
         assert_eq!(session_address(&roots).unwrap().to_string(), "192.168.77.1");
         assert!(kmwan(&roots));
         let off = Files::new("off", &[("etc/config/kmwan", "config kmwan 'global'\n")]);

@@ -25,6 +25,7 @@ crate::tests![
     what_others_change_in_part_is_put_right_and_named,
     strict_filtering_for_all_is_loosened_on_uplinks,
     offloading_is_noticed_and_flows_move_all_the_same,
+    openwrts_firewall_comes_and_goes_and_nothing_is_lost,
     six_repairs_in_a_minute_are_a_fight,
     what_others_add_is_left_alone_and_does_no_harm,
 ];
@@ -223,6 +224,36 @@ async fn flushes_and_firewall_reloads_are_put_right_and_named() -> Result<()> {
         ),
     ])
     .await
+}
+
+/// `service firewall reload` and `stop` as OpenWrt's fw4 does them: its own table in one transaction.
+async fn openwrts_firewall_comes_and_goes_and_nothing_is_lost() -> Result<()> {
+    const OUT: &str = "{ \"wan0\", \"usb0\", \"wlan0\" }";
+    let stage = Stage::new().await?;
+    let load = format!(
+        "nft -f - <<E\ntable inet fw4\nflush table inet fw4\ntable inet fw4 {{\n\
+         chain forward {{ type filter hook forward priority filter; policy drop; ct state established,related accept; \
+         iifname \"lan0\" oifname {OUT} accept; }}\n\
+         chain srcnat {{ type nat hook postrouting priority srcnat; oifname {OUT} masquerade; }}\n}}\nE"
+    );
+    let begun = Instant::now();
+    for n in 0..20 {
+        shell(&stage.home, &load).await?;
+        if n % 4 == 3 {
+            shell(&stage.home, "nft delete table inet fw4").await?;
+        }
+    }
+    sleep(Duration::from_secs(1)).await;
+    stage.nothing_lost_since(begun).await?;
+    ensure!(told(&stage, "repaired").await?.is_empty(), "nothing of ours was touched");
+    let begun = Instant::now();
+    shell(&stage.home, &load.replace("\"lan0\"", "\"lan9\"")).await?;
+    sleep(Duration::from_millis(500)).await;
+    shell(&stage.home, "nft delete table inet fw4").await?;
+    sleep(Duration::from_secs(1)).await;
+    let (lost, _) = stage.lost_since(begun).await?;
+    ensure!(lost > 0, "control: a zone that may not forward is noticed");
+    Ok(())
 }
 
 async fn what_network_managers_delete_is_put_right_and_named() -> Result<()> {

@@ -44,12 +44,11 @@ async fn without_metrics(home: &Home) -> Result<()> {
     Ok(())
 }
 
-/// A socket where ubusd's should be, at which nobody listens any more.
-fn refusing() -> Result<()> {
+/// A bus that takes every call and answers none; dropped, it leaves a socket that refuses.
+fn hanging() -> Result<UnixListener> {
     let path = Path::new(SOCKET);
     fs::create_dir_all(path.parent().context("no folder")?)?;
-    drop(UnixListener::bind(path)?);
-    Ok(())
+    Ok(UnixListener::bind(path)?)
 }
 
 async fn uplinks_without_a_metric_are_all_ready() -> Result<()> {
@@ -69,11 +68,14 @@ async fn uplinks_without_a_metric_are_all_ready() -> Result<()> {
     let reason = |s: &Status| s.uplink(&plan.uplinks[1].name).map(|u| u.reason.clone());
     ensure!(reason(&alone).as_deref() == Some("has no gateway"), "{alone:?}");
     // A bus that answers nobody: the kernel alone does not know it, and netifd should.
-    refusing()?;
+    let hanging = hanging()?;
     let told = |s: &Status| {
         reason(s).is_some_and(|r| r.contains("option metric: uci set network.NAME.metric=20; "))
     };
     agent.wait(LISTENS, "the metric named", told).await?;
+    drop(hanging);
+    sleep(Duration::from_secs(2)).await;
+    agent.wait(SOON, "the same where it refuses", told).await?;
     let netifd = Netifd::start(networks(&home))?;
     agent.wait_proven(LISTENS).await?;
     home.apply(&Action::line(first, LineEvent::Sever)).await?;
@@ -117,10 +119,14 @@ async fn networks_are_followed_and_their_reasons_told() -> Result<()> {
     let down = |more: &[(&'static str, Value)]| with(&[&down, more].concat());
     let off = down(&[("autostart", false.into())]);
     let waits = down(&[("pending", true.into())]);
+    let problem = serde_json::json!([{"subsystem": "ppp", "code": "AUTH_FAILED"}]);
+    let refused = down(&[("pending", true.into()), ("errors", problem)]);
     let gone = down(&[("available", false.into()), ("device", Value::Null)]);
     for (dump, condition, words) in [
+        (waits.clone(), "no_address", "is being set up again, and waits for an address"),
         (off, "switched_off", "switched off"),
-        (waits, "no_address", "waits for an address"),
+        (waits, "no_address", "waits for an address from its provider"),
+        (refused, "no_address", "is refused by its provider, by name or password (AUTH_FAILED)"),
         (gone, "absent", "not plugged in"),
         (
             serde_json::json!({"interface": [all["interface"][0], all["interface"][1]]}),

@@ -85,7 +85,7 @@ pub enum Says {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reader {
     pub program: &'static str,
-    /// It asks those whom the agent names.
+    /// Whether it asks those whom the agent names.
     pub follows: Follows,
 }
 
@@ -96,6 +96,10 @@ pub enum Follows {
     Yes,
     /// It reads other files, as far as could be seen.
     No,
+    /// It asks those whom its own configuration names, by whatever uplink.
+    Itself,
+    /// It asks the servers of every uplink, each by its own.
+    Every,
 }
 
 /// An nftables table of somebody else, iptables' own among them.

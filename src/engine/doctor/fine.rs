@@ -43,10 +43,15 @@ pub fn fine(config: &Config, facts: &Facts) -> Vec<String> {
     if facts.voices.is_some() && strangers::judge(facts).next().is_none() {
         fine.push("nobody else in the LAN says that it is the router".to_owned());
     }
-    let followers = facts.readers.iter().filter(|reader| reader.follows == Follows::Yes);
-    fine.extend(
-        followers.map(|r| format!("{} asks the name servers of the uplink in use", r.program)),
-    );
+    fine.extend(facts.readers.iter().filter_map(|reader| {
+        let whom = match reader.follows {
+            Follows::Yes => "the name servers of the uplink in use",
+            Follows::Itself => "the name servers that its own configuration names",
+            Follows::Every => "the name servers of every uplink",
+            Follows::No => return None,
+        };
+        Some(format!("{} asks {whom}", reader.program))
+    }));
     fine.extend(page(config, facts));
     fine
 }

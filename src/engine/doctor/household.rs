@@ -8,7 +8,7 @@ use super::facts::{Facts, Follows, Reader};
 use super::finding::{Finding, listed};
 use crate::config::{Config, DeviceMatch};
 use crate::engine::health::Condition;
-use crate::engine::kernel::network;
+use crate::engine::kernel::network::{self, Stage};
 use crate::engine::kernel::view::Link;
 use crate::engine::uplink::attachment::Attachment;
 use crate::units::{IfIndex, IfName};
@@ -24,10 +24,20 @@ pub(super) fn judge(config: &Config, facts: &Facts) -> Vec<Finding> {
         if facts.view.netifd_is_silent && attachment.fault == Some(Condition::NoGateway) {
             findings.push(lacks_metric(name, &uplink.device, place));
         } else {
-            findings.extend(egress(name, &uplink.device, attachment));
+            let (network, dev) = (uplink.device.network.as_deref(), attachment.link.as_ref());
+            let dev = dev.map(|(_, dev)| dev);
+            let stage = network::stage(&facts.view.networks, network, dev);
+            let failed = stage.filter(|stage| matches!(stage, Stage::Failed(_)));
+            let hindrance = failed.and_then(network::hindrance);
+            let refused = hindrance.filter(|_| attachment.fault == Some(Condition::Pending));
+            match refused {
+                Some(hindrance) => findings.push(refuses(name, &hindrance)),
+                None => findings.extend(egress(name, &uplink.device, attachment)),
+            }
         }
         findings.extend(detours(name, attachment));
     }
+    findings.extend(silent(facts));
     findings.extend(lan(config, facts, &uplinks));
     findings.extend(names(config, facts));
     findings.extend(house(facts));
@@ -94,6 +104,26 @@ fn lacks_metric(name: &str, device: &DeviceMatch, place: usize) -> Finding {
             network::own_metric(device.network.as_deref(), place)
         ),
     )
+}
+
+/// netifd has tried, and says why it could not.
+fn refuses(name: &str, hindrance: &str) -> Finding {
+    Finding::wrong(
+        format!("{name} {hindrance}"),
+        "It is tried again, and used as soon as it has an address.",
+        "ifstatus NETWORK has the whole answer, logread what was tried; are name, password and PIN right?",
+    )
+}
+
+/// netifd is there, and does not say what it knows.
+fn silent(facts: &Facts) -> Option<Finding> {
+    facts.view.netifd_is_silent.then(|| {
+        Finding::note(
+            "netifd does not answer over ubus",
+            "Gateways, prefixes and resolvers are then what the kernel has of them, and reasons are guessed.",
+            "is it running (service network status), and may the agent's user ask it (/usr/share/acl.d/sparelink.json)?",
+        )
+    })
 }
 
 /// What an uplink lacks.

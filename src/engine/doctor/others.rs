@@ -55,10 +55,9 @@ fn networkd(facts: &Facts) -> Option<Finding> {
         Finding::wrong(
             "systemd-networkd deletes routes and rules of other programs when it restarts",
             "The agent puts its own back, but for a moment traffic goes astray.",
-            "write into /etc/systemd/networkd.conf.d/sparelink.conf, and restart systemd-networkd:\n\
-             [Network]\n\
-             ManageForeignRoutes=no\n\
-             ManageForeignRoutingPolicyRules=no",
+            "mkdir -p /etc/systemd/networkd.conf.d; \
+             printf '[Network]\\nManageForeignRoutes=no\\nManageForeignRoutingPolicyRules=no\\n' \
+             > /etc/systemd/networkd.conf.d/sparelink.conf; systemctl restart systemd-networkd",
         )
     })
 }

@@ -39,6 +39,8 @@ pub enum Stage {
     /// It waits for an answer: of a DHCP server, of a provider's dial-in.
     #[default]
     Pending,
+    /// The same, after it was up: it is being set up again.
+    Again,
     /// Somebody has switched it off, or it does not begin by itself.
     SwitchedOff,
     /// There is no such device.
@@ -49,15 +51,49 @@ pub enum Stage {
 
 /// How far the network of that name is, or else those on this interface; `None`: nobody says.
 #[must_use]
-pub fn stage<'a>(networks: &'a Networks, name: Option<&str>, device: &IfName) -> Option<&'a Stage> {
+pub fn stage<'a>(
+    networks: &'a Networks,
+    name: Option<&str>,
+    device: Option<&IfName>,
+) -> Option<&'a Stage> {
     if let Some(name) = name {
         return networks.get(name).map(|network| &network.stage);
     }
+    let device = device?;
     let here =
         |n: &&Network| [&n.device, &n.below].into_iter().flatten().any(|name| name == device);
     let stages = networks.values().filter(here).map(|network| &network.stage);
     // Of `wan` and `wan6` one is enough.
     stages.min_by_key(|stage| **stage != Stage::Up)
+}
+
+/// What the manager says, with what was known before: one that was up and waits is being set up again.
+pub fn remember(networks: &mut Networks, before: &Networks) {
+    for (name, network) in networks {
+        let was = before.get(name).map(|before| &before.stage);
+        if network.stage == Stage::Pending && matches!(was, Some(Stage::Up | Stage::Again)) {
+            network.stage = Stage::Again;
+        }
+    }
+}
+
+/// What keeps a network from being up, as the end of a sentence that begins with its name; `None`: nothing is known to.
+#[must_use]
+pub fn hindrance(stage: &Stage) -> Option<String> {
+    let code = match stage {
+        Stage::Failed(code) => code,
+        Stage::Again => return Some("is being set up again, and waits for an address".to_owned()),
+        Stage::Up | Stage::Pending | Stage::SwitchedOff | Stage::NoDevice => return None,
+    };
+    // The codes are those of netifd's protocol handlers; those of a dial-in that say whose fault it is are few.
+    let code: String = code.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
+    Some(match code.as_str() {
+        "AUTH_FAILED" | "AUTH_TOPEER_FAILED" => {
+            format!("is refused by its provider, by name or password ({code})")
+        }
+        "PIN_FAILED" | "SIM_FAILED" => format!("does not get past its SIM ({code})"),
+        _ => format!("cannot be set up by netifd ({code})"),
+    })
 }
 
 /// What each interface is called by the manager. Of several networks on one the first that leads out by IPv4 counts, else

@@ -11,7 +11,7 @@ use crate::engine::health::line::Line;
 use crate::engine::health::traffic::Packets;
 use crate::engine::health::{Condition, Health, Signal};
 use crate::engine::input::Counters;
-use crate::engine::kernel::network::Networks;
+use crate::engine::kernel::network::{self, Networks};
 use crate::engine::kernel::polls::{BYTES_EVERY, POLL_BUSY, POLL_IDLE, POLL_LOST, POLL_SUSPECTED};
 use crate::engine::kernel::view::{KernelChange, KernelView};
 use crate::engine::output::Output;
@@ -53,7 +53,8 @@ impl Engine {
     }
 
     /// The box's network manager says something else of its networks now.
-    pub(in crate::engine) fn networks_named(&mut self, networks: Networks, now: Now) {
+    pub(in crate::engine) fn networks_named(&mut self, mut networks: Networks, now: Now) {
+        network::remember(&mut networks, &self.seen.view.networks);
         self.seen.view.networks = networks;
         self.seen.view.netifd_is_silent = false;
         self.relink(now);

@@ -325,7 +325,9 @@ impl Engine {
                 let metric = (worst == Condition::NoGateway && self.seen.view.netifd_is_silent)
                     .then(|| self.lacks_metric(u));
                 let plain = || worst.phrase().to_owned();
-                let told = subnet.map(overlaps_lan).or(firewall.map(barred_by)).or(metric);
+                let waits = (worst == Condition::Pending).then(|| self.waits(u)).flatten();
+                let told = subnet.map(overlaps_lan).or(firewall.map(barred_by));
+                let told = told.or(metric).or(waits);
                 told.unwrap_or_else(plain)
             }
             Role::Active => match u.present().map(|(_, line)| line.health).max_by_key(badness_of) {
@@ -338,6 +340,13 @@ impl Engine {
             Role::Ready => "ready".to_owned(),
             Role::NotReady => "being checked".to_owned(),
         }
+    }
+
+    /// What an uplink waits for that has no address.
+    fn waits(&self, u: &Uplink) -> Option<String> {
+        let name = u.config.device.network.as_deref();
+        let device = u.attachment.link.as_ref().map(|(_, device)| device);
+        network::hindrance(network::stage(&self.seen.view.networks, name, device)?)
     }
 
     /// netifd may know the gateway that the kernel was not given.

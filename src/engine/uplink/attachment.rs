@@ -77,7 +77,8 @@ impl Attachment {
             this.fault = Some(Condition::InVrf);
             return this;
         }
-        let stage = network::stage(&view.networks, config.device.network.as_deref(), &link.name);
+        let stage =
+            network::stage(&view.networks, config.device.network.as_deref(), Some(&link.name));
         let is_up = config.device.network.is_none() || stage == Some(&Stage::Up);
         if link.up && is_up {
             for family in Family::BOTH {
@@ -179,7 +180,7 @@ fn missing(device: &DeviceMatch, view: &KernelView) -> Condition {
 /// Why an interface has no address.
 fn waits(stage: Option<&Stage>) -> Condition {
     match stage {
-        Some(Stage::Pending | Stage::Failed(_)) => Condition::Pending,
+        Some(Stage::Pending | Stage::Again | Stage::Failed(_)) => Condition::Pending,
         Some(Stage::SwitchedOff) => Condition::SwitchedOff,
         Some(Stage::Up | Stage::NoDevice) | None => Condition::NoAddress,
     }

@@ -148,4 +148,84 @@ mod tests {
         assert!(seen.devices[&IfName::new("usb0").unwrap()].metered);
         fs::remove_dir_all(&dir).unwrap();
     }
+
+    /// A device as a line of `tests/boxes/boxes.txt` has it: its name, what is known of it, and whether it forwards.
+    fn device_of(line: &str) -> (&str, Device, bool) {
+        let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let get = |key: &str| {
+            let mut words = rest.split(' ').map(|word| word.split_once('=').unwrap_or((word, "")));
+            words.find(|(word, _)| *word == key).map(|(_, value)| value.replace('_', " "))
+        };
+        let usb = get("maker").map(|maker| Usb {
+            vendor: u16::from_str_radix(&maker, 16).unwrap(),
+            product: get("product").unwrap_or_default(),
+            ..Usb::default()
+        });
+        let (wireless, metered) = (get("wifi").is_some(), get("metered").is_some());
+        let device = Device { wireless, usb, metered, gateway_mac: None };
+        (name, device, get("forwards").is_some())
+    }
+
+    /// Writes the files that say so.
+    fn put_device(dir: &Path, link: &Link, device: &Device, forwards: bool) {
+        let put = |path: String, text: &str| {
+            let path = dir.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let (name, index) = (&link.name, link.index.0);
+        let net = format!("sys/class/net/{name}");
+        put(format!("{net}/ifindex"), &format!("{index}\n"));
+        if device.wireless {
+            put(format!("{net}/phy80211/name"), "phy0\n");
+        }
+        if let Some(usb) = &device.usb {
+            let adapter = format!("sys/devices/platform/usb/{index}-1");
+            put(format!("{adapter}/idVendor"), &format!("{:04x}\n", usb.vendor));
+            put(format!("{adapter}/product"), &format!("{}\n", usb.product));
+            let function = format!("{adapter}/{index}-1:1.0");
+            put(format!("{function}/bInterfaceNumber"), "00\n");
+            std::os::unix::fs::symlink(dir.join(function), dir.join(net).join("device")).unwrap();
+        }
+        let costs = "VENDOR_SPECIFIC=414e44524f49445f4d455445524544\n";
+        let lease = if device.metered { costs } else { "ADDRESS=10.0.0.2\n" };
+        put(format!("run/systemd/netif/leases/{index}"), lease);
+        let forwarding = if forwards { "1\n" } else { "0\n" };
+        put(format!("proc/sys/net/ipv4/conf/{name}/forwarding"), forwarding);
+    }
+
+    /// The boxes that proposals are tried on, as their files have them: sysfs, `/proc/sys` and leases say the same.
+    #[test]
+    fn of_every_known_box_the_files_say_what_it_has() {
+        let text = include_str!("../../../tests/boxes/boxes.txt");
+        let (mut devices, mut by_usb, mut metered) = (0, 0, 0);
+        for paragraph in text.split("\n\n").filter(|text| !text.starts_with('#')) {
+            let dir = std::env::temp_dir().join(format!("sparelink-box-{}", std::process::id()));
+            let mut view = KernelView::default();
+            let mut expected = Vec::new();
+            for line in paragraph.trim().lines().skip(1) {
+                if ["= ", "lan ", "auto ", "not "].iter().any(|word| line.starts_with(word)) {
+                    continue;
+                }
+                let (name, device, forwards) = device_of(line);
+                let index = u32::try_from(view.links.len()).unwrap() + 2;
+                let link = Link::wired(IfIndex(index), name);
+                put_device(&dir, &link, &device, forwards);
+                expected.push((link.name.clone(), device, forwards));
+                view.links.insert(link.index, link);
+            }
+            let roots = Roots { proc: dir.join("proc"), root: dir.clone() };
+            let seen = look(&roots, view, |_, _| None);
+            for (name, device, forwards) in expected {
+                assert_eq!(seen.devices[&name], device, "{paragraph}");
+                assert_eq!(seen.forwards.contains(&name), forwards, "{paragraph}");
+                devices += 1;
+                by_usb += usize::from(device.usb.is_some());
+                metered += usize::from(device.metered);
+            }
+            fs::remove_dir_all(&dir).unwrap();
+        }
+        let counts = (devices, by_usb, metered);
+        assert!(devices >= 50 && by_usb >= 15 && metered >= 2, "control: {counts:?}");
+    }
 }

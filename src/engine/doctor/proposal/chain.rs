@@ -26,6 +26,8 @@ pub struct Uplink {
     pub metered: bool,
     /// Of the best default route that `main` has, or had, by it.
     pub metric: Metric,
+    /// Its own address, IPv4's if it has one.
+    pub address: Option<IpAddr>,
     /// Its next hop by IPv4.
     pub gateway: Option<IpAddr>,
     /// From where it can be reached by IPv4; `None`: it has no such address.
@@ -188,6 +190,7 @@ fn described(
         nature,
         metered: seen.device(link).metered || nature.kind() == Kind::Cellular,
         metric,
+        address: address(seen, link),
         gateway,
         reach: reach(seen, link),
         resolvers: Vec::new(),
@@ -200,6 +203,12 @@ fn described(
 pub(super) fn describe(seen: &Seen, link: &Link, nature: Nature) -> Uplink {
     let (metric, gateway) = best_default(seen, link).unwrap_or((Metric(0), None));
     described(seen, link, nature, metric, gateway)
+}
+
+/// The address that people know a link by.
+fn address(seen: &Seen, link: &Link) -> Option<IpAddr> {
+    let own = seen.view.addresses.iter().filter(|a| a.index == link.index && a.global);
+    own.map(|a| a.net.addr()).min_by_key(IpAddr::is_ipv6)
 }
 
 /// From where a link can be reached; the best of its addresses counts.

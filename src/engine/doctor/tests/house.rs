@@ -64,7 +64,11 @@ fn a_manager_of_the_firmware_is_in_the_way() {
 #[test]
 fn what_is_fine_is_said() {
     let mut facts = sound();
-    facts.readers = vec![Reader { program: "dnsmasq", follows: Follows::Yes }];
+    facts.readers = vec![
+        Reader { program: "dnsmasq", follows: Follows::Yes },
+        Reader { program: "unbound", follows: Follows::Itself },
+        Reader { program: "systemd-resolved", follows: Follows::Every },
+    ];
     assert_eq!(
         fine(&config(CONFIG), &facts),
         [
@@ -74,6 +78,8 @@ fn what_is_fine_is_said() {
             "LAN: br-lan, 192.168.77.1/24, 1 machine seen",
             "no firewall keeps the LAN from an uplink",
             "dnsmasq asks the name servers of the uplink in use",
+            "unbound asks the name servers that its own configuration names",
+            "systemd-resolved asks the name servers of every uplink",
             "the page is at http://192.168.77.1:8300/",
         ]
     );

@@ -69,6 +69,7 @@ fn absent(way: &Way) -> Option<Uplink> {
         nature: way.nature,
         metered: way.metered.unwrap_or(way.nature.kind() == Kind::Cellular),
         metric: Metric(0),
+        address: None,
         gateway: None,
         reach: None,
         resolvers: Vec::new(),
