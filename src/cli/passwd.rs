@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use nix::unistd::{User, geteuid};
 
 use super::failure::Failure;
-use super::terminal;
+use super::terminal::{self, Secret};
 use super::usual;
 use crate::config;
 use crate::io::web::password::{self, Error};
@@ -93,10 +93,10 @@ fn ask() -> Result<String, Failure> {
         let hint = "type it at a terminal, or send one line: echo PASSWORD | sparelink passwd";
         Failure::new("there is no password; nothing has changed", hint)
     };
-    let first = read("New password: ")?.ok_or_else(none)?;
+    let first = read("New password: ")?.line().ok_or_else(none)?;
     password::check(&first).map_err(|unfit| Failure::plain(unfit.to_string()))?;
     if terminal::can_ask() {
-        let second = read("Once more: ")?.ok_or_else(none)?;
+        let second = read("Once more: ")?.line().ok_or_else(none)?;
         if first != second {
             return Err(Failure::plain("the two are not the same; nothing has changed"));
         }
@@ -111,15 +111,19 @@ pub(super) fn twice(prompt: &str) -> Result<Result<Option<String>, String>, Fail
         let line = terminal::secret(prompt);
         line.map_err(|error| Failure::plain(format!("the password cannot be read: {error}")))
     };
-    let Some(first) = read(prompt)? else { return Ok(Ok(None)) };
+    let over = || Failure::plain("the questions were not answered; nothing is written");
+    let first = match read(prompt)? {
+        Secret::Line(line) => line,
+        Secret::Empty => return Ok(Ok(None)),
+        Secret::Over => return Err(over()),
+    };
     if let Err(unfit) = password::check(&first) {
         return Ok(Err(unfit.to_string()));
     }
-    let second = read("Once more: ")?;
-    Ok(if second.as_ref() == Some(&first) {
-        Ok(Some(first))
-    } else {
-        Err("the two are not the same".to_owned())
+    Ok(match read("Once more: ")? {
+        Secret::Over => return Err(over()),
+        Secret::Line(second) if second == first => Ok(Some(first)),
+        Secret::Line(_) | Secret::Empty => Err("the two are not the same".to_owned()),
     })
 }
 

@@ -228,7 +228,7 @@ fn lines_of(change: &Change, observed: &Dataplane, names: &Names) -> Vec<Line> {
         Change::BuildTable(table) => {
             let (chains, sets) = (table.chains.len(), table.sets.len());
             let name = &table.name;
-            vec![More(format!("nft table inet {name} ({chains} chains, {sets} sets), built anew"))]
+            vec![More(format!("nft table inet {name} ({chains} chains, {sets} sets), rebuilt"))]
         }
         Change::Elements { .. } => {
             let element = |line: &str| match line.strip_prefix("nft delete ") {

@@ -78,9 +78,29 @@ pub(super) fn tell(failure: &Failure) -> ExitCode {
     failure.code()
 }
 
-/// One line of stdin, without its end. At a terminal it is asked for with `prompt` and not shown;
-/// `None`: the person gave up with Ctrl-C, or there is no line.
-pub(super) fn secret(prompt: &str) -> io::Result<Option<String>> {
+/// What was typed without being shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Secret {
+    /// A line, without its end.
+    Line(String),
+    /// An empty one.
+    Empty,
+    /// None, and there will be none: the person gave up with Ctrl-C, or nobody is there any more.
+    Over,
+}
+
+impl Secret {
+    /// The line, if there was one.
+    pub(super) fn line(self) -> Option<String> {
+        match self {
+            Self::Line(line) => Some(line),
+            Self::Empty | Self::Over => None,
+        }
+    }
+}
+
+/// One line of stdin. At a terminal it is asked for with `prompt` and not shown.
+pub(super) fn secret(prompt: &str) -> io::Result<Secret> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return line_of(stdin.lock());
@@ -96,7 +116,7 @@ pub(super) fn secret(prompt: &str) -> io::Result<Option<String>> {
     let line = line_of(stdin.lock());
     print_error("\n");
     tcsetattr(&stdin, SetArg::TCSANOW, &before)?;
-    Ok(line?.filter(|line| !line.contains(char::from(CTRL_C))))
+    line
 }
 
 /// One line of stdin, without its end, asked for with `prompt`; `None`: there is none, and will be none.
@@ -108,24 +128,26 @@ pub(super) fn line(prompt: &str) -> io::Result<Option<String>> {
 }
 
 /// The first line, if there is one. No more is read than a line may have.
-fn line_of(input: impl Read) -> io::Result<Option<String>> {
+fn line_of(input: impl Read) -> io::Result<Secret> {
     let (mut line, mut input) = (Vec::new(), input.take(LONGEST_LINE));
     let mut byte = [0];
     // Byte by byte: what follows the line belongs to the next question.
-    while input.read(&mut byte)? > 0 && byte[0] != b'\n' {
-        line.push(byte[0]);
-        if byte[0] == CTRL_C {
-            break;
+    let mut ended = false;
+    while !ended && input.read(&mut byte)? > 0 {
+        match byte[0] {
+            b'\n' => ended = true,
+            CTRL_C => return Ok(Secret::Over),
+            other => line.push(other),
         }
     }
     if line.last() == Some(&b'\r') {
         line.pop();
     }
     if line.is_empty() {
-        return Ok(None);
+        return Ok(if ended { Secret::Empty } else { Secret::Over });
     }
     let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
-    String::from_utf8(line).map(Some).map_err(wrong)
+    String::from_utf8(line).map(Secret::Line).map_err(wrong)
 }
 
 /// Whether stdin is a terminal, at which a person can be asked.

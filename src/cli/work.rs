@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::terminal;
 use crate::daemon::{self, Options};
-use crate::io::lock::Lock;
+use crate::io::lock::{self, Lock};
 use crate::io::netlink::{Reconciler, in_words};
 use crate::io::{leds, sysctl};
 #[cfg(feature = "lab")]
@@ -28,7 +28,11 @@ const FORWARDING: &str = "net/ipv4/ip_forward";
 
 /// Takes everything of ours out of the kernel, and puts sysctls back.
 pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
-    let _lock = Lock::take_in_passing(run_dir).context("stop the agent first")?;
+    let held = Lock::take_in_passing(run_dir);
+    if matches!(held, Err(lock::Error::Taken)) {
+        anyhow::bail!("the agent is still running – `sudo systemctl stop sparelink` first");
+    }
+    let _lock = held?;
     let report = runtime()?.block_on(async {
         let mut reconciler = Reconciler::open(run_dir).await?;
         anyhow::Ok(reconciler.purge().await)

@@ -76,7 +76,7 @@ async fn purged_after_a_kill_and_twenty_switches() -> Result<()> {
     }
     stage.on("phone").await?;
     let refused = stage.purge().await?.must(2)?;
-    ensure!(refused.err.contains("stop the agent first"), "{refused:?}");
+    ensure!(refused.err.contains("the agent is still running"), "{refused:?}");
     ensure!(stage.agent.status().await?.all_proven(), "the agent was disturbed");
     stage.agent.end(Signal::SIGKILL).await?;
     purge(&stage, &look, &before).await

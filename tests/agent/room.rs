@@ -249,7 +249,7 @@ async fn purge_leaves_the_kernel_as_it_was() -> Result<()> {
     stage.happens("phone", LineEvent::Restore).await?;
     stage.agent.wait_proven(SOON).await?;
     let refused = stage.purge().await?.must(2)?;
-    ensure!(refused.err.contains("stop the agent first"), "{refused:?}");
+    ensure!(refused.err.contains("the agent is still running"), "{refused:?}");
     stage.agent.end(Signal::SIGTERM).await?;
     let standing = dump(&stage.home).await?;
     ensure!(standing != before, "control: it stands after the agent's end");

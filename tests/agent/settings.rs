@@ -12,15 +12,26 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::api::Description;
+use crate::guard::shell;
 use crate::http::{Answer, PORT, ask, host};
 use crate::login::{LAN, PASSWORD, cookie, log_in, passwd, post};
 use crate::stage::{PROVEN, Stage};
 
-crate::tests![settings_of_the_page_are_in_force_and_undone];
+crate::tests![
+    a_disk_that_is_full_or_read_only_leaves_the_settings_as_they_are,
+    settings_of_the_page_are_in_force_and_undone,
+];
 
 const UNCONFIRMED: &str = "The new settings are undone: nobody confirmed them";
 /// A minute, of which some has passed, on a busy machine.
 const UNDONE: Duration = Duration::from_secs(60);
+
+/// Settings that name whom to call about the phone, which nothing depends on.
+fn calling(whom: &str) -> Value {
+    let provider = json!({"name": whom, "account": "", "phone": "", "monthly": ""});
+    let phone = json!({"was": "phone", "provider": provider});
+    json!({"uplinks": [{"was": "cable"}, {"was": "mifi"}, phone]})
+}
 
 /// Somebody who has logged in.
 struct Person {
@@ -62,12 +73,9 @@ impl Person {
         Ok(answer)
     }
 
-    /// The same of who is called about the phone, which nothing depends on.
+    /// The same of who is called about the phone.
     async fn calls(&self, whom: &str) -> Result<()> {
-        let provider = json!({"name": whom, "account": "", "phone": "", "monthly": ""});
-        let phone = json!({"was": "phone", "provider": provider});
-        let wanted = json!({"uplinks": [{"was": "cable"}, {"was": "mifi"}, phone]});
-        let answer = self.tries(wanted).await?;
+        let answer = self.tries(calling(whom)).await?;
         ensure!(answer.status == 200, "{answer:?}");
         Ok(())
     }
@@ -107,6 +115,36 @@ impl Person {
         self.cookie = cookie(&log_in(&self.stage, PASSWORD).await?)?;
         Ok(())
     }
+}
+
+async fn a_disk_that_is_full_or_read_only_leaves_the_settings_as_they_are() -> Result<()> {
+    let person = Person::new().await?;
+    let before = person.file()?;
+    let folder = person.path().parent().context("no folder")?.display().to_string();
+    // A small disk in its place, with all that was there.
+    let small = format!(
+        "cp -a {folder} {folder}.kept; mount -t tmpfs -o size=4m none {folder}; cp -a {folder}.kept/. {folder}/"
+    );
+    let full = format!("cat /dev/zero >{folder}/zeros 2>/dev/null || true");
+    let emptied = format!("rm {folder}/zeros");
+    let read_only = format!("mount -o remount,ro {folder}");
+    let writable = format!("mount -o remount,rw {folder}");
+    shell(&person.stage.home, &small).await?;
+    for (breaks, mends, why) in
+        [(&full, &emptied, "the disk is full"), (&read_only, &writable, "the disk is read-only")]
+    {
+        shell(&person.stage.home, breaks).await?;
+        let refused = person.tries(calling("Anna")).await?;
+        ensure!(refused.status == 500, "{refused:?}");
+        let told = refused.json()?.to_string();
+        ensure!(told.contains("it is as before") && told.contains(why), "{told}");
+        ensure!(person.file()? == before, "{why}: the file is another");
+        shell(&person.stage.home, mends).await?;
+        ensure!(person.shown().await?["revision"].is_string(), "{why}: the page shows them");
+    }
+    person.calls("Anna").await.context("control")?;
+    person.says("undo").await?;
+    Ok(())
 }
 
 async fn settings_of_the_page_are_in_force_and_undone() -> Result<()> {

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
 use sparelink::lab::netns::Netns;
 use sparelink::lab::script::{Action, LineEvent};
@@ -22,13 +23,16 @@ use sparelink::lab::topology::{Home, Plan};
 use tokio::time::{Instant, sleep};
 
 use crate::figure;
-use crate::stage::{AGENT, Said, in_netns};
+use crate::stage::{AGENT, Said, in_netns, shell};
 
 crate::tests![
+    #[ignore = "long: two minutes are given"]
+    after_the_usual_two_minutes_everything_is_as_before,
     nobody_is_locked_out_by_what_goes_wrong,
     setup_begins_with_what_others_have_been_told,
     setup_proposes_what_works,
     setup_without_a_way_out_writes_nothing,
+    what_is_interrupted_at_a_question_is_not_written,
     what_is_refused_at_a_question_is_not_written,
     what_setup_starts_stays_only_if_it_is_confirmed,
 ];
@@ -179,12 +183,16 @@ struct Terminal {
 
 impl Terminal {
     async fn open(place: &Place, router: &Netns) -> Result<Self> {
+        let within = format!("{}s", WITHIN.as_secs());
+        Self::open_with(place, router, &["--within", &within]).await
+    }
+
+    async fn open_with(place: &Place, router: &Netns, words: &[&str]) -> Result<Self> {
         let pty = openpty(None, None)?;
         let master: OwnedFd = pty.master;
         let flags = OFlag::from_bits_truncate(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        let within = format!("{}s", WITHIN.as_secs());
-        let mut command = child(Path::new("/usr/bin/env"), &place.words(&["--within", &within]));
+        let mut command = child(Path::new("/usr/bin/env"), &place.words(words));
         command.stdin(Stdio::from(pty.slave.try_clone()?));
         command.stdout(Stdio::from(pty.slave.try_clone()?)).stderr(Stdio::from(pty.slave));
         let child = router.run(async move { command.spawn() }).await??;
@@ -385,6 +393,8 @@ async fn setup_without_a_way_out_writes_nothing() -> Result<()> {
 enum Then {
     Undo,
     Silent,
+    /// Types the end of what is typed.
+    EndOfInput,
     /// Says something else, and goes for a coffee.
     OtherWords,
     /// The session is gone.
@@ -413,6 +423,48 @@ async fn what_is_refused_at_a_question_is_not_written() -> Result<()> {
     Ok(())
 }
 
+/// Hung up at each question, by turns with Ctrl-C and the end of what is typed: nothing is there.
+async fn what_is_interrupted_at_a_question_is_not_written() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    let place = Place::new()?;
+    // Which are asked here; after `Write it to` it is written.
+    let mut terminal = Terminal::open(&place, &home.router).await?;
+    let refuses = BTreeMap::from_iter(ANSWERS.into_iter().chain([("Write it to", "n")]));
+    terminal.until("nothing is written", &refuses).await?;
+    let said = std::mem::take(&mut terminal.said);
+    let questions = ANSWERS.iter().filter(|(question, _)| said.contains(question));
+    let mut interrupted = 0;
+    for (question, _) in questions {
+        let mut others: BTreeMap<&str, &str> = ANSWERS.into();
+        others.remove(question);
+        let mut terminal = Terminal::open(&place, &home.router).await?;
+        terminal.until(question, &others).await?;
+        sleep(Duration::from_millis(100)).await;
+        match interrupted % 3 {
+            0 => drop(terminal),
+            by => {
+                // There a terminal makes no signal of Ctrl-C.
+                let by_word = question.starts_with("Password");
+                match by {
+                    1 if by_word => terminal.master.write_all(b"\x03")?,
+                    1 => kill(terminal.pid(), Signal::SIGINT)?,
+                    _ => terminal.master.write_all(b"\x04")?,
+                }
+                let code = terminal.ends().await?;
+                ensure!(code != Some(0), "at {question:?} it ended well: {}", terminal.said);
+                let echoes = tcgetattr(&terminal.master)?.local_flags.contains(LocalFlags::ECHO);
+                ensure!(echoes, "at {question:?}: what is typed is not seen any more");
+            }
+        }
+        interrupted += 1;
+        let left: Vec<_> = fs::read_dir(&place.0)?.flatten().map(|e| e.file_name()).collect();
+        ensure!(left == ["bin"], "at {question:?}: {left:?}");
+    }
+    ensure!(interrupted >= 4, "control: {interrupted} questions: {said}");
+    figure(&format!("{interrupted} questions"));
+    Ok(())
+}
+
 /// Sets up a home, and then this happens: how long it took until everything was as before.
 async fn undone_after(
     place: &Place,
@@ -431,6 +483,7 @@ async fn undone_after(
             ["yes", "keep it", ""].iter().try_for_each(|word| terminal.types(word))?
         }
         Then::Silent => {}
+        Then::EndOfInput => terminal.master.write_all(b"\x04")?,
         Then::HangUp => drop(terminal),
         Then::Terminate => kill(terminal.pid(), Signal::SIGTERM)?,
         Then::Stall => kill(terminal.pid(), Signal::SIGSTOP)?,
@@ -507,7 +560,8 @@ async fn nobody_is_locked_out_by_what_goes_wrong() -> Result<()> {
     let home = Home::build(&Plan::default()).await?;
     let place = Place::new()?;
     let mut longest = Duration::ZERO;
-    let kinds = [Then::Terminate, Then::Stall, Then::AgentDies, Then::SecondSetup];
+    let kinds =
+        [Then::Terminate, Then::Stall, Then::AgentDies, Then::SecondSetup, Then::EndOfInput];
     for then in kinds {
         longest = longest.max(undone_after(&place, &home, then, Some(BEFORE)).await?);
     }
@@ -519,5 +573,24 @@ async fn nobody_is_locked_out_by_what_goes_wrong() -> Result<()> {
         longest.as_secs_f64(),
         WITHIN.as_secs()
     ));
+    Ok(())
+}
+
+/// Who is silent and says nothing of a time, after a switch of the LAN has gone dark for them as well.
+async fn after_the_usual_two_minutes_everything_is_as_before() -> Result<()> {
+    let home = Home::build(&Plan::default()).await?;
+    let place = Place::new()?;
+    let mut terminal = Terminal::open_with(&place, &home.router, &[]).await?;
+    terminal.until("Started.", &ANSWERS.into()).await?;
+    ensure!(place.runs(), "control: the agent does not run: {}", terminal.said);
+    let begun = Instant::now();
+    shell(&home.router, "ip link set lan0 down").await?;
+    drop(terminal);
+    while place.runs() || place.config().exists() || place.is_on_trial() {
+        ensure!(begun.elapsed() < Duration::from_secs(130), "it is on trial still");
+        sleep(Duration::from_millis(200)).await;
+    }
+    ensure!(begun.elapsed() > Duration::from_secs(100), "control: {:?} are given", begun.elapsed());
+    figure(&format!("undone after {:.1} s", begun.elapsed().as_secs_f64()));
     Ok(())
 }

@@ -57,7 +57,7 @@ fn a_change_is_what_goes_and_what_comes() {
         "+ ip -4 route default dev usb0 table 8300 metric 1 proto 83",
         "+ ip -4 rule pref 32765 lookup 8300 protocol 83",
         "- ip -4 rule pref 32765 lookup 8300 protocol 83",
-        "+ nft table inet sparelink (0 chains, 0 sets), built anew",
+        "+ nft table inet sparelink (0 chains, 0 sets), rebuilt",
         "- nft table inet sparelink",
         "- ip -4 route default dev usb0 table 8300 metric 1 proto 83",
     ];

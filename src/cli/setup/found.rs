@@ -142,12 +142,9 @@ fn row(uplink: &Uplink, proof: &Proof) -> String {
         Origin::Found | Origin::Named => proof.words(),
         Origin::Absent => "not seen now".to_owned(),
     };
-    format!(
-        "{:<8} {}: {proof}{nat}{metered} → {}",
-        uplink.interface,
-        uplink.nature.words(),
-        uplink.name
-    )
+    let address = uplink.address.map(|own| format!(", {own}")).unwrap_or_default();
+    let (interface, nature, name) = (&uplink.interface, uplink.nature.words(), &uplink.name);
+    format!("{interface:<8} {nature}{address}: {proof}{nat}{metered} → {name}")
 }
 
 fn in_words(why: &Why) -> String {

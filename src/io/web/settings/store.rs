@@ -242,7 +242,7 @@ impl Store {
         let denied = error.kind() == io::ErrorKind::PermissionDenied;
         let known = [
             (io::ErrorKind::PermissionDenied, "the agent may not write beside it"),
-            (io::ErrorKind::ReadOnlyFilesystem, "the disk cannot be written"),
+            (io::ErrorKind::ReadOnlyFilesystem, "the disk is read-only"),
             (io::ErrorKind::StorageFull, "the disk is full"),
         ];
         let known = known.into_iter().find(|(kind, _)| *kind == error.kind());
