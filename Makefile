@@ -20,7 +20,7 @@ TIMED := .ci/timed
 
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
-.PHONY: help demo test test-all bench release dist dist-test arm deb deb-test openwrt image image-test vm vm-x86 clean \
+.PHONY: help demo test test-all bench release dist dist-test arm deb deb-test openwrt openwrt-source image image-test vm vm-x86 clean \
         setup setup-tests setup-arm setup-deb setup-image setup-vm setup-vm-x86 fmt clippy builds unit computed waited \
         page openwrt-test picture vm-x86-short doc deny size quick-size soak
 
@@ -36,7 +36,7 @@ test: setup-tests fmt clippy builds unit vm-x86-short page openwrt-test doc deny
 # Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
 test-all: UNIT_FLAGS = --include-ignored
 test-all: export SPARELINK_STORIES = 2000
-test-all: test size deb-test vm-x86  ## the long ones too
+test-all: test size deb-test dist dist-test vm-x86 image-test  ## the long ones too (hours)
 
 # Random faults on the real agent in the lab, in the same order for the same seed.
 MINUTES ?= 3
@@ -74,6 +74,9 @@ deb-test: setup-deb  ## install, upgrade under traffic, remove and purge the pac
 
 openwrt: setup-arm  ## build packages for OpenWrt, with LuCI's pages: target/openwrt/*.ipk
 	packaging/openwrt/build
+
+openwrt-source:  ## pack the source with its crates, for OpenWrt's SDK: target/openwrt/*-vendored.tar.gz
+	packaging/openwrt/source
 
 image: setup-deb setup-image  ## make a card for a Raspberry Pi: target/image/*.img.xz
 	packaging/deb/build arm64
@@ -142,6 +145,7 @@ waited:
 
 computed:
 	@$(TIMED) "random stories" $(TEST) --test properties -- $(UNIT_FLAGS)
+	@$(TIMED) "rubbish" $(TEST) --test rubbish -- $(UNIT_FLAGS)
 	@$(TIMED) "simulated days" $(TEST) --test simulation -- $(UNIT_FLAGS)
 
 # A minute of what `make vm-x86` plays.
