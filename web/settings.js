@@ -136,7 +136,7 @@ function drawUplinks() {
         u.metered = box.checked;
         unsure();
       });
-      metered.append(box, " data on it is precious (metered)");
+      metered.append(box, " metered (data is limited or costs money)");
       const acts = make("p", "acts");
       const step = (text, to) => {
         const node = button(text, () => {
@@ -205,7 +205,7 @@ function drawChannels() {
 function drawLeds() {
   const { leds } = wanted;
   $("set-leds").replaceChildren(
-    field("the whole", input(leds.status, (value) => (leds.status = value), { list: "set-led-names", hint: "the board’s" })),
+    field("status LED", input(leds.status, (value) => (leds.status = value), { list: "set-led-names", hint: "the board’s" })),
     ...wanted.uplinks.map((u) =>
       field(u.was, input(leds.uplinks[u.was], (value) => (leds.uplinks[u.was] = value), { list: "set-led-names", hint: "the board’s" })),
     ),

@@ -171,6 +171,7 @@ let entered = null; // what waits for a login: called with whether it came
 export function renderEnter(s) {
   const unset = s?.login?.set === false;
   show($("enter-unset"), unset);
+  put($("enter-title"), unset ? "Set a password" : "Log in");
   put($("enter-label"), unset ? "New password (8 characters at least)" : "Password");
   put($("enter-do"), unset ? "Set the password" : "Log in");
   set($("enter-password"), "autocomplete", unset ? "new-password" : "current-password");

@@ -32,6 +32,16 @@ pub fn open() -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+/// Takes the page's password away, and gives the code by which one is set there.
+///
+/// # Errors
+/// If it cannot be kept.
+pub(super) fn code(config_file: &Path) -> Result<String> {
+    let file = password::file(config_file);
+    password::remove(&file)?;
+    Ok(password::new_code(&file, None)?)
+}
+
 /// Gives the agent with this configuration a password for its page, which nobody else knows.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::agent::{Agent, Status};
 use super::meter::Meter;
 use super::modem::Condition;
+use super::page;
 use super::script::{Action, EVENTS};
 use super::topology::Home;
 use crate::time::human;
@@ -39,6 +40,7 @@ const HELP: &str = "  unplug UPLINK     pull its cable out of the router
   kill agent        also: stop agent, start agent
   status            how the agent sees it
   history           what it has done
+  code              take the page's password away: a new one is set there with this code
   quit";
 
 /// Reads commands until `quit` or the end of input.
@@ -72,6 +74,7 @@ pub async fn run(
                     ["help" | "?"] => say(HELP)?,
                     ["status" | "s"] => say(&status(home, agent.as_ref()).await)?,
                     ["history"] => say(&history(agent.as_ref()).await?)?,
+                    ["code"] => say(&code(agent.as_ref()))?,
                     words => match Action::parse(words) {
                         Ok(action) => match act(home, agent, &action, &start).await {
                             Ok(begun) => {
@@ -92,6 +95,15 @@ pub async fn run(
                 }
             }
         }
+    }
+}
+
+/// The code by which the page's password is set.
+fn code(agent: Option<&Agent>) -> String {
+    let Some(agent) = agent else { return "  there is no agent; type `start agent`".to_owned() };
+    match page::code(&agent.config_file()) {
+        Ok(code) => format!("  set a password on the page with the code {code}"),
+        Err(e) => format!("{e:#}"),
     }
 }
 

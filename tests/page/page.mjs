@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, readdir } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { watchFrom } from "./browser.mjs";
+import { command } from "./command.mjs";
 import { HOSTILE } from "./hostile.mjs";
 import {
   COLOURS,
@@ -67,6 +68,7 @@ const hostileState = (from) => {
 };
 
 export const tests = {
+  ...command,
   ...settings,
 
   "every state is readable for everyone, in both themes, on phone and desk": async (context, say) => {
@@ -996,7 +998,7 @@ export const tests = {
     await more(page, "mifi");
     await card(page, "mifi").getByRole("button", { name: "Test" }).click();
     await page.waitForSelector("#enter[open]");
-    assert.match(await text(page, "#enter"), /No password is set yet[\s\S]*sparelink passwd --code/);
+    assert.match(await text(page, "#enter"), /Set a password[\s\S]*None is set yet[\s\S]*sparelink passwd --code/);
     assert.equal(await page.evaluate(() => document.activeElement.id), "enter-code");
     // Somebody sets one while the dialog is open.
     const unset = STATES.first_boot().status;

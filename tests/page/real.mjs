@@ -176,6 +176,59 @@ export const tests = {
     throw new Error("not every uplink is proven again");
   },
 
+  "a new box is protected after three decisions: a password, an order, and to keep it": async (context, say, url, lab) => {
+    if (!lab) return say("skipped: there is no lab");
+    const [, code] = await lab.answer("code", /with the code (\S+)/);
+    const { page, errors } = await meet(context, url);
+    const typed = [];
+    await page.locator("#settings").click();
+    await page.waitForSelector("#enter-unset:visible", { timeout: PATIENCE });
+    await page.screenshot({ path: `${SHOTS}real-first-1280.png` });
+    await page.locator("#enter-code").fill(code.toLowerCase());
+    typed.push("password");
+    await enter(page, (lab.password = "correct horse 7"));
+    await page.waitForSelector("dialog.settings[open]", { timeout: PATIENCE });
+    const names = await page.locator("#set-uplinks > li").count();
+    assert.ok(names >= 2, "what was found stands there");
+    await page.locator("#set-uplinks > li").nth(1).getByRole("button", { name: "Up" }).click();
+    typed.push("order");
+    await page.locator("#set-do").click();
+    await page.waitForSelector("#set-difference:visible", { timeout: PATIENCE });
+    await page.locator("#set-do").click();
+    await page.waitForSelector("#trial:visible", { timeout: PATIENCE });
+    await page.locator("#trial-keep").click();
+    typed.push("keep");
+    await page.waitForSelector("#trial", { state: "hidden", timeout: PATIENCE });
+    assert.deepEqual(typed, ["password", "order", "keep"]);
+    // It is protected: the first dies, another carries.
+    const first = await carries(page);
+    lab.type(`sever ${first.toLowerCase()}`);
+    await page.waitForFunction((was) => {
+      const names = [...document.querySelectorAll(".card[data-role=active] h3")].map((h) => h.textContent);
+      return names.length === 1 && names[0] !== was;
+    }, first, { timeout: PATIENCE });
+    lab.type(`restore ${first.toLowerCase()}`);
+    // As it was, for who comes next.
+    await page.locator("#settings").click();
+    await page.waitForSelector("dialog.settings[open]", { timeout: PATIENCE });
+    await page.locator("#set-uplinks > li").nth(1).getByRole("button", { name: "Up" }).click();
+    await page.locator("#set-do").click();
+    await page.waitForSelector("#set-difference:visible", { timeout: PATIENCE });
+    await page.locator("#set-do").click();
+    await page.waitForSelector("#trial:visible", { timeout: PATIENCE });
+    await page.locator("#trial-keep").click();
+    await page.waitForSelector("#trial", { state: "hidden", timeout: PATIENCE });
+    assert.deepEqual(errors, []);
+    await page.locator("#login").click();
+    await page.close();
+    for (let tries = 0; tries < 400; tries += 1) {
+      const status = await (await fetch(new URL("api/v1/status", url))).json();
+      if (status.spares_ready === status.uplinks.length - 1 && status.active === status.uplinks[0].name) return;
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    throw new Error("not every uplink is proven again");
+  },
+
   "another order is tried on the real agent, and undone": async (context, say, url, lab) => {
     if (!lab) return say("skipped: the password of this box is not known");
     const { page, errors } = await meet(context, url);

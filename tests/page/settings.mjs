@@ -70,7 +70,7 @@ export const settings = {
     await page.getByRole("button", { name: "Remove ntfy" }).click();
     await page.getByRole("button", { name: "Add a channel" }).click();
     await page.keyboard.type("ntfy://ntfy.sh/other");
-    await page.locator("#set-leds").getByLabel("the whole").fill("ACT");
+    await page.locator("#set-leds").getByLabel("status LED").fill("ACT");
     await page.locator("#set-do").click();
     await page.waitForSelector("#set-difference:visible");
     assert.match(await text(page, "#set-lines"), /-.*hold = "60s"[\s\S]*\+.*hold = "5m" # <b>mine<\/b>/);
