@@ -99,10 +99,10 @@ class Machine:
         return self.process.poll() is None
 
     def kept(self, state):
-        """Stops it, with all that it has in memory kept in a file."""
+        """Ends it, with all that it has in memory kept in a file. One that is stopped first would go on stopped."""
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.connect(self.monitor)
-            monitor.sendall(f'stop\nmigrate "exec:cat >{state}"\nquit\n'.encode())
+            monitor.sendall(f'migrate "exec:cat >{state}"\nquit\n'.encode())
             while monitor.recv(4096):
                 pass
         self.process.wait()

@@ -112,7 +112,7 @@ def the_files():
     try:
         said = page(machine)
         ensure([uplink["name"] for uplink in said["uplinks"]] == ["line"], f"the uplinks are {said['uplinks']}")
-        until("ssh", lambda: on_the_box("true") is not None, machine, 120)
+        until("ssh", lambda: on_the_box("true") is not None, machine)
         profile = on_the_box("cat /etc/NetworkManager/system-connections/wifi.nmconnection") or ""
         names = on_the_box("nmcli -g 802-11-wireless.ssid,802-11-wireless-security.psk --show-secrets connection show wifi") or ""
         ensure("Ännas Netz;" in names and "geheim" in names, f"the Wi-Fi is {names!r}, from {profile!r}")
@@ -129,7 +129,7 @@ def the_files():
         errors = (card.read("sparelink-errors.txt") or b"").decode()
         places = ["sparelink.toml:3:13: ", "sparelink.toml:4:2: ", "\r\n"]
         ensure(all(place in errors for place in places), f"it is told that {errors!r}")
-        until("ssh", lambda: on_the_box("true") is not None, machine, 120)
+        until("ssh", lambda: on_the_box("true") is not None, machine)
         ensure(on_the_box("cat /etc/ssh/ssh_host_ed25519_key.pub") == first, "the box has another key")
     finally:
         machine.cut()
@@ -164,7 +164,7 @@ def cuts_of_an_upgrade(count, chance):
     machine = Machine(ran)
     try:
         page(machine)
-        until("ssh", lambda: on_the_box("true") is not None, machine, 120)
+        until("ssh", lambda: on_the_box("true") is not None, machine)
         with open(package, "rb") as file:
             subprocess.run([*SSH, "cat >/root/next.deb; sync"], stdin=file, check=True, timeout=300)
         machine.kept(state)
@@ -174,9 +174,9 @@ def cuts_of_an_upgrade(count, chance):
     machine, upgrade = upgrading(Card("cut", ran), state)
     begun = time.monotonic()
     try:
-        ensure(upgrade.wait(timeout=300) == 0, "the package cannot be upgraded")
+        ensure(upgrade.wait(timeout=BOOT) == 0, "the package cannot be upgraded")
         whole = time.monotonic() - begun
-        until("the next version", lambda: installed() == "ii+next", machine, 60)
+        until("the next version", lambda: installed() == "ii+next", machine)
         until("the page", home.status, machine)
     finally:
         machine.cut()
@@ -192,12 +192,12 @@ def cuts_of_an_upgrade(count, chance):
         try:
             page(machine)
             again.append(machine.age())
-            until("ssh", lambda: on_the_box("true") is not None, machine, 120)
-            version = until("an answer of dpkg", installed, machine, 120)
+            until("ssh", lambda: on_the_box("true") is not None, machine)
+            version = until("an answer of dpkg", installed, machine)
             if version[:2] not in ("ii", "iU", "iF") or not version.endswith("+next"):
                 # Cut off before all was unpacked, it is the old one, and can be upgraded again.
                 ensure(on_the_box("dpkg -i /root/next.deb", 300) is not None, f"{version} cannot be upgraded again")
-            until("the next version, with nothing left to do", lambda: installed() == "ii+next", machine, 120)
+            until("the next version, with nothing left to do", lambda: installed() == "ii+next", machine)
             print(f"   upgrade {n + 1}: cut after {at:.1f} of {whole:.1f} s, the page again after {again[-1]:.0f} s, {version}",
                   flush=True)
         finally:
@@ -208,7 +208,7 @@ def cuts_of_an_upgrade(count, chance):
 def upgrading(card, state):
     """A machine that has just been told to upgrade, and who told it."""
     machine = Machine(card, state=state)
-    until("ssh", lambda: on_the_box("true") is not None, machine, 120)
+    until("ssh", lambda: on_the_box("true") is not None, machine)
     return machine, subprocess.Popen([*SSH, "dpkg -i /root/next.deb"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -218,17 +218,21 @@ def installed():
     return said and said[:2] + ("+next" if said.endswith("+next") else "")
 
 
-def the_cuts():
-    chance = random.Random(SEED)
-    first = cuts_of_the_first_boot((CUTS + 1) // 2, chance)
-    upgrade = cuts_of_an_upgrade(CUTS // 2, chance)
-    both = first + upgrade
-    ensure(len(both) == CUTS, f"{len(both)} of {CUTS} booted again")
-    return (f"{len(both)} of {CUTS} booted again to the page: {len(first)} cuts of a first boot, {len(upgrade)} of an upgrade;"
-            f" at most {max(both):.0f} s")
+def survived(cuts, of):
+    again = cuts(CUTS // 2, random.Random(SEED))
+    ensure(len(again) == CUTS // 2, f"{len(again)} of {CUTS // 2} booted again")
+    return f"{len(again)} of {len(again)} cuts of {of} booted again to the page, at most after {max(again):.0f} s"
 
 
-STAGES = [the_machine, the_board, the_files, the_cuts]
+def the_cuts_of_a_first_boot():
+    return survived(cuts_of_the_first_boot, "a first boot")
+
+
+def the_cuts_of_an_upgrade():
+    return survived(cuts_of_an_upgrade, "an upgrade")
+
+
+STAGES = [the_machine, the_board, the_files, the_cuts_of_a_first_boot, the_cuts_of_an_upgrade]
 
 
 def main():
