@@ -14,6 +14,7 @@ use crate::units::{Family, IfIndex, Metric, PerFamily, RulePriority, TableId};
 
 pub mod diff;
 pub mod drift;
+pub mod failed;
 pub mod followers;
 pub mod nft;
 pub mod plan;

@@ -11,7 +11,6 @@ use nix::net::if_::if_indextoname;
 use super::conntrack::Conntrack;
 use super::dump::{Look, Ours};
 use super::encode::{add_route, del_route, rule_message};
-use super::failed::Failed;
 use super::lacking::is_lacking;
 use super::message::Message;
 use super::nfnl::{NfnlError, missing};
@@ -20,6 +19,7 @@ use super::talk::{Error, Talk};
 use super::{dump, features, rules};
 use crate::engine::dataplane::diff::{Change, diff};
 use crate::engine::dataplane::drift::{Drift, Found};
+use crate::engine::dataplane::failed::Failed;
 use crate::engine::dataplane::nft::{Stmt, Table};
 use crate::engine::dataplane::render;
 use crate::engine::dataplane::report::ApplyReport;
@@ -345,7 +345,7 @@ impl Reconciler {
                 Ok(()) => report.changes.push(change),
                 Err(error) => {
                     report.errors.push(format!("{}: {error}", in_words(&change)));
-                    failed.remember(&change);
+                    failed.remember(&change, |path| sysctl::read(path).is_ok());
                 }
             }
         }

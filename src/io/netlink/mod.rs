@@ -10,7 +10,6 @@ pub mod conntrack;
 mod decode;
 mod dump;
 mod encode;
-mod failed;
 mod family;
 mod features;
 mod frame;

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::dataplane::diff::{Change, is_forwarding};
-use crate::io::sysctl;
+use super::diff::{Change, is_forwarding};
 use crate::units::{Family, TableId};
 
 /// What failed, as far as later changes depend on it.
-#[derive(Default)]
-pub(super) struct Failed {
+#[derive(Debug, Default)]
+pub struct Failed {
     routes: BTreeSet<(Family, TableId)>,
     rules: BTreeSet<Family>,
     accept_ra: bool,
@@ -19,12 +18,12 @@ pub(super) struct Failed {
 
 impl Failed {
     /// The table could not be looked at: it may not stand.
-    pub(super) const fn without_table(&mut self) {
+    pub const fn without_table(&mut self) {
         self.table = true;
     }
 
-    /// Takes note of a change that could not be made.
-    pub(super) fn remember(&mut self, change: &Change) {
+    /// Takes note of a change that could not be made. `is_there` says of a sysctl whether it still is.
+    pub fn remember(&mut self, change: &Change, is_there: impl Fn(&str) -> bool) {
         match change {
             Change::ReplaceRoute(route) => {
                 self.routes.insert((route.family, route.table));
@@ -34,7 +33,7 @@ impl Failed {
             }
             // Of a device that is gone there is nothing to be lost.
             Change::SetSysctl { path, .. } if path.ends_with("/accept_ra") => {
-                self.accept_ra |= sysctl::read(path).is_ok();
+                self.accept_ra |= is_there(path);
             }
             Change::BuildTable(_) => self.table = true,
             Change::SetSysctl { .. }
@@ -45,7 +44,8 @@ impl Failed {
     }
 
     /// Whether a change must not be made any more.
-    pub(super) fn forbids(&self, change: &Change) -> bool {
+    #[must_use]
+    pub fn forbids(&self, change: &Change) -> bool {
         match change {
             Change::DelRoute(route) => self.routes.contains(&(route.family, route.table)),
             Change::DelRule(rule) => self.table || self.rules.contains(&rule.family),
