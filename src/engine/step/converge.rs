@@ -104,7 +104,7 @@ impl Engine {
         let kernel = &mut self.kernel;
         kernel.settled = 0;
         kernel.failures += 1;
-        let pause = kernel.failures.checked_sub(2).map_or(ONCE_MORE, |n| PAUSE * (1 << n.min(4)));
+        let pause = kernel.failures.checked_sub(2).map_or(ONCE_MORE, |n| PAUSE * (1 << n.min(2)));
         kernel.not_before = kernel.not_before.max(now.mono + pause);
         if kernel.failures > 1 && kernel.last_error.as_ref() != errors.first() {
             kernel.last_error = errors.first().cloned();
