@@ -36,6 +36,7 @@ test: setup-tests fmt clippy builds unit vm-x86-short page openwrt-test doc deny
 # Tests that take long say so with #[ignore]; the simulation of 1,000 uplink-days is one.
 test-all: UNIT_FLAGS = --include-ignored
 test-all: export SPARELINK_STORIES = 2000
+test-all: export SPARELINK_HARSH_STORIES = 1000000
 test-all: test size deb-test dist dist-test vm-x86 image-test  ## the long ones too (hours)
 
 # Random faults on the real agent in the lab, in the same order for the same seed.

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::RngSeed;
 use sparelink::config::{self, Config};
+use sparelink::engine::dataplane::nft::Table;
 use sparelink::engine::events::causes::Cause;
 use sparelink::engine::events::facts::{Fact, SwitchKind};
 use sparelink::engine::health::Condition;
@@ -21,6 +22,7 @@ use sparelink::engine::probe::{Outcome, ProbeId, Question};
 use sparelink::engine::state::Restored;
 use sparelink::engine::{Engine, Mode};
 use sparelink::lab::world::line::Nature;
+use sparelink::lab::world::trouble::{Trouble, Vandal};
 use sparelink::lab::world::{Fault, Plan, World};
 use sparelink::time::Instant;
 use sparelink::units::{Family, PerFamily};
@@ -49,7 +51,10 @@ enum Deed {
     Probe(usize),
     Stall(u64),
     Restart,
+    /// The agent is asked to stop, and started again after a while.
+    Stop,
     People(bool),
+    Box(Trouble),
 }
 
 /// Deeds, each so many milliseconds after the one before.
@@ -88,6 +93,40 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (1u64..4000).prop_map(Deed::Stall),
         1 => any::<bool>().prop_map(Deed::People),
     ]
+}
+
+fn trouble() -> impl Strategy<Value = Trouble> {
+    let vandal = prop_oneof![
+        Just(Vandal::Rules),
+        Just(Vandal::Routes),
+        Just(Vandal::Table),
+        Just(Vandal::Everything)
+    ];
+    prop_oneof![
+        2 => prop_oneof![Just(0.0), Just(0.2), Just(0.6), Just(1.0)].prop_map(Trouble::Refusals),
+        1 => (1u64..4_000).prop_map(|ms| Trouble::Deaf(Duration::from_millis(ms))),
+        1 => prop_oneof![Just(0u64), Just(300), Just(2_000)].prop_map(|ms| Trouble::SlowDoor(Duration::from_millis(ms))),
+        3 => vandal.prop_map(Trouble::Vandal),
+        2 => (0usize..4).prop_map(Trouble::Lease),
+        1 => (0usize..4, 1u8..200).prop_map(|(n, count)| Trouble::ForeignRoutes(n, count)),
+        1 => (-400_000_000i64..400_000_000).prop_map(Trouble::Clock),
+    ]
+}
+
+/// A story in which the box is struck as well, its agent killed, asked to stop, and started again; at its end it is calm.
+fn harsh_story() -> impl Strategy<Value = Story> {
+    let deed = prop_oneof![
+        8 => deed(),
+        4 => trouble().prop_map(Deed::Box),
+        1 => Just(Deed::Restart),
+        1 => Just(Deed::Stop),
+    ];
+    let time = prop_oneof![0u64..300, 0u64..12_000];
+    (families(), vec((time, deed), 0..20), any::<u64>()).prop_map(|(families, mut deeds, seed)| {
+        let calm = [Trouble::Refusals(0.0), Trouble::SlowDoor(Duration::ZERO)];
+        deeds.extend(calm.map(|trouble| (0, Deed::Box(trouble))));
+        Story { families, deeds, seed }
+    })
 }
 
 fn families() -> impl Strategy<Value = Vec<PerFamily<bool>>> {
@@ -202,11 +241,17 @@ fn act(world: &mut World, deed: &Deed, uplinks: usize) {
             world.command(Command::Probe { uplink: name(*n) });
         }
         Deed::Stall(ms) => world.stall(Duration::from_millis(*ms)),
+        Deed::Stop => {
+            world.stop_agent();
+            world.run_for(SECOND * 12);
+            world.start_agent();
+        }
         Deed::Restart => {
             world.kill_agent();
             world.run_for(SECOND);
             world.start_agent();
         }
+        Deed::Box(trouble) => world.trouble(*trouble),
         Deed::People(at_home) => {
             let now = world.now();
             world.net.set_people(at_home.then_some(Duration::from_millis(100)), now);
@@ -347,6 +392,84 @@ fn settles(story: &Story, mended: usize) -> Result<(), TestCaseError> {
         prop_assert_eq!(kernel, on, "{} in the kernel", family);
     }
     Ok(())
+}
+
+/// So many harsh stories are known ones, and as many others fresh.
+const HARSH_STORIES: u32 = 5_000;
+
+/// A story without its tape, and the quiet after it.
+fn harshly(story: &Story) -> World {
+    let mut world = world(story, false);
+    world.tape = None;
+    let mut world = play_in(world, story, fine).unwrap();
+    world.run_for(SECOND * 45);
+    world
+}
+
+fn nothing_is_violated(story: &Story) -> Result<(), TestCaseError> {
+    let world = harshly(story);
+    prop_assert_eq!(&world.net.kernel.violations, &Vec::<String>::new());
+    Ok(())
+}
+
+fn known_harsh_stories() -> ProptestConfig {
+    ProptestConfig { cases: HARSH_STORIES, ..known_stories() }
+}
+
+fn fresh_harsh_stories() -> ProptestConfig {
+    let cases = number("SPARELINK_HARSH_STORIES").and_then(|n| u32::try_from(n).ok());
+    ProptestConfig { cases: cases.unwrap_or(HARSH_STORIES), ..fresh_stories() }
+}
+
+mod harsh {
+    use super::*;
+
+    proptest! {
+        #![proptest_config(known_harsh_stories())]
+        #[test]
+        fn known_stories_violate_nothing(story in harsh_story()) {
+            nothing_is_violated(&story)?;
+        }
+    }
+    proptest! {
+        #![proptest_config(fresh_harsh_stories())]
+        #[test]
+        fn fresh_stories_violate_nothing(story in harsh_story()) {
+            nothing_is_violated(&story)?;
+        }
+    }
+
+    /// Positive control: every rule is one that can hold or not, and what breaks it is found.
+    #[test]
+    fn every_rule_is_applied_and_can_be_broken() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let mut applied: BTreeMap<&str, u64> = BTreeMap::new();
+        for _ in 0..100 {
+            let world = harshly(&harsh_story().new_tree(&mut runner).unwrap().current());
+            for (rule, times) in world.rules_applied() {
+                *applied.entry(rule).or_default() += times;
+            }
+        }
+        for rule in ["choice", "probe", "flush", "liveness", "refusal", "repair", "bare"] {
+            assert!(applied.get(rule).is_some_and(|times| *times > 0), "{rule}: {applied:?}");
+        }
+        let calm = Story { families: vec![BOTH; 2], deeds: Vec::new(), seed: 1 };
+        let broken = |by: fn(&mut World)| {
+            let mut world = harshly(&calm);
+            assert_eq!(world.net.kernel.violations, [""; 0], "control");
+            for _ in 0..40 {
+                by(&mut world);
+                world.run_for(SECOND);
+            }
+            world.net.kernel.violations.concat()
+        };
+        let words = broken(|world| world.net.kernel.plane.routes.clear());
+        assert!(words.contains("traffic is on None"), "{words}");
+        let words = broken(|world| world.net.kernel.plane.nft = Table::default());
+        assert!(words.contains("steered without a table"), "{words}");
+        let words = broken(|world| world.net.kernel.refuse(BOTH, world.now()));
+        assert!(words.contains("is refused, and an uplink has worked"), "{words}");
+    }
 }
 
 properties! {

@@ -3,10 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::rng::Rng;
+use super::trouble::Vandal;
 use crate::config::Config;
 use crate::engine::dataplane::diff::{Change, apply, diff};
 use crate::engine::dataplane::drift::{Drift, Found};
-use crate::engine::dataplane::nft::KeyPart;
+use crate::engine::dataplane::failed::Failed;
+use crate::engine::dataplane::nft::{KeyPart, Table};
 use crate::engine::dataplane::plan::everything;
 use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::ruleset::{NO_WAY, REFUSED_FOR, refusals};
@@ -26,8 +29,11 @@ pub struct Kernel {
     pub violations: Vec<String>,
     /// How many writes were made in all.
     pub writes: u64,
+    /// With which probability a change is refused.
+    pub refuses_changes: f64,
     devices: Vec<Device>,
     next_index: u32,
+    rng: Rng,
     /// Of our table, until it is changed: what is asked for most often changes nothing.
     digest: Option<u64>,
     /// Until when new flows are refused, unless it is said again.
@@ -42,6 +48,8 @@ struct Device {
     present: bool,
     carrier: bool,
     families: PerFamily<bool>,
+    /// How often its address has changed.
+    lease: u8,
 }
 
 /// Where the cable of an uplink is.
@@ -61,8 +69,10 @@ impl Kernel {
             plane: Dataplane::default(),
             violations: Vec::new(),
             writes: 0,
+            refuses_changes: 0.0,
             devices: Vec::new(),
             next_index: 2,
+            rng: Rng::new(0),
             digest: None,
             refused_until: PerFamily::default(),
         };
@@ -76,6 +86,7 @@ impl Kernel {
                 present: false,
                 carrier: true,
                 families: families.get(place).copied().unwrap_or(both),
+                lease: 0,
             });
             for change in this.appear(place) {
                 this.view.apply(&change);
@@ -193,17 +204,15 @@ impl Kernel {
         let changes = diff(desired, &self.plane);
         let found = observed_digest.map_or(Found::NoTable, |_| Found::Table);
         report.drift = Drift::of(desired, &self.plane, &changes, found);
-        // As the reconciler does: nothing old is removed whose successor could not be put in place.
-        let mut failed = Vec::new();
+        let mut failed = Failed::default();
         for change in changes {
             self.check_ownership(&change);
-            if let Some(error) = self.refusal(&change) {
-                report.errors.push(error);
-                failed.extend(place_of(&change));
+            if failed.forbids(&change) {
                 continue;
             }
-            let is_removal = matches!(change, Change::DelRoute(_));
-            if is_removal && place_of(&change).is_some_and(|place| failed.contains(&place)) {
+            if let Some(error) = self.refusal(&change) {
+                report.errors.push(error);
+                failed.remember(&change, |_| true);
                 continue;
             }
             apply(std::slice::from_ref(&change), &mut self.plane);
@@ -282,8 +291,70 @@ impl Kernel {
         ours.filter(move |r| r.family == family && r.table == TableId::ACTIVE)
     }
 
+    /// Somebody takes what is ours.
+    pub fn vandalise(&mut self, what: Vandal) -> Vec<Touched> {
+        let all = what == Vandal::Everything;
+        let mut touched = Vec::new();
+        if all || what == Vandal::Rules {
+            self.plane.rules.clear();
+            touched.push(Touched::Rules);
+        }
+        if all || what == Vandal::Routes {
+            self.plane.routes.clear();
+            touched.push(Touched::Routes);
+        }
+        if all || what == Vandal::Table {
+            self.plane.nft = Table::default();
+            self.digest = None;
+            self.refused_until = PerFamily::default();
+            touched.push(Touched::Nftables);
+        }
+        touched
+    }
+
+    /// An uplink gets another address, and every second time another gateway.
+    pub fn renew(&mut self, uplink: usize) -> Vec<KernelChange> {
+        let Some(device) = self.devices.get_mut(uplink).filter(|d| d.present) else {
+            return Vec::new();
+        };
+        let before = device.clone();
+        device.lease = device.lease.wrapping_add(1) % 100;
+        let after = device.clone();
+        let mut changes: Vec<KernelChange> =
+            addresses(uplink, &before).map(KernelChange::AddressGone).collect();
+        changes.extend(routes(uplink, &before).map(KernelChange::RouteGone));
+        changes.extend(addresses(uplink, &after).map(KernelChange::Address));
+        changes.extend(routes(uplink, &after).map(KernelChange::Route));
+        self.note(&changes);
+        changes
+    }
+
+    /// Somebody's routes by an uplink, in a table of their own.
+    pub fn foreign_routes(&mut self, uplink: usize, count: u8) -> Vec<KernelChange> {
+        let Some(dev) = self.index_of(uplink) else { return Vec::new() };
+        let route = |n: u8| ForeignRoute {
+            table: TableId(100),
+            dst: format!("10.{n}.0.0/16").parse().unwrap_or_else(|_| everything(Family::V4)),
+            src: None,
+            gateway: gateway(uplink, Family::V4, 0),
+            dev,
+            metric: Metric(0),
+            protocol: 4,
+            onlink: false,
+            mtu: None,
+            prefsrc: None,
+            kind: RouteKind::Unicast,
+        };
+        let changes: Vec<KernelChange> = (0..count).map(route).map(KernelChange::Route).collect();
+        self.note(&changes);
+        changes
+    }
+
     /// Why the kernel would not do this.
-    fn refusal(&self, change: &Change) -> Option<String> {
+    fn refusal(&mut self, change: &Change) -> Option<String> {
+        if self.rng.chance(self.refuses_changes) {
+            return Some(format!("{change}: no buffer space available"));
+        }
         let Change::ReplaceRoute(route) = change else { return None };
         self.uplink_on(route.dev).is_none().then(|| format!("{change}: no such device"))
     }
@@ -314,18 +385,6 @@ impl Kernel {
     }
 }
 
-/// The table that a change of a route is about.
-const fn place_of(change: &Change) -> Option<(Family, TableId)> {
-    match change {
-        Change::ReplaceRoute(route) | Change::DelRoute(route) => Some((route.family, route.table)),
-        Change::SetSysctl { .. }
-        | Change::AddRule(_)
-        | Change::DelRule(_)
-        | Change::BuildTable(_)
-        | Change::Elements { .. } => None,
-    }
-}
-
 fn link(device: &Device) -> Link {
     Link {
         index: device.index,
@@ -349,32 +408,33 @@ fn families(device: &Device) -> impl Iterator<Item = Family> + use<> {
 }
 
 fn addresses(uplink: usize, device: &Device) -> impl Iterator<Item = Address> + use<> {
-    let index = device.index;
+    let (index, lease) = (device.index, device.lease);
     families(device).filter_map(move |family| {
         let net = match family {
-            Family::V4 => format!("192.168.{}.2/24", 10 + uplink),
-            Family::V6 => format!("2001:db8:{uplink:x}::2/64"),
+            Family::V4 => format!("192.168.{}.{}/24", 10 + uplink, 2 + lease),
+            Family::V6 => format!("2001:db8:{uplink:x}::{:x}/64", 2 + lease),
         };
         Some(Address { index, net: net.parse().ok()?, peer: None, global: true, deprecated: false })
     })
 }
 
-/// The modem's address, as a router sees it.
-fn gateway(uplink: usize, family: Family) -> Option<IpAddr> {
+/// The modem's address, as a router sees it in its first lease, or in the nth after it.
+fn gateway(uplink: usize, family: Family, lease: u8) -> Option<IpAddr> {
+    let last = if (lease / 2).is_multiple_of(2) { 1 } else { 254 };
     match family {
-        Family::V4 => format!("192.168.{}.1", 10 + uplink).parse().ok(),
-        Family::V6 => "fe80::1".parse().ok(),
+        Family::V4 => format!("192.168.{}.{last}", 10 + uplink).parse().ok(),
+        Family::V6 => format!("fe80::{last}").parse().ok(),
     }
 }
 
 fn routes(uplink: usize, device: &Device) -> impl Iterator<Item = ForeignRoute> + use<> {
-    let dev = device.index;
+    let (dev, lease) = (device.index, device.lease);
     let metric = u32::try_from(uplink).map_or(Metric(100), |n| Metric(100 + n));
     families(device).map(move |family| ForeignRoute {
         table: TableId::MAIN,
         dst: everything(family),
         src: None,
-        gateway: gateway(uplink, family),
+        gateway: gateway(uplink, family, lease),
         dev,
         metric,
         protocol: 16,

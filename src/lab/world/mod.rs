@@ -3,14 +3,12 @@
 //! Pure: chance comes from a seed, and what happened once happens again.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::engine::dataplane::Dataplane;
 use crate::engine::events::facts::Event;
 use crate::engine::input::{Command, Input};
-use crate::engine::kernel::view::KernelChange;
 use crate::engine::names::ddns::outside::OutsideReply;
 use crate::engine::names::resolvers::Resolvers;
 use crate::engine::notify::Message;
@@ -19,20 +17,26 @@ use crate::engine::probe::{Outcome, ProbeReply, ProbeRequest, Question};
 use crate::engine::state::Restored;
 use crate::engine::{Engine, Mode};
 use crate::time::{Instant, Now, Utc};
-use crate::units::{PerFamily, Rtt, UplinkId};
+use crate::units::{Family, PerFamily, Rtt, UplinkId};
 
+mod check;
 pub mod kernel;
 pub mod line;
 pub mod names;
 pub mod net;
 pub mod rehearsal;
 pub mod rng;
+mod strike;
+pub mod trouble;
+mod watch;
 
-use kernel::{Cable, Kernel};
-use line::{Faults, Line, Nature};
+use kernel::Kernel;
+use line::{Line, Nature};
 use names::NameServer;
 use net::Network;
 use rng::Rng;
+pub use trouble::Fault;
+use watch::Watch;
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -44,42 +48,6 @@ pub struct Plan {
     pub families: Vec<PerFamily<bool>>,
     /// From which all chance follows.
     pub seed: u64,
-}
-
-/// Something that happens to the line of one uplink.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fault {
-    /// The cable is pulled, or put back.
-    Carrier(bool),
-    /// The line is cut beyond the modem in these families, or mended.
-    Sever(PerFamily<bool>),
-    /// The line is cut beyond a modem that answers names and plain web pages in the name of others.
-    Hijack,
-    /// The modem answers echoes in the name of this target from now on, whatever its line does.
-    Pose(IpAddr),
-    /// Answers take this much longer.
-    Delay(Duration),
-    /// The modem dies behind its carrier, or lives again.
-    ModemDead(bool),
-    /// This much more is lost.
-    Loss(f64),
-    /// Echoes to the Internet are thrown away on the way.
-    NoEchoes,
-    /// Answers take 800 ms longer.
-    Slow(bool),
-    /// An upload fills the modem's queue, or ends.
-    Bloat(bool),
-    /// The modem wants to be signed in to.
-    Portal(bool),
-    DnsBroken(bool),
-    /// The line's own resolvers do not answer.
-    ResolversBroken(bool),
-    /// The modem restarts: no carrier for two seconds, then a dead line for a minute.
-    Reboot,
-    /// The interface is gone, or back under another index.
-    Absent(bool),
-    /// Everything is well again.
-    Restore,
 }
 
 /// One input that the engine was given, and what it asked for then.
@@ -127,6 +95,19 @@ pub struct World {
     chapters: Vec<u64>,
     /// Rises when the agent ends: answers to the one before are not for the next.
     agent: u64,
+    /// What the kernel says is lost until then.
+    deaf_until: Instant,
+    /// How much longer a change of the kernel takes.
+    door: Duration,
+    /// By how much the wall clock is off, in milliseconds.
+    clock_shift: i64,
+    /// When the agent was last started.
+    begun: Option<Instant>,
+    families: Vec<PerFamily<bool>>,
+    /// Uplinks that a person has set aside, until then.
+    set_aside: BTreeMap<String, Option<Instant>>,
+    /// Looks after every step whether what must hold does.
+    watch: Watch,
 }
 
 /// What is still to happen.
@@ -137,14 +118,14 @@ enum Happening {
     Fault(usize, u64, Fault),
     /// A handshake that nobody answered is asked for again: by which agent, when first, which time.
     AskedAgain(u64, Box<ProbeRequest>, Instant, u32),
+    /// Netlink lost messages, and everything is read anew by this agent.
+    ReadAnew(u64),
 }
 
 /// The clock at the birth of a world: boxes have been up for a while when the agent starts.
 const DAWN: Instant = Instant::from_micros(10_000_000);
 /// The wall clock then, 2026-01-01 in ms.
 const DAWN_UTC: u64 = 1_767_225_600_000;
-/// How long the modem of the story has no carrier, and how long its line is dead after that.
-const REBOOT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 impl World {
     /// A world in which the agent starts now.
@@ -177,6 +158,13 @@ impl World {
             restored: Restored::default(),
             numbers: Vec::new(),
             agent: 0,
+            deaf_until: DAWN,
+            door: Duration::ZERO,
+            clock_shift: 0,
+            begun: None,
+            families: plan.families.clone(),
+            set_aside: BTreeMap::new(),
+            watch: Watch::default(),
         };
         this.net.people.use_v6 = plan.families.iter().any(|f| f.v6);
         this
@@ -185,13 +173,14 @@ impl World {
     pub fn start_agent(&mut self) {
         // Another process, which stands still only when it is told to.
         self.stalled_until = self.now;
+        self.begun = Some(self.now);
         let restored = self.restored.clone();
         let engine =
             Engine::new(self.config.clone(), Mode::Steer, restored, self.seed, self.clock());
         self.engine = Some(engine);
         let adopted = PerFamily {
-            v4: self.net.kernel.adoptable(crate::units::Family::V4),
-            v6: self.net.kernel.adoptable(crate::units::Family::V6),
+            v4: self.net.kernel.adoptable(Family::V4),
+            v6: self.net.kernel.adoptable(Family::V6),
         };
         let view = self.net.kernel.view.clone();
         // The outputs of its birth come with those of its first input.
@@ -221,7 +210,8 @@ impl World {
     #[must_use]
     pub fn clock(&self) -> Now {
         let since_dawn = u64::try_from(self.now.since(DAWN).as_millis()).unwrap_or(u64::MAX);
-        Now { mono: self.now, utc: Some(Utc(DAWN_UTC.saturating_add(since_dawn))) }
+        let utc = DAWN_UTC.saturating_add(since_dawn).saturating_add_signed(self.clock_shift);
+        Now { mono: self.now, utc: Some(Utc(utc)) }
     }
 
     /// The agent's process is not scheduled for this long.
@@ -236,8 +226,40 @@ impl World {
         self.now < self.stalled_until
     }
 
+    /// Whether a line has a family.
+    #[must_use]
+    pub fn has_family(&self, uplink: usize, family: Family) -> bool {
+        self.families.get(uplink).is_some_and(|families| *families.get(family))
+    }
+
+    /// Whether a person has set an uplink aside.
+    fn is_set_aside(&self, uplink: usize) -> bool {
+        let name = self.config.uplinks.get(uplink).map(|uplink| uplink.name.as_str());
+        let until = name.and_then(|name| self.set_aside.get(name));
+        until.is_some_and(|until| until.is_none_or(|until| self.now < until))
+    }
+
+    /// How often each rule was looked at while it held anything.
+    #[must_use]
+    pub const fn rules_applied(&self) -> &BTreeMap<&'static str, u64> {
+        &self.watch.applied
+    }
+
     /// A person asks for something; the answer is in `answers` under the number returned.
     pub fn command(&mut self, command: Command) -> u64 {
+        match &command {
+            Command::Pause { uplink, lasts, .. } => {
+                let until = lasts.map(|lasts| self.now + lasts);
+                self.set_aside.insert(uplink.clone(), until);
+            }
+            Command::Resume { uplink } => drop(self.set_aside.remove(uplink)),
+            Command::Switch { .. }
+            | Command::SwitchAuto
+            | Command::LedTest
+            | Command::Probe { .. }
+            | Command::Note { .. }
+            | Command::Reported { .. } => {}
+        }
         self.next_number += 1;
         let number = self.next_number;
         self.tell(Input::Command(number, command));
@@ -276,15 +298,16 @@ impl World {
             }
             self.now = at;
             self.tell(Input::Timeout);
-            return true;
+        } else {
+            let Some(key) = next.filter(|(at, _)| *at <= end) else {
+                return false;
+            };
+            if let Some(happening) = self.queue.remove(&key) {
+                self.now = self.now.max(key.0);
+                self.happen(happening);
+            }
         }
-        let Some(key) = next.filter(|(at, _)| *at <= end) else {
-            return false;
-        };
-        if let Some(happening) = self.queue.remove(&key) {
-            self.now = self.now.max(key.0);
-            self.happen(happening);
-        }
+        self.check();
         true
     }
 
@@ -306,9 +329,17 @@ impl World {
                 self.net.live(self.now);
                 let took = Duration::from_millis(2);
                 let report = self.net.kernel.converge(generation, &desired, took, self.now);
+                self.watch.converged(&report, self.now);
                 self.tell(Input::Applied(Box::new(report)));
             }
             Happening::Converge(..) => {}
+            Happening::ReadAnew(agent) if agent == self.agent => {
+                // Lost again meanwhile, it is read once more.
+                if self.now >= self.deaf_until {
+                    self.tell(Input::View(self.net.kernel.view.clone()));
+                }
+            }
+            Happening::ReadAnew(_) => {}
             Happening::Fault(uplink, chapter, fault) => {
                 if self.chapters.get(uplink) == Some(&chapter) {
                     self.strike(uplink, fault);
@@ -358,13 +389,14 @@ impl World {
             Output::Converge { generation, desired, .. } => {
                 let (least, most) = (Duration::from_millis(1), Duration::from_millis(3));
                 // One after the other, as in one place.
-                let at = self.now + self.rng.between(least, most);
+                let at = self.now + self.rng.between(least, most) + self.door;
                 let at = at.max(self.free_at + Duration::from_micros(1));
                 self.free_at = at;
                 self.schedule(at, Happening::Converge(self.agent, generation, desired));
             }
             Output::Refuse(families) => self.net.kernel.refuse(families, self.now),
             Output::Flush(request) => {
+                self.watch.flushes(&request, &self.numbers, self.now);
                 let took = Duration::from_millis(5);
                 let report = self.net.flush(&request, &self.numbers, took);
                 self.answer(took, Input::Flushed(report));
@@ -413,6 +445,7 @@ impl World {
 
     /// Sends a question. Kernels ask for a handshake again after 1, 3, 7 … seconds (RFC 6298 §5.5).
     fn probe(&mut self, request: ProbeRequest, first: Instant, times: u32) {
+        self.watch.asks(&request, &self.numbers, &self.net.kernel);
         let (after, outcome) = self.net.probe(&request, self.now);
         let waited = self.now.since(first);
         let again = Duration::from_secs(1 << times.min(8));
@@ -434,58 +467,5 @@ impl World {
 
     fn answer(&mut self, after: Duration, input: Input) {
         self.schedule(self.now + after, Happening::Told(self.agent, input));
-    }
-
-    fn strike(&mut self, uplink: usize, fault: Fault) {
-        self.net.live(self.now);
-        let now = self.now;
-        let Some(line) = self.net.lines.get_mut(uplink) else {
-            return;
-        };
-        let faults = &mut line.faults;
-        let kernel = &mut self.net.kernel;
-        let mut changes: Vec<KernelChange> = Vec::new();
-        match fault {
-            Fault::Carrier(true) => changes = kernel.plug(uplink, Cable::In),
-            Fault::Carrier(false) => changes = kernel.plug(uplink, Cable::Out),
-            Fault::Sever(severed) => faults.severed = severed,
-            Fault::Hijack => {
-                faults.severed = PerFamily { v4: true, v6: true };
-                faults.hijacks = true;
-            }
-            Fault::Pose(target) => faults.poses_as = Some(target),
-            Fault::Delay(delay) => faults.delay = delay,
-            Fault::ModemDead(dead) => faults.modem_dead = dead,
-            Fault::Loss(loss) => faults.loss = loss,
-            Fault::NoEchoes => faults.no_echoes = true,
-            Fault::Slow(slow) => faults.slow = slow,
-            Fault::Bloat(true) => faults.bloated = Some(now),
-            Fault::Bloat(false) => line.end_bloat(now),
-            Fault::Portal(portal) => faults.portal = portal,
-            Fault::DnsBroken(broken) => faults.dns_broken = broken,
-            Fault::ResolversBroken(broken) => faults.resolvers_broken = broken,
-            Fault::Reboot => {
-                changes = kernel.plug(uplink, Cable::Out);
-                faults.severed = PerFamily { v4: true, v6: true };
-                let chapter = self.chapters.get(uplink).copied().unwrap_or_default();
-                let back = Happening::Fault(uplink, chapter, Fault::Carrier(true));
-                let well = Happening::Fault(uplink, chapter, Fault::Restore);
-                self.schedule(now + REBOOT.0, back);
-                self.schedule(now + REBOOT.0 + REBOOT.1, well);
-            }
-            Fault::Absent(true) => changes = kernel.vanish(uplink),
-            Fault::Absent(false) => changes = kernel.appear(uplink),
-            Fault::Restore => {
-                if faults.bloated.is_some() {
-                    line.end_bloat(now);
-                }
-                line.faults = Faults::default();
-                changes = kernel.appear(uplink);
-                changes.extend(kernel.plug(uplink, Cable::In));
-            }
-        }
-        if !changes.is_empty() {
-            self.tell(Input::Kernel(changes));
-        }
     }
 }
