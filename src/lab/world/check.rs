@@ -50,7 +50,8 @@ impl Watch {
         for (uplink, since) in self.working.iter_mut().enumerate() {
             for family in Family::BOTH {
                 let place = since.get_mut(family);
-                *place = if works_well(world, uplink, family) { place.or(Some(now)) } else { None };
+                let usable = works_well(world, uplink, family) && !world.is_set_aside(uplink);
+                *place = if usable { place.or(Some(now)) } else { None };
             }
         }
         for family in Family::BOTH {
@@ -86,8 +87,7 @@ impl Watch {
         let stuck = (*self.stuck.get(family))?;
         let calm = self.calm_for(world, now);
         let usable = |(uplink, since): (usize, &PerFamily<Option<Instant>>)| {
-            let since = (*since.get(family))?;
-            (!world.is_set_aside(uplink)).then(|| (uplink, now.since(since)))
+            Some((uplink, now.since((*since.get(family))?)))
         };
         let best = self.working.iter().enumerate().filter_map(usable).max_by_key(|(_, time)| *time);
         let (uplink, works) = best?;
@@ -116,10 +116,8 @@ impl Watch {
             return Some(format!("{family} is refused {:?} after the agent", now.since(absent)));
         }
         let calm = self.calm_for(world, now);
-        let works = self.working.iter().enumerate();
-        let works = works.filter(|(uplink, _)| !world.is_set_aside(*uplink));
-        let longest =
-            works.filter_map(|(_, since)| *since.get(family)).map(|s| now.since(s)).max()?;
+        let works = self.working.iter().filter_map(|since| *since.get(family));
+        let longest = works.map(|since| now.since(since)).max()?;
         (longest.min(calm) > FOUND)
             .then(|| format!("{family} is refused, and an uplink has worked for {longest:?}"))
     }

@@ -174,6 +174,8 @@ impl World {
         // Another process, which stands still only when it is told to.
         self.stalled_until = self.now;
         self.begun = Some(self.now);
+        // With a socket of its own, which has lost nothing yet.
+        self.deaf_until = self.now;
         let restored = self.restored.clone();
         let engine =
             Engine::new(self.config.clone(), Mode::Steer, restored, self.seed, self.clock());

@@ -19,7 +19,7 @@ pub(super) struct Watch {
     pub(super) deaf: bool,
     /// Since when something is not as it was asked for.
     pub(super) broken: Option<Instant>,
-    /// Since when each uplink works in each family, as the world knows it.
+    /// Since when each uplink works in each family, as the world knows it, and nobody has set it aside.
     pub(super) working: Vec<PerFamily<Option<Instant>>>,
     /// Since when traffic is on something that does not.
     pub(super) stuck: PerFamily<Option<Instant>>,
