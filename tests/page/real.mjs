@@ -92,6 +92,20 @@ async function enter(page, password) {
 const refused = (page, words) =>
   page.waitForFunction((w) => document.getElementById("enter-error").textContent.includes(w), words);
 
+/** Has the settings' difference shown; what the box says instead is a failure at once. */
+async function preview(page) {
+  await page.locator("#set-do").click();
+  const said = await page.waitForFunction(
+    () => {
+      const difference = document.getElementById("set-difference");
+      return difference.checkVisibility() ? "shown" : document.getElementById("set-error").textContent;
+    },
+    null,
+    { timeout: PATIENCE },
+  );
+  assert.equal(await said.jsonValue(), "shown");
+}
+
 export const tests = {
   "who knows the password steers the real agent": async (context, say, url, lab) => {
     if (!lab) return say("skipped: the password of this box is not known");
@@ -192,8 +206,7 @@ export const tests = {
     assert.ok(names >= 2, "what was found stands there");
     await page.locator("#set-uplinks > li").nth(1).getByRole("button", { name: "Up" }).click();
     typed.push("order");
-    await page.locator("#set-do").click();
-    await page.waitForSelector("#set-difference:visible", { timeout: PATIENCE });
+    await preview(page);
     await page.locator("#set-do").click();
     await page.waitForSelector("#trial:visible", { timeout: PATIENCE });
     await page.locator("#trial-keep").click();
@@ -212,8 +225,7 @@ export const tests = {
     await page.locator("#settings").click();
     await page.waitForSelector("dialog.settings[open]", { timeout: PATIENCE });
     await page.locator("#set-uplinks > li").nth(1).getByRole("button", { name: "Up" }).click();
-    await page.locator("#set-do").click();
-    await page.waitForSelector("#set-difference:visible", { timeout: PATIENCE });
+    await preview(page);
     await page.locator("#set-do").click();
     await page.waitForSelector("#trial:visible", { timeout: PATIENCE });
     await page.locator("#trial-keep").click();
@@ -247,8 +259,7 @@ export const tests = {
     await enter(page, lab.password);
     await page.waitForSelector("dialog.settings[open]", { timeout: PATIENCE });
     await page.locator("#set-uplinks > li").first().getByRole("button", { name: "Down" }).click();
-    await page.locator("#set-do").click();
-    await page.waitForSelector("#set-difference:visible", { timeout: PATIENCE });
+    await preview(page);
     assert.match(await page.locator("#set-lines").innerText(), /^[+-] /m);
     await page.screenshot({ path: `${SHOTS}real-settings-1280.png` });
     await page.locator("#set-do").click();

@@ -30,6 +30,9 @@ pub(in crate::engine) struct Converging {
     pub(in crate::engine) failures: u32,
     /// It was settled until others undid something that is not all back yet.
     pub(in crate::engine) undone: bool,
+    /// And that has been counted: what the kernel refuses meanwhile is tried again, and nobody fights.
+    #[serde(default)]
+    pub(in crate::engine) counted: bool,
     /// What others did just now and was put back, until it is told.
     pub(in crate::engine) damage: Option<Damage>,
     /// When that began, and the times before in the last minute.

@@ -73,9 +73,13 @@ impl Engine {
         }
         kernel.asked = None;
         kernel.repairs.retain(|at| now.mono.since(*at) < MINUTE);
-        let undone = kernel.undone || kernel.settled == kernel.generation;
+        let again = kernel.settled == kernel.generation;
+        let undone = kernel.undone || again;
         kernel.undone = undone && !report.errors.is_empty();
-        if undone && report.changes.iter().any(|change| kernel.undoes(change)) {
+        kernel.counted &= !again;
+        let counts = !kernel.counted || kernel.damage.is_some();
+        if undone && counts && report.changes.iter().any(|change| kernel.undoes(change)) {
+            kernel.counted = true;
             self.repaired(report, now);
         }
         let builds = |change: &Change| matches!(change, Change::BuildTable(_));

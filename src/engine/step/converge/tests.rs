@@ -161,6 +161,31 @@ fn what_is_undone_in_one_go_is_told_once() {
     assert_eq!((snapshot.repairs, snapshot.repairs_of[&undone::Kind::Nftables]), (1, 1));
 }
 
+/// Found by chance: what the kernel refused in part was tried again, and each try was taken for another attack.
+#[test]
+fn what_the_kernel_refuses_meanwhile_is_no_fight() {
+    let mut bench = Bench::new();
+    bench.give(Input::Kernel(vec![KernelChange::Ours(Touched::Nftables)]));
+    for _ in 0..8 {
+        assert!(bench.asked > 0, "it is tried again");
+        bench.asked = 0;
+        let generation = bench.engine.kernel.generation();
+        let errors = vec!["no buffer space available".to_owned()];
+        bench.applied(ApplyReport { generation, errors, ..rebuilt() });
+        let until = bench.now.mono + SECOND * 5;
+        while let Some((at, _)) = bench.engine.poll_timeout().filter(|(at, _)| *at <= until) {
+            bench.now.mono = bench.now.mono.max(at);
+            bench.give(Input::Timeout);
+            if bench.asked > 0 {
+                break;
+            }
+        }
+    }
+    let fights = bench.told.iter().filter(|told| told.contains("in a minute")).count();
+    let repairs = bench.told.iter().filter(|told| told.contains("restored in")).count();
+    assert_eq!((fights, repairs), (0, 1), "{:#?}", bench.told);
+}
+
 #[test]
 fn six_times_in_a_minute_are_a_fight_until_there_is_peace() {
     let mut bench = Bench::new();
