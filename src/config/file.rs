@@ -134,6 +134,8 @@ mod tests {
         let naming = "config sparelink\n\toption config_file '/proc/self/mem'\n";
         assert_eq!(given(naming.as_bytes()).unwrap(), None);
         assert_eq!(given(UPLINK.as_bytes()).unwrap().unwrap().uplinks.len(), 1);
+        let said = given("".as_bytes()).unwrap_err().to_string();
+        assert!(said.contains("config uplink"), "an empty file is LuCI's: {said}");
         let said = given("[[uplink]]\n".as_bytes()).unwrap_err().to_string();
         assert!(said.starts_with("standard input:1:"), "{said}");
     }

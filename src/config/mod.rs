@@ -84,7 +84,8 @@ pub fn load(path: &Path) -> Result<Config, Error> {
 pub fn given(source: impl Read) -> Result<Option<Config>, Error> {
     let name = "standard input";
     let text = file::whole(source, name)?;
-    if !openwrt::is_spoken(&text) {
+    // There is no place that would tell the language.
+    if openwrt::is_toml(&text) && !openwrt::is_spoken(&text) {
         return parse_toml(&text, name).map(Some);
     }
     if openwrt::elsewhere(&text, name)?.is_some() {

@@ -160,6 +160,11 @@ pub(super) fn excerpt(text: &str) -> String {
     shown.chars().map(escape).collect()
 }
 
+/// What stands in a place of a file, as far as its first line goes.
+pub(super) fn excerpt_of(text: &str, span: &Range<usize>) -> String {
+    excerpt(text.get(span.clone()).unwrap_or_default().lines().next().unwrap_or_default())
+}
+
 /// Whether a text begins with what looks like `[section]`.
 pub(super) fn begins_header(text: &str) -> bool {
     let line = text.trim_start_matches([' ', '\t']);

@@ -277,29 +277,30 @@ impl<'d> Writer<'d> {
 
     /// The device of a network, as far as `/etc/config/network` says it; what is no network is a device.
     fn device(&mut self, said: &Word) -> String {
-        let mut name = said.text.as_str();
-        // Another network's device is meant with `@`. There are no more networks than that in a row.
+        // Another network's device is meant with `@`.
+        let begin = said.text.strip_prefix('@').unwrap_or(&said.text);
+        let mut name = begin;
+        // There are no more networks than that in a row.
         for _ in 0..=self.network.sections.len() {
-            let Some(section) = self.network.named("interface", name) else { break };
+            let Some(section) = self.network.named("interface", name) else {
+                return name.to_owned();
+            };
             // `ifname` until 2021: of a bridge they are its ports, and its name follows from the network's.
-            let device = section.option("device").or_else(|| {
-                let is_bridge = section.option("type") == Some("bridge");
-                section.option("ifname").filter(|_| !is_bridge)
-            });
-            let Some(device) = device else {
-                let bridge = section.option("type") == Some("bridge");
-                return if bridge { format!("br-{name}") } else { name.to_owned() };
+            let device = match (section.option("device"), section.option("type")) {
+                (Some(device), _) => Some(device),
+                (None, Some("bridge")) => return format!("br-{name}"),
+                (None, _) => section.option("ifname"),
             };
-            let Some(other) = device.strip_prefix('@') else {
-                return device.split(' ').next().unwrap_or(device).to_owned();
-            };
-            if other == said.text {
-                self.mistake(said, format!("the network {other} is an alias of itself"), None);
-                break;
+            match device.map(|device| (device.strip_prefix('@'), device)) {
+                Some((Some(other), _)) => name = other,
+                Some((None, device)) => {
+                    return device.split(' ').next().unwrap_or(device).to_owned();
+                }
+                None => return name.to_owned(),
             }
-            name = other;
         }
-        name.to_owned()
+        self.mistake(said, format!("the network {begin} is an alias of itself"), None);
+        begin.to_owned()
     }
 
     fn line(&mut self, line: &str, key: &Word, value: &Word) {
@@ -544,7 +545,8 @@ dir = "/etc/sparelink/state"
             "config interface 'lan'\n\toption device 'br-lan'\nconfig interface 'guest'\n\toption device '@lan'\n\
              config interface 'old'\n\toption type 'bridge'\n\toption ifname 'eth0 eth1'\n\
              config interface 'one'\n\toption ifname 'eth0.2'\nconfig interface 'a'\n\toption device '@b'\n\
-             config interface 'b'\n\toption device '@a'\nconfig interface 'empty'\n\toption type 'bridge'\n",
+             config interface 'b'\n\toption device '@a'\nconfig interface 'empty'\n\toption type 'bridge'\n\
+             config interface 'c'\n\toption device '@a'\n",
         );
         let lan = |name: &str| {
             let text = format!(
@@ -557,6 +559,7 @@ dir = "/etc/sparelink/state"
         for (name, device) in [
             ("lan", "br-lan"),
             ("guest", "br-lan"),
+            ("@lan", "br-lan"),
             ("old", "br-old"),
             ("empty", "br-empty"),
             ("one", "eth0.2"),
@@ -564,8 +567,12 @@ dir = "/etc/sparelink/state"
         ] {
             assert_eq!(lan(name).as_deref(), Ok(device), "{name}");
         }
-        let circle = lan("a").unwrap_err();
-        assert!(circle.contains("2:11: the network a is an alias of itself"), "{circle}");
+        // The second leads into a circle that it is no part of.
+        for name in ["a", "c"] {
+            let circle = lan(name).unwrap_err();
+            let told = format!("2:11: the network {name} is an alias of itself");
+            assert!(circle.contains(&told), "{circle}");
+        }
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! The walk over the document: typed look-ups that note every mistake with its place and go on.
 
-use std::ops::Range;
-
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::nearest::nearest;
-use super::notes::{Hint, Notes, Wrong, excerpt, type_in_words};
+use super::notes::{Hint, Notes, Wrong, excerpt, excerpt_of, type_in_words};
 
 /// Turns one value into a type.
 pub(super) type Reader<T> = fn(&DeValue<'_>) -> Result<T, Wrong>;
@@ -82,7 +80,7 @@ impl<'d> Section<'d> {
                 let what = if SECRET.contains(&key) {
                     "one of them".to_owned()
                 } else {
-                    source_of(self.notes.text(), &element.span())
+                    excerpt_of(self.notes.text(), &element.span())
                 };
                 let text = format!("{key}: {what} is given twice");
                 self.notes.push(element.span().start, text, "keep one of them");
@@ -283,10 +281,6 @@ const HOMES: [(&str, &[&str]); 11] = [
 /// The elements without their places.
 pub(super) fn plain<T>(list: Option<Vec<Spanned<T>>>) -> Vec<T> {
     list.into_iter().flatten().map(Spanned::into_inner).collect()
-}
-
-fn source_of(text: &str, span: &Range<usize>) -> String {
-    excerpt(text.get(span.clone()).unwrap_or_default().lines().next().unwrap_or_default())
 }
 
 fn is_array_of_tables(value: &DeValue<'_>) -> bool {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::notes::{MAX_MISTAKES, Note, Notes, begins_header, excerpt};
+use super::notes::{MAX_MISTAKES, Note, Notes, begins_header, excerpt_of};
 
 /// A text without its broken statements; every offset is as it was.
 pub(super) struct Mended {
@@ -97,7 +97,7 @@ pub(super) fn read(text: &str) -> (Spanned<DeTable<'_>>, Vec<Note>) {
     let (document, errors) = DeTable::parse_recoverable(text);
     let notes = errors.iter().map(|error| {
         let span = error.span().unwrap_or(text.len()..text.len());
-        let key = first_line(text, &span);
+        let key = excerpt_of(text, &span);
         if error.message().starts_with("duplicate key") {
             let hint = if key == "uplink" {
                 "every uplink begins with [[uplink]], in two brackets"
@@ -113,11 +113,6 @@ pub(super) fn read(text: &str) -> (Spanned<DeTable<'_>>, Vec<Note>) {
     (document, notes)
 }
 
-/// What stands in a place, as far as its first line goes.
-fn first_line(text: &str, span: &Range<usize>) -> String {
-    excerpt(text.get(span.clone()).unwrap_or_default().lines().next().unwrap_or_default())
-}
-
 /// Whether an error is about how statements fit together, not about one of them.
 fn is_structural(error: &toml::de::Error) -> bool {
     error.message().starts_with("duplicate key") || error.message().starts_with("cannot extend")
@@ -125,7 +120,7 @@ fn is_structural(error: &toml::de::Error) -> bool {
 
 /// Says what is wrong with a statement in our words where the parser's are those of a grammar.
 fn in_words(text: &str, span: &Range<usize>, message: &str) -> Note {
-    let found = first_line(text, span);
+    let found = excerpt_of(text, span);
     if message.starts_with("string values must be quoted") {
         if found.is_empty() {
             let hint = "write key = \"text\", key = true or key = [ … ]";
