@@ -10,6 +10,7 @@ use super::terminal;
 use crate::daemon::{self, Options};
 use crate::io::lock::{self, Lock};
 use crate::io::netlink::{Reconciler, in_words};
+use crate::io::service::Manager;
 use crate::io::{leds, sysctl};
 #[cfg(feature = "lab")]
 use crate::lab::{
@@ -30,7 +31,7 @@ const FORWARDING: &str = "net/ipv4/ip_forward";
 pub(super) fn purge(run_dir: &Path) -> anyhow::Result<ExitCode> {
     let held = Lock::take_in_passing(run_dir);
     if matches!(held, Err(lock::Error::Taken)) {
-        anyhow::bail!("the agent is still running – `sudo systemctl stop sparelink` first");
+        anyhow::bail!("the agent is still running – `{}` first", Manager::find().stop_it());
     }
     let _lock = held?;
     let report = runtime()?.block_on(async {

@@ -32,9 +32,7 @@ const PACE: Duration = Duration::from_millis(20);
 /// Why this agent may not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error(
-        "another sparelink already runs in this network namespace – `sudo systemctl stop sparelink` first"
-    )]
+    #[error("another sparelink already runs in this network namespace")]
     Taken,
     /// The system could not say.
     #[error("cannot tell whether another sparelink runs here")]

@@ -59,6 +59,16 @@ impl Manager {
         }
     }
 
+    /// What a person types to stop it.
+    #[must_use]
+    pub const fn stop_it(self) -> &'static str {
+        match self {
+            Self::Systemd => "sudo systemctl stop sparelink",
+            Self::Procd => "service sparelink stop",
+            Self::Nobody => "pkill -x sparelink",
+        }
+    }
+
     /// Has something done to a service: `start`, `stop`, `restart`, `enable`.
     ///
     /// # Errors
