@@ -25,7 +25,7 @@ use sparelink::lab::world::line::Nature;
 use sparelink::lab::world::trouble::{Trouble, Vandal};
 use sparelink::lab::world::{Fault, Plan, World};
 use sparelink::time::Instant;
-use sparelink::units::{Family, PerFamily};
+use sparelink::units::{Family, IfIndex, PerFamily};
 
 const HOLD: Duration = Duration::from_secs(5);
 /// Fixed in the configuration, so that it is the same for active ones and spares.
@@ -104,8 +104,8 @@ fn trouble() -> impl Strategy<Value = Trouble> {
     ];
     prop_oneof![
         2 => prop_oneof![Just(0.0), Just(0.2), Just(0.6), Just(1.0)].prop_map(Trouble::Refusals),
-        1 => (1u64..4_000).prop_map(|ms| Trouble::Deaf(Duration::from_millis(ms))),
-        1 => prop_oneof![Just(0u64), Just(300), Just(2_000)].prop_map(|ms| Trouble::SlowDoor(Duration::from_millis(ms))),
+        1 => (1u64..4_000).prop_map(|ms| Trouble::Overrun(Duration::from_millis(ms))),
+        1 => prop_oneof![Just(0u64), Just(300), Just(2_000)].prop_map(|ms| Trouble::SlowKernel(Duration::from_millis(ms))),
         3 => vandal.prop_map(Trouble::Vandal),
         2 => (0usize..4).prop_map(Trouble::Lease),
         1 => (0usize..4, 1u8..200).prop_map(|(n, count)| Trouble::ForeignRoutes(n, count)),
@@ -123,7 +123,7 @@ fn harsh_story() -> impl Strategy<Value = Story> {
     ];
     let time = prop_oneof![0u64..300, 0u64..12_000];
     (families(), vec((time, deed), 0..20), any::<u64>()).prop_map(|(families, mut deeds, seed)| {
-        let calm = [Trouble::Refusals(0.0), Trouble::SlowDoor(Duration::ZERO)];
+        let calm = [Trouble::Refusals(0.0), Trouble::SlowKernel(Duration::ZERO)];
         deeds.extend(calm.map(|trouble| (0, Deed::Box(trouble))));
         Story { families, deeds, seed }
     })
@@ -452,7 +452,8 @@ mod harsh {
                 *applied.entry(rule).or_default() += times;
             }
         }
-        for rule in ["choice", "probe", "flush", "liveness", "refusal", "repair", "bare"] {
+        for rule in ["choice", "probe", "flush", "liveness", "refusal", "repair", "missing", "bare"]
+        {
             assert!(applied.get(rule).is_some_and(|times| *times > 0), "{rule}: {applied:?}");
         }
         let calm = Story { families: vec![BOTH; 2], deeds: Vec::new(), seed: 1 };
@@ -469,8 +470,22 @@ mod harsh {
         assert!(words.contains("traffic is on None"), "{words}");
         let words = broken(|world| world.net.kernel.plane.nft = Table::default());
         assert!(words.contains("steered without a table"), "{words}");
+        let words = broken(|world| world.net.kernel.plane.rules.clear());
+        assert!(words.contains("rules or table are missing"), "{words}");
         let words = broken(|world| world.net.kernel.refuse(BOTH, world.now()));
         assert!(words.contains("is refused, and an uplink has worked"), "{words}");
+        let words = broken(|world| {
+            world.kill_agent();
+            world.net.kernel.refuse(BOTH, world.now());
+        });
+        assert!(words.contains("after the agent"), "{words}");
+        let words = broken(|world| {
+            let routes = &mut world.net.kernel.plane.routes;
+            let mut second = *routes.first().unwrap();
+            second.dev = IfIndex(99);
+            routes.insert(second);
+        });
+        assert!(words.contains("2 first choices"), "{words}");
     }
 }
 

@@ -15,6 +15,8 @@ use crate::units::{Family, Metric, PerFamily, TableId};
 const FOUND: Duration = Duration::from_secs(25);
 /// What the kernel has refused is tried again every four seconds.
 const REPAIRED: Duration = Duration::from_secs(6);
+/// What others take is put back at once; six times in a minute are a fight, in which there are pauses of ten seconds.
+const PUT_BACK: Duration = Duration::from_secs(12);
 /// The same if nobody heard of it: the audit finds it.
 const AUDITED: Duration = Duration::from_secs(34);
 /// What refuses ends so long after the agent.
@@ -35,6 +37,7 @@ impl World {
             found.extend(watch.nothing_is_refused_in_vain(self, family, now));
         }
         found.extend(watch.stays_repaired(self, now));
+        found.extend(watch.nothing_stays_missing(self, now));
         found.extend(watch.nothing_leaves_bare(self, now));
         self.watch = watch;
         let violations = &mut self.net.kernel.violations;
@@ -122,14 +125,32 @@ impl Watch {
             .then(|| format!("{family} is refused, and an uplink has worked for {longest:?}"))
     }
 
-    /// What was taken out of the kernel, or could not be put there, is put there.
+    /// What the kernel refused is put there when it does not any more.
     fn stays_repaired(&mut self, world: &World, now: Instant) -> Option<String> {
         let calm = self.calm_for(world, now);
         let broken = self.broken?;
         self.count("repair");
-        let bound = if self.deaf { AUDITED } else { REPAIRED };
+        let bound = if self.unheard { AUDITED } else { REPAIRED };
         let late = now.since(broken).min(calm) > bound;
         late.then(|| format!("the kernel is not as asked for, for {:?}", now.since(broken)))
+    }
+
+    /// Rules and table are those that were last asked for; where the routes lead the traffic shows.
+    fn nothing_stays_missing(&mut self, world: &World, now: Instant) -> Option<String> {
+        let plane = &world.net.kernel.plane;
+        let desired = world.desired.as_ref().filter(|_| world.engine.is_some());
+        let stands = desired.is_none_or(|desired| {
+            plane.rules == desired.rules && plane.nft.name == desired.nft.name
+        });
+        if stands {
+            self.missing = None;
+            return None;
+        }
+        self.count("missing");
+        let since = *self.missing.get_or_insert(now);
+        let bound = if self.unheard { AUDITED } else { PUT_BACK };
+        let late = now.since(since).min(self.calm_for(world, now)) > bound;
+        late.then(|| format!("rules or table are missing for {:?}", now.since(since)))
     }
 
     /// Where packets are steered, the table that gives them their source is there.

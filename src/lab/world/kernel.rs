@@ -332,18 +332,11 @@ impl Kernel {
     /// Somebody's routes by an uplink, in a table of their own.
     pub fn foreign_routes(&mut self, uplink: usize, count: u8) -> Vec<KernelChange> {
         let Some(dev) = self.index_of(uplink) else { return Vec::new() };
-        let route = |n: u8| ForeignRoute {
-            table: TableId(100),
-            dst: format!("10.{n}.0.0/16").parse().unwrap_or_else(|_| everything(Family::V4)),
-            src: None,
-            gateway: gateway(uplink, Family::V4, 0),
-            dev,
-            metric: Metric(0),
-            protocol: 4,
-            onlink: false,
-            mtu: None,
-            prefsrc: None,
-            kind: RouteKind::Unicast,
+        let route = |n: u8| {
+            let dst = format!("10.{n}.0.0/16").parse().unwrap_or_else(|_| everything(Family::V4));
+            let (table, metric) = (TableId(100), Metric(0));
+            let via = gateway(uplink, Family::V4, 0);
+            ForeignRoute { table, dst, metric, ..default_by(dev, Family::V4, via) }
         };
         let changes: Vec<KernelChange> = (0..count).map(route).map(KernelChange::Route).collect();
         self.note(&changes);
@@ -430,19 +423,27 @@ fn gateway(uplink: usize, family: Family, lease: u8) -> Option<IpAddr> {
 fn routes(uplink: usize, device: &Device) -> impl Iterator<Item = ForeignRoute> + use<> {
     let (dev, lease) = (device.index, device.lease);
     let metric = u32::try_from(uplink).map_or(Metric(100), |n| Metric(100 + n));
-    families(device).map(move |family| ForeignRoute {
+    families(device).map(move |family| {
+        let via = gateway(uplink, family, lease);
+        ForeignRoute { metric, ..default_by(dev, family, via) }
+    })
+}
+
+/// A default route of somebody else's in `main`.
+fn default_by(dev: IfIndex, family: Family, gateway: Option<IpAddr>) -> ForeignRoute {
+    ForeignRoute {
         table: TableId::MAIN,
         dst: everything(family),
         src: None,
-        gateway: gateway(uplink, family, lease),
+        gateway,
         dev,
-        metric,
+        metric: Metric(0),
         protocol: 16,
         onlink: false,
         mtu: None,
         prefsrc: None,
         kind: RouteKind::Unicast,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -96,9 +96,9 @@ pub struct World {
     /// Rises when the agent ends: answers to the one before are not for the next.
     agent: u64,
     /// What the kernel says is lost until then.
-    deaf_until: Instant,
+    lost_until: Instant,
     /// How much longer a change of the kernel takes.
-    door: Duration,
+    lag: Duration,
     /// By how much the wall clock is off, in milliseconds.
     clock_shift: i64,
     /// When the agent was last started.
@@ -106,7 +106,9 @@ pub struct World {
     families: Vec<PerFamily<bool>>,
     /// Uplinks that a person has set aside, until then.
     set_aside: BTreeMap<String, Option<Instant>>,
-    /// Looks after every step whether what must hold does.
+    /// What the agent last asked for in the kernel.
+    desired: Option<Box<Dataplane>>,
+    /// What has been seen; after every step it is looked whether what must hold does.
     watch: Watch,
 }
 
@@ -119,7 +121,7 @@ enum Happening {
     /// A handshake that nobody answered is asked for again: by which agent, when first, which time.
     AskedAgain(u64, Box<ProbeRequest>, Instant, u32),
     /// Netlink lost messages, and everything is read anew by this agent.
-    ReadAnew(u64),
+    Resync(u64),
 }
 
 /// The clock at the birth of a world: boxes have been up for a while when the agent starts.
@@ -158,12 +160,13 @@ impl World {
             restored: Restored::default(),
             numbers: Vec::new(),
             agent: 0,
-            deaf_until: DAWN,
-            door: Duration::ZERO,
+            lost_until: DAWN,
+            lag: Duration::ZERO,
             clock_shift: 0,
             begun: None,
             families: plan.families.clone(),
             set_aside: BTreeMap::new(),
+            desired: None,
             watch: Watch::default(),
         };
         this.net.people.use_v6 = plan.families.iter().any(|f| f.v6);
@@ -175,7 +178,8 @@ impl World {
         self.stalled_until = self.now;
         self.begun = Some(self.now);
         // With a socket of its own, which has lost nothing yet.
-        self.deaf_until = self.now;
+        self.lost_until = self.now;
+        self.desired = None;
         let restored = self.restored.clone();
         let engine =
             Engine::new(self.config.clone(), Mode::Steer, restored, self.seed, self.clock());
@@ -285,6 +289,8 @@ impl World {
         while self.step(end) {}
         self.now = self.now.max(end);
         self.net.live(self.now);
+        // Also where nothing has happened, as without an agent.
+        self.check();
     }
 
     /// Lets the next thing happen, if it happens by then; returns whether something did.
@@ -335,13 +341,13 @@ impl World {
                 self.tell(Input::Applied(Box::new(report)));
             }
             Happening::Converge(..) => {}
-            Happening::ReadAnew(agent) if agent == self.agent => {
+            Happening::Resync(agent) if agent == self.agent => {
                 // Lost again meanwhile, it is read once more.
-                if self.now >= self.deaf_until {
+                if self.now >= self.lost_until {
                     self.tell(Input::View(self.net.kernel.view.clone()));
                 }
             }
-            Happening::ReadAnew(_) => {}
+            Happening::Resync(_) => {}
             Happening::Fault(uplink, chapter, fault) => {
                 if self.chapters.get(uplink) == Some(&chapter) {
                     self.strike(uplink, fault);
@@ -389,9 +395,10 @@ impl World {
                 self.answer(Duration::from_micros(200), Input::Counters(counters));
             }
             Output::Converge { generation, desired, .. } => {
+                self.desired = Some(desired.clone());
                 let (least, most) = (Duration::from_millis(1), Duration::from_millis(3));
                 // One after the other, as in one place.
-                let at = self.now + self.rng.between(least, most) + self.door;
+                let at = self.now + self.rng.between(least, most) + self.lag;
                 let at = at.max(self.free_at + Duration::from_micros(1));
                 self.free_at = at;
                 self.schedule(at, Happening::Converge(self.agent, generation, desired));

@@ -21,11 +21,11 @@ impl World {
         let of = |uplink: usize| uplink % self.net.lines.len().max(1);
         match trouble {
             Trouble::Refusals(probability) => self.net.kernel.refuses_changes = probability,
-            Trouble::SlowDoor(time) => self.door = time,
-            Trouble::Deaf(time) => {
+            Trouble::SlowKernel(time) => self.lag = time,
+            Trouble::Overrun(time) => {
                 let until = self.now + time;
-                self.deaf_until = self.deaf_until.max(until);
-                self.schedule(until, Happening::ReadAnew(self.agent));
+                self.lost_until = self.lost_until.max(until);
+                self.schedule(until, Happening::Resync(self.agent));
             }
             Trouble::Vandal(what) => {
                 let touched = self.net.kernel.vandalise(what);
@@ -49,8 +49,8 @@ impl World {
     #[must_use]
     pub fn is_calm(&self) -> bool {
         self.net.kernel.refuses_changes <= 0.0
-            && self.door.is_zero()
-            && self.now >= self.deaf_until
+            && self.lag.is_zero()
+            && self.now >= self.lost_until
             && !self.is_stalled()
     }
 
@@ -59,7 +59,7 @@ impl World {
         if changes.is_empty() {
             return;
         }
-        if self.now >= self.deaf_until {
+        if self.now >= self.lost_until {
             self.tell(Input::Kernel(changes));
         } else {
             self.watch.missed();

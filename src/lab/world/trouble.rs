@@ -46,10 +46,10 @@ pub enum Fault {
 pub enum Trouble {
     /// The kernel refuses each change with this probability from now on.
     Refusals(f64),
-    /// What the kernel says is lost for so long; then everything is read anew.
-    Deaf(Duration),
+    /// Netlink's messages are lost for so long (ENOBUFS); then everything is read anew.
+    Overrun(Duration),
     /// A change of the kernel takes this much longer from now on.
-    SlowDoor(Duration),
+    SlowKernel(Duration),
     /// Somebody takes what is ours out of the kernel.
     Vandal(Vandal),
     /// The lease of an uplink is another: its address, and every second time its gateway.

@@ -16,8 +16,10 @@ pub(super) struct Watch {
     /// When something last happened to the box itself.
     pub(super) troubled: Option<Instant>,
     /// Something was not heard, and has not been looked for since.
-    pub(super) deaf: bool,
-    /// Since when something is not as it was asked for.
+    pub(super) unheard: bool,
+    /// Since when rules and table are not those that were asked for.
+    pub(super) missing: Option<Instant>,
+    /// Since when the kernel has refused something that was asked for.
     pub(super) broken: Option<Instant>,
     /// Since when each uplink works in each family, as the world knows it, and nobody has set it aside.
     pub(super) working: Vec<PerFamily<Option<Instant>>>,
@@ -41,19 +43,19 @@ impl Watch {
 
     /// The kernel has said something that nobody heard.
     pub(super) const fn missed(&mut self) {
-        self.deaf = true;
+        self.unheard = true;
     }
 
     /// A change of the kernel was tried.
     pub(super) fn converged(&mut self, report: &ApplyReport, now: Instant) {
         if report.ok() {
-            (self.broken, self.deaf) = (None, false);
+            (self.broken, self.unheard) = (None, false);
         } else {
             self.broken = self.broken.or(Some(now));
         }
     }
 
-    /// Flows are to be forgotten: only where new ones have somewhere else to go, or where they are.
+    /// Flows are to be forgotten: those of an uplink that there is.
     pub(super) fn flushes(&mut self, request: &FlushRequest, numbers: &[UplinkId], now: Instant) {
         if request.scope != FlushScope::All {
             return;
