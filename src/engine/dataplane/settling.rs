@@ -41,7 +41,11 @@ pub(in crate::engine) struct Converging {
     pub(in crate::engine) fight: bool,
     /// Devices that are in somebody's flowtable.
     pub(in crate::engine) offloaded: BTreeSet<String>,
-    /// Where packets go instead of where they should, as last said.
+    /// Where packets were last seen to go instead of where they should. The kernel passes over an interface
+    /// without carrier before that is news here, so once is nothing to speak of.
+    #[serde(default)]
+    pub(in crate::engine) doubted: PerFamily<Option<IfIndex>>,
+    /// The same, as last said.
     pub(in crate::engine) astray: PerFamily<Option<IfIndex>>,
     pub(in crate::engine) last_error: Option<String>,
     /// Why there is no table of ours, without which nothing is steered.

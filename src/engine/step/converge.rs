@@ -10,7 +10,7 @@ use crate::engine::dataplane::diff::Change;
 use crate::engine::dataplane::plan::plan;
 use crate::engine::dataplane::report::ApplyReport;
 use crate::engine::dataplane::settling::{
-    AUDIT_EVERY, Damage, FIGHT, LOST, MINUTE, ONCE_MORE, PAUSE, TOO_MANY, TRUCE,
+    AUDIT_EVERY, Damage, FIGHT, LOST, MINUTE, ONCE_MORE, PAUSE, QUIET, TOO_MANY, TRUCE,
 };
 use crate::engine::dataplane::wanted::{self, Answers, Narrowed, Wanted};
 use crate::engine::events::facts::Fact;
@@ -187,7 +187,7 @@ impl Engine {
     }
 
     /// The kernel's own word on where packets to the Internet go: somebody's rule may stand before
-    /// ours. It is said once, and not fought.
+    /// ours. It is said when it has been seen twice, once, and not fought.
     fn verify(&mut self, report: &ApplyReport, now: Now) {
         for (family, seen) in report.verified.iter() {
             let active = self.choice.active.get(family).uplink.and_then(|id| self.uplinks.get(&id));
@@ -199,7 +199,13 @@ impl Engine {
             let claimed = self.seen.claims.whole(family).and_then(|claim| claim.dev.as_ref());
             let as_claimed = claimed.is_some() && claimed == link(seen).map(|link| &link.name);
             let astray = (seen != wanted && !as_claimed).then_some(seen);
-            let before = std::mem::replace(self.kernel.astray.get_mut(family), astray);
+            let kernel = &mut self.kernel;
+            let doubted = std::mem::replace(kernel.doubted.get_mut(family), astray);
+            if astray.is_some() && astray != doubted {
+                kernel.audit_at = kernel.audit_at.min(now.mono + QUIET);
+                continue;
+            }
+            let before = std::mem::replace(kernel.astray.get_mut(family), astray);
             if astray.is_some() && astray != before {
                 let by = link(seen).map_or("another way", |l| l.name.as_str()).to_owned();
                 let uplink = active.config.name.clone();
