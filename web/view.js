@@ -336,12 +336,13 @@ export function renderBox(s) {
   show($("told"), channels.length > 0);
   show($("tell"), channels.length > 0);
   put($("box-messages"), messageWords(s.messages));
-  const names = s.names ?? [];
-  show($("named"), names.length > 0);
   // What is right need not be read each time.
-  const place = names.every((name) => name.state === "right") ? $("box-more") : $("box-main");
-  if ($("named").parentNode !== place) place.append($("named"));
-  keyed($("box-names"), names, (_, index) => index, () => make("p"), (p, name) => put(p, clean(name.text, 300)));
+  const right = (name) => name.state === "right";
+  const names = s.names ?? [];
+  for (const [part, list] of [["named", names.filter(right)], ["unnamed", names.filter((name) => !right(name))]]) {
+    show($(part), list.length > 0);
+    keyed($(part).lastElementChild, list, (_, index) => index, () => make("p"), (p, name) => put(p, clean(name.text, 300)));
+  }
   const costs = s.uplinks.map((u) => u.probe_bytes_month).filter((cost) => typeof cost === "number");
   const sum = costs.reduce((a, b) => a + b, 0);
   put($("box-cost"), costs.length ? `about ${bytes(sum)} a month on all uplinks, at this pace` : "–");

@@ -225,7 +225,7 @@ export function alarmWords(alarm) {
     return `Acknowledged ${at === null ? "" : `at ${moment(at)} `}${clean(seen.by, 40)}.`;
   }
   if (!alarm.next) return "Nobody has said yet that they have seen this.";
-  return `If nobody says that they have seen this, ${clean(alarm.next.to, 60)} is told in ${span(alarm.next.in_s)}.`;
+  return `${clean(alarm.next.to, 60)} is told in ${span(alarm.next.in_s)}, unless somebody has seen it.`;
 }
 
 const UNLINKED = ["absent", "no_carrier", "switched_off", "no_address", "no_gateway", "in_vrf"];
