@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
 use sparelink::config;
 use sparelink::io::ubus;
@@ -44,12 +45,16 @@ fn below(rng: &mut Rng, most: usize) -> usize {
     usize::try_from(rng.number() >> 1).unwrap_or(usize::MAX) % most.max(1)
 }
 
+/// Memory is the whole process's: who looks at it does so alone.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// Does something so often, and fails if the program has more memory in the end than after the first tenth, give or take
 /// 8 MB.
 fn grows_not(times: u64, mut what: impl FnMut(u64)) {
     #[expect(clippy::disallowed_methods, reason = "people choose how often")]
     let asked = std::env::var("SPARELINK_FUZZ").ok().and_then(|times| times.parse().ok());
     let times: u64 = asked.unwrap_or(times);
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut held = 0;
     for n in 0..times {
         what(n);
