@@ -452,7 +452,8 @@ mod harsh {
                 *applied.entry(rule).or_default() += times;
             }
         }
-        for rule in ["choice", "probe", "flush", "liveness", "refusal", "repair", "missing", "bare"]
+        for rule in
+            ["choice", "probe", "flush", "liveness", "refusal", "repair", "missing", "bare", "hold"]
         {
             assert!(applied.get(rule).is_some_and(|times| *times > 0), "{rule}: {applied:?}");
         }

@@ -434,7 +434,10 @@ impl World {
                 self.messages.extend(messages);
                 self.restored.known = *known;
             }
-            Output::Record(event) => self.events.push(event),
+            Output::Record(event) => {
+                self.watch.recorded(&event, self.config.failback.hold);
+                self.events.push(event);
+            }
             Output::SaveState(state) => self.restored.saved = *state,
             Output::SaveRun(run) => {
                 let number = |u: &crate::config::UplinkConfig| run.numbers.get(&u.name).copied();
