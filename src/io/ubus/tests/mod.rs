@@ -317,6 +317,24 @@ async fn a_bus_that_refuses_or_talks_nonsense_is_asked_again() {
     assert_eq!(gateway(&next(&mut told).await).as_deref(), Some("192.0.2.1"));
 }
 
+#[tokio::test]
+async fn a_dump_of_nearly_a_megabyte_is_read() {
+    let mut dump = wan("192.0.2.1");
+    let row =
+        |n: usize| json!({"interface": format!("guest{n}"), "up": false, "proto": "x".repeat(200)});
+    let networks = dump["interface"].as_array_mut().unwrap();
+    networks.splice(0..0, (0..3800).map(row));
+    let words = Words { data: dump.as_object().cloned(), ..Words::default() };
+    let frame = Frame { kind: Some(Kind::Data), sequence: 0, peer: 0, words };
+    assert!((1_000_000..1 << 20).contains(&frame.encode().len()), "{}", frame.encode().len());
+    let fake = Fake::new("megabyte");
+    let (tell, mut told) = mpsc::channel(4);
+    watch(&fake.path, tell);
+    fake.accept(Manner::Whole).await.serve(&[dump]).await;
+    let networks = next(&mut told).await;
+    assert_eq!((networks.len(), gateway(&networks).as_deref()), (3801, Some("192.0.2.1")));
+}
+
 /// Who asks our object, in ubusd's words.
 async fn ask(peer: &mut Peer, method: &str, wants_no_reply: bool) {
     let words = Words {
