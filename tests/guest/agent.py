@@ -16,12 +16,13 @@ BINARY = f"{SHARED}/bin/sparelink"
 
 
 class Agent:
-    def __init__(self, log, settings=None, binary=BINARY):
+    def __init__(self, log, settings=None, binary=BINARY, options=()):
         write(CONFIG, settings or config())
         self.path = f"{LOGS}/{log}.log"
         self.begun = time.monotonic()
         with open(self.path, "a") as out:
-            self.process = subprocess.Popen([binary, "run", "--verbose"], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            command = [binary, "run", "--verbose", *options]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def log(self):
         return read(self.path)

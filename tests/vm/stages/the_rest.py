@@ -1,15 +1,33 @@
-"""What the 32-bit binary costs at rest with three uplinks: memory, and how often it wakes."""
+"""What the 32-bit programs cost at rest with three uplinks: memory, and how often they wake. The full one as on a Pi; the lite
+one as on OpenWrt, with its language and its bus."""
 
 import glob
 import statistics
 import time
 
-from agent import SHARED, Agent, ask, at_peace
-from settings import config
-from tools import ensure, read, run
+from agent import SHARED, Agent, ask, at_peace, uplink
+from home import SSID
+from settings import STATE, config
+from tools import ensure, read, run, start, write
 
-RSS_KB, WAKE_UPS = 10 * 1024, 300
 SETTLE, PERIODS, PERIOD = 20, 6, 10
+UCI = f"""
+config sparelink 'main'
+	option enabled '1'
+	list lan 'lan0'
+	option state_dir '{STATE}'
+	option hold '3s'
+	option hold_max '3s'
+config uplink 'cable'
+	option network 'wan'
+config uplink 'hotspot'
+	option ssid '{SSID}'
+	option kind 'wifi'
+config uplink 'phone'
+	option network 'wwan'
+	option kind 'cellular'
+	option metered '1'
+"""
 
 
 def wake_ups(pid):
@@ -20,13 +38,7 @@ def wake_ups(pid):
     return count
 
 
-def play(world):
-    world.meter.stop()
-    world.agent.stop()
-    # Flows that are still to finish on a spare are counted, and so no rest.
-    run("conntrack -F")
-    # The defaults, as on a box.
-    world.agent = agent = Agent("agent-armv7", config(more=""), f"{SHARED}/bin/sparelink-armv7")
+def cost(name, agent, most_kb, most_wake_ups):
     at_peace()
     time.sleep(SETTLE)
     pid, before = agent.process.pid, len(ask("history"))
@@ -37,9 +49,30 @@ def play(world):
     # The median, because a host that is busy makes a line look silent, and a silent line is asked more often.
     woken = statistics.median(b - a for a, b in zip(counts, counts[1:])) * 60 / PERIOD
     whole = counts[-1] - counts[0]
-    status = read(f"/proc/{pid}/status")
-    rss = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+    status = dict(line.split(":", 1) for line in read(f"/proc/{pid}/status").splitlines())
+    rss, own = (int(status[key].split()[0]) for key in ("VmRSS", "RssAnon"))
     events = len(ask("history")) - before
-    ensure(rss <= RSS_KB, f"{rss} kB resident")
-    ensure(woken <= WAKE_UPS, f"{woken:.0f} wake-ups a minute, {whole} in this one, {events} events; {rss} kB resident")
-    return f"armv7: {rss} kB resident, {woken:.0f} wake-ups a minute in the median, {whole} in this one ({events} events)"
+    said = f"{name}: {rss} kB resident ({own} of its own), {woken:.0f} wake-ups a minute in the median, {whole} in this one ({events} events)"
+    ensure(rss <= most_kb and woken <= most_wake_ups, said)
+    return said
+
+
+def play(world):
+    world.meter.stop()
+    phone = uplink("phone")["interface"]
+    world.agent.stop()
+    # Flows that are still to finish on a spare are counted, and so no rest.
+    run("conntrack -F")
+    # The defaults, as on a box.
+    world.agent = Agent("agent-armv7", config(more=""), f"{SHARED}/bin/sparelink-armv7")
+    full = cost("armv7", world.agent, 10 * 1024, 300)
+    world.agent.stop()
+    bus = start(f"python3 /vm/guest/ubusd.py wan=wan0 wwan={phone}", "ubusd")
+    try:
+        write("/etc/config/sparelink", UCI)
+        run("conntrack -F")
+        lite, options = f"{SHARED}/bin/sparelink-armv7-lite", ["--uci", "/etc/config/sparelink"]
+        world.agent = Agent("agent-lite", config(more=""), lite, options)
+        return f"{full}; {cost('lite, UCI and ubus', world.agent, 10 * 1024, 300)}"
+    finally:
+        bus.kill()
