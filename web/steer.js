@@ -204,6 +204,8 @@ async function submitEnter(event) {
     $("enter-password").focus();
     return;
   }
+  // The box says so, too, with its next status; until then nobody is asked again.
+  if (first) page.status.login.set = true;
   setLoggedIn(true);
   const done = entered;
   entered = null;

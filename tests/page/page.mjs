@@ -1014,6 +1014,12 @@ export const tests = {
       await poll("the answer", async () => answer.test(await text(page, "#enter-error")) && !(await page.locator("#enter-do[data-busy]").count()));
     }
     assert.deepEqual(box.asked[0], { path: "password", body: { code: "7K2M-9QXD", password: "correct horse" } });
+    // It is set, whatever the last status said: what is done next asks for nothing.
+    await poll("the test", () => box.asked.some(({ path }) => path === "probe"));
+    const asked = box.asked.length;
+    await card(page, "mifi").getByRole("button", { name: "Test" }).click();
+    await poll("another test", () => box.asked.length > asked);
+    assert.equal(await page.locator("#enter[open]").count(), 0);
     await page.context().clearCookies();
     await part({ box, page });
   },

@@ -158,6 +158,14 @@ export class Box {
     response.end(JSON.stringify(body));
   }
 
+  /** A session, for who has shown what it takes. */
+  begins(response) {
+    this.sessions += 1;
+    this.known.add(String(this.sessions));
+    const cookie = { "Set-Cookie": `session=${this.sessions}; HttpOnly; SameSite=Strict; Path=/` };
+    this.json(response, 200, { message: "logged in" }, cookie);
+  }
+
   async write(pathname, request, response) {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -168,18 +176,11 @@ export class Box {
     if (pathname === "/api/v1/password" && body.code !== undefined) {
       if (body.code !== "7K2M-9QXD") return problem(401, "the code is not right", "try again in 1 s");
       this.asked.push({ path: "password", body });
-      return this.json(response, 200, { message: "logged in" });
+      return this.begins(response);
     }
     if (pathname === "/api/v1/login") {
       if (body.password !== PASSWORD) return problem(401, "the password is not right", "try again in 1 s");
-      this.sessions += 1;
-      this.known.add(String(this.sessions));
-      return this.json(
-        response,
-        200,
-        { message: "logged in" },
-        { "Set-Cookie": `session=${this.sessions}; HttpOnly; SameSite=Strict; Path=/` },
-      );
+      return this.begins(response);
     }
     const shown = request.headers.cookie?.match(/session=(\d+)/)?.[1];
     if (!this.known.has(shown)) return problem(401, "changing things needs a login", "log in first");
