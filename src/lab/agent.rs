@@ -280,10 +280,20 @@ impl Agent {
             if start.elapsed() > limit {
                 let said =
                     status.map_or_else(|e| format!("{e:#}"), |status| format!("{status:#?}"));
-                bail!("{what}: not within {limit:?}\n{said}\n{}", self.last_words());
+                let lines = self.lines().await.unwrap_or_else(|e| format!("{e:#}"));
+                bail!("{what}: not within {limit:?}\n{said}\n{lines}\n{}", self.last_words());
             }
             sleep(POLL).await;
         }
+    }
+
+    /// What it says of the lines of each uplink, in either family.
+    async fn lines(&self) -> Result<String> {
+        let status: serde_json::Value =
+            serde_json::from_slice(&self.get("/api/v1/status").await?).context("its status")?;
+        let uplinks = status["uplinks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let of = |u: &serde_json::Value| format!("{}: v4 {}, v6 {}", u["name"], u["v4"], u["v6"]);
+        Ok(uplinks.iter().map(of).collect::<Vec<_>>().join("\n"))
     }
 
     /// Waits until every uplink is in use or ready.
