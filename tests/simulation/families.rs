@@ -79,3 +79,28 @@ fn a_family_that_follows_within_the_story_is_told_with_it() {
         "control: it stays, for now"
     );
 }
+
+#[test]
+fn what_only_one_family_lacks_is_said_of_that_one() {
+    let mut world = home(BOTH);
+    world.fault(1, Fault::Sever(V6));
+    world.run_for(30 * SECOND);
+    let reason = |world: &World| {
+        let snapshot = world.engine.as_ref().unwrap().snapshot(world.clock());
+        snapshot.uplinks[1].reason.clone()
+    };
+    assert_eq!(reason(&world), "has no Internet behind its modem (IPv6 only)");
+    let number = world.command(Command::Switch { uplink: "mifi".to_owned(), lasts: None });
+    world.run_for(SECOND);
+    assert_eq!(
+        world.answers[&number].as_deref(),
+        Ok(
+            "Using mifi until \"sparelink switch auto\"; it has no Internet behind its modem (IPv6 only), so IPv6 \
+            stays where it is until that works"
+        )
+    );
+    assert_eq!(told(&mut world), (vec![Scope::Family], 0));
+    world.fault(1, Fault::Sever(BOTH));
+    world.run_for(30 * SECOND);
+    assert_eq!(reason(&world), "has no Internet behind its modem", "control: of both");
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::health::Condition;
+use crate::units::Family;
 
 /// Why traffic moved, or people had no answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +132,8 @@ pub enum Trouble {
     Testing,
     /// This is wrong with it.
     Condition(Condition),
+    /// This is wrong with it in one family; the other works.
+    Only(Family, Condition),
 }
 
 impl Trouble {
@@ -140,7 +143,7 @@ impl Trouble {
         match self {
             Self::Paused => "paused",
             Self::Testing => "testing",
-            Self::Condition(condition) => condition.word(),
+            Self::Condition(condition) | Self::Only(_, condition) => condition.word(),
         }
     }
 }

@@ -215,6 +215,10 @@ impl fmt::Display for Deed {
                 let time = lasting(*lasts, "switch auto");
                 match trouble {
                     None => write!(f, "Using {uplink} {time}"),
+                    Some(trouble @ Trouble::Only(family, _)) => write!(
+                        f,
+                        "Using {uplink} {time}; it {trouble}, so {family} stays where it is until that works"
+                    ),
                     Some(trouble) => write!(
                         f,
                         "{uplink} is preferred {time}; it {trouble}, so traffic stays where it is until it works"
@@ -271,11 +275,12 @@ impl fmt::Display for Deed {
 impl fmt::Display for Trouble {
     /// The end of a sentence that begins with the uplink's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Paused => "is paused",
-            Self::Testing => "is being checked",
-            Self::Condition(condition) => condition.phrase(),
-        })
+        match self {
+            Self::Paused => f.write_str("is paused"),
+            Self::Testing => f.write_str("is being checked"),
+            Self::Condition(condition) => f.write_str(condition.phrase()),
+            Self::Only(family, condition) => write!(f, "{} ({family} only)", condition.phrase()),
+        }
     }
 }
 

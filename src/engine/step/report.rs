@@ -191,8 +191,22 @@ impl Engine {
         match (self.whole(u, now), self.worst(u.id, now)) {
             (Standing::Paused, _) => Trouble::Paused,
             (_, Condition::Ok) => Trouble::Testing,
-            (_, condition) => Trouble::Condition(condition),
+            (_, condition) => match self.lame(u, now) {
+                Some(family) => Trouble::Only(family, condition),
+                None => Trouble::Condition(condition),
+            },
         }
+    }
+
+    /// The family in which something is wrong with an uplink, if it has the other, too, and that is well.
+    fn lame(&self, u: &Uplink, now: Now) -> Option<Family> {
+        if u.attachment.fault.is_some() || u.attachment.overlap().is_some() {
+            return None;
+        }
+        let well = |family: Family| self.condition(u.id, family, now) == Condition::Ok;
+        let (well, lame): (Vec<Family>, Vec<Family>) =
+            u.present().map(|(family, _)| family).partition(|family| well(*family));
+        if well.is_empty() { None } else { lame.first().copied() }
     }
 
     /// The uplinks that carry nothing, and why none of them is a spare.
@@ -324,7 +338,10 @@ impl Engine {
                 let firewall = self.barred_by(u.id).filter(|_| worst == Condition::Barred);
                 let metric = (worst == Condition::NoGateway && self.seen.view.netifd_is_silent)
                     .then(|| self.lacks_metric(u));
-                let plain = || worst.phrase().to_owned();
+                let plain = || match self.lame(u, now) {
+                    Some(family) => Trouble::Only(family, worst).to_string(),
+                    None => worst.phrase().to_owned(),
+                };
                 let waits = (worst == Condition::Pending).then(|| self.waits(u)).flatten();
                 let told = subnet.map(overlaps_lan).or(firewall.map(barred_by));
                 let told = told.or(metric).or(waits);
