@@ -89,12 +89,23 @@ export const isReady = (u) => u.role === "ready" && ["ok", "resolvers_silent"].i
 export const isFine = (u) =>
   (u.role === "active" && u.health === "up" && u.condition === "ok") || (isReady(u) && u.condition === "ok");
 
+const isDown = (line) => line.health === "down";
+
+/** The IP version that is down while the other is not. */
+const lame = (u) => (u.v4 && u.v6 && isDown(u.v4) !== isDown(u.v6) ? (isDown(u.v4) ? "IPv4" : "IPv6") : null);
+
+/** Nothing gets through where it carries the traffic; where it carries none, it is down as a whole. */
+function fails(u, s) {
+  const lines = [s.active === u.name && u.v4, s.active6 === u.name && u.v6].filter(Boolean);
+  return lines.length ? lines.every(isDown) : isDown(u);
+}
+
 /** The tag of an uplink: its words, icon and tone. */
 export function standing(u, s) {
   if (u.role === "active") {
     const apart = s.active && s.active6 && s.active !== s.active6;
     const word = apart ? `In use, ${s.active === u.name ? "IPv4" : "IPv6"}` : "In use";
-    if (u.health === "down") return ["Down", "bad", "bad"];
+    if (fails(u, s)) return ["Down", "bad", "bad"];
     const fine = u.health === "up" && u.condition === "ok";
     return [word, "run", fine && s.uplinks[0] === u ? "good" : "warn"];
   }
@@ -104,7 +115,7 @@ export function standing(u, s) {
   if (u.condition === "switched_off") return ["Switched off", "none", "idle"];
   if (u.condition === "absent" || u.condition === "no_carrier" || u.carrier === false)
     return ["Not connected", "none", "idle"];
-  if (u.health === "down") return ["Down", "bad", "bad"];
+  if (u.health === "down") return lame(u) ? [`${lame(u)} down`, "warn", "warn"] : ["Down", "bad", "bad"];
   return u.condition === "degraded" ? ["Loses packets", "warn", "warn"] : ["Being checked", "wait", "idle"];
 }
 

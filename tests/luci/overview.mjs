@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { HOSTILE } from "../page/hostile.mjs";
-import { STATES, status, uplink } from "../page/states.mjs";
+import { STATES, halves, status, uplink } from "../page/states.mjs";
 import { HOME, boxWith, meet } from "./meet.mjs";
 
 const OFF = HOME.map(([type, name, options]) => [type, name, type === "sparelink" ? { ...options, enabled: "0" } : options]);
@@ -44,6 +44,16 @@ export const overview = {
     assert.deepEqual(rows.map((row) => row[2]), ["–", "–", "–"]);
     assert.match(rows[1][1], /^Not connectedIs not plugged in/);
     assert.doesNotMatch(text(), /No spare is ready/, "it is told already that nothing works");
+  },
+
+  "only one IP version works": async () => {
+    const { status } = halves();
+    const { rows } = await see({ ...status, page });
+    assert.match(rows[1][1], /^In use, IPv4/);
+    assert.match(rows[2][1], /^IPv6 down.*\(IPv6 only\)/);
+    status.uplinks[1].v4.health = "down";
+    const { rows: control } = await see({ ...status, page });
+    assert.match(control[1][1], /^Down/);
   },
 
   "a sign-in page": async () => {

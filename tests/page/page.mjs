@@ -28,7 +28,7 @@ import {
 } from "./meet.mjs";
 import { Box, PASSWORD } from "./server.mjs";
 import { settings } from "./settings.mjs";
-import { STATES, line, named, status, uplink } from "./states.mjs";
+import { STATES, halves, line, named, status, uplink } from "./states.mjs";
 
 const hostileState = (from) => {
   const h = (i) => HOSTILE[(from + i) % HOSTILE.length];
@@ -1086,6 +1086,15 @@ export const tests = {
     assert.equal(await page.locator("#pills a", { hasText: "phone" }).getAttribute("data-tone"), "warn");
     assert.match(await text(page, "#because"), /^No spare is ready: /);
     for (const part of ["rtt", "loss"]) assert.equal(await said("mifi", part), "–", part);
+    // What carries IPv4 is not down because its IPv6 is, nor is a spare: it is said of that one.
+    const half = halves();
+    box.say(half.status);
+    await poll("the halves", async () => (await said("phone", "tag")) === "IPv6 down");
+    assert.equal(await said("mifi", "tag"), "In use, IPv4");
+    assert.match(await said("phone", "why"), /\(IPv6 only\)/);
+    half.status.uplinks[1].v4.health = "down";
+    box.say(half.status);
+    await poll("control: of both", async () => (await said("mifi", "tag")) === "Down");
     await shows("ok", "good");
     assert.match(await text(page, "#box-messages"), /^ntfy: last .*11:47, none waiting$/);
     assert.match(await page.locator("#named dd").textContent(), /seen by the name server after 1\.0 s$/);

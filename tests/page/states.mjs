@@ -406,6 +406,18 @@ const manual = () => {
   return state;
 };
 
+const gone = { health: "down", condition: "beyond_modem" };
+
+/** The IPv6 of one that carries IPv4 is dead, and that of a spare. */
+export const halves = () => {
+  const state = manual();
+  for (const u of state.status.uplinks.slice(1)) {
+    Object.assign(u, gone, { v6: line("2001:db8::2", gone), reason: "has no Internet behind its modem (IPv6 only)" });
+  }
+  state.status.uplinks[2].role = "not_ready";
+  return state;
+};
+
 const first_boot = () => {
   const fresh = (name, face, more) =>
     uplink(name, {

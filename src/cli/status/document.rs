@@ -55,6 +55,21 @@ pub(in crate::cli) struct Uplink {
     pub(in crate::cli) loss_pct: Option<f64>,
     pub(in crate::cli) proven_s_ago: Option<u64>,
     pub(in crate::cli) note: Option<Note>,
+    pub(in crate::cli) v4: Option<Line>,
+    pub(in crate::cli) v6: Option<Line>,
+}
+
+/// One IP version of an uplink.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::cli) struct Line {
+    pub(in crate::cli) health: String,
+}
+
+impl Line {
+    fn is_down(&self) -> bool {
+        self.health == "down"
+    }
 }
 
 /// A name that the box keeps up to date.
@@ -113,13 +128,35 @@ impl Uplink {
         matches!(self.role.as_str(), "active" | "ready") && healthy
     }
 
+    /// Nothing gets through where it carries the traffic; where it carries none, it is down as a whole.
+    fn is_down(&self, status: &Status) -> bool {
+        let carries = |by: &Option<String>| by.as_deref() == Some(self.name.as_str());
+        let v4 = self.v4.as_ref().filter(|_| carries(&status.active));
+        let v6 = self.v6.as_ref().filter(|_| carries(&status.active6));
+        match (v4, v6) {
+            (None, None) => self.health == "down",
+            (v4, v6) => v4.into_iter().chain(v6).all(Line::is_down),
+        }
+    }
+
+    /// The IP version that is down while the other is not.
+    fn lame(&self) -> Option<&'static str> {
+        match (self.v4.as_ref()?.is_down(), self.v6.as_ref()?.is_down()) {
+            (true, false) => Some("IPv4"),
+            (false, true) => Some("IPv6"),
+            (true, true) | (false, false) => None,
+        }
+    }
+
     /// What it is, in one or two words, and how they look.
     pub(in crate::cli) fn word(&self, status: &Status) -> (String, Style) {
         let split = matches!((&status.active, &status.active6), (Some(v4), Some(v6)) if v4 != v6);
         match (self.role.as_str(), self.condition.as_str(), self.health.as_str()) {
-            ("active", _, "down") | ("not_ready", "beyond_modem" | "modem_silent", _) => {
-                ("down".to_owned(), Style::Bad)
-            }
+            ("active", ..) if self.is_down(status) => ("down".to_owned(), Style::Bad),
+            ("not_ready", "beyond_modem" | "modem_silent", _) => match self.lame() {
+                Some(family) => (format!("{family} down"), Style::Careful),
+                None => ("down".to_owned(), Style::Bad),
+            },
             ("active", ..) => {
                 let is_v4 = status.active.as_deref() == Some(self.name.as_str());
                 let word = match (split, is_v4) {

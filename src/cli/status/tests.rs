@@ -246,6 +246,28 @@ fn two_uplinks_in_use_and_a_preferred_one_are_told() {
 }
 
 #[test]
+fn what_only_one_family_lacks_does_not_take_an_uplink_down() {
+    let mut document = on_backup();
+    document["active6"] = json!("cable");
+    let half = json!({"health": "down"});
+    let [cable, mifi, phone] = document["uplinks"].as_array_mut().unwrap().as_mut_slice() else {
+        panic!("three uplinks")
+    };
+    (cable["role"], cable["health"]) = (json!("active"), json!("up"));
+    for uplink in [&mut *mifi, &mut *phone] {
+        (uplink["health"], uplink["condition"]) = (json!("down"), json!("beyond_modem"));
+        (uplink["v4"], uplink["v6"]) = (json!({"health": "up"}), half.clone());
+    }
+    phone["role"] = json!("not_ready");
+    let text = shown(&document);
+    assert!(text.contains("in use, IPv4") && text.contains("IPv6 down"), "{text}");
+    document["uplinks"][1]["v4"] = half.clone();
+    document["uplinks"][2]["v4"] = half;
+    let text = shown(&document);
+    assert!(!text.contains("in use, IPv4") && !text.contains("IPv6 down"), "control: {text}");
+}
+
+#[test]
 fn public_resolvers_are_told_only_when_the_own_are_passed_over() {
     let mut document = on_backup();
     document["resolvers"] = json!(["192.168.8.1", "1.1.1.1", "8.8.8.8"]);

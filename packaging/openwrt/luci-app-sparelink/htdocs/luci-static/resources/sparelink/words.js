@@ -56,10 +56,20 @@ function isFine(u) {
 	return u.condition === 'ok' && ((u.role === 'active' && u.health === 'up') || u.role === 'ready');
 }
 
+function isDown(line) {
+	return line.health === 'down';
+}
+
+/** Nothing gets through where it carries the traffic; where it carries none, it is down as a whole. */
+function fails(u, s) {
+	const lines = [ s.active === u.name && u.v4, s.active6 === u.name && u.v6 ].filter(Boolean);
+	return lines.length ? lines.every(isDown) : isDown(u);
+}
+
 /** What an uplink is doing: the word, and how it is shown. Colour is never the only sign. */
 function standing(u, s) {
 	if (u.role === 'active') {
-		if (u.health === 'down')
+		if (fails(u, s))
 			return [ _('Down'), 'important' ];
 		const apart = s.active && s.active6 && s.active !== s.active6;
 		const word = apart ? (s.active === u.name ? _('In use, IPv4') : _('In use, IPv6')) : _('In use');
@@ -75,8 +85,11 @@ function standing(u, s) {
 		return [ _('Switched off'), 'notice' ];
 	if (u.condition === 'absent' || u.condition === 'no_carrier' || u.carrier === false)
 		return [ _('Not connected'), 'notice' ];
-	if (u.health === 'down')
-		return [ _('Down'), 'important' ];
+	if (u.health === 'down') {
+		if (!u.v4 || !u.v6 || isDown(u.v4) === isDown(u.v6))
+			return [ _('Down'), 'important' ];
+		return [ isDown(u.v4) ? _('IPv4 down') : _('IPv6 down'), 'warning' ];
+	}
 	return u.condition === 'degraded' ? [ _('Loses packets'), 'warning' ] : [ _('Being checked'), 'notice' ];
 }
 
