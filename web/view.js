@@ -188,7 +188,8 @@ function fillCard(card, u, index, s) {
   show(f.why, why !== "" && why !== word);
   fillNote(f, u);
   fillLadder(f, u);
-  const lives = alive(u);
+  // They are those of IPv4 where there is one.
+  const lives = alive(u.v4 ?? u.v6 ?? u, u);
   put(f.rtt, number(lives.rtt_ms, "ms"));
   put(f.loss, number(lives.loss_pct, "%"));
   set(f.loss, "data-tone", lives.loss_pct >= 20 ? "bad" : lives.loss_pct >= 3 ? "warn" : "");
@@ -222,8 +223,8 @@ function fillNote(f, u) {
   set(call, "href", wanted && phone ? `tel:${phone.replace(/[^+\d]/g, "")}` : null);
 }
 
-/** The figures of a line; a dead one has none, whatever was measured before. */
-const alive = (line) => (line.health === "down" ? {} : line);
+/** The figures of a line, or of an uplink by it; a dead one has none, whatever was measured before. */
+const alive = (line, of = line) => (line.health === "down" ? {} : of);
 
 function fillLadder(f, u) {
   const absent = u.condition === "absent";

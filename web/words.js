@@ -92,7 +92,7 @@ export const isFine = (u) =>
 const isDown = (line) => line.health === "down";
 
 /** The IP version that is down while the other is not. */
-const lame = (u) => (u.v4 && u.v6 && isDown(u.v4) !== isDown(u.v6) ? (isDown(u.v4) ? "IPv4" : "IPv6") : null);
+const downVersion = (u) => (u.v4 && u.v6 && isDown(u.v4) !== isDown(u.v6) ? (isDown(u.v4) ? "IPv4" : "IPv6") : null);
 
 /** Nothing gets through where it carries the traffic; where it carries none, it is down as a whole. */
 function fails(u, s) {
@@ -115,7 +115,7 @@ export function standing(u, s) {
   if (u.condition === "switched_off") return ["Switched off", "none", "idle"];
   if (u.condition === "absent" || u.condition === "no_carrier" || u.carrier === false)
     return ["Not connected", "none", "idle"];
-  if (u.health === "down") return lame(u) ? [`${lame(u)} down`, "warn", "warn"] : ["Down", "bad", "bad"];
+  if (u.health === "down") return downVersion(u) ? [`${downVersion(u)} down`, "warn", "warn"] : ["Down", "bad", "bad"];
   return u.condition === "degraded" ? ["Loses packets", "warn", "warn"] : ["Being checked", "wait", "idle"];
 }
 

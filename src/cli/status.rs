@@ -148,7 +148,7 @@ fn rows(status: &Status, notes: &[String]) -> Table {
 
 /// Round-trip time and loss; of a dead line there are none.
 fn figures(uplink: &Uplink, word: &str) -> (String, String) {
-    if uplink.health == "down" || matches!(word, "down" | "not connected") {
+    if uplink.has_no_figures() || matches!(word, "down" | "not connected") {
         return (NO_FIGURE.to_owned(), String::new());
     }
     let rtt = uplink.rtt_ms.map_or_else(|| NO_FIGURE.to_owned(), milliseconds);

@@ -50,10 +50,12 @@ export const overview = {
     const { status } = halves();
     const { rows } = await see({ ...status, page });
     assert.match(rows[1][1], /^In use, IPv4/);
+    assert.equal(rows[1][2], "46 ms");
     assert.match(rows[2][1], /^IPv6 down.*\(IPv6 only\)/);
     status.uplinks[1].v4.health = "down";
     const { rows: control } = await see({ ...status, page });
     assert.match(control[1][1], /^Down/);
+    assert.equal(control[1][2], "–");
   },
 
   "a sign-in page": async () => {

@@ -1091,10 +1091,12 @@ export const tests = {
     box.say(half.status);
     await poll("the halves", async () => (await said("phone", "tag")) === "IPv6 down");
     assert.equal(await said("mifi", "tag"), "In use, IPv4");
+    assert.equal(await said("mifi", "rtt"), "46 ms");
     assert.match(await said("phone", "why"), /\(IPv6 only\)/);
     half.status.uplinks[1].v4.health = "down";
     box.say(half.status);
     await poll("control: of both", async () => (await said("mifi", "tag")) === "Down");
+    assert.equal(await said("mifi", "rtt"), "–");
     await shows("ok", "good");
     assert.match(await text(page, "#box-messages"), /^ntfy: last .*11:47, none waiting$/);
     assert.match(await page.locator("#named dd").textContent(), /seen by the name server after 1\.0 s$/);

@@ -76,8 +76,9 @@ pub(in crate::cli) fn why(status: &Status) -> Vec<String> {
         let flaw = flaw(uplink).map(|flaw| format!("; {flaw}")).unwrap_or_default();
         return vec![format!("{name} is {place}{flaw}")];
     }
-    // The agent explains a first one that works with the one in use.
-    let own = uplink.reason.as_deref().filter(|reason| !reason.is_empty());
+    // The agent explains a first one that works with the one in use, unless that has a trouble of its own to tell.
+    let is_well = matches!(uplink.condition.as_str(), "ok" | "");
+    let own = uplink.reason.as_deref().filter(|reason| is_well && !reason.is_empty());
     let of = |(place, uplink): (usize, &Uplink)| match own.filter(|_| place == 0) {
         Some(reason) if uplink.is_fine() => reason.to_owned(),
         _ => explained(uplink),

@@ -128,6 +128,11 @@ impl Uplink {
         matches!(self.role.as_str(), "active" | "ready") && healthy
     }
 
+    /// There is nothing to measure where its figures are taken: of IPv4 where there is one.
+    pub(in crate::cli) fn has_no_figures(&self) -> bool {
+        self.v4.as_ref().or(self.v6.as_ref()).map_or(self.health == "down", Line::is_down)
+    }
+
     /// Nothing gets through where it carries the traffic; where it carries none, it is down as a whole.
     fn is_down(&self, status: &Status) -> bool {
         let carries = |by: &Option<String>| by.as_deref() == Some(self.name.as_str());
@@ -140,7 +145,7 @@ impl Uplink {
     }
 
     /// The IP version that is down while the other is not.
-    fn lame(&self) -> Option<&'static str> {
+    fn down_version(&self) -> Option<&'static str> {
         match (self.v4.as_ref()?.is_down(), self.v6.as_ref()?.is_down()) {
             (true, false) => Some("IPv4"),
             (false, true) => Some("IPv6"),
@@ -153,7 +158,7 @@ impl Uplink {
         let split = matches!((&status.active, &status.active6), (Some(v4), Some(v6)) if v4 != v6);
         match (self.role.as_str(), self.condition.as_str(), self.health.as_str()) {
             ("active", ..) if self.is_down(status) => ("down".to_owned(), Style::Bad),
-            ("not_ready", "beyond_modem" | "modem_silent", _) => match self.lame() {
+            ("not_ready", "beyond_modem" | "modem_silent", _) => match self.down_version() {
                 Some(family) => (format!("{family} down"), Style::Careful),
                 None => ("down".to_owned(), Style::Bad),
             },

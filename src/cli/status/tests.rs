@@ -76,6 +76,7 @@ fn states() -> Vec<(&'static str, Value)> {
         ("one family", with(|d| d["active6"] = json!(null))),
         ("only IPv6", with(|d| d["active"] = json!(null))),
         ("two in use", with(two_in_use)),
+        ("one version down", with(one_version_down)),
         ("by hand", with(by_hand)),
         ("paused", paused),
         ("the first paused", with(first_paused)),
@@ -114,6 +115,25 @@ fn no_spare(document: &mut Value) {
 fn two_in_use(document: &mut Value) {
     document["active6"] = json!("phone");
     say(&mut document["uplinks"][2], "active", "mifi has no address", "");
+}
+
+/// The IPv6 of one that carries IPv4 is dead, and that of a spare; of the one that carries IPv6, IPv4 is.
+fn one_version_down(document: &mut Value) {
+    document["active6"] = json!("cable");
+    let [cable, mifi, phone] = document["uplinks"].as_array_mut().unwrap().as_mut_slice() else {
+        panic!("three uplinks")
+    };
+    let (up, down) = (json!({"health": "up"}), json!({"health": "down"}));
+    for (uplink, role, only, v4, v6) in [
+        (cable, "active", "IPv4", &down, &up),
+        (mifi, "active", "IPv6", &up, &down),
+        (phone, "not_ready", "IPv6", &up, &down),
+    ] {
+        let reason = format!("has no Internet behind its modem ({only} only)");
+        say(uplink, role, &reason, "retried; used again after it passes the checks");
+        (uplink["health"], uplink["condition"]) = (json!("down"), json!("beyond_modem"));
+        (uplink["v4"], uplink["v6"]) = (v4.clone(), v6.clone());
+    }
 }
 
 fn all_dead(document: &mut Value) {
@@ -248,23 +268,23 @@ fn two_uplinks_in_use_and_a_preferred_one_are_told() {
 #[test]
 fn what_only_one_family_lacks_does_not_take_an_uplink_down() {
     let mut document = on_backup();
-    document["active6"] = json!("cable");
-    let half = json!({"health": "down"});
-    let [cable, mifi, phone] = document["uplinks"].as_array_mut().unwrap().as_mut_slice() else {
-        panic!("three uplinks")
-    };
-    (cable["role"], cable["health"]) = (json!("active"), json!("up"));
-    for uplink in [&mut *mifi, &mut *phone] {
-        (uplink["health"], uplink["condition"]) = (json!("down"), json!("beyond_modem"));
-        (uplink["v4"], uplink["v6"]) = (json!({"health": "up"}), half.clone());
-    }
-    phone["role"] = json!("not_ready");
+    one_version_down(&mut document);
     let text = shown(&document);
     assert!(text.contains("in use, IPv4") && text.contains("IPv6 down"), "{text}");
-    document["uplinks"][1]["v4"] = half.clone();
-    document["uplinks"][2]["v4"] = half;
+    assert!(text.contains("26 ms"), "of IPv4: {text}");
+    assert!(text.contains("Why:   cable has no Internet behind its modem (IPv4 only)"), "{text}");
+    // The first works again in both: what ails the one in use is no reason to be on it.
+    let first = &mut document["uplinks"][0];
+    (first["health"], first["condition"]) = (json!("up"), json!("ok"));
+    (first["reason"], first["v4"]["health"]) = (json!("works"), json!("up"));
     let text = shown(&document);
-    assert!(!text.contains("in use, IPv4") && !text.contains("IPv6 down"), "control: {text}");
+    assert!(text.contains("Why:   cable: works\n"), "{text}");
+    for uplink in [1, 2] {
+        document["uplinks"][uplink]["v4"]["health"] = json!("down");
+    }
+    let text = shown(&document);
+    let told = ["in use, IPv4", "IPv6 down", "26 ms"];
+    assert!(told.iter().all(|words| !text.contains(words)), "control: {text}");
 }
 
 #[test]

@@ -191,22 +191,24 @@ impl Engine {
         match (self.whole(u, now), self.worst(u.id, now)) {
             (Standing::Paused, _) => Trouble::Paused,
             (_, Condition::Ok) => Trouble::Testing,
-            (_, condition) => match self.lame(u, now) {
+            (_, condition) => match self.impaired(u, now) {
                 Some(family) => Trouble::Only(family, condition),
                 None => Trouble::Condition(condition),
             },
         }
     }
 
-    /// The family in which something is wrong with an uplink, if it has the other, too, and that is well.
-    fn lame(&self, u: &Uplink, now: Now) -> Option<Family> {
-        if u.attachment.fault.is_some() || u.attachment.overlap().is_some() {
-            return None;
-        }
-        let well = |family: Family| self.condition(u.id, family, now) == Condition::Ok;
-        let (well, lame): (Vec<Family>, Vec<Family>) =
-            u.present().map(|(family, _)| family).partition(|family| well(*family));
-        if well.is_empty() { None } else { lame.first().copied() }
+    /// The family that has the worst of an uplink's conditions, if the other one works, and has not.
+    fn impaired(&self, u: &Uplink, now: Now) -> Option<Family> {
+        let worst = self.worst(u.id, now);
+        let has = |family: Family| self.condition(u.id, family, now) == worst;
+        let works = |family: Family| {
+            let standing = u.standing(&self.config, &self.uplinks.shared, family, now.mono);
+            standing.is_ready() || standing == Standing::Lossy
+        };
+        let families = || u.present().map(|(family, _)| family);
+        let other = families().find(|family| works(*family) && !has(*family))?;
+        families().find(|family| *family != other && has(*family))
     }
 
     /// The uplinks that carry nothing, and why none of them is a spare.
@@ -338,7 +340,7 @@ impl Engine {
                 let firewall = self.barred_by(u.id).filter(|_| worst == Condition::Barred);
                 let metric = (worst == Condition::NoGateway && self.seen.view.netifd_is_silent)
                     .then(|| self.lacks_metric(u));
-                let plain = || match self.lame(u, now) {
+                let plain = || match self.impaired(u, now) {
                     Some(family) => Trouble::Only(family, worst).to_string(),
                     None => worst.phrase().to_owned(),
                 };

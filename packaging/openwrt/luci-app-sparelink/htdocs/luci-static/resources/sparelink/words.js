@@ -104,9 +104,9 @@ function reasonOf(u, s) {
 	return text.startsWith(called(u.name)) ? text : capital(text);
 }
 
-/** A dead line has no latency, whatever was measured before. */
+/** A dead line has no latency, whatever was measured before; it is that of IPv4 where there is one. */
 function latency(u) {
-	if (u.health === 'down' || typeof u.rtt_ms !== 'number')
+	if (isDown(u.v4 ?? u.v6 ?? u) || typeof u.rtt_ms !== 'number')
 		return '–';
 	if (u.rtt_ms >= 999.5)
 		return _('%s s').format((u.rtt_ms / 1000).toFixed(1));
