@@ -3,8 +3,6 @@
 
 # What the binary for routers may weigh at most, in bytes: 4.88 MB when this was set.
 MAX_SIZE ?= 5000000
-# The same for one that is linked in a hurry, as in `make test`: 8.22 MB when this was set.
-MAX_QUICK_SIZE ?= 8500000
 
 # A login shell may lack rustup's programs, and an ordinary user's those that only root looks for.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -12,7 +10,6 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 SPARELINK := target/debug/sparelink
 # Router builds go to a folder of their own, so that the two do not replace each other.
 ROUTER := target/router/release/sparelink
-QUICK_ROUTER := target/router/quick/sparelink
 CLIPPY := cargo clippy --quiet --locked --all-targets
 TEST := cargo test --locked --no-fail-fast
 # Each step tells how long it took.
@@ -22,7 +19,7 @@ TIMED := .ci/timed
 .NOTPARALLEL:
 .PHONY: help demo test test-all bench release dist dist-test arm deb deb-test openwrt openwrt-source image image-test vm vm-x86 clean \
         setup setup-tests setup-arm setup-deb setup-image setup-vm setup-vm-x86 fmt clippy builds unit computed waited \
-        page openwrt-test picture vm-x86-short doc deny size quick-size soak
+        page openwrt-test picture vm-x86-short doc deny size soak
 
 help:  ## print this text
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,7 +34,7 @@ test: setup-tests fmt clippy builds unit vm-x86-short page openwrt-test doc deny
 test-all: UNIT_FLAGS = --include-ignored
 test-all: export SPARELINK_STORIES = 2000
 test-all: export SPARELINK_HARSH_STORIES = 1000000
-test-all: test size deb-test dist dist-test vm-x86 image-test  ## the long ones too (hours)
+test-all: size test deb-test dist dist-test vm-x86 image-test  ## the long ones too (hours)
 
 # Random faults on the real agent in the lab, in the same order for the same seed.
 MINUTES ?= 3
@@ -138,7 +135,7 @@ builds:
 
 # Tests on the real kernel look at the clock: nothing that computes runs beside them, not even with what they leave of
 # the processors, for the kernel makes them wait for it all the same.
-unit: quick-size waited computed
+unit: waited computed
 
 waited:
 	@$(TIMED) "unit tests, texts, scenarios" $(TEST) --lib --test texts --test scenarios -- $(UNIT_FLAGS)
@@ -179,8 +176,3 @@ deny:
 size:
 	cargo build --release --locked --no-default-features --target-dir target/router
 	@.ci/size $(ROUTER) $(MAX_SIZE)
-
-# Whether somebody has made the program for routers fat is seen without the minutes that its last tenth takes.
-quick-size:
-	@$(TIMED) "compiling for routers" cargo build --profile quick --locked --no-default-features --target-dir target/router
-	@.ci/size $(QUICK_ROUTER) $(MAX_QUICK_SIZE)

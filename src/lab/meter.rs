@@ -262,7 +262,11 @@ async fn one_flow(socket: UdpSocket, log: Arc<Mutex<Log>>) {
         tokio::select! {
             _ = ticks.tick() => {
                 let number = lock(&log).stream.sent(Instant::now());
-                let _ = socket.try_send(&number.to_be_bytes());
+                let payload = number.to_be_bytes();
+                // An ICMP error that an earlier packet met is told by the next call, which then sends nothing.
+                if socket.try_send(&payload).is_err() {
+                    let _ = socket.try_send(&payload);
+                }
             }
             Ok(length) = socket.recv(&mut buffer) => {
                 if let Ok(number) = buffer[..length].try_into() {

@@ -28,7 +28,7 @@ const ONLINE: Duration = Duration::from_secs(3);
 const OWN_KB: u64 = 6_000;
 /// With the pages of the program's file, as the program for routers has them: 12 MB are promised.
 const RSS_KB: u64 = 12_000;
-const ROUTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/router/quick/sparelink");
+const ROUTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/router/release/sparelink");
 
 /// With nobody in the LAN awake: one round of questions a second, and their answers.
 const WAKES: f64 = 420.0;
@@ -72,7 +72,7 @@ async fn at_rest_it_is_small() -> Result<()> {
 async fn at_rest_the_routers_program_is_small() -> Result<()> {
     let program = Path::new(ROUTER);
     if !program.exists() {
-        skip("the program for routers is not there, which make test builds");
+        skip("the program for routers is not there, which make release and make test-all build");
         return Ok(());
     }
     let text = config(&Plan::default(), &Settings::default());

@@ -7,6 +7,9 @@
 //!
 //! Those that took longest the last time begin first, so that none is waited for at the end; what they took is in
 //! `durations` beside this file, which `UPDATE_DURATIONS=1` brings up to date after a run.
+//!
+//! A few that fail beside others are played once more, each alone. What fails then as well is a fault; what does not
+//! is told by name, as a test that the noise of others can break is to be mended, too.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -32,6 +35,8 @@ pub(crate) const SOAK_MINUTES: &str = "SPARELINK_SOAK_MINUTES";
 pub(crate) const SOAK_SEED: &str = "SPARELINK_SOAK_SEED";
 /// What a test is taken to need that has never been measured, in seconds.
 const UNKNOWN: f64 = 60.0;
+/// So many that failed are played again. More are no accident.
+const AGAIN: usize = 3;
 
 /// A test.
 pub(crate) struct Test {
@@ -196,7 +201,10 @@ fn run(room: usize, all: Vec<Test>, words: &[&str]) -> Result<()> {
             scope.spawn(|| desk.work());
         }
     });
-    let count = desk.state.into_inner()?.count;
+    let mut count = desk.state.into_inner()?.count;
+    if count.took.len() > 1 && count.failed.len() <= AGAIN {
+        count.play_again();
+    }
     if std::env::var_os("UPDATE_DURATIONS").is_some() {
         write_durations(&count.took, &names)?;
     }
@@ -227,7 +235,7 @@ impl Desk {
             let result = in_a_process(&job);
             let mut state = self.state();
             state.free += job.room;
-            state.count.take(job.name, begun.elapsed().as_secs_f64(), result);
+            state.count.take(job, begun.elapsed().as_secs_f64(), result);
             self.freed.notify_all();
         }
     }
@@ -274,14 +282,29 @@ fn write_durations(took: &BTreeMap<String, f64>, all: &BTreeSet<String>) -> Resu
 #[derive(Default)]
 struct Count {
     passed: usize,
-    failed: Vec<String>,
+    failed: Vec<Job>,
+    /// Those that passed when they were played again.
+    alone: Vec<String>,
     ignored: usize,
     filtered: usize,
     took: BTreeMap<String, f64>,
 }
 
 impl Count {
-    fn take(&mut self, name: String, took: f64, result: Result<Outcome>) {
+    /// Plays those that failed once more, each with the machine to itself.
+    fn play_again(&mut self) {
+        for job in std::mem::take(&mut self.failed) {
+            println!("test {} ... played again, alone", job.name);
+            let (begun, result) = (Instant::now(), in_a_process(&job));
+            if result.is_ok() {
+                self.alone.push(job.name.clone());
+            }
+            self.take(job, begun.elapsed().as_secs_f64(), result);
+        }
+    }
+
+    fn take(&mut self, job: Job, took: f64, result: Result<Outcome>) {
+        let name = &job.name;
         self.took.insert(name.clone(), took);
         match result {
             Ok(Outcome::Passed(figures)) => {
@@ -294,13 +317,13 @@ impl Count {
             }
             Err(e) => {
                 println!("test {name} ... FAILED after {took:.1} s\n{e:#}");
-                self.failed.push(name);
+                self.failed.push(job);
             }
         }
     }
 
     fn sum(self, begun: Instant) -> Result<()> {
-        let Self { passed, failed, ignored, filtered, .. } = self;
+        let Self { passed, failed, alone, ignored, filtered, .. } = self;
         let word = if failed.is_empty() { "ok" } else { "FAILED" };
         // Whether there is room for more at once, or for less.
         let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
@@ -310,7 +333,11 @@ impl Count {
             failed.len(),
             begun.elapsed().as_secs_f64()
         );
-        if failed.is_empty() { Ok(()) } else { bail!("failed: {}", failed.join(", ")) }
+        if !alone.is_empty() {
+            println!("failed beside others, passed alone: {}\n", alone.join(", "));
+        }
+        let names: Vec<&str> = failed.iter().map(|job| job.name.as_str()).collect();
+        if names.is_empty() { Ok(()) } else { bail!("failed: {}", names.join(", ")) }
     }
 }
 
