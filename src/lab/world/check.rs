@@ -19,6 +19,8 @@ const REPAIRED: Duration = Duration::from_secs(6);
 const PUT_BACK: Duration = Duration::from_secs(12);
 /// The same if nobody heard of it: the audit finds it.
 const AUDITED: Duration = Duration::from_secs(34);
+/// How often all that was asked for is compared with what is there.
+const COMPARED: Duration = Duration::from_millis(200);
 /// What refuses ends so long after the agent.
 const REFUSED: Duration = Duration::from_secs(10);
 /// One violation is enough to fail, and the first are those that tell why.
@@ -37,7 +39,11 @@ impl World {
             found.extend(watch.nothing_is_refused_in_vain(self, family, now));
         }
         found.extend(watch.stays_repaired(self, now));
-        found.extend(watch.nothing_stays_missing(self, now));
+        // A comparison of everything, and nobody minds it a little later.
+        if watch.compared.is_none_or(|at| now.since(at) > COMPARED) {
+            watch.compared = Some(now);
+            found.extend(watch.nothing_stays_missing(self, now));
+        }
         found.extend(watch.nothing_leaves_bare(self, now));
         self.watch = watch;
         let violations = &mut self.net.kernel.violations;
@@ -139,9 +145,8 @@ impl Watch {
     fn nothing_stays_missing(&mut self, world: &World, now: Instant) -> Option<String> {
         let plane = &world.net.kernel.plane;
         let desired = world.desired.as_ref().filter(|_| world.engine.is_some());
-        let stands = desired.is_none_or(|desired| {
-            plane.rules == desired.rules && plane.nft.name == desired.nft.name
-        });
+        let stands =
+            desired.is_none_or(|(rules, table)| plane.nft.name == *table && plane.rules == *rules);
         if stands {
             self.missing = None;
             return None;

@@ -174,11 +174,10 @@ impl Kernel {
     pub fn converge(
         &mut self,
         generation: u64,
-        desired: &Dataplane,
+        mut desired: Dataplane,
         took: Duration,
         now: Instant,
     ) -> ApplyReport {
-        let mut desired = desired.clone();
         desired.keep_last_default(&self.plane);
         self.make_so(generation, &desired, took, now)
     }
@@ -475,10 +474,10 @@ mod tests {
     #[test]
     fn it_sees_a_missing_default_and_a_foreign_object() {
         let mut kernel = kernel();
-        let report = kernel.converge(1, &desired(2, 8300), Duration::ZERO, Instant::ZERO);
+        let report = kernel.converge(1, desired(2, 8300), Duration::ZERO, Instant::ZERO);
         assert!(report.ok() && kernel.violations.is_empty(), "{report:?}");
         assert_eq!(kernel.active(Family::V4), Some(0));
-        kernel.converge(2, &Dataplane::default(), Duration::ZERO, Instant::ZERO);
+        kernel.converge(2, Dataplane::default(), Duration::ZERO, Instant::ZERO);
         assert_eq!(kernel.active(Family::V4), Some(0), "the last one stays");
         assert!(kernel.violations.is_empty(), "{:?}", kernel.violations);
         kernel.make_so(3, &Dataplane::default(), Duration::ZERO, Instant::ZERO);
@@ -490,10 +489,10 @@ mod tests {
     #[test]
     fn a_vanished_interface_takes_its_routes_along_and_returns_as_another() {
         let mut kernel = kernel();
-        kernel.converge(1, &desired(2, 8300), Duration::ZERO, Instant::ZERO);
+        kernel.converge(1, desired(2, 8300), Duration::ZERO, Instant::ZERO);
         kernel.vanish(0);
         assert!(kernel.plane.routes.is_empty() && kernel.view.links.is_empty());
-        assert!(!kernel.converge(2, &desired(2, 8300), Duration::ZERO, Instant::ZERO).ok());
+        assert!(!kernel.converge(2, desired(2, 8300), Duration::ZERO, Instant::ZERO).ok());
         kernel.appear(0);
         assert_eq!(kernel.index_of(0), Some(IfIndex(3)));
         assert!(kernel.plug(0, Cable::In).is_empty(), "it has one");

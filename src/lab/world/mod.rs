@@ -2,11 +2,11 @@
 //!
 //! Pure: chance comes from a seed, and what happened once happens again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::engine::dataplane::Dataplane;
+use crate::engine::dataplane::{Dataplane, Rule};
 use crate::engine::events::facts::Event;
 use crate::engine::input::{Command, Input};
 use crate::engine::names::ddns::outside::OutsideReply;
@@ -106,8 +106,8 @@ pub struct World {
     families: Vec<PerFamily<bool>>,
     /// Uplinks that a person has set aside, until then.
     set_aside: BTreeMap<String, Option<Instant>>,
-    /// What the agent last asked for in the kernel.
-    desired: Option<Box<Dataplane>>,
+    /// The rules that the agent last asked for, and its table's name.
+    desired: Option<(BTreeSet<Rule>, String)>,
     /// What has been seen; after every step it is looked whether what must hold does.
     watch: Watch,
 }
@@ -336,7 +336,7 @@ impl World {
             Happening::Converge(agent, generation, desired) if agent == self.agent => {
                 self.net.live(self.now);
                 let took = Duration::from_millis(2);
-                let report = self.net.kernel.converge(generation, &desired, took, self.now);
+                let report = self.net.kernel.converge(generation, *desired, took, self.now);
                 self.watch.converged(&report, self.now);
                 self.tell(Input::Applied(Box::new(report)));
             }
@@ -395,7 +395,7 @@ impl World {
                 self.answer(Duration::from_micros(200), Input::Counters(counters));
             }
             Output::Converge { generation, desired, .. } => {
-                self.desired = Some(desired.clone());
+                self.desired = Some((desired.rules.clone(), desired.nft.name.clone()));
                 let (least, most) = (Duration::from_millis(1), Duration::from_millis(3));
                 // One after the other, as in one place.
                 let at = self.now + self.rng.between(least, most) + self.lag;

@@ -20,6 +20,8 @@ pub(super) struct Watch {
     pub(super) troubled: Option<Instant>,
     /// Something was not heard, and has not been looked for since.
     pub(super) unheard: bool,
+    /// When all that was asked for was last compared with what is there.
+    pub(super) compared: Option<Instant>,
     /// Since when rules and table are not those that were asked for.
     pub(super) missing: Option<Instant>,
     /// Since when the kernel has refused something that was asked for.
