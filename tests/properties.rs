@@ -21,6 +21,7 @@ use sparelink::engine::output::{Output, Refusal};
 use sparelink::engine::probe::{Outcome, ProbeId, Question};
 use sparelink::engine::state::Restored;
 use sparelink::engine::{Engine, Mode};
+use sparelink::lab::asked;
 use sparelink::lab::world::line::Nature;
 use sparelink::lab::world::trouble::{Trouble, Vandal};
 use sparelink::lab::world::{Fault, Plan, World};
@@ -267,9 +268,13 @@ const STORIES: u32 = 256;
 const FRESH_STORIES: u32 = 64;
 
 /// A number in the environment.
-#[expect(clippy::disallowed_methods, reason = "people choose the stories")]
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+    asked::number(name).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// How many stories, if somebody wants another number of them.
+fn count(name: &str) -> Option<u32> {
+    number(name).map(|n| u32::try_from(n).unwrap_or_else(|_| panic!("{name}: {n} are too many")))
 }
 
 fn stories(cases: u32, seed: u64) -> ProptestConfig {
@@ -285,7 +290,7 @@ fn known_stories() -> ProptestConfig {
 /// Others every time. Their seed is told.
 fn fresh_stories() -> ProptestConfig {
     static SEED: OnceLock<u64> = OnceLock::new();
-    let cases = number("SPARELINK_STORIES").and_then(|n| u32::try_from(n).ok());
+    let cases = count("SPARELINK_STORIES");
     let cases = cases.unwrap_or(FRESH_STORIES);
     let seed = SEED.get_or_init(|| {
         let drawn = || u64::from(std::process::id()) << 32 | u64::from(since_1970().subsec_nanos());
@@ -420,7 +425,7 @@ fn known_harsh_stories() -> ProptestConfig {
 }
 
 fn fresh_harsh_stories() -> ProptestConfig {
-    let cases = number("SPARELINK_HARSH_STORIES").and_then(|n| u32::try_from(n).ok());
+    let cases = count("SPARELINK_HARSH_STORIES");
     ProptestConfig { cases: cases.unwrap_or(FRESH_HARSH_STORIES), ..fresh_stories() }
 }
 

@@ -51,9 +51,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// Does something so often, and fails if the program has more memory in the end than after the first tenth, give or take
 /// 8 MB.
 fn grows_not(times: u64, mut what: impl FnMut(u64)) {
-    #[expect(clippy::disallowed_methods, reason = "people choose how often")]
-    let asked = std::env::var("SPARELINK_FUZZ").ok().and_then(|times| times.parse().ok());
-    let times: u64 = asked.unwrap_or(times);
+    let asked = sparelink::lab::asked::number("SPARELINK_FUZZ");
+    let times = asked.unwrap_or_else(|error| panic!("{error}")).unwrap_or(times);
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut held = 0;
     for n in 0..times {

@@ -279,7 +279,7 @@ fn table(tallies: &[Tally]) -> String {
 }
 
 fn check(days: usize) {
-    let number = |name: &str| std::env::var_os(name)?.into_string().ok()?.parse().ok();
+    let number = |name| sparelink::lab::asked::number(name).unwrap_or_else(|e| panic!("{e}"));
     let seed = number("SPARELINK_SIM_SEED").unwrap_or(1);
     let days = number("SPARELINK_SIM_DAYS").map_or(days, |n| n as usize);
     let began = std::time::SystemTime::now();

@@ -15,8 +15,10 @@
 //! | [`page`] | the agent's page at the machine's own address |
 //! | [`script`] | words for what happens and what is expected |
 //! | [`play`], [`tour`], [`prompt`] | a scenario file, the story, the keyboard |
+//! | [`asked`] | how long, and with which seed |
 //! | [`world`] | the same without a kernel, on a virtual clock |
 pub mod agent;
+pub mod asked;
 pub mod chatter;
 pub mod faults;
 pub mod forwarder;

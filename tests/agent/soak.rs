@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sparelink::lab::agent::{Agent, config};
+use sparelink::lab::asked;
 use sparelink::lab::meter::Meter;
 use sparelink::lab::modem::Condition;
 use sparelink::lab::script::{Action, LineEvent, Settings};
@@ -171,13 +172,13 @@ struct Soak {
 }
 
 /// From the environment.
-fn number(name: &str) -> Option<u64> {
-    std::env::var_os(name)?.into_string().ok()?.parse().ok()
+fn number(name: &str) -> Result<Option<u64>> {
+    asked::number(name).map_err(anyhow::Error::msg)
 }
 
 async fn random_faults_break_no_promise() -> Result<()> {
-    let seed = number(SOAK_SEED).unwrap_or(0);
-    let minutes = number(SOAK_MINUTES).unwrap_or(MINUTES);
+    let seed = number(SOAK_SEED)?.unwrap_or(0);
+    let minutes = number(SOAK_MINUTES)?.unwrap_or(MINUTES);
     let mut soak = Soak::begin(AGENT.into()).await?;
     let played = soak.play(seed, Duration::from_secs(60 * minutes)).await;
     let told: Vec<String> = soak.story.iter().cloned().collect();
@@ -221,7 +222,7 @@ const BROKEN: [(&str, &str, &[&str]); 4] = [
 ];
 
 async fn agents_that_break_a_promise_are_found_out() -> Result<()> {
-    let seed = number(SOAK_SEED).unwrap_or(0);
+    let seed = number(SOAK_SEED)?.unwrap_or(0);
     for (name, script, said) in BROKEN {
         let program = file(name);
         fs::write(
