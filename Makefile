@@ -17,7 +17,7 @@ TIMED := .ci/timed
 
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
-.PHONY: help demo test test-all bench release dist dist-test arm deb deb-test openwrt openwrt-source image image-test vm vm-x86 clean \
+.PHONY: help demo test test-all proof bench release dist dist-test arm deb deb-test openwrt openwrt-source image image-test vm vm-x86 clean \
         setup setup-tests setup-arm setup-deb setup-image setup-vm setup-vm-x86 fmt clippy builds unit computed waited \
         page openwrt-test picture vm-x86-short doc deny size soak
 
@@ -44,6 +44,10 @@ export SPARELINK_SOAK_SEED = $(SEED)
 
 soak: setup-tests  ## play random faults for MINUTES, with a SEED, and look whether every promise holds
 	$(TEST) --test agent -- random_faults_break_no_promise
+
+# Each part is kept when it ends; PARTS, STORIES, DAYS, MINUTES, FRAMES and SEED are said in .ci/proof.
+proof: setup-tests  ## play the long proofs, and write docs/PROOF.md (half a day)
+	@.ci/proof $(PARTS)
 
 bench: setup-tests  ## measure what a LAN client sees, beside a ping loop
 	cargo bench --locked --bench failover
