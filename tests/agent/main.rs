@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
 #![expect(clippy::print_stdout, reason = "a test runner talks")]
 
+mod absence;
 mod api;
 mod auto;
 mod bad_input;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
 /// All of them, in no order that matters.
 fn all() -> Result<Vec<Test>> {
     let all = [
+        absence::tests(),
         death::tests(),
         rest::tests(),
         runner::taking(Room::All, elements::tests()),

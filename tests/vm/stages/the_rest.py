@@ -21,7 +21,7 @@ config sparelink 'main'
 config uplink 'cable'
 	option network 'wan'
 config uplink 'hotspot'
-	option ssid '{SSID}'
+	option ssid "{SSID}"
 	option kind 'wifi'
 config uplink 'phone'
 	option network 'wwan'
