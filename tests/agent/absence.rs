@@ -176,10 +176,8 @@ async fn bring_to(stage: &mut Stage, state: State) -> Result<&'static str> {
     match state {
         State::AllWell => Ok("cable"),
         State::OnTheSpare | State::WithoutCable | State::Draining => {
-            let event = match state {
-                State::WithoutCable => LineEvent::Unplug,
-                _ => LineEvent::Sever,
-            };
+            let unplugged = matches!(state, State::WithoutCable);
+            let event = if unplugged { LineEvent::Unplug } else { LineEvent::Sever };
             stage.happens("cable", event).await?;
             stage.on("mifi").await?;
             sleep(Duration::from_millis(500)).await;
@@ -201,10 +199,8 @@ async fn bring_to(stage: &mut Stage, state: State) -> Result<&'static str> {
             Ok("mifi")
         }
         State::Refused | State::NoWayOut => {
-            let event = match state {
-                State::Refused => LineEvent::Sever,
-                _ => LineEvent::Unplug,
-            };
+            let cut = matches!(state, State::Refused);
+            let event = if cut { LineEvent::Sever } else { LineEvent::Unplug };
             for uplink in UPLINKS {
                 stage.happens(uplink, event).await?;
             }
