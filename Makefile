@@ -34,7 +34,7 @@ test: setup-tests fmt clippy builds unit vm-x86-short page openwrt-test doc deny
 test-all: UNIT_FLAGS = --include-ignored
 test-all: export SPARELINK_STORIES = 2000
 test-all: export SPARELINK_HARSH_STORIES = 1000000
-test-all: size test deb-test dist dist-test vm-x86 image-test  ## the long ones too (hours)
+test-all: setup-tests size test deb-test dist dist-test vm-x86 image-test  ## the long ones too (hours)
 
 # Random faults on the real agent in the lab, in the same order for the same seed.
 MINUTES ?= 3
