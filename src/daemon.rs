@@ -156,6 +156,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut alarm = clock::Alarm::new().context("cannot make a timer")?;
     loop {
         let turn = tokio::select! {
             Some(reply) = answered.recv() => Turn::Take(Input::Probe(reply)),
@@ -165,7 +166,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ = hangup.recv() => Turn::Reload,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            () = clock::sleep_until(agent.due()) => Turn::Take(Input::Timeout),
+            () = alarm.wait_until(agent.due()) => Turn::Take(Input::Timeout),
             () = agent.time_to_show() => Turn::Show,
             () = agent.time_to_share() => Turn::Share,
             Some(wants) = wants.recv() => Turn::Want(wants),

@@ -2,10 +2,13 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
+use tokio::net::unix::pipe;
 
 use super::sys::{self, LocalTime};
 use crate::time::day::Day;
@@ -74,6 +77,54 @@ pub async fn sleep_until(deadline: Instant) {
             return;
         }
         tokio::time::sleep(left).await;
+    }
+}
+
+/// A timer of the kernel's own (`timerfd_create(2)`), for whoever waits all the time. tokio's timers wake a thread on
+/// the way, once or twice a second, to sort those that are far off.
+#[derive(Debug)]
+pub struct Alarm {
+    timer: TimerFd,
+    /// The same descriptor as tokio waits for it. It can be read as a pipe can.
+    rings: pipe::Receiver,
+    /// What it was last set to.
+    set: Option<Instant>,
+}
+
+impl Alarm {
+    /// One that is not set.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = TimerFd::new(timerfd::ClockId::CLOCK_BOOTTIME, flags)?;
+        let rings = timer.as_fd().try_clone_to_owned()?;
+        Ok(Self { timer, rings: pipe::Receiver::from_owned_fd_unchecked(rings)?, set: None })
+    }
+
+    /// Waits until the monotonic clock reads at least `deadline`.
+    pub async fn wait_until(&mut self, deadline: Instant) {
+        while now().mono < deadline {
+            if !self.is_set(deadline) || self.rings.readable().await.is_err() {
+                return sleep_until(deadline).await;
+            }
+            // It may have rung for an earlier deadline while nobody waited: then it is set again.
+            let _ = self.rings.try_read(&mut [0; 8]);
+            self.set = None;
+        }
+    }
+
+    /// Sets it, unless it is already; whether the kernel took that.
+    fn is_set(&mut self, deadline: Instant) -> bool {
+        if self.set != Some(deadline) {
+            let at =
+                Expiration::OneShot(TimeSpec::from(Duration::from_micros(deadline.as_micros())));
+            let taken = self.timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME);
+            self.set = taken.is_ok().then_some(deadline);
+        }
+        self.set.is_some()
     }
 }
 
@@ -152,6 +203,28 @@ mod tests {
         assert!(now().mono.since(start) >= Duration::from_millis(20));
         runtime.block_on(sleep_until(start));
         assert!(now().mono.since(start) < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn an_alarm_rings_at_its_deadline_however_often_it_is_set() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut alarm = Alarm::new().unwrap();
+            let in_ms = |ms| now().mono + Duration::from_millis(ms);
+            for _ in 0..3 {
+                // One that nobody waits for any more, and that rings meanwhile.
+                let dropped =
+                    tokio::time::timeout(Duration::from_millis(1), alarm.wait_until(in_ms(10)));
+                assert!(dropped.await.is_err());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let deadline = in_ms(40);
+                let rings =
+                    tokio::time::timeout(Duration::from_secs(20), alarm.wait_until(deadline));
+                rings.await.expect("it rings");
+                assert!(now().mono >= deadline);
+            }
+            alarm.wait_until(Instant::ZERO).await;
+        });
     }
 
     #[test]
