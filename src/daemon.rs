@@ -473,9 +473,9 @@ impl Agent {
         if self.cut_at.take_if(|at| *at <= now.mono).is_none() {
             return;
         }
-        let text = self.recorder.cut();
+        let cut = self.recorder.cut();
         let path = self.engine.config().run_dir.join(LAST_RECORDING);
-        self.keeper.keep("the recording of a switch", move || record::keep(&path, &text));
+        self.keeper.keep("the recording of a switch", move || record::keep(&path, &cut));
         self.recorder.flush();
     }
 

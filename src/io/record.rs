@@ -1,15 +1,18 @@
 //! Recordings: what the engine was told and what it asked for, a JSON object a line.
 //!
 //! The first line is a header with everything an engine is born with. The last ten minutes are kept
-//! in RAM as text, in segments that each begin with the engine as it was: a recording can be cut out
+//! in RAM, packed, in segments that each begin with the engine as it was: a recording can be cut out
 //! at any time without having been asked for in advance.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read as _, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::read::{DeflateDecoder, DeflateEncoder};
 use serde::{Deserialize, Serialize};
 
 use super::disk::replace;
@@ -75,23 +78,79 @@ pub struct Recorder {
     file: Option<BufWriter<File>>,
 }
 
-#[derive(Debug)]
+/// What has been written since a header.
+#[derive(Clone, Debug)]
 struct Segment {
     began: Instant,
-    text: Vec<u8>,
-    /// This many bytes of it are the header, which is as large as the engine's state.
-    header: usize,
+    /// As large as the engine's state.
+    header: Text,
+    lines: Text,
 }
 
 impl Segment {
-    const fn new(header: Vec<u8>, began: Instant) -> Self {
-        Self { began, header: header.len(), text: header }
+    fn new(header: &[u8], began: Instant) -> Self {
+        let mut segment = Self { began, header: Text::default(), lines: Text::default() };
+        segment.header.push(header);
+        segment
     }
 
     /// Whether so much has happened since its header that the next one is due.
     fn is_full(&self, now: Instant) -> bool {
-        let lines = self.text.len() - self.header;
-        now.since(self.began) >= SEGMENT || lines >= SEGMENT_BYTES
+        now.since(self.began) >= SEGMENT || self.lines.length >= SEGMENT_BYTES
+    }
+}
+
+/// So much text is packed at once, in bytes: a millisecond's work for a slow processor.
+const BLOCK: usize = 32 << 10;
+
+/// Text that is packed (RFC 1951) while it grows. Lines are so much alike that a tenth of them is left.
+#[derive(Clone, Debug, Default)]
+struct Text {
+    /// How long it is, unpacked.
+    length: usize,
+    /// Each by itself; whoever cuts out a recording shares them.
+    packed: Vec<Arc<[u8]>>,
+    open: Vec<u8>,
+}
+
+impl Text {
+    fn push(&mut self, text: &[u8]) {
+        self.length += text.len();
+        self.open.extend_from_slice(text);
+        if self.open.len() >= BLOCK {
+            let open = std::mem::take(&mut self.open);
+            let mut packed = Vec::new();
+            match DeflateEncoder::new(&*open, Compression::fast()).read_to_end(&mut packed) {
+                Ok(_) => self.packed.push(packed.into()),
+                // Memory is all that is read and written here.
+                Err(error) => tracing::debug!(%error, "a part of the recording is lost"),
+            }
+        }
+    }
+
+    fn unpack(&self, into: &mut Vec<u8>) -> io::Result<()> {
+        for block in &self.packed {
+            DeflateDecoder::new(&**block).read_to_end(into)?;
+        }
+        into.extend_from_slice(&self.open);
+        Ok(())
+    }
+}
+
+/// A recording that was cut out, still packed.
+#[derive(Debug)]
+pub struct Cut(Vec<Text>);
+
+impl Cut {
+    /// One header, then every line since.
+    ///
+    /// # Errors
+    ///
+    /// When memory has changed meanwhile.
+    pub fn text(&self) -> io::Result<Vec<u8>> {
+        let mut text = Vec::with_capacity(self.0.iter().map(|part| part.length).sum());
+        self.0.iter().try_for_each(|part| part.unpack(&mut text))?;
+        Ok(text)
     }
 }
 
@@ -111,13 +170,13 @@ impl Recorder {
         if let Some(file) = &mut file {
             file.write_all(&text)?;
         }
-        Ok(Self { segments: VecDeque::from([Segment::new(text, now)]), file })
+        Ok(Self { segments: VecDeque::from([Segment::new(&text, now)]), file })
     }
 
     pub fn line(&mut self, entry: &Line) {
         let Ok(text) = line(entry) else { return };
         if let Some(segment) = self.segments.back_mut() {
-            segment.text.extend_from_slice(&text);
+            segment.lines.push(&text);
         }
         if let Some(file) = &mut self.file
             && let Err(error) = file.write_all(&text)
@@ -136,7 +195,7 @@ impl Recorder {
     /// Begins a new segment, and forgets those that are too old.
     pub fn begin_segment<E: Serialize>(&mut self, header: &Header<E>, now: Instant) {
         let Ok(text) = line(header) else { return };
-        self.segments.push_back(Segment::new(text, now));
+        self.segments.push_back(Segment::new(&text, now));
         // The second one begins what is kept once it is old enough by itself.
         while self.segments.get(1).is_some_and(|second| now.since(second.began) >= KEPT)
             || self.segments.len() > 4
@@ -145,15 +204,12 @@ impl Recorder {
         }
     }
 
-    /// What is kept: one header, then every line since.
+    /// What is kept. Unpacking it takes a while, and can be left to somebody else.
     #[must_use]
-    pub fn cut(&self) -> Vec<u8> {
-        let mut text = Vec::new();
-        for (position, segment) in self.segments.iter().enumerate() {
-            let begin = if position == 0 { 0 } else { segment.header };
-            text.extend_from_slice(&segment.text[begin..]);
-        }
-        text
+    pub fn cut(&self) -> Cut {
+        let header = self.segments.front().map(|first| &first.header);
+        let lines = self.segments.iter().map(|segment| &segment.lines);
+        Cut(header.into_iter().chain(lines).cloned().collect())
     }
 
     /// Puts everything into the file.
@@ -171,8 +227,8 @@ impl Recorder {
 /// # Errors
 ///
 /// When the directory cannot be written.
-pub fn keep(path: &Path, text: &[u8]) -> io::Result<()> {
-    replace(path, text)
+pub fn keep(path: &Path, cut: &Cut) -> io::Result<()> {
+    replace(path, &cut.text()?)
 }
 
 /// The header and the lines of a recording; a line that cannot be read is an error with its number.
@@ -246,7 +302,7 @@ mod tests {
             let now = Now { mono: at(second), utc: None };
             recorder.line(&Line::In(now, Input::Timeout));
         }
-        let text = String::from_utf8(recorder.cut()).unwrap();
+        let text = String::from_utf8(recorder.cut().text().unwrap()).unwrap();
         assert_eq!(text.matches("midway").count(), 1, "one header");
         assert!(text.starts_with("{\"version\""));
         let lines = text.lines().count() - 1;
@@ -274,6 +330,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_is_packed_and_comes_out_as_it_went_in() {
+        let header =
+            Header { version: "1".into(), format: FORMAT, start: Start::Midway(Box::new(7_u64)) };
+        let mut recorder = Recorder::new(&header, None, Instant::ZERO).unwrap();
+        let mut told = line(&header).unwrap();
+        for micros in 0..20_000 {
+            let entry =
+                Line::In(Now { mono: Instant::from_micros(micros), utc: None }, Input::Timeout);
+            recorder.line(&entry);
+            told.extend(line(&entry).unwrap());
+        }
+        let cut = recorder.cut();
+        assert!(told.len() > 10 * BLOCK, "control: {} bytes", told.len());
+        assert!(
+            cut.text().unwrap() == told,
+            "{} bytes of {}",
+            cut.text().unwrap().len(),
+            told.len()
+        );
+        let held = |text: &Text| {
+            text.open.capacity() + text.packed.iter().map(|block| block.len()).sum::<usize>()
+        };
+        let held: usize = cut.0.iter().map(held).sum();
+        assert!(held < told.len() / 5 + 2 * BLOCK, "{held} bytes for {}", told.len());
+    }
+
+    #[test]
     fn a_large_engine_does_not_shorten_what_is_kept() {
         let at = |s: u64| Instant::from_micros(s * 1_000_000);
         let large = "x".repeat(2 * SEGMENT_BYTES);
@@ -290,7 +373,7 @@ mod tests {
             recorder.line(&Line::In(now, Input::Timeout));
         }
         assert_eq!(headers, 6, "one in five minutes, however large the engine is");
-        let text = String::from_utf8(recorder.cut()).unwrap();
+        let text = String::from_utf8(recorder.cut().text().unwrap()).unwrap();
         assert_eq!(text.matches("midway").count(), 1, "one header");
         let lines = text.lines().count() - 1;
         assert!((600..=900).contains(&lines), "{lines} seconds");
