@@ -27,6 +27,7 @@ use crate::io::ddns::Names;
 use crate::io::flows::Flows;
 use crate::io::leds::Leds;
 use crate::io::lock::Lock;
+use crate::io::netlink::nft::Nft;
 use crate::io::notify::{self, Notifier, Wants};
 use crate::io::probe::Prober;
 use crate::io::record::{self, Line, Recorder, Start};
@@ -42,6 +43,7 @@ mod auto;
 mod board;
 mod crash;
 mod days;
+mod evidence;
 mod firewalls;
 mod history;
 mod keeping;
@@ -81,6 +83,7 @@ struct Agent {
     recorder: Recorder,
     prober: Prober,
     reconciler: Option<reconciler::Reconciler>,
+    evidence: Option<Nft>,
     flows: Option<Flows>,
     firewalls: Option<firewalls::Firewalls>,
     advertiser: Advertiser,
@@ -146,6 +149,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let steers = options.mode == Mode::Steer;
     let (mut agent, mut wants) = Agent::new(options, replies, reconciler, flows, web)?;
     let state_dir = agent.engine.config().state_dir.clone();
+    agent.evidence = steers.then(Nft::open).transpose()?;
     agent.names = steers.then(|| Names::start(state_dir, done.clone())).transpose()?;
     agent.firewalls = steers.then(|| firewalls::Firewalls::start(done.clone())).transpose()?;
     ubus::watch(Path::new(ubus::SOCKET), done.clone());
@@ -233,6 +237,7 @@ impl Agent {
             recorder,
             prober: Prober::new(replies),
             reconciler,
+            evidence: None,
             flows,
             firewalls: None,
             names: None,
@@ -364,11 +369,7 @@ impl Agent {
         match output {
             Output::Probe(request) => self.prober.send(request),
             Output::Forget(uplink) => self.prober.forget(uplink),
-            Output::ReadCounters { bytes } => {
-                if let Some(reconciler) = &self.reconciler {
-                    reconciler.read_counters(bytes);
-                }
-            }
+            Output::ReadCounters { bytes } => self.read_counters(bytes),
             Output::Converge { generation, desired, towards } => {
                 if let Some(reconciler) = &self.reconciler {
                     reconciler.converge(generation, desired, towards);

@@ -8,17 +8,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
-use super::thread;
+use super::{evidence, thread};
 
 use crate::engine::dataplane::Dataplane;
 use crate::engine::dataplane::Left;
 use crate::engine::dataplane::report::ApplyReport;
-use crate::engine::dataplane::ruleset;
 use crate::engine::input::{Counters, Input};
 use crate::io::flows::Flows;
 use crate::io::netlink::nfnl::NfnlError;
 use crate::io::{netlink, sysctl};
-use crate::units::{Family, IfIndex, PerFamily, UplinkId};
+use crate::units::{Family, IfIndex, PerFamily};
 
 /// Work for the reconciler.
 enum Job {
@@ -111,7 +110,7 @@ impl Reconciler {
         self.push(Job::Converge(generation, desired, towards));
     }
 
-    /// Reads the evidence counters, and the byte counts of these interfaces.
+    /// Reads the evidence counters, the byte counts of these interfaces, and how full conntrack is.
     pub(super) fn read_counters(&self, interfaces: Vec<IfIndex>) {
         self.push(Job::Counters(interfaces));
     }
@@ -180,27 +179,9 @@ async fn verify(
 
 async fn counters(reconciler: &mut netlink::Reconciler, interfaces: Vec<IfIndex>) -> Counters {
     let bytes = reconciler.stats(&interfaces).await;
-    let mut counters = Counters { bytes, ..Counters::default() };
-    if !interfaces.is_empty() {
-        let number = |name| sysctl::read(&format!("net/netfilter/{name}")).ok()?.parse().ok();
-        counters.tracked = number("nf_conntrack_count").zip(number("nf_conntrack_max"));
-    }
-    let Ok(named) = reconciler.counters() else {
-        return Counters { absent: true, ..counters };
-    };
-    let packets = |name: String| named.get(&name).map(|count| count.packets);
-    counters.un_nated = packets(ruleset::WRONG_SOURCE.to_owned()).unwrap_or(0);
-    for id in (1..=UplinkId::MAX).filter_map(UplinkId::new) {
-        let of = |name: &dyn Fn(UplinkId, Family) -> String| {
-            let v4 = packets(name(id, Family::V4));
-            let v6 = packets(name(id, Family::V6));
-            Some(PerFamily { v4: v4?, v6: v6? })
-        };
-        let (inward, outward) = (of(&ruleset::inward), of(&ruleset::outward));
-        counters.inward.extend(inward.map(|count| (id, count)));
-        counters.outward.extend(outward.map(|count| (id, count)));
-    }
-    counters
+    let number = |name| sysctl::read(&format!("net/netfilter/{name}")).ok()?.parse().ok();
+    let tracked = number("nf_conntrack_count").zip(number("nf_conntrack_max"));
+    Counters { bytes, tracked, ..evidence::counters(reconciler.counters()) }
 }
 
 fn log(report: &ApplyReport) {
