@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::dataplane::ruleset;
 use crate::engine::input::{Counters, Input};
-use crate::io::netlink::nft::{Count, Nft};
+use crate::io::netlink::nft::Count;
 use crate::units::{Family, IfIndex, NFT_TABLE, PerFamily, UplinkId};
 
 use super::Agent;
