@@ -43,7 +43,7 @@ impl Keeper {
     pub(super) fn start() -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let (finished, done) = watch::channel(0);
-        let thread = std::thread::Builder::new().name("disk".to_owned());
+        let thread = crate::io::thread::named("disk");
         let work = queue.clone();
         thread.spawn(move || {
             let mut failing = Failing::default();

@@ -16,7 +16,7 @@ where
     W: Future<Output = ()>,
 {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let thread = std::thread::Builder::new().name(name.to_owned());
+    let thread = crate::io::thread::named(name);
     thread.spawn(move || runtime.block_on(work()))?;
     Ok(())
 }

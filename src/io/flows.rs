@@ -74,7 +74,7 @@ impl Flows {
     pub fn start(done: mpsc::Sender<Input>) -> Result<Self, NfnlError> {
         let tools = Tools::open()?;
         let (jobs, work) = sync_channel(QUEUE);
-        let thread = std::thread::Builder::new().name("conntrack".to_owned());
+        let thread = super::thread::named("conntrack");
         if let Err(error) = thread.spawn(move || labour(tools, &work, &done)) {
             tracing::warn!(%error, "no thread for conntrack; flows will not be flushed");
         }

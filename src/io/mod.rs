@@ -27,6 +27,7 @@ pub(crate) mod sys;
 pub mod sysctl;
 pub mod syslog;
 pub mod systemd;
+pub(crate) mod thread;
 pub mod trial;
 pub mod ubus;
 pub mod web;

@@ -55,7 +55,7 @@ impl Names {
     pub fn start(state_dir: PathBuf, done: mpsc::Sender<Input>) -> io::Result<Self> {
         let (asks, asked) = mpsc::channel(QUEUE);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name("names".to_owned()).spawn(move || {
+        super::thread::named("names").spawn(move || {
             runtime.block_on(work(asked, &state_dir, &done));
             // A look-up that hangs is not waited for.
             runtime.shutdown_background();

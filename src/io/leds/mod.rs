@@ -58,7 +58,7 @@ impl Leds {
             let (slot, root) = (Arc::clone(&self.slot), self.root.clone());
             let kept = Kept::open(&self.run_dir);
             let work = move || labour(&slot, Room::new(root, kept));
-            let thread = std::thread::Builder::new().name("leds".to_owned()).spawn(work);
+            let thread = super::thread::named("leds").spawn(work);
             match thread {
                 Ok(thread) => self.thread = Some(thread),
                 Err(error) => tracing::warn!(%error, "the LEDs stay dark"),

@@ -78,7 +78,7 @@ impl Notifier {
         let mut office = Office::new(channels, state_dir, outbox, to_loop);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ends, ended) = oneshot::channel();
-        std::thread::Builder::new().name("messages".to_owned()).spawn(move || {
+        super::thread::named("messages").spawn(move || {
             runtime.block_on(office.work(asked));
             let _ = ends.send(());
             // A look-up or a program that hangs is not waited for.

@@ -112,7 +112,7 @@ impl Web {
         let config = watch::Sender::default();
         let site = site::Site::new(asks, feed.clone(), files, config.subscribe());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("web".to_owned());
+        let thread = super::thread::named("web");
         thread.spawn(move || {
             if let Err(error) = runtime.block_on(server::run(socket, places_seen, site, neighbours))
             {
