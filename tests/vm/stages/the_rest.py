@@ -73,7 +73,7 @@ def play(world):
         run("conntrack -F")
         lite, options = f"{SHARED}/bin/sparelink-armv7-lite", ["--uci", "/etc/config/sparelink"]
         world.agent = Agent("agent-lite", config(more=""), lite, options)
-        costs = [full, cost("lite, UCI and ubus", world.agent, 10 * 1024, 300)]
+        costs = [full, cost("lite, UCI and ubus", world.agent, 4200, 300)]
     finally:
         bus.kill()
     told = "; ".join(said for said, _ in costs)
