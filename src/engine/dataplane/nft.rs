@@ -168,6 +168,8 @@ pub enum CtState {
     Established,
     /// `new`, bit 8.
     New,
+    /// `untracked`, bit 64.
+    Untracked,
 }
 
 /// Whether a match holds where something is so, or where it is not.
@@ -189,6 +191,15 @@ impl<'de> Deserialize<'de> for Sense {
         let not = bool::deserialize(deserializer)?;
         Ok(if not { Self::IsNot } else { Self::Is })
     }
+}
+
+/// What kind of address the kernel takes one for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressType {
+    /// `unicast`, and for the interface, too (`fib daddr . iif type`): not the box's own, in no VRF either.
+    Unicast,
+    Anycast,
 }
 
 /// One piece of a rule: a match, or something to do.
@@ -216,6 +227,8 @@ pub enum Stmt {
     IifOifIn(String),
     /// `meta oifkind "KIND"`: what kind of interface it is, by the kernel's own word (`ip link add type KIND`).
     Oifkind(String),
+    /// `meta iifkind "KIND"`.
+    Iifkind(String),
     /// `ip saddr @SET` (or `!=`), of the family given.
     SaddrIn {
         family: Family,
@@ -282,6 +295,8 @@ pub enum Stmt {
     RtIpsec,
     /// `fib saddr . oif type local`, equal (`true`) or not.
     FibSaddrOifLocal(bool),
+    /// `fib daddr type …`
+    FibDaddr(AddressType),
     OifLoopback,
     /// `numgen random mod MODULUS < BELOW`: the lab's lossy lines.
     Random {

@@ -9,8 +9,8 @@ use ipnet::IpNet;
 
 use super::diff::Change;
 use super::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Sense, Set, Stmt, Table,
-    Value, ValueType, Verdict,
+    AddressType, Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Sense, Set,
+    Stmt, Table, Value, ValueType, Verdict,
 };
 use super::{Dataplane, Route, Rule, RuleAction, Sysctl};
 use crate::units::{Family, Fwmark, IfIndex, IfName, NFT_TABLE, PROTOCOL, TableId};
@@ -334,6 +334,13 @@ pub fn statement(statement: &Stmt) -> String {
     statement_text(statement, "")
 }
 
+const fn fib_daddr(kind: AddressType) -> &'static str {
+    match kind {
+        AddressType::Unicast => "fib daddr type unicast fib daddr . iif type unicast",
+        AddressType::Anycast => "fib daddr type anycast",
+    }
+}
+
 fn statement_text(statement: &Stmt, protocol: &str) -> String {
     match statement {
         Stmt::Iifname(name) => format!("iifname \"{name}\""),
@@ -349,6 +356,7 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
             format!("{} daddr {}@{set}", ip(*family), unequal(*sense))
         }
         Stmt::IifOifIn(set) => format!("iifname . oifname @{set}"),
+        Stmt::Iifkind(kind) => format!("meta iifkind \"{kind}\""),
         Stmt::Oifkind(kind) => format!("meta oifkind \"{kind}\""),
         Stmt::IifDaddrIn { family, set } => format!("iifname . {} daddr @{set}", ip(*family)),
         Stmt::Saddr(net) => header("saddr", net),
@@ -364,6 +372,7 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::CtState(CtState::Invalid) => "ct state invalid".to_owned(),
         Stmt::CtState(CtState::Established) => "ct state established".to_owned(),
         Stmt::CtState(CtState::New) => "ct state new".to_owned(),
+        Stmt::CtState(CtState::Untracked) => "ct state untracked".to_owned(),
         Stmt::CtDnat(true) => "ct status dnat".to_owned(),
         Stmt::CtDnat(false) => "ct status ! dnat".to_owned(),
         Stmt::CtReply(false) => "ct direction original".to_owned(),
@@ -375,6 +384,7 @@ fn statement_text(statement: &Stmt, protocol: &str) -> String {
         Stmt::RtIpsec => "rt ipsec exists".to_owned(),
         Stmt::FibSaddrOifLocal(true) => "fib saddr . oif type local".to_owned(),
         Stmt::FibSaddrOifLocal(false) => "fib saddr . oif type != local".to_owned(),
+        Stmt::FibDaddr(kind) => fib_daddr(*kind).to_owned(),
         Stmt::OifLoopback => "oif \"lo\"".to_owned(),
         Stmt::Random { modulus, below } => format!("numgen random mod {modulus} < {below}"),
         Stmt::IifnameVmap(map) => format!("iifname vmap @{map}"),

@@ -11,7 +11,7 @@ use super::nft::{Chain, ChainKind, CtState, HookPoint, Sense, Stmt, Table, Verdi
 use super::sources;
 use super::wanted::Wanted;
 use crate::units::{Family, Fwmark, NFT_TABLE};
-use forwarded::{forward, input, leaving};
+use forwarded::{arriving, early, forward, input, leaving};
 use names::{FORGED, GUARDED, NUMBERS, digit};
 use per_uplink::per_uplink;
 use sets::sets;
@@ -36,6 +36,7 @@ pub(super) fn ruleset(wanted: &Wanted) -> Table {
     }
     table.chains.extend(shared_chains());
     table.chains.extend(leaving());
+    table.chains.extend(arriving());
     table.chains.extend(base_chains(wanted));
     sets(wanted, &mut table);
     table
@@ -152,6 +153,8 @@ fn base_chains(wanted: &Wanted) -> Vec<Chain> {
             ],
         ),
         base("prerouting", Filter, Prerouting, priority::MANGLE, prerouting),
+        // Behind everybody's port forwards.
+        base("early", Filter, Prerouting, priority::SRCNAT, early(wanted)),
         // Type route: the box's own packets are routed again when their mark changes.
         base("output", Route, Output, priority::MANGLE, output),
         base(

@@ -25,7 +25,8 @@ pub(super) fn whole() -> Table {
 /// Statements that a kernel may lack: without them those go without who would need them (IPsec: `CONFIG_XFRM`;
 /// kinds of interfaces: Linux 5.6).
 pub(super) fn optional() -> impl Iterator<Item = Stmt> {
-    [Stmt::RtIpsec, Stmt::Oifkind(BRIDGE.to_owned())].into_iter()
+    let bridge = || BRIDGE.to_owned();
+    [Stmt::RtIpsec, Stmt::Oifkind(bridge()), Stmt::Iifkind(bridge())].into_iter()
 }
 
 /// A small table for each part, which the kernel takes only if it has that part.

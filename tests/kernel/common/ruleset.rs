@@ -1,8 +1,8 @@
 //! A table with every statement and every kind of set, in the shape of the real ruleset.
 
 use sparelink::engine::dataplane::nft::{
-    Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Sense, Set, Stmt, Table,
-    Value, ValueType, Verdict, host, tcp,
+    AddressType, Chain, ChainKind, CtState, Hook, HookPoint, Key, KeyPart, KeyType, Sense, Set,
+    Stmt, Table, Value, ValueType, Verdict, host, tcp,
 };
 use sparelink::units::{Family, Fwmark, IfName};
 
@@ -279,7 +279,21 @@ fn forward() -> Vec<Chain> {
             ChainKind::Filter,
             HookPoint::Input,
             -10,
-            vec![vec![TCP, Stmt::Dport(8300), not_lan(), DROP]],
+            vec![
+                vec![TCP, Stmt::Dport(8300), not_lan(), DROP],
+                vec![Stmt::FibDaddr(AddressType::Anycast), DROP],
+                vec![Stmt::CtState(CtState::Untracked), DROP],
+            ],
+        ),
+        base(
+            "early",
+            ChainKind::Filter,
+            HookPoint::Prerouting,
+            100,
+            vec![
+                vec![Stmt::Iifkind("bridge".into()), RETURN],
+                vec![Stmt::FibDaddr(AddressType::Unicast), DROP],
+            ],
         ),
     ]
 }

@@ -1,15 +1,21 @@
 //! What is forwarded, and what comes in to the box itself.
 
-use super::super::nft::{Chain, CtState, Sense, Stmt, Verdict, tcp};
+use super::super::nft::{AddressType, Chain, CtState, Sense, Stmt, Verdict, tcp};
 use super::super::wanted::Wanted;
 use super::names::{BRIDGE, GUARDED, NO_WAY, SAME, lan_nets, reset_sent, routed, routed_by};
 use super::words::{
-    CLEARED, TCP, chain, flags, goto, in_by_uplink, jump, leave, net, out_by_uplink,
+    CLEARED, ICMPV6, TCP, chain, flags, goto, in_by_uplink, jump, leave, net, out_by_uplink,
 };
 use crate::units::{Family, Fwmark};
 
 /// Addresses of groups (RFC 5771, RFC 4291 §2.7).
 const MULTICAST: [&str; 2] = ["224.0.0.0/4", "ff00::/8"];
+/// The groups of all routers (RFC 4291 §2.7.1).
+const ROUTERS: [&str; 3] = ["ff01::2/128", "ff02::2/128", "ff05::2/128"];
+/// The chain that drops what nobody asked for.
+const UNASKED: &str = "unasked";
+/// The chain for what is for somebody behind the box: what neighbours say to each other is dropped as well.
+const BEHIND: &str = "behind";
 
 /// The rules for what is forwarded.
 pub(super) fn forward(wanted: &Wanted) -> Vec<Vec<Stmt>> {
@@ -38,10 +44,44 @@ pub(super) fn forward(wanted: &Wanted) -> Vec<Vec<Stmt>> {
         }));
         // Forwarding is on for every interface of the box, so the guard is for all of them, too.
         // Without it what comes in is somebody's decision; to relay from uplink to uplink never is.
-        rules.extend(unasked((!is_guarded(wanted)).then(out_by_uplink).as_ref()));
+        let relayed = (!is_guarded(wanted)).then(out_by_uplink);
+        rules.push([in_by_uplink()].into_iter().chain(relayed).chain([jump(BEHIND)]).collect());
     }
     rules.push(vec![out_by_uplink(), jump("fwd_out")]);
     rules
+}
+
+/// What is not for the box is dropped before the kernel looks at it as a router does: that answers what has come
+/// too far or is too large, and so tells who is behind it.
+pub(super) fn early(wanted: &Wanted) -> Vec<Vec<Stmt>> {
+    if !is_guarded(wanted) {
+        return Vec::new();
+    }
+    let mut rules = vec![
+        vec![Stmt::CtState(CtState::Established), leave()],
+        // What passes a bridge is not routed; see `forward`.
+        vec![Stmt::Iifkind(BRIDGE.to_owned()), leave()],
+    ];
+    rules.extend(Family::BOTH.map(|family| vec![to_routed(family), leave()]));
+    rules.push(vec![in_by_uplink(), Stmt::FibDaddr(AddressType::Unicast), jump(BEHIND)]);
+    rules
+}
+
+/// The chains for what comes in by an uplink and nobody here asked for: neither answers nor errors (related), and
+/// no port forward. A packet without a flow has no status, and would end a rule that asks for it.
+pub(super) fn arriving() -> [Chain; 2] {
+    let dropped = |matched: Vec<Stmt>| {
+        let end = vec![Stmt::Counter(GUARDED.to_owned()), Stmt::Verdict(Verdict::Drop)];
+        [matched, end].concat()
+    };
+    let unasked = vec![
+        dropped(vec![Stmt::CtState(CtState::Invalid)]),
+        dropped(vec![Stmt::CtState(CtState::New), Stmt::CtDnat(false)]),
+    ];
+    // Neighbours find each other without flows; what they say ends at the link (RFC 4861 §3.1).
+    let of_the_link = vec![Stmt::L4proto(ICMPV6), Stmt::CtState(CtState::Untracked)];
+    let behind = vec![dropped(of_the_link), vec![goto(UNASKED)]];
+    [chain(UNASKED, unasked), chain(BEHIND, behind)]
 }
 
 /// The chains for what leaves by an uplink and has had no answer yet.
@@ -93,10 +133,16 @@ pub(super) fn input(wanted: &Wanted) -> Vec<Vec<Stmt>> {
     let mut rules = vec![vec![Stmt::SetMetaMark(CLEARED)]];
     rules.extend(wanted.page_ports.iter().map(page));
     if is_guarded(wanted) {
+        rules.push(vec![Stmt::CtState(CtState::Established), leave()]);
         rules.extend(Family::BOTH.map(|family| vec![to_routed(family), leave()]));
+        // A box that forwards answers as a router, too, where it may not have been one before.
+        rules.extend(ROUTERS.map(|all| vec![in_by_uplink(), Stmt::Daddr(net(all)), jump(BEHIND)]));
+        let any = [in_by_uplink(), Stmt::Nfproto(Family::V6), Stmt::FibDaddr(AddressType::Anycast)];
+        rules.push([&any[..], &[jump(BEHIND)]].concat());
         // The box's own addresses in the LAN are part of it.
         let to_lan = |family| Stmt::DaddrIn { family, set: lan_nets(family), sense: Sense::Is };
-        rules.extend(Family::BOTH.into_iter().flat_map(|family| unasked(Some(&to_lan(family)))));
+        let all = Family::BOTH.into_iter();
+        rules.extend(all.map(|family| vec![in_by_uplink(), to_lan(family), jump(UNASKED)]));
     }
     rules
 }
@@ -108,17 +154,4 @@ fn is_guarded(wanted: &Wanted) -> bool {
 /// It came in by the uplink whose provider routes that address to the box.
 fn to_routed(family: Family) -> Stmt {
     Stmt::IifDaddrIn { family, set: routed_by(family) }
-}
-
-/// What nobody here asked for: neither answers nor errors (related), and no port forward. A packet
-/// without a flow has no status, and would end a rule that asks for it.
-fn unasked(matched: Option<&Stmt>) -> [Vec<Stmt>; 2] {
-    let states = [
-        vec![Stmt::CtState(CtState::Invalid)],
-        vec![Stmt::CtState(CtState::New), Stmt::CtDnat(false)],
-    ];
-    states.map(|state| {
-        let end = [Stmt::Counter(GUARDED.to_owned()), Stmt::Verdict(Verdict::Drop)];
-        [in_by_uplink()].into_iter().chain(state).chain(matched.cloned()).chain(end).collect()
-    })
 }

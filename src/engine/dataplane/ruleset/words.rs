@@ -15,6 +15,7 @@ pub(super) mod priority {
 }
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
+pub(super) const ICMPV6: u8 = 58;
 
 /// A prefix that is written in this file.
 pub(super) fn net(text: &str) -> IpNet {

@@ -13,7 +13,7 @@ use super::uapi::{
     DATA_VALUE, DATA_VERDICT, LIST_ELEM, NF_ACCEPT, NF_DROP, NFPROTO_IPV4, NFPROTO_IPV6, NFT_GOTO,
     NFT_JUMP, NFT_RETURN, OBJECT_COUNTER, VERDICT_CHAIN, VERDICT_CODE,
 };
-use crate::engine::dataplane::nft::{CtState, Sense, Stmt, Verdict};
+use crate::engine::dataplane::nft::{AddressType, CtState, Sense, Stmt, Verdict};
 use crate::units::{Family, Fwmark, IfName};
 
 /// First register of 16 bytes (`NFT_REG_1`), and the verdict's (`NFT_REG_VERDICT`).
@@ -29,6 +29,7 @@ const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
+const META_IIFKIND: u32 = 26;
 const META_OIFKIND: u32 = 27;
 // NFT_CT_*
 const CT_STATE: u32 = 0;
@@ -46,8 +47,10 @@ const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 /// The loopback device is always the first (`LOOPBACK_IFINDEX`).
 const LOOPBACK_IFINDEX: u32 = 1;
-/// `RTN_LOCAL` (linux/rtnetlink.h).
+// RTN_* (linux/rtnetlink.h).
+const RTN_UNICAST: u32 = 1;
 const RTN_LOCAL: u32 = 2;
+const RTN_ANYCAST: u32 = 4;
 /// `NFTA_META_SREG`, `NFTA_CT_SREG`: the register that a mark is set from.
 const META_SREG: u16 = 3;
 const CT_SREG: u16 = 4;
@@ -56,6 +59,8 @@ const LOOKUP_INVERT: u32 = 1;
 // NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_*
 const FIB_ADDRTYPE: u32 = 3;
 const FIB_SADDR: u32 = 1;
+const FIB_DADDR: u32 = 2;
+const FIB_IIF: u32 = 8;
 const FIB_OIF: u32 = 16;
 const NUMGEN_RANDOM: u32 = 1;
 // NFT_REJECT_*
@@ -155,6 +160,7 @@ impl Rule {
                 self.header_address(*family, DADDR, REG).lookup(set, *sense)
             }
             Stmt::IifOifIn(set) => self.both_names(set),
+            Stmt::Iifkind(kind) => self.meta(META_IIFKIND).cmp(EQ, &padded(kind)),
             Stmt::Oifkind(kind) => self.meta(META_OIFKIND).cmp(EQ, &padded(kind)),
             Stmt::IifDaddrIn { family, set } => {
                 self.with_address(META_IIFNAME, *family, DADDR, set)
@@ -178,8 +184,9 @@ impl Rule {
             Stmt::MetaMarkBits(mask) => self.meta(META_MARK).any_bit(*mask, Sense::Is),
             Stmt::MetaMarkIn { set, sense } => self.meta(META_MARK).lookup(set, *sense),
             Stmt::RtIpsec => self.route(RT_XFRM).cmp(EQ, &[1]),
-            Stmt::FibSaddrOifLocal(true) => self.fib_saddr_oif_local(Sense::Is),
-            Stmt::FibSaddrOifLocal(false) => self.fib_saddr_oif_local(Sense::IsNot),
+            Stmt::FibSaddrOifLocal(true) => self.fib(FIB_SADDR | FIB_OIF, EQ, RTN_LOCAL),
+            Stmt::FibSaddrOifLocal(false) => self.fib(FIB_SADDR | FIB_OIF, NEQ, RTN_LOCAL),
+            Stmt::FibDaddr(kind) => self.fib_daddr(*kind),
             Stmt::OifLoopback => self.meta(META_OIF).cmp(EQ, &LOOPBACK_IFINDEX.to_ne_bytes()),
             Stmt::Random { modulus, below } => self.random(*modulus, *below),
             Stmt::IifnameVmap(map) => self.meta(META_IIFNAME).vmap(map),
@@ -204,10 +211,7 @@ impl Rule {
             Stmt::MssOfIifname(map) => self.meta(META_IIFNAME).map(map).set_mss(),
             Stmt::Redirect(port) => self.redirect(*port),
             Stmt::Dnat(address, port) => self.dnat(*address, *port),
-            Stmt::Verdict(verdict) => self.expr(
-                "immediate",
-                Attrs::new().be32(1, REG_VERDICT).nest(2, &verdict_data(verdict)),
-            ),
+            Stmt::Verdict(verdict) => self.verdict(verdict),
         }
     }
 
@@ -358,13 +362,24 @@ impl Rule {
         self.meta(META_IIFNAME).meta_into(META_OIFNAME, REG_2).lookup(set, Sense::Is)
     }
 
-    fn fib_saddr_oif_local(self, sense: Sense) -> Self {
-        let data = Attrs::new().be32(1, REG).be32(2, FIB_ADDRTYPE).be32(3, FIB_SADDR | FIB_OIF);
-        let operator = match sense {
-            Sense::Is => EQ,
-            Sense::IsNot => NEQ,
-        };
-        self.expr("fib", data).cmp(operator, &RTN_LOCAL.to_ne_bytes())
+    fn fib_daddr(self, kind: AddressType) -> Self {
+        match kind {
+            AddressType::Unicast => {
+                self.fib(FIB_DADDR, EQ, RTN_UNICAST).fib(FIB_DADDR | FIB_IIF, EQ, RTN_UNICAST)
+            }
+            AddressType::Anycast => self.fib(FIB_DADDR, EQ, RTN_ANYCAST),
+        }
+    }
+
+    /// What kind of address that is (`RTN_*`).
+    fn fib(self, of: u32, operator: u32, kind: u32) -> Self {
+        let data = Attrs::new().be32(1, REG).be32(2, FIB_ADDRTYPE).be32(3, of);
+        self.expr("fib", data).cmp(operator, &kind.to_ne_bytes())
+    }
+
+    fn verdict(self, verdict: &Verdict) -> Self {
+        let data = Attrs::new().be32(1, REG_VERDICT).nest(2, &verdict_data(verdict));
+        self.expr("immediate", data)
     }
 
     /// Compared bytewise, so the number is turned round first.
@@ -431,6 +446,7 @@ const fn state_bit(state: CtState) -> u32 {
         CtState::Invalid => 1,
         CtState::Established => 2,
         CtState::New => 8,
+        CtState::Untracked => 64,
     }
 }
 
