@@ -67,8 +67,11 @@ pub fn forward(
     Ok(())
 }
 
-/// A packet socket on one interface, which sees every frame that arrives there.
-fn packet_socket(interface: &str) -> io::Result<Arc<UdpSocket>> {
+/// A packet socket on one interface, which sees every frame that arrives there or leaves by it.
+///
+/// # Errors
+/// If the kernel refuses it, or there is no such interface.
+pub fn packet_socket(interface: &str) -> io::Result<Arc<UdpSocket>> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let fd = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
     // getifaddrs hands out what bind wants: the interface as a sockaddr_ll.

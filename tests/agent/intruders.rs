@@ -11,6 +11,7 @@ use sparelink::lab::topology::{CLIENT, ECHO4, Home, Plan};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::packets::{ACK, FIN, Head, ICMP, RST, SYN, TCP, UDP, icmp, tcp, udp};
 use crate::stage::{SOON, Stage, shell};
 
 crate::tests![
@@ -35,12 +36,6 @@ const GUEST: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 2);
 const BEYOND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
 /// A service of the box.
 const SERVICE: u16 = 5300;
-
-// Flags of TCP (RFC 9293 §3.1).
-const SYN_ACK: u8 = 0x12;
-const RST: u8 = 0x04;
-const FIN_ACK: u8 = 0x11;
-const SYN: u8 = 0x02;
 
 /// What arrived, of [`EACH`] of a kind.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -136,78 +131,34 @@ fn send_all(client: Ipv4Addr) -> Result<()> {
     for n in 0..EACH {
         let port = 40_000 + u16::try_from(n)?;
         let send = |from: Ipv4Addr, to: Ipv4Addr, protocol: u8, body: &[u8]| {
-            let packet = packet(from, to, protocol, body);
+            let packet = Head::new(from.into(), to.into()).packet(protocol, body);
             raw.send_to(&packet, &SocketAddr::from((to, 0)).into())
         };
-        for flags in [SYN_ACK, RST, FIN_ACK] {
-            let segment = tcp(NEIGHBOUR, client, port + 1000 * u16::from(flags) % 9000, flags);
-            send(NEIGHBOUR, client, 6, &segment)?;
+        let segment = |port, flags| tcp(NEIGHBOUR.into(), client.into(), [443, port], flags);
+        for flags in [SYN | ACK, RST, FIN | ACK] {
+            let port = port + 1000 * u16::from(flags) % 9000;
+            send(NEIGHBOUR, client, TCP, &segment(port, flags))?;
         }
-        let mut wrong = tcp(NEIGHBOUR, client, port + 500, SYN);
+        let mut wrong = segment(port + 500, SYN);
         wrong[16] ^= 0x55;
-        send(NEIGHBOUR, client, 6, &wrong)?;
-        send(NEIGHBOUR, client, 1, &echo_reply(port))?;
-        send(NEIGHBOUR, GUEST, 17, &udp(port))?;
-        send(client, ROUTER, 17, &udp(port))?;
-        send(NEIGHBOUR, GATE, 17, &udp(port))?;
-        send(NEIGHBOUR, BEYOND, 17, &udp(port))?;
+        send(NEIGHBOUR, client, TCP, &wrong)?;
+        // An answer to an echo that nobody sent (RFC 792).
+        let [high, low] = port.to_be_bytes();
+        let ends = [NEIGHBOUR.into(), client.into()];
+        send(NEIGHBOUR, client, ICMP, &icmp(ends, [0, 0], [high, low, 0, 1], &[]))?;
+        for (from, to) in
+            [(NEIGHBOUR, GUEST), (client, ROUTER), (NEIGHBOUR, GATE), (NEIGHBOUR, BEYOND)]
+        {
+            let datagram = udp(from.into(), to.into(), [port, SERVICE], b"hey!");
+            send(from, to, UDP, &datagram)?;
+        }
     }
     Ok(())
 }
 
-/// `IPPROTO_RAW`: the header comes with the packet, and the kernel adds its checksum (raw(7)).
+/// `IPPROTO_RAW`: the header comes with the packet (raw(7)).
 const fn libc_raw() -> i32 {
     255
-}
-
-fn packet(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, body: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(20 + body.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let mut packet = vec![0x45, 0, length[0], length[1], 0, 0, 0, 0, 64, protocol, 0, 0];
-    packet.extend(from.octets());
-    packet.extend(to.octets());
-    packet.extend(body);
-    packet
-}
-
-/// A bare segment (RFC 9293 §3.1).
-fn tcp(from: Ipv4Addr, to: Ipv4Addr, port: u16, flags: u8) -> Vec<u8> {
-    let mut segment = vec![0; 20];
-    segment[..2].copy_from_slice(&443_u16.to_be_bytes());
-    segment[2..4].copy_from_slice(&port.to_be_bytes());
-    segment[7] = 1;
-    segment[11] = 1;
-    (segment[12], segment[13], segment[14]) = (0x50, flags, 0x20);
-    let pseudo = [&from.octets()[..], &to.octets(), &[0, 6, 0, 20]].concat();
-    let sum = checksum(&[pseudo, segment.clone()].concat());
-    segment[16..18].copy_from_slice(&sum.to_be_bytes());
-    segment
-}
-
-/// A datagram for the box's service, without a checksum, which is none (RFC 768).
-fn udp(port: u16) -> Vec<u8> {
-    let mut datagram = [port.to_be_bytes(), SERVICE.to_be_bytes(), [0, 12], [0, 0]].concat();
-    datagram.extend(b"hey!");
-    datagram
-}
-
-/// An answer to an echo that nobody sent (RFC 792).
-fn echo_reply(id: u16) -> Vec<u8> {
-    let mut reply = vec![0, 0, 0, 0];
-    reply.extend(id.to_be_bytes());
-    reply.extend([0, 1]);
-    let sum = checksum(&reply).to_be_bytes();
-    reply[2..4].copy_from_slice(&sum);
-    reply
-}
-
-/// RFC 1071.
-fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks_exact(2).map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])));
-    let mut sum: u32 = words.sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or(0)
 }
 
 async fn what_nobody_asked_for_ends_at_the_router() -> Result<()> {

@@ -38,6 +38,8 @@ mod near;
 mod notify;
 mod one_wire;
 mod openwrt;
+mod outside;
+mod packets;
 mod page;
 mod people;
 mod pinning;
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
 fn all() -> Result<Vec<Test>> {
     let all = [
         absence::tests(),
+        outside::tests(),
         death::tests(),
         rest::tests(),
         runner::taking(Room::All, elements::tests()),
