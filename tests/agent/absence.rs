@@ -6,13 +6,14 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
-use sparelink::lab::agent::Status;
+use sparelink::lab::agent::{Agent, Status};
 use sparelink::lab::netns::Netns;
-use sparelink::lab::script::{LineEvent, Settings};
+use sparelink::lab::script::{Action, LineEvent, Settings};
 use sparelink::lab::topology::{ECHO4, ECHO6, Home, Plan};
 use tokio::time::{Instant, sleep};
 
@@ -22,6 +23,8 @@ use crate::stage::{PROVEN, SOON, Stage, echo, shell};
 crate::tests![
     #[ignore = "long: minutes"]
     a_box_whose_agent_has_ended_is_never_worse_than_one_without,
+    #[ignore = "long: minutes"]
+    a_box_whose_agent_crashes_over_and_over_is_never_worse_than_one_without,
 ];
 
 const UPLINKS: [&str; 3] = ["cable", "mifi", "phone"];
@@ -29,6 +32,16 @@ const UPLINKS: [&str; 3] = ["cable", "mifi", "phone"];
 const REFUSED: Duration = Duration::from_secs(12);
 /// How long a box without an agent has for a first answer.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// How long an agent lives that crashes over and over: before it has anything in the kernel, and after that.
+const LIVES: [Duration; 4] = [
+    Duration::from_millis(30),
+    Duration::from_millis(150),
+    Duration::from_millis(450),
+    Duration::from_millis(900),
+];
+/// So often everybody is asked again while it goes on, and how long after the last time.
+const REPEATED: usize = 3;
+const BETWEEN: Duration = Duration::from_millis(400);
 /// What a box without an agent may be set up with: it forwards and masquerades, as its owner wants it.
 const OWN: &str = "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; \
                    nft add table inet own; \
@@ -47,6 +60,14 @@ enum State {
     Refused,
     NoWayOut,
     HalfStarted,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Once(Signal),
+    /// It is killed, started again and killed within a second, and so on.
+    OverAndOver,
 }
 
 /// What happens after that.
@@ -78,6 +99,18 @@ struct Reached {
 }
 
 impl Reached {
+    /// Who is reached at this moment and again a moment later, as long as it goes on.
+    async fn again_and_again(home: &Home, limit: Duration) -> Result<Self> {
+        let mut all = Self::within(home, limit).await?;
+        for _ in 0..REPEATED {
+            sleep(BETWEEN).await;
+            let now = Self::within(home, PATIENCE).await?;
+            let both = |a: [bool; 2], b: [bool; 2]| [a[0] && b[0], a[1] && b[1]];
+            all = Self { lan: both(all.lan, now.lan), own: both(all.own, now.own) };
+        }
+        Ok(all)
+    }
+
     /// Asks until everybody has an answer, or time is up.
     async fn within(home: &Home, limit: Duration) -> Result<Self> {
         let end = Instant::now() + limit;
@@ -121,6 +154,14 @@ async fn reaches(netns: &Netns, server: IpAddr, end: Instant) -> Result<bool> {
 }
 
 async fn a_box_whose_agent_has_ended_is_never_worse_than_one_without() -> Result<()> {
+    table(&[End::Once(Signal::SIGTERM), End::Once(Signal::SIGKILL)]).await
+}
+
+async fn a_box_whose_agent_crashes_over_and_over_is_never_worse_than_one_without() -> Result<()> {
+    table(&[End::OverAndOver]).await
+}
+
+async fn table(ends: &[End]) -> Result<()> {
     let home = Home::build(&Plan::default()).await?;
     shell(&home.router, OWN).await?;
     ensure!(Reached::within(&home, PATIENCE).await?.is_all(), "control: a box without an agent");
@@ -128,10 +169,10 @@ async fn a_box_whose_agent_has_ended_is_never_worse_than_one_without() -> Result
     let (mut cells, mut better) = (0, 0);
     for state in STATES {
         for change in [Change::Nothing, Change::Pulled, Change::Mended] {
-            for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-                let cell = format!("{state:?}, {signal}, then {change:?}");
+            for end in ends {
+                let cell = format!("{state:?}, {end:?}, then {change:?}");
                 let (here, there) =
-                    play(&mut stage, state, signal, change).await.context(cell.clone())?;
+                    play(&mut stage, state, *end, change).await.context(cell.clone())?;
                 ensure!(!here.is_worse_than(there), "{cell}: {here}; without an agent {there}");
                 cells += 1;
                 better += u32::from(there.is_worse_than(here));
@@ -155,20 +196,55 @@ async fn a_box_whose_agent_has_ended_is_never_worse_than_one_without() -> Result
 async fn play(
     stage: &mut Stage,
     state: State,
-    signal: Signal,
+    end: End,
     change: Change,
 ) -> Result<(Reached, Reached)> {
     let used = bring_to(stage, state).await?;
-    stage.agent.end(signal).await?;
-    match change {
-        Change::Nothing => {}
-        Change::Pulled => drop(stage.happens(used, LineEvent::Unplug).await?),
-        Change::Mended => mend_lines(stage).await?,
-    }
-    let here = Reached::within(&stage.home, REFUSED).await?;
+    let here = match end {
+        End::Once(signal) => {
+            stage.agent.end(signal).await?;
+            happens(&stage.home, used, change).await?;
+            Reached::within(&stage.home, REFUSED).await?
+        }
+        End::OverAndOver => {
+            stage.agent.end(Signal::SIGKILL).await?;
+            let Stage { home, agent, program, text, .. } = &mut *stage;
+            let world = async {
+                sleep(LIVES.iter().sum()).await;
+                happens(home, used, change).await?;
+                Reached::again_and_again(home, REFUSED).await
+            };
+            tokio::select! {
+                here = world => here?,
+                ended = crash(home, agent, program, text) => bail!("no crash loop: {ended:?}"),
+            }
+        }
+    };
+    // It may be in the middle of one of its lives.
+    drop(stage.agent.end(Signal::SIGKILL).await);
     stage.purge().await?.must(0)?;
     let there = Reached::within(&stage.home, PATIENCE).await?;
     Ok((here, there))
+}
+
+/// Starts it, and kills it within a second, for as long as somebody looks.
+async fn crash(home: &Home, agent: &mut Agent, program: &Path, text: &str) -> Result<()> {
+    for life in LIVES.into_iter().cycle() {
+        *agent = Agent::start(home, program, text).await?;
+        sleep(life).await;
+        ensure!(agent.ended()?.is_none(), "it ended by itself: {}", agent.last_words());
+        agent.end(Signal::SIGKILL).await?;
+    }
+    Ok(())
+}
+
+async fn happens(home: &Home, used: &str, change: Change) -> Result<()> {
+    match change {
+        Change::Nothing => {}
+        Change::Pulled => drop(home.apply(&Action::line(used, LineEvent::Unplug)).await?),
+        Change::Mended => mend_lines(home).await?,
+    }
+    Ok(())
 }
 
 /// The uplink in use then.
@@ -218,16 +294,16 @@ async fn bring_to(stage: &mut Stage, state: State) -> Result<&'static str> {
     }
 }
 
-async fn mend_lines(stage: &Stage) -> Result<()> {
+async fn mend_lines(home: &Home) -> Result<()> {
     for uplink in UPLINKS {
-        stage.happens(uplink, LineEvent::Restore).await?;
+        home.apply(&Action::line(uplink, LineEvent::Restore)).await?;
     }
     Ok(())
 }
 
 /// All is as in the beginning.
 async fn mend(stage: &mut Stage) -> Result<()> {
-    mend_lines(stage).await?;
+    mend_lines(&stage.home).await?;
     stage.start_again().await?;
     stage.agent.wait(SOON, "an answer", |_| true).await?;
     // Refused where nobody has paused it.
