@@ -17,7 +17,7 @@ TIMED := .ci/timed
 
 # Steps are told apart by name, and run one after the other.
 .NOTPARALLEL:
-.PHONY: help demo test test-all proof bench release dist dist-test arm deb deb-test openwrt openwrt-source image image-test vm vm-x86 clean \
+.PHONY: help demo test test-all proof fuzz bench release dist dist-test arm deb deb-test openwrt openwrt-source image image-test vm vm-x86 clean \
         setup setup-tests setup-arm setup-deb setup-image setup-vm setup-vm-x86 fmt clippy builds unit computed waited \
         page openwrt-test picture vm-x86-short doc deny size soak
 
@@ -48,6 +48,9 @@ soak: setup-tests  ## play random faults for MINUTES, with a SEED, and look whet
 # Each part is kept when it ends; PARTS, STORIES, DAYS, MINUTES, FRAMES and SEED are said in .ci/proof.
 proof: setup-tests  ## play the long proofs, and write docs/PROOF.md (half a day)
 	@.ci/proof $(PARTS)
+
+fuzz: setup-tests  ## look for bytes that do harm: RUNS of TARGET, or of each (see .ci/fuzz)
+	@.ci/fuzz $(TARGET)
 
 bench: setup-tests  ## measure what a LAN client sees, beside a ping loop
 	cargo bench --locked --bench failover
@@ -147,7 +150,7 @@ waited:
 
 computed:
 	@$(TIMED) "random stories" $(TEST) --test properties -- $(UNIT_FLAGS)
-	@$(TIMED) "rubbish" $(TEST) --test rubbish -- $(UNIT_FLAGS)
+	@$(TIMED) "rubbish" $(TEST) --test rubbish --test corpus -- $(UNIT_FLAGS)
 	@$(TIMED) "simulated days" $(TEST) --test simulation -- $(UNIT_FLAGS)
 
 # A minute of what `make vm-x86` plays.

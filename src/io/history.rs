@@ -151,6 +151,22 @@ pub fn read_whole(dir: &Path) -> io::Result<Whole> {
     Ok(Whole { entries: all.entries.into(), marks: all.marks })
 }
 
+/// What these bytes come to as a history: frames of its journal, and after them lines as they stand in frames.
+#[cfg(feature = "lab")]
+#[must_use]
+pub fn overhear(bytes: &[u8]) -> Whole {
+    let mut all = Reading::default();
+    for part in journal::frames::parts(bytes) {
+        match part {
+            Part::Record(record) => all.take(record),
+            Part::Damage(lines) => {
+                lines.split(|byte| *byte == b'\n').for_each(|line| all.take(line))
+            }
+        }
+    }
+    Whole { entries: all.entries.into(), marks: all.marks }
+}
+
 #[derive(Default)]
 struct Reading {
     entries: VecDeque<Entry>,

@@ -88,6 +88,13 @@ pub fn save_days(state_dir: &Path, days: &Days) -> Result<(), Error> {
     write(&state_dir.join(DAYS), days)
 }
 
+/// What the state file and the run file would be with these bytes; `None` for one that would be set aside.
+#[cfg(feature = "lab")]
+#[must_use]
+pub fn overhear(state: &[u8], run: &[u8]) -> (Option<SavedState>, Option<RunState>) {
+    (parse(state).ok(), parse(run).ok())
+}
+
 fn read<T: DeserializeOwned + Default>(path: &Path) -> T {
     let text = match disk::read_own(path, MOST) {
         Ok(None) => return T::default(),

@@ -16,12 +16,14 @@
 //! | [`script`] | words for what happens and what is expected |
 //! | [`play`], [`tour`], [`prompt`] | a scenario file, the story, the keyboard |
 //! | [`asked`] | how long, and with which seed |
+//! | [`fuzz`] | what reads what others write, by name |
 //! | [`world`] | the same without a kernel, on a virtual clock |
 pub mod agent;
 pub mod asked;
 pub mod chatter;
 pub mod faults;
 pub mod forwarder;
+pub mod fuzz;
 pub mod internet;
 pub mod meter;
 pub mod modem;

@@ -192,6 +192,20 @@ pub(super) async fn exchange(
     Ok((head, body.unwrap_or_default()))
 }
 
+/// Status and body of whatever a server says on this connection.
+///
+/// # Errors
+///
+/// Why it is no answer, in words.
+#[cfg(feature = "lab")]
+pub(super) async fn overhear(stream: Box<dyn Stream>) -> Result<(u16, String), String> {
+    let server = Server { tls: false, host: "dyn.example".to_owned(), port: 80 };
+    let request = request(&server, Method::GET, "/nic/update").body(Full::default());
+    let request = request.map_err(|error| error.to_string())?;
+    let (head, body) = exchange(request, stream).await?;
+    Ok((head.status.as_u16(), body))
+}
+
 /// The beginning of a request to a server: method, path, and what every request says.
 pub(super) fn request(server: &Server, method: Method, path: &str) -> Builder {
     let Server { tls, host, port } = server;

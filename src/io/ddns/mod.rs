@@ -33,6 +33,14 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Requests that the loop may hand over before the thread takes them: names are few, and each has one at a time.
 const QUEUE: usize = 64;
 
+/// What whatever a server of names says on this connection means: whether the name is what it should be, or a sentence.
+#[cfg(feature = "lab")]
+pub async fn overhear(stream: Box<dyn super::socket::Stream>) -> Result<(), String> {
+    let (status, body) = super::client::overhear(stream).await?;
+    let said = web::Said { status, pause: None, body };
+    web::judge(&said, "dyn.example", "home.example").map_err(|failure| failure.why)
+}
+
 /// What is asked of the thread.
 enum Ask {
     /// A request, and what the configuration says of its name.

@@ -167,14 +167,19 @@ pub(super) async fn dyndns2(
     let login = Some(basic(login, secret));
     let (method, body) = (Method::GET, None);
     let said = ask(job, Asked { server, method, path: &path, login, body }).await?;
+    judge(&said, &server.host, name).map(|()| WROTE)
+}
+
+/// What an answer by dyndns2 means.
+pub(super) fn judge(said: &Said, host: &str, name: &str) -> Result<(), NameFailure> {
     // Some say it in words and with a status of failure.
-    match judge_word(&said.body, &server.host, name) {
+    match judge_word(&said.body, host, name) {
         Some(Err(failure)) => Err(failure),
-        Some(Ok(())) if (200..=299).contains(&said.status) => Ok(WROTE),
+        Some(Ok(())) if (200..=299).contains(&said.status) => Ok(()),
         word => {
-            judge_status(&said, &server.host)?;
-            let strange = format!("{}: its answer is not one of dyndns2", server.host);
-            word.unwrap_or_else(|| Err(unclear(strange))).map(|()| WROTE)
+            judge_status(said, host)?;
+            let strange = format!("{host}: its answer is not one of dyndns2");
+            word.unwrap_or_else(|| Err(unclear(strange)))
         }
     }
 }

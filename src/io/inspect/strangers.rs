@@ -62,6 +62,13 @@ pub fn listen(lans: &[IfName]) -> io::Result<BTreeSet<Voice>> {
     Ok(voices)
 }
 
+/// What any bytes say as a frame of the LAN, when this number had been asked with by this device.
+#[cfg(feature = "lab")]
+#[must_use]
+pub fn overhear(frame: &[u8], mac: [u8; 6], xid: u32) -> Option<Says> {
+    offer::read(frame, mac, xid).or_else(|| advert::read(frame))
+}
+
 /// What is listened to.
 #[derive(Clone, Copy)]
 enum Kind {

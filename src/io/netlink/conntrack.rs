@@ -206,7 +206,7 @@ impl Conntrack {
 
 /// A flow as it passes by in a list. Only what is asked for is read.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a>(Attributes<'a>);
+pub struct Entry<'a>(pub(super) Attributes<'a>);
 
 impl Entry<'_> {
     #[must_use]
@@ -229,7 +229,7 @@ impl Entry<'_> {
 
     /// What names this flow and no later one with the same addresses; `None` if the kernel did not
     /// tell.
-    fn identity(self) -> Option<Attrs> {
+    pub(super) fn identity(self) -> Option<Attrs> {
         let original = Attrs::from(self.0.get(TUPLE_ORIG)?.to_vec());
         let named = Attrs::new().nest(TUPLE_ORIG, &original).bytes(ID, self.0.get(ID)?);
         Some(self.0.get(ZONE).into_iter().fold(named, |named, zone| named.bytes(ZONE, zone)))

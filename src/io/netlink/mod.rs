@@ -23,6 +23,8 @@ mod neighbours;
 pub mod nfnl;
 pub mod nft;
 mod notices;
+#[cfg(feature = "lab")]
+pub mod overhear;
 mod rules;
 pub mod sock_diag;
 mod subscribe;

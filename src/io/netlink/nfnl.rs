@@ -137,7 +137,7 @@ fn put_bound(out: &mut Vec<u8>, kind: u16, seq: u32, subsystem: u8) {
 }
 
 /// The attributes of an answer, behind `nfgenmsg`.
-fn attributes<'a>(frame: &Frame<'a>) -> Attributes<'a> {
+pub(super) fn attributes<'a>(frame: &Frame<'a>) -> Attributes<'a> {
     Attributes(frame.body.get(NFGENMSG..).unwrap_or_default())
 }
 
@@ -307,7 +307,7 @@ fn batch_refusal(errno: Errno) -> NfnlError {
 }
 
 /// The error for one message.
-fn refusal(message: &Message, errno: Errno, frame: &Frame<'_>) -> NfnlError {
+pub(super) fn refusal(message: &Message, errno: Errno, frame: &Frame<'_>) -> NfnlError {
     let (words, offset) = frame.extended();
     if errno == Errno::EPERM {
         return NfnlError::Permission;

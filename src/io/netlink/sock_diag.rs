@@ -179,12 +179,12 @@ fn words(address: IpAddr) -> [u8; 16] {
 }
 
 /// Whether a found socket (`struct inet_diag_msg`) is one that nobody waits for.
-fn is_at_rest(found: &[u8]) -> bool {
+pub(super) fn is_at_rest(found: &[u8]) -> bool {
     found.get(STATE).is_none_or(|state| AT_REST.contains(state))
 }
 
 /// The number of a found socket, which no other one gets.
-fn cookie(found: &[u8]) -> Option<[u8; 8]> {
+pub(super) fn cookie(found: &[u8]) -> Option<[u8; 8]> {
     found.get(COOKIE)?.try_into().ok()
 }
 

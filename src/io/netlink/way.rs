@@ -94,7 +94,7 @@ fn question(packet: &Packet) -> Vec<u8> {
     [&head[..], &flags, attrs.as_bytes()].concat()
 }
 
-fn way(answer: &[u8]) -> Option<Way> {
+pub(super) fn way(answer: &[u8]) -> Option<Way> {
     let [family, bits, _, _, table, _, _, kind] = *answer.first_chunk::<8>()?;
     let attributes = Attributes(answer.get(HEADER..)?);
     let is_v4 = family == u8::from(family::of(Family::V4));

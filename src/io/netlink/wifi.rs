@@ -60,7 +60,7 @@ fn request(command: u8, attributes: &Attrs) -> Vec<u8> {
 }
 
 /// A network's name is up to 32 bytes of any kind (IEEE 802.11-2020, 9.4.2.2); nearly always it is text.
-fn ssid(answer: &[u8]) -> Option<String> {
+pub(super) fn ssid(answer: &[u8]) -> Option<String> {
     named(Attributes(answer.get(HEADER..)?).get(SSID)?)
 }
 
@@ -69,7 +69,7 @@ fn named(name: &[u8]) -> Option<String> {
 }
 
 /// The name of a network in sight, if it is the one that the device is in.
-fn joined(answer: &[u8]) -> Option<String> {
+pub(super) fn joined(answer: &[u8]) -> Option<String> {
     let network = Attributes(answer.get(HEADER..)?).get(NETWORK)?;
     if Attributes(network).ne32(STATUS)? != ASSOCIATED {
         return None;

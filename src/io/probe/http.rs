@@ -17,6 +17,7 @@ use crate::engine::probe::http::{self, Head, MAX_BODY};
 use crate::engine::probe::{Outcome, Path};
 use crate::io::clock;
 use crate::io::socket::{Stream, words};
+use crate::time::Instant;
 use crate::units::Rtt;
 
 /// Most headers an answer may have.
@@ -41,6 +42,16 @@ pub(super) async fn ask(
         Ok(stream) => Box::new(stream),
         Err(outcome) => return outcome,
     };
+    converse(stream, request, expect, start).await
+}
+
+/// Asks on a connection that began then.
+async fn converse(
+    stream: Box<dyn Stream>,
+    request: Request<Full<Bytes>>,
+    expect: &HttpExpect,
+    start: Instant,
+) -> Outcome {
     // The connection runs beside the question and ends with it.
     let mut connection = JoinSet::new();
     let answered = async {
@@ -59,6 +70,15 @@ pub(super) async fn ask(
         }
         Err(error) => Outcome::Failed(failure(&error)),
     }
+}
+
+/// What is concluded from whatever a server says on this connection.
+#[cfg(feature = "lab")]
+pub async fn overhear(stream: Box<dyn Stream>, expect: &HttpExpect) -> Outcome {
+    let Some(request) = request("portal.test", 80, "/success.txt") else {
+        return Outcome::Silent;
+    };
+    converse(stream, request, expect, Instant::ZERO).await
 }
 
 async fn judge(response: Response<Incoming>, expect: &HttpExpect, rtt: Rtt) -> Outcome {

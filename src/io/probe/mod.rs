@@ -5,6 +5,9 @@ mod http;
 mod icmp;
 mod tcp;
 
+#[cfg(feature = "lab")]
+pub use http::overhear;
+
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;

@@ -17,6 +17,8 @@ use crate::engine::names::resolvers::Named;
 
 mod read;
 
+#[cfg(feature = "lab")]
+pub use read::overhear;
 pub use read::read;
 
 /// The file's name in the run directory.

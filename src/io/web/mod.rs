@@ -32,6 +32,8 @@ mod login;
 mod metrics;
 mod new_password;
 mod notice;
+#[cfg(feature = "lab")]
+mod overhear;
 mod own_names;
 pub mod password;
 mod problem;
@@ -49,6 +51,8 @@ mod via;
 pub use ask::Ask;
 pub use feed::Feed;
 pub use json::document;
+#[cfg(feature = "lab")]
+pub use overhear::Overheard;
 pub use site::Files;
 pub use slots::Neighbours;
 

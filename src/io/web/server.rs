@@ -199,6 +199,17 @@ impl Pace {
     }
 }
 
+/// HTTP within the bounds of every connection.
+pub(super) fn http() -> Builder {
+    let mut http = Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_header_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_BUFFER);
+    http
+}
+
 /// One connection from its first request to its end.
 pub(super) async fn converse(
     stream: Box<dyn Stream>,
@@ -218,13 +229,7 @@ pub(super) async fn converse(
             answer.await
         }
     });
-    let mut http = Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_header_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_BUFFER);
-    let mut talk = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut talk = std::pin::pin!(http().serve_connection(TokioIo::new(stream), service));
     let whole = async {
         tokio::select! {
             ended = talk.as_mut() => return ended,

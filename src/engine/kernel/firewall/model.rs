@@ -209,6 +209,11 @@ pub enum Answer {
     Neighbour,
 }
 
+impl Answer {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Echo, Self::Name, Self::Neighbour];
+}
+
 /// Whether packets are stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Certainty {

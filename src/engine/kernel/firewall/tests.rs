@@ -205,8 +205,7 @@ fn dropped(rules: Vec<Vec<Expr>>, policy: Policy, answer: Answer) -> Option<usiz
 fn answers_to_the_box_are_dropped_by_a_rule_or_for_want_of_one() {
     const ICMP: [u8; 1] = [1];
     let all = |rules: &dyn Fn() -> Vec<Vec<Expr>>, policy| {
-        [Answer::Echo, Answer::Name, Answer::Neighbour]
-            .map(|answer| dropped(rules(), policy, answer))
+        Answer::ALL.map(|answer| dropped(rules(), policy, answer))
     };
     let (nothing, zero) = (None, Some(0));
     assert_eq!(all(&Vec::new, Policy::Accept), [nothing; 3]);

@@ -190,18 +190,18 @@ impl Nft {
     }
 }
 
-fn is_at(chain: Attributes<'_>, hooks: &[u32]) -> bool {
+pub(super) fn is_at(chain: Attributes<'_>, hooks: &[u32]) -> bool {
     let hook = chain.nested(CHAIN_HOOK).be32(HOOK_NUM);
     hook.is_some_and(|hook| hooks.contains(&hook)) && chain.text(CHAIN_TYPE) == Some(FILTER)
 }
 
-fn base(chain: Attributes<'_>, hooks: &[u32]) -> Chain {
+pub(super) fn base(chain: Attributes<'_>, hooks: &[u32]) -> Chain {
     let drops = chain.be32(CHAIN_POLICY) == Some(NF_DROP.cast_unsigned());
     let policy = if drops { Policy::Drop } else { Policy::Accept };
     Chain { policy: is_at(chain, hooks).then_some(policy), rules: Vec::new() }
 }
 
-fn set_of(set: Attributes<'_>) -> Set {
+pub(super) fn set_of(set: Attributes<'_>) -> Set {
     let concat = set.nested(SET_DESC).nested(SET_DESC_CONCAT);
     let len = |(_, field): (u16, &[u8])| Attributes(field).be32(SET_FIELD_LEN);
     Set {
@@ -212,7 +212,7 @@ fn set_of(set: Attributes<'_>) -> Set {
     }
 }
 
-fn element(entry: Attributes<'_>) -> Element {
+pub(super) fn element(entry: Attributes<'_>) -> Element {
     let value = |kind| entry.nested(kind).get(DATA_VALUE).unwrap_or_default().to_vec();
     let verdict_of = entry.nested(ELEM_DATA).get(DATA_VERDICT);
     Element {
@@ -233,7 +233,7 @@ fn sets_of(rule: &[Expr]) -> impl Iterator<Item = String> {
     })
 }
 
-fn rule(expressions: Attributes<'_>) -> Vec<Expr> {
+pub(super) fn rule(expressions: Attributes<'_>) -> Vec<Expr> {
     expressions.map(|(_, bytes)| expr(Attributes(bytes))).collect()
 }
 

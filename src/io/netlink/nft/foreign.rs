@@ -75,8 +75,8 @@ impl Nft {
 
 /// What has been found in one family.
 #[derive(Default)]
-struct Found {
-    tables: BTreeMap<String, ForeignTable>,
+pub(super) struct Found {
+    pub(super) tables: BTreeMap<String, ForeignTable>,
 }
 
 impl Found {
@@ -84,11 +84,11 @@ impl Found {
         self.tables.entry(name.unwrap_or_default().to_owned()).or_default()
     }
 
-    fn chain(&mut self, chain: Attributes<'_>) {
+    pub(super) fn chain(&mut self, chain: Attributes<'_>) {
         self.table(chain.text(CHAIN_TABLE));
     }
 
-    fn rule(&mut self, rule: Attributes<'_>) {
+    pub(super) fn rule(&mut self, rule: Attributes<'_>) {
         let expressions = rule.nested(RULE_EXPRESSIONS);
         let name = rule.text(RULE_TABLE).unwrap_or_default();
         let fixed = expressions.map(|(_, e)| Attributes(e)).any(writes_a_fixed_source);
@@ -97,7 +97,7 @@ impl Found {
         table.marks.extend(marks::clashes(rule));
     }
 
-    fn flowtable(&mut self, flowtable: Attributes<'_>) {
+    pub(super) fn flowtable(&mut self, flowtable: Attributes<'_>) {
         let flags = flowtable.be32(FLOWTABLE_FLAGS).unwrap_or(0);
         let found = Flowtable {
             name: flowtable.text(FLOWTABLE_NAME).unwrap_or_default().to_owned(),

@@ -208,7 +208,9 @@ pub(super) fn keys(set: &Set, mut raw: Vec<RawElement>) -> Option<Vec<Element>> 
     if !set.interval || is_concat_interval(set) {
         let one = |e: RawElement| {
             let last = e.last.unwrap_or_else(|| e.first.clone());
-            Some((key(set, &e.first, &last)?, e.maps_to))
+            // Only ranges end elsewhere.
+            let whole = set.interval || last == e.first;
+            Some((whole.then(|| key(set, &e.first, &last))??, e.maps_to))
         };
         return raw.into_iter().map(one).collect();
     }
@@ -351,6 +353,10 @@ mod tests {
         };
         let three = vec![raw([10, 0, 0, 0], false), raw([10, 0, 0, 3], true)];
         assert_eq!(keys(&set, three), None, "a range that is no prefix");
+        let ends =
+            |last: u8| RawElement { last: Some(vec![10, 0, 0, last]), ..raw([10, 0, 0, 0], false) };
+        assert_eq!(keys(&plain, vec![ends(255)]), None, "a range in a plain set");
+        assert!(keys(&plain, vec![ends(0)]).is_some(), "control");
     }
 
     proptest! {

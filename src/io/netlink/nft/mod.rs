@@ -15,6 +15,8 @@ mod filter;
 mod foreign;
 mod key;
 mod marks;
+#[cfg(feature = "lab")]
+pub(super) mod overhear;
 mod uapi;
 
 use std::collections::{BTreeMap, BTreeSet};
