@@ -7,7 +7,6 @@ use std::thread::Builder;
 const STACK: usize = 1 << 20;
 
 /// A thread of this name, still to be started.
-#[must_use]
-pub fn named(name: &str) -> Builder {
+pub(crate) fn named(name: &str) -> Builder {
     Builder::new().name(name.to_owned()).stack_size(STACK)
 }

@@ -67,8 +67,9 @@ pub(super) fn profiles(bytes: &[u8]) -> usize {
     for said in first.into_iter().chain([networkmanager(&files, &BTreeMap::new(), &seen)]) {
         let proposal = named(&said, &seen);
         read += proposal.uplinks.len() + said.dropped.len();
-        let checked = configuration(&proposal);
-        assert!(checked.is_ok(), "{}", checked.map(|_| ()).unwrap_err());
+        if let Err(why) = configuration(&proposal) {
+            panic!("{why}");
+        }
     }
     read
 }
