@@ -23,13 +23,16 @@ const LARGE: usize = 1400;
 const MORE: u16 = 0x2000;
 const WHOLE: u16 = 0x4000;
 
+/// Makes the packets of a kind, most often one.
+type Build = Box<dyn Fn(&Of) -> Vec<Vec<u8>>>;
+
 /// A kind of packet.
 pub(super) struct Kind {
     pub(super) name: String,
     /// The one IP version that has it.
     pub(super) only: Option<Family>,
     pub(super) source: Source,
-    pub(super) build: Box<dyn Fn(&Of) -> Vec<Vec<u8>>>,
+    pub(super) build: Build,
 }
 
 /// One packet of a kind.
@@ -96,7 +99,7 @@ impl Of {
     fn piece(&self, protocol: u8, offset: usize, more: bool, bytes: &[u8]) -> Vec<u8> {
         let offset = u16::try_from(offset).unwrap_or_default();
         if self.own.is_ipv4() {
-            let fragment = offset / 8 | if more { MORE } else { 0 };
+            let fragment = (offset / 8) | if more { MORE } else { 0 };
             return Head { fragment, ..self.head.clone() }.packet(protocol, bytes);
         }
         let [high, tail] = (offset | u16::from(more)).to_be_bytes();
@@ -106,7 +109,7 @@ impl Of {
     }
 
     /// Neighbour discovery is heard from the link alone (RFC 4861 §6.1.2).
-    fn from_the_link(&self, kind: u8, word: [u8; 4], rest: &[u8]) -> Vec<Vec<u8>> {
+    fn near_by(&self, kind: u8, word: [u8; 4], rest: &[u8]) -> Vec<Vec<u8>> {
         let message = icmp(self.ends(), [kind, 0], word, rest);
         vec![Head { ttl: 255, ..self.head.clone() }.packet(ICMPV6, &message)]
     }
@@ -296,17 +299,17 @@ fn of_the_link() -> Vec<Kind> {
     };
     let all = [
         kind("ICMPv6 router advertisement", move |of| {
-            of.from_the_link(134, [64, 0, 0, 0], &[&[0; 8][..], &link(of)].concat())
+            of.near_by(134, [64, 0, 0, 0], &[&[0; 8][..], &link(of)].concat())
         }),
-        kind("ICMPv6 router solicitation", move |of| of.from_the_link(133, [0; 4], &link(of))),
+        kind("ICMPv6 router solicitation", move |of| of.near_by(133, [0; 4], &link(of))),
         kind("ICMPv6 neighbour solicitation", move |of| {
-            of.from_the_link(135, [0; 4], &[octets(of.head.to), link(of)].concat())
+            of.near_by(135, [0; 4], &[octets(of.head.to), link(of)].concat())
         }),
         kind("ICMPv6 neighbour advertisement", |of| {
-            of.from_the_link(136, [0x20, 0, 0, 0], &NOBODY.octets())
+            of.near_by(136, [0x20, 0, 0, 0], &NOBODY.octets())
         }),
         kind("ICMPv6 redirect", |of| {
-            of.from_the_link(137, [0; 4], &[NOBODY.octets(), NOBODY.octets()].concat())
+            of.near_by(137, [0; 4], &[NOBODY.octets(), NOBODY.octets()].concat())
         }),
         kind("ICMPv6 query for listeners", move |of| {
             let message = icmp(of.ends(), [130, 0], [0; 4], &group(of));
