@@ -67,8 +67,8 @@ pub(super) fn profiles(bytes: &[u8]) -> usize {
     for said in first.into_iter().chain([networkmanager(&files, &BTreeMap::new(), &seen)]) {
         let proposal = named(&said, &seen);
         read += proposal.uplinks.len() + said.dropped.len();
-        if let Err(why) = configuration(&proposal) {
-            panic!("{why}");
+        if let Err(error) = configuration(&proposal) {
+            panic!("what setup writes is refused: {error}");
         }
     }
     read
