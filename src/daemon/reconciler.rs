@@ -1,6 +1,7 @@
 //! The reconciler, on a thread of its own: a transaction of somebody else's, of some hundred
 //! thousand elements, makes ours wait inside a system call, and the loop must not wait for it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,16 +9,18 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{evidence, thread};
+use super::thread;
 
 use crate::engine::dataplane::Dataplane;
 use crate::engine::dataplane::Left;
 use crate::engine::dataplane::report::ApplyReport;
+use crate::engine::dataplane::ruleset;
 use crate::engine::input::{Counters, Input};
 use crate::io::flows::Flows;
 use crate::io::netlink::nfnl::NfnlError;
+use crate::io::netlink::nft::Count;
 use crate::io::{netlink, sysctl};
-use crate::units::{Family, IfIndex, PerFamily};
+use crate::units::{Family, IfIndex, PerFamily, UplinkId};
 
 /// Work for the reconciler.
 enum Job {
@@ -181,7 +184,28 @@ async fn counters(reconciler: &mut netlink::Reconciler, interfaces: Vec<IfIndex>
     let bytes = reconciler.stats(&interfaces).await;
     let number = |name| sysctl::read(&format!("net/netfilter/{name}")).ok()?.parse().ok();
     let tracked = number("nf_conntrack_count").zip(number("nf_conntrack_max"));
-    Counters { bytes, tracked, ..evidence::counters(reconciler.counters()) }
+    Counters { bytes, tracked, ..evidence(reconciler.counters()) }
+}
+
+/// What the counters of our table say.
+pub(super) fn evidence<E>(found: Result<BTreeMap<String, Count>, E>) -> Counters {
+    let mut counters = Counters::default();
+    let Ok(named) = found else {
+        return Counters { absent: true, ..counters };
+    };
+    let packets = |name: String| named.get(&name).map(|count| count.packets);
+    counters.un_nated = packets(ruleset::WRONG_SOURCE.to_owned()).unwrap_or(0);
+    for id in (1..=UplinkId::MAX).filter_map(UplinkId::new) {
+        let of = |name: &dyn Fn(UplinkId, Family) -> String| {
+            let v4 = packets(name(id, Family::V4));
+            let v6 = packets(name(id, Family::V6));
+            Some(PerFamily { v4: v4?, v6: v6? })
+        };
+        let (inward, outward) = (of(&ruleset::inward), of(&ruleset::outward));
+        counters.inward.extend(inward.map(|count| (id, count)));
+        counters.outward.extend(outward.map(|count| (id, count)));
+    }
+    counters
 }
 
 fn log(report: &ApplyReport) {

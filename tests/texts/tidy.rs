@@ -54,7 +54,7 @@ const FLOORS: [(&str, usize); 18] = [
 ];
 
 /// The rooms of `io` that every other room of `io` may use.
-const SHARED_IO: [&str; 10] = [
+const SHARED_IO: [&str; 11] = [
     "client",
     "clock",
     "disk",
@@ -64,6 +64,7 @@ const SHARED_IO: [&str; 10] = [
     "socket",
     "sys",
     "sysctl",
+    "thread",
     "trial",
 ];
 

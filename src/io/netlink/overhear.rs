@@ -73,11 +73,11 @@ impl Known {
         ];
         let beside = usize::from(beside.contains(&true) && frame.is_ack());
         let Some(message) = Message::of(frame) else { return beside };
-        beside + usize::from(self.take(message, is_worth_reading(frame.body)).is_some())
+        beside + usize::from(self.take(message, frame.body).is_some())
     }
 
     /// As the monitor does it; `None` where a message says nothing.
-    fn take(&mut self, message: Message, worth: bool) -> Option<()> {
+    fn take(&mut self, message: Message, body: &[u8]) -> Option<()> {
         match message {
             Message::NewLink(m) => {
                 decode::bytes(&m);
@@ -102,7 +102,7 @@ impl Known {
                 let route = decode::route(&m)?;
                 route.ours();
                 decode::route_device(&m);
-                for route in route.foreign().filter(|_| worth) {
+                for route in route.foreign().filter(|_| is_worth_reading(body)) {
                     self.kept.take(route);
                     self.kept.beside(&route).count();
                 }
